@@ -1,0 +1,55 @@
+/* link.h - the DEALER to the next hop down (or, from an agent, to its proxy),
+ * with beats both ways.
+ *
+ * A link is DOWN until the peer has answered, and again when it has been
+ * silent for PCL_BEATS_GONE intervals or comes back with another boot id; in
+ * both cases what was in flight on it is lost, and the owner answers for it.
+ */
+#ifndef PCL_NET_LINK_H
+#define PCL_NET_LINK_H
+
+#include "common/transit.h"
+#include "net/hop.h"
+#include "net/socket.h"
+#include "wire/report.h"
+
+typedef enum pcl_link_state {
+    PCL_LINK_DOWN = 0,
+    PCL_LINK_UP,
+    PCL_LINK_DRAINING, /* finishes what it has, takes nothing new */
+} pcl_link_state;
+
+typedef enum pcl_link_event {
+    PCL_LINK_NOTHING = 0,
+    PCL_LINK_CAME_UP,
+    PCL_LINK_LOST,     /* was up or draining, now down: in-flight work is lost */
+    PCL_LINK_REPLACED, /* another boot id: in-flight work is lost, the link is up */
+    PCL_LINK_DRAINS,
+} pcl_link_event;
+
+typedef struct pcl_link pcl_link;
+
+/* name is sent as the principal of beats (an agent's node name; "" for others), copied.  seed:
+ * jitter of the beats.  NULL: error says why. */
+pcl_link *pcl_link_new(const pcl_socket_options *options, const char *name, uint64_t boot_id,
+                       uint64_t seed, char *error, size_t error_size);
+void pcl_link_destroy(pcl_link **self_p);
+
+zsock_t *pcl_link_socket(pcl_link *self); /* to poll; owned by the link */
+pcl_link_state pcl_link_state_now(const pcl_link *self);
+
+/* Every turn of the loop, or at least every 50 ms: sends the beat when one is due (every 200 ms,
+ * +-20% jitter): a BEAT with report when that is not NULL, else a PING; and notices silence. */
+pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *report);
+
+/* For every message received on the link, before anything else looks at it.
+ * *out_wait_us (may be NULL): how long it waited on its way (common/transit.h). */
+pcl_link_event pcl_link_heard(pcl_link *self, const pcl_head *head, uint64_t now_us,
+                              uint64_t *out_wait_us);
+
+/* Fills head->sent_us and sends.  UNAVAILABLE when the link is not UP (unless
+ * head is a reply, a beat or a BYE), else as pcl_hop_send. */
+pcl_err pcl_link_send(pcl_link *self, pcl_head *head, zmq_msg_t *payload, zmq_msg_t *tail,
+                      uint64_t now_us) PCL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,36 @@
+/* loop.h - an actor's event loop: sockets, file descriptors, one tick.
+ *
+ * The clock is read once a turn and passed in.  A reader is called when there
+ * may be something to read and must drain it in bounded batches
+ * (PCL_BATCH_MAX), returning true when it stopped at the bound with more to
+ * come; the loop then turns again without sleeping, so no socket starves
+ * another.
+ */
+#ifndef PCL_NET_LOOP_H
+#define PCL_NET_LOOP_H
+
+#include <czmq.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct pcl_loop pcl_loop;
+
+typedef bool(pcl_loop_reader)(void *context, uint64_t now_us); /* true: more waits */
+typedef void(pcl_loop_tick)(void *context, uint64_t now_us);
+
+pcl_loop *pcl_loop_new(void);
+void pcl_loop_destroy(pcl_loop **self_p);
+
+void pcl_loop_add_socket(pcl_loop *self, zsock_t *socket, pcl_loop_reader *reader, void *context);
+/* Readable file descriptor (an eventfd); the reader drains it. */
+void pcl_loop_add_fd(pcl_loop *self, int fd, pcl_loop_reader *reader, void *context);
+/* Called every interval_us, as near as the work allows; and once each turn
+ * after the readers, `turn` (may be NULL), for flushing batches. */
+void pcl_loop_set_tick(pcl_loop *self, uint64_t interval_us, pcl_loop_tick *tick,
+                       pcl_loop_tick *turn, void *context);
+
+/* Runs until pcl_loop_stop is called from a reader or tick, or the process is interrupted. */
+void pcl_loop_run(pcl_loop *self);
+void pcl_loop_stop(pcl_loop *self);
+
+#endif

@@ -1,0 +1,32 @@
+/* socket.h - the one place where sockets are made and configured.
+ *
+ * Every socket: finite high-water marks, no blocking send, no linger, a
+ * maximum message size, ZMTP heartbeats, bounded handshakes; ROUTER_MANDATORY
+ * on a ROUTER, IMMEDIATE on a DEALER.  CURVE on every tcp endpoint unless
+ * insecure is set; inproc and ipc go plain.
+ */
+#ifndef PCL_NET_SOCKET_H
+#define PCL_NET_SOCKET_H
+
+#include "net/keys.h"
+
+#include <czmq.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct pcl_socket_options {
+    const char *endpoint;
+    const pcl_keys *keys;      /* own; needed on tcp unless insecure */
+    const char *server_key;    /* DEALER: the peer's public key, needed likewise */
+    const char *zap_domain;    /* ROUTER: whose keys are admitted; never empty */
+    uint32_t queue_max;        /* messages a peer; not 0 */
+    uint32_t message_size_max; /* octets of one frame; not 0 */
+    bool insecure;             /* plain tcp; the caller has warned */
+} pcl_socket_options;
+
+/* A bound ROUTER, a connected DEALER.  NULL: error says why.  The caller ends
+ * it with zsock_destroy.  The socket belongs to the calling thread. */
+zsock_t *pcl_socket_router(const pcl_socket_options *options, char *error, size_t error_size);
+zsock_t *pcl_socket_dealer(const pcl_socket_options *options, char *error, size_t error_size);
+
+#endif

@@ -1,0 +1,49 @@
+/* classify.h - what a statement is, from its text alone.
+ *
+ * Pure and total: any octets get a verdict, nothing is allocated.  The class
+ * is a claim that the database then judges: reads run under an account that
+ * has SELECT and nothing else.  The lexer's meaning is the server's because
+ * agents pin sql_mode and utf8mb4 (docs/sql.md has the rules, numbered).
+ */
+#ifndef PCL_SQL_CLASSIFY_H
+#define PCL_SQL_CLASSIFY_H
+
+#include "common/bytes.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Wire values (pcl_head.sql_class): append, never renumber. */
+typedef enum pcl_sql_class {
+    PCL_SQL_NONE = 0,     /* the request has no statement (ping, status) */
+    PCL_SQL_READ,         /* any node that the consistency allows */
+    PCL_SQL_LOCKING_READ, /* the source, from here to CALL */
+    PCL_SQL_WRITE,
+    PCL_SQL_CALL,
+    PCL_SQL_DDL,
+    PCL_SQL_TRANSACTION, /* only inside a session */
+    PCL_SQL_STATE,       /* only inside a session */
+    PCL_SQL_ADMIN,       /* only a role that policy allows it */
+    PCL_SQL_REFUSED,     /* nobody */
+    PCL_SQL_CLASS_COUNT, /* must stay last */
+} pcl_sql_class;
+
+typedef struct pcl_sql_verdict {
+    pcl_sql_class sql_class;
+    const char *rule; /* REFUSED: the rule broken, static text ("executable comment"); else
+                         why the class, static text, for `explain` */
+    uint32_t offset;  /* octet of the token that decided */
+    uint32_t placeholder_count; /* `?` outside literals and comments */
+} pcl_sql_verdict;
+
+pcl_sql_verdict pcl_sql_classify(pcl_bytes sql);
+
+/* True for classes that any node may run. */
+static inline bool pcl_sql_is_read(pcl_sql_class sql_class)
+{
+    return sql_class == PCL_SQL_READ;
+}
+
+const char *pcl_sql_class_text(pcl_sql_class sql_class); /* "locking read", ... */
+
+#endif

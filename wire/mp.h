@@ -1,0 +1,95 @@
+/* mp.h - strict msgpack: reading without allocation, writing to a buffer.
+ *
+ * msgpack-c's unpacker allocates what a header promises (docs/decisions/0001)
+ * and keeps the last of two equal keys; a peer's octets therefore go through
+ * this reader and no other.  First pcl_mp_check() proves that the octets are
+ * exactly one well-formed value within the limits; then pcl_mp_next() walks it
+ * and cannot run past the end.
+ *
+ * Writing goes through msgpack-c's packer into a pcl_buffer.
+ */
+#ifndef PCL_WIRE_MP_H
+#define PCL_WIRE_MP_H
+
+#include "common/buffer.h"
+#include "common/bytes.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum pcl_mp_type {
+    PCL_MP_NIL = 0,
+    PCL_MP_BOOL,
+    PCL_MP_UINT,  /* any integer >= 0, whichever format it came in */
+    PCL_MP_INT,   /* a negative integer */
+    PCL_MP_FLOAT, /* float 32 or 64 */
+    PCL_MP_STR,   /* valid UTF-8 once checked */
+    PCL_MP_BIN,
+    PCL_MP_ARRAY, /* count values follow */
+    PCL_MP_MAP,   /* count pairs follow */
+    PCL_MP_EXT,
+} pcl_mp_type;
+
+typedef struct pcl_mp_value {
+    pcl_mp_type type;
+    bool boolean;    /* BOOL */
+    uint64_t uint;   /* UINT */
+    int64_t sint;    /* INT; and UINT up to INT64_MAX */
+    double real;     /* FLOAT */
+    pcl_bytes bytes; /* STR, BIN, EXT: borrowed from the reader's octets */
+    int8_t ext_type; /* EXT */
+    uint32_t count;  /* ARRAY: values, MAP: pairs */
+} pcl_mp_value;
+
+typedef struct pcl_mp_reader {
+    const uint8_t *data; /* borrowed */
+    size_t size;
+    size_t offset; /* of the next head */
+} pcl_mp_reader;
+
+/* What is wrong and where; both texts are static. */
+typedef struct pcl_mp_fault {
+    const char *rule; /* "a string is not valid UTF-8" */
+    size_t offset;    /* octet of the head at fault */
+} pcl_mp_fault;
+
+/* OK when source is exactly one value: every head whole, every count within
+ * the octets that are there, depth <= depth_max (containers; at most 32), str valid UTF-8,
+ * map keys strings and unique within their map, no octet left over.
+ * MALFORMED otherwise; *out_fault (may be NULL) says why.  Allocates nothing; O(size) plus O(k^2)
+ * for a map of k keys, with k bounded by keys_max (a larger map is a fault). */
+pcl_err pcl_mp_check(pcl_bytes source, uint32_t depth_max, uint32_t keys_max,
+                     pcl_mp_fault *out_fault) PCL_MUST_CHECK;
+
+pcl_mp_reader pcl_mp_reader_of(pcl_bytes source);
+
+/* Reads one head (a container's elements follow).  false at the end or when the
+ * octets do not hold the value; total on any octets. */
+bool pcl_mp_next(pcl_mp_reader *self, pcl_mp_value *out_value) PCL_MUST_CHECK;
+
+/* Skips one whole value and returns its octets, borrowed.  false as above. */
+bool pcl_mp_skip(pcl_mp_reader *self, pcl_bytes *out_octets) PCL_MUST_CHECK;
+
+/* Writers: each appends one head or value; failure shows in buffer->failed. */
+void pcl_mp_put_nil(pcl_buffer *buffer);
+void pcl_mp_put_bool(pcl_buffer *buffer, bool value);
+void pcl_mp_put_uint(pcl_buffer *buffer, uint64_t value);
+void pcl_mp_put_int(pcl_buffer *buffer, int64_t value);
+void pcl_mp_put_double(pcl_buffer *buffer, double value);
+void pcl_mp_put_float(pcl_buffer *buffer, float value);
+void pcl_mp_put_str(pcl_buffer *buffer, pcl_bytes text);
+void pcl_mp_put_text(pcl_buffer *buffer, const char *text); /* NUL terminated */
+void pcl_mp_put_bin(pcl_buffer *buffer, pcl_bytes octets);
+void pcl_mp_put_ext(pcl_buffer *buffer, int8_t type, pcl_bytes octets);
+void pcl_mp_put_array(pcl_buffer *buffer, uint32_t count);
+void pcl_mp_put_map(pcl_buffer *buffer, uint32_t count);
+/* A value that is msgpack already. */
+void pcl_mp_put_raw(pcl_buffer *buffer, pcl_bytes octets);
+
+/* An array head of fixed width (array 32), whose count is filled in later:
+ * returns the offset for pcl_mp_patch_array. */
+size_t pcl_mp_put_array_later(pcl_buffer *buffer);
+void pcl_mp_patch_array(pcl_buffer *buffer, size_t offset, uint32_t count);
+
+#endif
