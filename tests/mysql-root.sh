@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# mysql-root.sh - a root of Debian unstable with Oracle's MySQL, so that the
+# tests also run on a real mysqld and the project also builds with
+# libmysqlclient, whatever the machine itself has installed.
+#
+#   tests/mysql-root.sh make          make the root, once; later calls find it ready
+#   tests/mysql-root.sh run CMD...    run CMD in the root, in the checkout (makes the root first)
+#   tests/mysql-root.sh path          print where the root is
+#   tests/mysql-root.sh clean         delete it
+#
+# The root is PORTCULLIS_MYSQL_ROOT (default /var/cache/portcullis/mysql-root).
+# Inside, the checkout is mounted at /src/portcullis, and builds go to
+# $PORTCULLIS_ROOT_BUILD, a folder of this checkout alone that stays between
+# calls.  A run has its own mounts and process numbers: whatever CMD leaves
+# running ends with it.  The network is the machine's.
+#
+# Exit: CMD's status; 69 when the root cannot be made here; 64 usage.
+set -euo pipefail
+
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+readonly checkout
+readonly root=${PORTCULLIS_MYSQL_ROOT:-/var/cache/portcullis/mysql-root}
+readonly ready_mark=$root/.portcullis-packages
+readonly inside=/src/portcullis
+
+# Debian's own names; one list, whose text also says whether a root is up to date.
+readonly packages=(
+    mysql-server-core mysql-client-core libmysqlclient-dev
+    gcc libc6-dev cmake ninja-build pkgconf make
+    libczmq-dev libzmq3-dev libmsgpack-c-dev libsodium-dev libmicrohttpd-dev
+    libcurl4-openssl-dev libcmocka-dev libedit-dev
+    python3 python3-zmq python3-msgpack python3-pytest
+    curl procps iproute2 util-linux git ca-certificates
+)
+
+s_say()
+{
+    printf 'mysql-root: %s\n' "$*" >&2
+}
+
+s_refuse()
+{
+    s_say "$*"
+    exit 69
+}
+
+# What apt needs to reach its archive from here is the machine's business: its
+# proxies and its checks go along, and nothing else of its configuration.
+s_copy_apt_settings()
+{
+    local target=$1
+    apt-config dump | grep -E '^Acquire::(http|https|Check|Retries|ForceIPv)' \
+        > "$target/etc/apt/apt.conf.d/90machine" || true
+    cat > "$target/etc/apt/apt.conf.d/91lean" <<'LEAN'
+APT::Install-Recommends "false";
+Acquire::Languages "none";
+LEAN
+    if [[ -f /etc/resolv.conf ]]; then
+        cp -L /etc/resolv.conf "$target/etc/resolv.conf"
+    fi
+    printf '#!/bin/sh\nexit 101\n' > "$target/usr/sbin/policy-rc.d"
+    chmod 755 "$target/usr/sbin/policy-rc.d"
+}
+
+s_make()
+{
+    if [[ -f $ready_mark && $(< "$ready_mark") == "${packages[*]}" ]]; then
+        return 0
+    fi
+    [[ $(id -u) -eq 0 ]] || s_refuse "making the root needs root"
+    command -v debootstrap > /dev/null \
+        || s_refuse "debootstrap is missing: apt-get install debootstrap"
+    mkdir -p "$(dirname "$root")"
+    # Two runs at once: the second waits and then finds the root ready.
+    exec 9> "$root.lock"
+    flock 9
+    if [[ -f $ready_mark && $(< "$ready_mark") == "${packages[*]}" ]]; then
+        exec 9>&-
+        return 0
+    fi
+    local making=$root.making
+    if [[ ! -x $making/usr/bin/apt-get || -d $making/debootstrap ]]; then
+        rm -rf --one-file-system "$making"
+        s_say "debootstrap of Debian unstable into $root (log: $root.log)"
+        # No mirror named: debootstrap knows its own, PORTCULLIS_DEBIAN_MIRROR another.
+        debootstrap --variant=minbase unstable "$making" \
+            ${PORTCULLIS_DEBIAN_MIRROR:+"$PORTCULLIS_DEBIAN_MIRROR"} > "$root.log" 2>&1 9>&- \
+            || { tail -n 15 "$root.log" >&2; s_refuse "debootstrap failed, see $root.log"; }
+    fi
+    s_copy_apt_settings "$making"
+    s_say "installing ${#packages[@]} packages into it"
+    if ! s_install "$making" >> "$root.log" 2>&1 9>&-; then
+        tail -n 15 "$root.log" >&2
+        s_refuse "the packages could not be installed, see $root.log"
+    fi
+    printf '%s' "${packages[*]}" > "$making/.portcullis-packages"
+    rm -rf --one-file-system "$root"
+    mv "$making" "$root"
+    exec 9>&-
+    s_say "ready: $root"
+}
+
+s_install()
+{
+    local target=$1
+    # shellcheck disable=SC2016 # the inner shell expands these
+    unshare --mount --fork --kill-child bash -euc '
+        mount --bind /dev "$1/dev"
+        mount -t proc proc "$1/proc"
+        export DEBIAN_FRONTEND=noninteractive LC_ALL=C HOME=/root
+        export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+        chroot "$1" apt-get update
+        chroot "$1" apt-get install -y --no-install-recommends "${@:2}"
+        chroot "$1" apt-get clean
+    ' install "$target" "${packages[@]}"
+}
+
+s_run()
+{
+    [[ $# -gt 0 ]] || s_usage
+    s_make
+    [[ $(id -u) -eq 0 ]] || s_refuse "running in the root needs root"
+    local build
+    build=/build/$(printf '%s' "$checkout" | sha256sum | cut -c1-12)
+    mkdir -p "$root$inside" "$root$build"
+    # The shell stays as process 1 of the run, to reap what CMD's children leave.
+    # shellcheck disable=SC2016 # the inner shell expands these
+    exec unshare --mount --pid --fork --kill-child bash -euc '
+        root=$1 checkout=$2 inside=$3 build=$4
+        shift 4
+        mount --make-rprivate /
+        mount --rbind /dev "$root/dev"
+        mount -t proc proc "$root/proc"
+        mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+        mount --bind "$checkout" "$root$inside"
+        exec env -i CI="${CI:-}" PCL_SEED="${PCL_SEED:-}" TERM="${TERM:-dumb}" HOME=/root \
+            LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin PORTCULLIS_ROOT_BUILD="$build" \
+            chroot "$root" /bin/bash -c "cd $inside && \"\$@\"; exit \$?" run "$@"
+    ' enter "$root" "$checkout" "$inside" "$build" "$@"
+}
+
+s_usage()
+{
+    sed -n '2,/^set -euo/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
+    exit 64
+}
+
+case ${1:-} in
+    make) s_make ;;
+    run) shift; s_run "$@" ;;
+    path) printf '%s\n' "$root" ;;
+    clean)
+        [[ $(id -u) -eq 0 ]] || s_refuse "deleting the root needs root"
+        rm -rf --one-file-system "$root" "$root.making" "$root.log" "$root.lock"
+        ;;
+    *) s_usage ;;
+esac
