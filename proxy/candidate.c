@@ -1,0 +1,90 @@
+#include "proxy/candidate.h"
+
+#include "common/clock.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#define SMOOTHING        0.125f  /* weight of a new sample */
+#define OUTLIER_FACTOR   4.0f    /* a sample counts for at most this many times the estimate ... */
+#define OUTLIER_FLOOR_US 1000.0f /* ... or for this, if that is more */
+
+void pcl_candidate_sent(pcl_candidate *self, uint64_t now_us)
+{
+    assert(self != NULL);
+    self->own++;
+    self->sent_sum_us += now_us;
+}
+
+void pcl_candidate_done(pcl_candidate *self, uint64_t sent_us)
+{
+    assert(self != NULL);
+    assert(self->own > 0);
+    assert(self->sent_sum_us >= sent_us);
+    self->own--;
+    self->sent_sum_us -= sent_us;
+}
+
+/* One very late answer moves the estimate a little, not by its whole size. */
+static float s_smooth(float estimate_us, uint64_t sample_us, bool first)
+{
+    float sample = (float)sample_us;
+    if (first) {
+        return sample;
+    }
+    float limit = estimate_us * OUTLIER_FACTOR;
+    if (limit < OUTLIER_FLOOR_US) {
+        limit = OUTLIER_FLOOR_US;
+    }
+    if (sample > limit) {
+        sample = limit;
+    }
+    return estimate_us + (sample - estimate_us) * SMOOTHING;
+}
+
+void pcl_candidate_timed(pcl_candidate *self, uint64_t total_us, uint64_t node_us, uint64_t now_us)
+{
+    assert(self != NULL);
+    bool first = self->rtt_at_us == 0;
+    uint64_t way_us = total_us > node_us ? total_us - node_us : 0;
+    self->rtt_us = s_smooth(self->rtt_us, way_us, first);
+    self->latency_us = s_smooth(self->latency_us, total_us, first);
+    self->rtt_at_us = now_us;
+}
+
+void pcl_candidate_report(pcl_candidate *self, const pcl_report *report, uint64_t reported_us)
+{
+    assert(self != NULL);
+    assert(report != NULL);
+    if (self->reported_us == 0 || report->served != self->served) {
+        self->sampled_us = reported_us;
+    }
+    self->reported_us = reported_us;
+    self->served = report->served;
+    self->role = report->role;
+    self->term = report->term;
+    /* What we sent may still be on its way there, so own can exceed rif. */
+    self->foreign = report->rif > self->own ? report->rif - self->own : 0;
+    self->running = report->running;
+    self->queued = report->queued;
+    self->workers = report->workers;
+    self->lag_ms = report->lag_ms;
+    self->service_mean_us = report->service_mean_us;
+    self->service_count = report->service_count;
+    self->service_variance = report->service_variance;
+    self->service_fast_us = report->service_fast_us;
+    self->service_fast_count = report->service_fast_count;
+    self->warm_percent = report->warm_percent;
+}
+
+void pcl_candidate_reset(pcl_candidate *self, uint64_t now_us)
+{
+    assert(self != NULL);
+    *self = (pcl_candidate){
+        .index = self->index,
+        .up_since_us = now_us,
+        .own = self->own, /* their owner ends them one by one */
+        .sent_sum_us = self->sent_sum_us,
+        .lag_ms = -1,
+    };
+}

@@ -1,0 +1,65 @@
+/* candidate.h - one node as a strategy sees it, and how that picture is kept.
+ *
+ * A candidate is plain data: the proxy's own bookkeeping of what it sent there,
+ * and the figures of the node's last report.  The functions below are the only
+ * writers, so that the proxy and a simulator keep the same books.  Pure; times
+ * are microseconds of one monotonic clock.
+ */
+#ifndef PCL_PROXY_CANDIDATE_H
+#define PCL_PROXY_CANDIDATE_H
+
+#include "wire/report.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct pcl_candidate {
+    uint32_t index; /* the owner's number of the node; round-robin turns by it */
+    pcl_node_role role;
+    uint64_t term;        /* of the topology the node follows */
+    uint64_t up_since_us; /* when it last came up */
+
+    /* the proxy's own books, exact */
+    uint32_t own;         /* requests sent there and not yet answered */
+    uint64_t sent_sum_us; /* sum of their send times: now - sent_sum/own is their mean age */
+    float rtt_us;         /* smoothed time of an answer that the node did not spend on it */
+    uint64_t rtt_at_us;   /* of the last sample; 0 never */
+    float latency_us;     /* smoothed whole time of an answer; for people */
+
+    /* the last report */
+    uint64_t reported_us; /* when it was true; 0 never */
+    uint64_t sampled_us;  /* when a report last showed newly served statements */
+    uint64_t served;      /* of that report */
+    uint32_t foreign;     /* in flight there from others, as of that report */
+    uint32_t running, queued;
+    uint16_t workers; /* 0 unknown */
+    int32_t lag_ms;   /* -1 unknown */
+    float service_mean_us, service_count, service_variance;
+    float service_fast_us, service_fast_count;
+    uint8_t warm_percent;
+} pcl_candidate;
+
+/* A request left for the node. */
+void pcl_candidate_sent(pcl_candidate *self, uint64_t now_us);
+
+/* A request that was sent at sent_us is there no longer: answered, given up or
+ * moved elsewhere.  It must have been noted as sent. */
+void pcl_candidate_done(pcl_candidate *self, uint64_t sent_us);
+
+/* A good answer came after total_us, of which the node reports to have spent
+ * node_us.  Errors are not noted: failing fast must not look quick. */
+void pcl_candidate_timed(pcl_candidate *self, uint64_t total_us, uint64_t node_us, uint64_t now_us);
+
+/* A report that was true at reported_us. */
+void pcl_candidate_report(pcl_candidate *self, const pcl_report *report, uint64_t reported_us);
+
+/* Forgets all that was known of the node's earlier life. */
+void pcl_candidate_reset(pcl_candidate *self, uint64_t now_us);
+
+/* Foreign and own together. */
+static inline uint32_t pcl_candidate_inflight(const pcl_candidate *self)
+{
+    return self->own + self->foreign;
+}
+
+#endif

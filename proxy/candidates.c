@@ -1,0 +1,146 @@
+#include "proxy/candidates.h"
+
+#include "common/clock.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+const char *pcl_left_out_text(pcl_left_out why)
+{
+    static const char *const TEXTS[] = {
+#define PCL_LEFT_OUT_TEXT(name, text) text,
+        PCL_LEFT_OUT_LIST(PCL_LEFT_OUT_TEXT)
+#undef PCL_LEFT_OUT_TEXT
+    };
+    assert(why < PCL_LEFT_OUT_COUNT);
+    return TEXTS[why];
+}
+
+uint32_t pcl_lag_bound_ms(const pcl_member *member, uint64_t now_us)
+{
+    if (!member->reported || member->report.lag_ms < 0) {
+        return UINT32_MAX;
+    }
+    uint32_t lag_ms = (uint32_t)member->report.lag_ms;
+    if (lag_ms == 0 && member->report.replicating) {
+        return 0;
+    }
+    uint64_t age_ms = pcl_time_since_us(member->candidate.reported_us, now_us) / PCL_US_PER_MS +
+                      lag_ms;
+    return age_ms < UINT32_MAX ? (uint32_t)age_ms : UINT32_MAX;
+}
+
+/* Rule 1; suspicion is left to rule 6. */
+static pcl_left_out s_why_not_alive(const pcl_member *member, const pcl_need *need, uint32_t index)
+{
+    switch (member->state) {
+    case PCL_MEMBER_NEW:
+        return PCL_LEFT_OUT_NEVER_HEARD;
+    case PCL_MEMBER_GONE:
+        return PCL_LEFT_OUT_GONE;
+    case PCL_MEMBER_LEAVING:
+        return PCL_LEFT_OUT_LEAVING;
+    case PCL_MEMBER_UP:
+    case PCL_MEMBER_SUSPECT:
+    case PCL_MEMBER_STATE_COUNT:
+        break;
+    }
+    if (!member->reported || member->report.state == PCL_NODE_NOT_READY) {
+        return PCL_LEFT_OUT_NOT_READY;
+    }
+    if (member->report.state == PCL_NODE_DRAIN) {
+        return PCL_LEFT_OUT_AGENT_DRAINS;
+    }
+    if (member->drained) {
+        return PCL_LEFT_OUT_DRAINED;
+    }
+    return pcl_node_set_has(&need->tried, index) ? PCL_LEFT_OUT_TRIED : PCL_LEFT_OUT_NOT;
+}
+
+/* Rules 2 and 3. */
+static pcl_left_out s_why_not_its_work(const pcl_member *member, const pcl_need *need,
+                                       uint64_t now_us)
+{
+    bool source = member->report.role == PCL_NODE_SOURCE;
+    if (!need->read || need->source_only) {
+        if (!source) {
+            return PCL_LEFT_OUT_NOT_SOURCE;
+        }
+        return !need->read && member->report.read_only ? PCL_LEFT_OUT_READ_ONLY : PCL_LEFT_OUT_NOT;
+    }
+    if (source) {
+        return need->reads_on_source ? PCL_LEFT_OUT_REPLICAS_FIRST
+                                     : PCL_LEFT_OUT_NO_READS_ON_SOURCE;
+    }
+    if (member->report.role != PCL_NODE_REPLICA) {
+        return PCL_LEFT_OUT_NOT_REPLICA;
+    }
+    uint32_t lag_ms = pcl_lag_bound_ms(member, now_us);
+    if (lag_ms == UINT32_MAX) {
+        return PCL_LEFT_OUT_LAG_UNKNOWN;
+    }
+    return lag_ms > need->lag_ms_max ? PCL_LEFT_OUT_LAG : PCL_LEFT_OUT_NOT;
+}
+
+static pcl_left_out s_why_not(const pcl_member *member, const pcl_need *need, uint32_t index,
+                              uint64_t now_us)
+{
+    pcl_left_out why = s_why_not_alive(member, need, index);
+    if (why == PCL_LEFT_OUT_NOT) {
+        why = s_why_not_its_work(member, need, now_us);
+    }
+    bool may = why == PCL_LEFT_OUT_NOT || why == PCL_LEFT_OUT_REPLICAS_FIRST;
+    if (may && member->candidate.own >= need->node_inflight_max) {
+        return PCL_LEFT_OUT_FULL;
+    }
+    return why;
+}
+
+/* Takes the members in that state whose reason is why. */
+static void s_take(pcl_candidates *out, const pcl_membership *members, pcl_member_state state,
+                   const pcl_left_out *why, pcl_left_out wanted)
+{
+    for (uint32_t index = 0; index < pcl_membership_count(members); index++) {
+        const pcl_member *member = pcl_membership_at(members, index);
+        if (member->state == state && why[index] == wanted) {
+            out->fit[out->count++] = &member->candidate;
+            out->why[index] = PCL_LEFT_OUT_NOT;
+        }
+    }
+}
+
+void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, uint64_t now_us,
+                         pcl_candidates *out)
+{
+    assert(members != NULL);
+    assert(need != NULL);
+    assert(out != NULL);
+    uint32_t count = pcl_membership_count(members);
+    pcl_left_out why[PCL_NODES_MAX];
+    out->count = 0;
+    for (uint32_t index = 0; index < count; index++) {
+        const pcl_member *member = pcl_membership_at(members, index);
+        why[index] = s_why_not(member, need, index, now_us);
+        bool suspect = member->state == PCL_MEMBER_SUSPECT;
+        out->why[index] = suspect && why[index] == PCL_LEFT_OUT_NOT ? PCL_LEFT_OUT_SUSPECT
+                                                                    : why[index];
+    }
+    static const pcl_member_state STATES[] = {PCL_MEMBER_UP, PCL_MEMBER_SUSPECT};
+    for (uint32_t round = 0; round < 2 && out->count == 0; round++) {
+        s_take(out, members, STATES[round], why, PCL_LEFT_OUT_NOT);
+        if (out->count == 0) { /* rule 5 */
+            s_take(out, members, STATES[round], why, PCL_LEFT_OUT_REPLICAS_FIRST);
+        }
+    }
+}
+
+bool pcl_candidates_overloaded(const pcl_candidates *self, uint32_t node_count)
+{
+    assert(node_count <= PCL_NODES_MAX);
+    for (uint32_t index = 0; index < node_count; index++) {
+        if (self->why[index] == PCL_LEFT_OUT_FULL) {
+            return self->count == 0;
+        }
+    }
+    return false;
+}

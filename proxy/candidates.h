@@ -1,0 +1,96 @@
+/* candidates.h - which nodes may take a statement, and why the others may not.
+ *
+ * The rules, in the order in which they are asked (proxy/README.md numbers
+ * them):
+ *
+ *  1. The node is up, ready, not drained, and the request was not there yet.
+ *  2. What is not a read, what is asked of the source by consistency or by the
+ *     strategy `direct`, goes to the source only; a write not to one that the
+ *     server holds read only.
+ *  3. Other reads go to replicas that are known to be at most lag_ms_max behind.
+ *  4. A node with node_inflight_max requests of ours gets no more.
+ *  5. When no replica fits, the source serves reads, if reads_on_source is set.
+ *  6. When still none fits, suspect nodes are asked by the same rules.
+ *
+ * Pure, no allocation.
+ */
+#ifndef PCL_PROXY_CANDIDATES_H
+#define PCL_PROXY_CANDIDATES_H
+
+#include "proxy/membership.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* name, text */
+#define PCL_LEFT_OUT_LIST(X)                                                                       \
+    X(NOT, "")                                                                                     \
+    X(NEVER_HEARD, "never heard of")                                                               \
+    X(GONE, "gone")                                                                                \
+    X(LEAVING, "leaving")                                                                          \
+    X(SUSPECT, "suspect")                                                                          \
+    X(NOT_READY, "its database is not ready")                                                      \
+    X(AGENT_DRAINS, "its agent drains")                                                            \
+    X(DRAINED, "drained by an operator")                                                           \
+    X(TRIED, "this request was there already")                                                     \
+    X(NOT_SOURCE, "not the source")                                                                \
+    X(READ_ONLY, "the source is read only")                                                        \
+    X(NOT_REPLICA, "neither source nor replica")                                                   \
+    X(REPLICAS_FIRST, "the source serves reads only when no replica fits")                         \
+    X(NO_READS_ON_SOURCE, "the source serves no reads here")                                       \
+    X(LAG_UNKNOWN, "how far it is behind is not known")                                            \
+    X(LAG, "too far behind")                                                                       \
+    X(FULL, "too many requests in flight there")
+
+typedef enum pcl_left_out {
+#define PCL_LEFT_OUT_ENUM(name, text) PCL_LEFT_OUT_##name,
+    PCL_LEFT_OUT_LIST(PCL_LEFT_OUT_ENUM)
+#undef PCL_LEFT_OUT_ENUM
+        PCL_LEFT_OUT_COUNT, /* must stay last */
+} pcl_left_out;
+
+const char *pcl_left_out_text(pcl_left_out why);
+
+/* Which nodes a request has been sent to; a set of indices. */
+typedef struct pcl_node_set {
+    uint64_t bits[(PCL_NODES_MAX + 63) / 64];
+} pcl_node_set;
+
+static inline void pcl_node_set_add(pcl_node_set *self, uint32_t index)
+{
+    self->bits[index / 64] |= UINT64_C(1) << (index % 64);
+}
+
+static inline bool pcl_node_set_has(const pcl_node_set *self, uint32_t index)
+{
+    return (self->bits[index / 64] >> (index % 64) & 1) != 0;
+}
+
+/* What a statement needs of a node. */
+typedef struct pcl_need {
+    bool read;            /* false: it may change something */
+    bool source_only;     /* a read that must not see the past; a write always is */
+    bool reads_on_source; /* rule 5 */
+    uint32_t lag_ms_max;
+    uint32_t node_inflight_max;
+    pcl_node_set tried; /* not there again */
+} pcl_need;
+
+typedef struct pcl_candidates {
+    const pcl_candidate *fit[PCL_NODES_MAX]; /* the first count; borrowed from the membership */
+    uint32_t count;
+    pcl_left_out why[PCL_NODES_MAX]; /* by node index; NOT for those that fit */
+} pcl_candidates;
+
+/* Fills *out whole; count 0 when nobody fits. */
+void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, uint64_t now_us,
+                         pcl_candidates *out);
+
+/* True when nothing but full nodes stand in the way: try again in a moment. */
+bool pcl_candidates_overloaded(const pcl_candidates *self, uint32_t node_count);
+
+/* How far behind the node can be by now: what it reported, and the time since
+ * then unless it proved to be level.  UINT32_MAX when unknown. */
+uint32_t pcl_lag_bound_ms(const pcl_member *member, uint64_t now_us);
+
+#endif

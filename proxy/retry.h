@@ -1,0 +1,74 @@
+/* retry.h - whether a request that did not end well is sent to another node.
+ *
+ *  1. What never left the proxy may go anywhere.
+ *  2. A read that left may go to another node, as long as its deadline, its
+ *     PCL_ATTEMPTS_MAX and the budget allow it: a read twice is a read.
+ *  3. Anything else that left is sent once: its fate is unknown, and the answer
+ *     says so (LOST, retry unsafe).
+ *  4. The budget is a fifth of the traffic and ten a second, remembered for ten
+ *     seconds: a dying fleet must not be buried under retries.
+ *
+ * Pure; times in microseconds.
+ */
+#ifndef PCL_PROXY_RETRY_H
+#define PCL_PROXY_RETRY_H
+
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PCL_ATTEMPTS_MAX 3u /* sends of one request, the first counted */
+
+typedef struct pcl_retry_budget {
+    double tokens; /* sends that may still be made again */
+    uint64_t updated_us;
+} pcl_retry_budget;
+
+pcl_retry_budget pcl_retry_budget_full(uint64_t now_us);
+/* A request came for the first time: a fifth of a retry is earned. */
+void pcl_retry_budget_earn(pcl_retry_budget *self, uint64_t now_us);
+/* false: nothing is left. */
+bool pcl_retry_budget_has(pcl_retry_budget *self, uint64_t now_us);
+/* A retry was sent.  Only after _has said yes. */
+void pcl_retry_budget_spend(pcl_retry_budget *self);
+
+/* What happened to an attempt. */
+typedef enum pcl_attempt_end {
+    PCL_ATTEMPT_UNSENT = 0, /* it never left: no route, or the socket's queue is full */
+    PCL_ATTEMPT_DOUBTED,    /* its node is suspect; an answer may still come */
+    PCL_ATTEMPT_LOST,       /* its node is gone or was replaced */
+    PCL_ATTEMPT_REFUSED,    /* answered with a code that says "not me" (pcl_retry_code) */
+    PCL_ATTEMPT_EXPIRED,    /* the deadline and its grace passed */
+    PCL_ATTEMPT_END_COUNT,  /* must stay last */
+} pcl_attempt_end;
+
+typedef enum pcl_retry_action {
+    PCL_RETRY_AGAIN = 0, /* send it to another node */
+    PCL_RETRY_WAIT,      /* leave it where it is */
+    PCL_RETRY_ANSWER,    /* answer with err and retry */
+    PCL_RETRY_PASS,      /* pass on the answer that the node gave */
+} pcl_retry_action;
+
+typedef struct pcl_retry_case {
+    pcl_attempt_end end;
+    bool read;         /* class READ */
+    bool in_time;      /* the deadline lies ahead */
+    bool budget;       /* pcl_retry_budget_has */
+    bool other;        /* another node could take it, and not only a suspect one */
+    uint32_t attempts; /* sends that left so far */
+} pcl_retry_case;
+
+typedef struct pcl_retry_verdict {
+    pcl_retry_action action;
+    pcl_err err;     /* of ANSWER */
+    pcl_retry retry; /* of ANSWER */
+} pcl_retry_verdict;
+
+pcl_retry_verdict pcl_retry_decide(const pcl_retry_case *request);
+
+/* True for answers of a node that leave a read untouched and another node free
+ * to take it: LOST, OVERLOADED, UNAVAILABLE, NO_NODE, DRAINING. */
+bool pcl_retry_code(pcl_err code);
+
+#endif
