@@ -18,6 +18,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define PCL_MP_DEPTH_MAX     32u
+#define PCL_MP_KEYS_MAX      256u
+#define PCL_MP_KEYS_OPEN_MAX 1024u
+
 typedef enum pcl_mp_type {
     PCL_MP_NIL = 0,
     PCL_MP_BOOL,
@@ -55,10 +59,18 @@ typedef struct pcl_mp_fault {
 } pcl_mp_fault;
 
 /* OK when source is exactly one value: every head whole, every count within
- * the octets that are there, depth <= depth_max (containers; at most 32), str valid UTF-8,
- * map keys strings and unique within their map, no octet left over.
- * MALFORMED otherwise; *out_fault (may be NULL) says why.  Allocates nothing; O(size) plus O(k^2)
- * for a map of k keys, with k bounded by keys_max (a larger map is a fault). */
+ * the octets that are there, depth <= depth_max (containers; at most
+ * PCL_MP_DEPTH_MAX), str valid UTF-8, map keys strings and unique within their
+ * map, no octet left over.  MALFORMED otherwise; *out_fault (may be NULL) says
+ * why.
+ *
+ * Any format may carry a value: 1 as int 64 is as good as a fixint, since many
+ * encoders have no other; keys are compared by their text, whatever the format.
+ *
+ * Allocates nothing, does not recurse; O(size) plus O(k^2) for a map of k keys,
+ * with k bounded by keys_max (a larger map is a fault), itself at most
+ * PCL_MP_KEYS_MAX.  The maps that are open at one place may have
+ * PCL_MP_KEYS_OPEN_MAX keys together. */
 pcl_err pcl_mp_check(pcl_bytes source, uint32_t depth_max, uint32_t keys_max,
                      pcl_mp_fault *out_fault) PCL_MUST_CHECK;
 
@@ -68,7 +80,8 @@ pcl_mp_reader pcl_mp_reader_of(pcl_bytes source);
  * octets do not hold the value; total on any octets. */
 bool pcl_mp_next(pcl_mp_reader *self, pcl_mp_value *out_value) PCL_MUST_CHECK;
 
-/* Skips one whole value and returns its octets, borrowed.  false as above. */
+/* Skips one whole value and returns its octets, borrowed; out_octets may be
+ * NULL.  false as above, and then nothing was skipped. */
 bool pcl_mp_skip(pcl_mp_reader *self, pcl_bytes *out_octets) PCL_MUST_CHECK;
 
 /* Writers: each appends one head or value; failure shows in buffer->failed. */

@@ -30,10 +30,13 @@ typedef struct pcl_reply_error {
     uint32_t retry_after_ms; /* 0: left out */
 } pcl_reply_error;
 
-/* Appends a whole error reply. */
+/* Appends a whole error reply.  err must not be OK.  A message over
+ * PCL_MESSAGE_SIZE_MAX is cut between characters, and what is no UTF-8 in it
+ * becomes `?`: it may quote a peer or the database. */
 void pcl_reply_error_encode(pcl_buffer *buffer, const uint8_t *id, const pcl_reply_error *error);
 
-/* The reply as a client reads it.  All borrowed from the octets decoded. */
+/* The reply as a client reads it.  All borrowed from the octets decoded.
+ * token is a str; cells are plain values, neither arrays nor maps. */
 typedef struct pcl_reply {
     bool has_id;
     uint8_t id[PCL_ID_SIZE];
@@ -59,7 +62,9 @@ typedef struct pcl_reply {
     uint32_t retry_after_ms;
 } pcl_reply;
 
-/* Tolerant of unknown keys (a newer server may say more), strict in all else.
+/* Tolerant of unknown keys (a newer server may say more), strict in all else:
+ * `columns` and `rows` come together and every row has a cell for each column;
+ * `error` is there exactly when `ok` is false.
  * MALFORMED, VERSION, TOO_LARGE; *out_reply untouched on failure. */
 pcl_err pcl_reply_decode(pcl_reply *out_reply, pcl_bytes source) PCL_MUST_CHECK;
 

@@ -1,8 +1,39 @@
 /* report.h - what an agent says of its node, in every beat and every reply
  * (docs/rfc/2-hop-protocol.md, section 5; STRATEGIES section 3.1).
  *
- * Fixed layout, big endian, floats as IEEE 754 binary32 bits; then the executed
- * GTID set as text.  The layout stands in the RFC.
+ *   offset size
+ *        0    8  boot_id            random, of this run of the agent
+ *        8    8  seq
+ *       16    8  term
+ *       24    1  role               pcl_node_role
+ *       25    1  state              pcl_node_state
+ *       26    1  flavor             pcl_flavor
+ *       27    1  flags              1 read_only, 2 replicating
+ *       28    1  warm_percent       0 to 100
+ *       29    1  reserved           0
+ *       30    2  workers
+ *       32    4  lag_ms             0 to 2^31 - 1, or 0xffffffff: unknown
+ *       36    4  rif
+ *       40    4  running
+ *       44    4  queued
+ *       48    4  queue_max
+ *       52    4  threads_running
+ *       56    8  errors
+ *       64    8  served
+ *       72    4  service_mean_us    from here five floats
+ *       76    4  service_count
+ *       80    4  service_variance
+ *       84    4  service_fast_us
+ *       88    4  service_fast_count
+ *       92    4  exec_us
+ *       96    4  queue_us
+ *      100    2  database_port
+ *      102    2  gtid_size          at most PCL_REPORT_GTID_SIZE_MAX
+ *      104   24  reserved           0
+ *      128    n  gtid               printable ASCII and line feeds
+ *
+ * Integers are big endian, floats the bits of an IEEE 754 binary32, finite and
+ * not negative.
  */
 #ifndef PCL_WIRE_REPORT_H
 #define PCL_WIRE_REPORT_H
@@ -10,6 +41,7 @@
 #include "common/bytes.h"
 #include "common/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define PCL_REPORT_GTID_SIZE_MAX 1024u
@@ -68,7 +100,8 @@ typedef struct pcl_report {
 } pcl_report;
 
 /* Writes at most PCL_REPORT_SIZE_MAX octets, returns how many.  gtid longer
- * than its limit must have been cut by the caller. */
+ * than its limit must have been cut by the caller.  A float that is negative or
+ * no number is written as 0, an infinite one as the largest. */
 size_t pcl_report_encode(const pcl_report *report, uint8_t target[PCL_REPORT_SIZE_MAX]);
 
 /* MALFORMED; *out_report untouched on failure.  Enums in range, floats finite

@@ -16,8 +16,8 @@
 
 #define PCL_PROTOCOL_VERSION 1u
 
-/* Extension types of params and rows (section 5 of the RFC): exact text of a
- * DECIMAL, of a DATE / TIME / DATETIME. */
+/* Extension types of params (section 5 of the RFC): exact text of a DECIMAL, of
+ * a DATE / TIME / DATETIME.  In rows both are str; the column's type tells. */
 #define PCL_EXT_DECIMAL  1
 #define PCL_EXT_TEMPORAL 2
 

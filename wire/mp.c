@@ -1,0 +1,459 @@
+#include "wire/mp.h"
+
+#include "common/endian.h"
+#include "wire/utf8.h"
+
+#include <msgpack/pack.h>
+
+#include <assert.h>
+
+#define RULE_TRUNCATED "the message ends inside a value"
+#define RULE_RESERVED  "octet 0xc1 begins no value"
+#define RULE_COUNT     "a count promises more values than there are octets"
+#define RULE_LENGTH    "a length promises more octets than there are"
+#define RULE_DEPTH     "containers are nested too deeply"
+#define RULE_KEYS      "a map has too many keys"
+#define RULE_KEYS_OPEN "nested maps have too many keys together"
+#define RULE_KEY_TYPE  "a map key is not a string"
+#define RULE_KEY_TWICE "a map key appears twice"
+#define RULE_UTF8      "a string is not valid UTF-8"
+#define RULE_TRAILING  "octets follow the value"
+
+/* What the first octet of a value says. */
+typedef struct lead_meaning {
+    pcl_mp_type type;
+    uint8_t width;    /* octets of the number, length or count that follows */
+    bool is_signed;   /* the number is in two's complement */
+    bool is_reserved; /* 0xc1 */
+    int64_t value;    /* the number, length or count when width is 0 */
+} lead_meaning;
+
+/* 0xc0 to 0xdf: one format each. */
+static lead_meaning s_lead_of_format(uint8_t lead)
+{
+    static const lead_meaning meanings[32] = {
+        {.type = PCL_MP_NIL},
+        {.is_reserved = true},
+        {.type = PCL_MP_BOOL, .value = 0},
+        {.type = PCL_MP_BOOL, .value = 1},
+        {.type = PCL_MP_BIN, .width = 1},
+        {.type = PCL_MP_BIN, .width = 2},
+        {.type = PCL_MP_BIN, .width = 4},
+        {.type = PCL_MP_EXT, .width = 1},
+        {.type = PCL_MP_EXT, .width = 2},
+        {.type = PCL_MP_EXT, .width = 4},
+        {.type = PCL_MP_FLOAT, .width = 4},
+        {.type = PCL_MP_FLOAT, .width = 8},
+        {.type = PCL_MP_UINT, .width = 1},
+        {.type = PCL_MP_UINT, .width = 2},
+        {.type = PCL_MP_UINT, .width = 4},
+        {.type = PCL_MP_UINT, .width = 8},
+        {.type = PCL_MP_INT, .width = 1, .is_signed = true},
+        {.type = PCL_MP_INT, .width = 2, .is_signed = true},
+        {.type = PCL_MP_INT, .width = 4, .is_signed = true},
+        {.type = PCL_MP_INT, .width = 8, .is_signed = true},
+        {.type = PCL_MP_EXT, .value = 1},
+        {.type = PCL_MP_EXT, .value = 2},
+        {.type = PCL_MP_EXT, .value = 4},
+        {.type = PCL_MP_EXT, .value = 8},
+        {.type = PCL_MP_EXT, .value = 16},
+        {.type = PCL_MP_STR, .width = 1},
+        {.type = PCL_MP_STR, .width = 2},
+        {.type = PCL_MP_STR, .width = 4},
+        {.type = PCL_MP_ARRAY, .width = 2},
+        {.type = PCL_MP_ARRAY, .width = 4},
+        {.type = PCL_MP_MAP, .width = 2},
+        {.type = PCL_MP_MAP, .width = 4},
+    };
+    return meanings[lead - 0xc0];
+}
+
+static lead_meaning s_lead(uint8_t lead)
+{
+    if (lead < 0x80) {
+        return (lead_meaning){.type = PCL_MP_UINT, .value = lead};
+    }
+    if (lead < 0x90) {
+        return (lead_meaning){.type = PCL_MP_MAP, .value = lead & 0x0f};
+    }
+    if (lead < 0xa0) {
+        return (lead_meaning){.type = PCL_MP_ARRAY, .value = lead & 0x0f};
+    }
+    if (lead < 0xc0) {
+        return (lead_meaning){.type = PCL_MP_STR, .value = lead & 0x1f};
+    }
+    if (lead < 0xe0) {
+        return s_lead_of_format(lead);
+    }
+    return (lead_meaning){.type = PCL_MP_INT, .is_signed = true, .value = lead - 0x100};
+}
+
+static double s_real(uint64_t bits, uint8_t width)
+{
+    if (width == 8) {
+        double real;
+        memcpy(&real, &bits, sizeof real);
+        return real;
+    }
+    uint32_t bits_32 = (uint32_t)bits;
+    float real;
+    memcpy(&real, &bits_32, sizeof real);
+    return (double)real;
+}
+
+/* The number that width octets of two's complement say. */
+static int64_t s_signed(uint64_t bits, uint8_t width)
+{
+    uint64_t mask = width == 8 ? UINT64_MAX : (UINT64_C(1) << (8 * width)) - 1;
+    bool negative = (bits >> (8 * width - 1)) & 1;
+    return negative ? -1 - (int64_t)(~bits & mask) : (int64_t)bits;
+}
+
+static pcl_mp_value s_number(lead_meaning lead, uint64_t bits)
+{
+    if (lead.type == PCL_MP_FLOAT) {
+        return (pcl_mp_value){.type = PCL_MP_FLOAT, .real = s_real(bits, lead.width)};
+    }
+    if (lead.is_signed) {
+        int64_t number = lead.width == 0 ? lead.value : s_signed(bits, lead.width);
+        if (number < 0) {
+            return (pcl_mp_value){.type = PCL_MP_INT, .sint = number};
+        }
+        bits = (uint64_t)number;
+    }
+    return (pcl_mp_value){
+        .type = PCL_MP_UINT,
+        .uint = bits,
+        .sint = bits <= INT64_MAX ? (int64_t)bits : 0,
+    };
+}
+
+/* Reads the head at offset, and the octets of a str, bin or ext with it.
+ * Returns NULL, or the rule that the octets break. */
+static const char *s_read(pcl_bytes source, size_t offset, pcl_mp_value *out_value,
+                          size_t *out_offset)
+{
+    if (offset >= source.size) {
+        return RULE_TRUNCATED;
+    }
+    lead_meaning lead = s_lead(source.data[offset++]);
+    if (lead.is_reserved) {
+        return RULE_RESERVED;
+    }
+    size_t left = source.size - offset;
+    size_t head_left = (size_t)lead.width + (lead.type == PCL_MP_EXT ? 1 : 0);
+    if (left < head_left) {
+        return RULE_TRUNCATED;
+    }
+    uint64_t bits = lead.width == 0 ? (uint64_t)lead.value
+                                    : pcl_get_be(source.data + offset, lead.width);
+    offset += head_left;
+    left -= head_left;
+    pcl_mp_value value = {.type = lead.type};
+    switch (lead.type) {
+    case PCL_MP_NIL:
+        break;
+    case PCL_MP_BOOL:
+        value.boolean = bits != 0;
+        break;
+    case PCL_MP_UINT:
+    case PCL_MP_INT:
+    case PCL_MP_FLOAT:
+        value = s_number(lead, bits);
+        break;
+    case PCL_MP_STR:
+    case PCL_MP_BIN:
+    case PCL_MP_EXT:
+        if (bits > left) {
+            return RULE_LENGTH;
+        }
+        value.bytes = pcl_bytes_of(source.data + offset, (size_t)bits);
+        value.ext_type = lead.type == PCL_MP_EXT ? (int8_t)source.data[offset - 1] : 0;
+        offset += (size_t)bits;
+        break;
+    case PCL_MP_ARRAY:
+    case PCL_MP_MAP: /* every value takes an octet at least */
+        if (bits > (lead.type == PCL_MP_MAP ? left / 2 : left)) {
+            return RULE_COUNT;
+        }
+        value.count = (uint32_t)bits;
+        break;
+    }
+    *out_value = value;
+    *out_offset = offset;
+    return NULL;
+}
+
+/* A container that is not complete yet. */
+typedef struct level {
+    uint64_t left;       /* values still to come; a map's keys count too */
+    uint32_t keys_begin; /* of a map: where its keys begin in checker.keys */
+    bool is_map;
+} level;
+
+typedef struct checker {
+    pcl_bytes source;
+    uint32_t depth_max, keys_max;
+    size_t offset;
+    uint32_t depth;     /* levels in use */
+    uint32_t key_count; /* keys in use, of all open maps */
+    level levels[PCL_MP_DEPTH_MAX];
+    pcl_bytes keys[PCL_MP_KEYS_OPEN_MAX];
+} checker;
+
+static const char *s_check_key(checker *self, const level *map, const pcl_mp_value *key)
+{
+    if (key->type != PCL_MP_STR) {
+        return RULE_KEY_TYPE;
+    }
+    for (uint32_t index = map->keys_begin; index < self->key_count; index++) {
+        if (pcl_bytes_equal(self->keys[index], key->bytes)) {
+            return RULE_KEY_TWICE;
+        }
+    }
+    if (self->key_count == PCL_MP_KEYS_OPEN_MAX) {
+        return RULE_KEYS_OPEN;
+    }
+    self->keys[self->key_count++] = key->bytes;
+    return NULL;
+}
+
+static const char *s_check_open(checker *self, const pcl_mp_value *container)
+{
+    bool is_map = container->type == PCL_MP_MAP;
+    if (self->depth == self->depth_max) {
+        return RULE_DEPTH;
+    }
+    if (is_map && container->count > self->keys_max) {
+        return RULE_KEYS;
+    }
+    self->levels[self->depth++] = (level){
+        .left = is_map ? 2 * (uint64_t)container->count : container->count,
+        .keys_begin = self->key_count,
+        .is_map = is_map,
+    };
+    return NULL;
+}
+
+static const char *s_check_next(checker *self)
+{
+    pcl_mp_value value;
+    size_t next_offset;
+    const char *rule = s_read(self->source, self->offset, &value, &next_offset);
+    if (rule != NULL) {
+        return rule;
+    }
+    if (value.type == PCL_MP_STR && !pcl_utf8_is_valid(value.bytes)) {
+        return RULE_UTF8;
+    }
+    if (self->depth > 0) {
+        level *top = &self->levels[self->depth - 1];
+        if (top->is_map && top->left % 2 == 0) {
+            rule = s_check_key(self, top, &value);
+        }
+        top->left--;
+    }
+    if (rule == NULL && (value.type == PCL_MP_ARRAY || value.type == PCL_MP_MAP)) {
+        rule = s_check_open(self, &value);
+    }
+    if (rule != NULL) {
+        return rule;
+    }
+    while (self->depth > 0 && self->levels[self->depth - 1].left == 0) {
+        self->depth--;
+        self->key_count = self->levels[self->depth].keys_begin;
+    }
+    self->offset = next_offset;
+    return NULL;
+}
+
+pcl_err pcl_mp_check(pcl_bytes source, uint32_t depth_max, uint32_t keys_max,
+                     pcl_mp_fault *out_fault)
+{
+    assert(depth_max <= PCL_MP_DEPTH_MAX);
+    assert(keys_max <= PCL_MP_KEYS_MAX);
+    checker self; /* member by member: the arrays need no zeroes */
+    self.source = source;
+    self.depth_max = depth_max;
+    self.keys_max = keys_max;
+    self.offset = 0;
+    self.depth = 0;
+    self.key_count = 0;
+    const char *rule;
+    do {
+        rule = s_check_next(&self);
+    } while (rule == NULL && self.depth > 0);
+    if (rule == NULL && self.offset < source.size) {
+        rule = RULE_TRAILING;
+    }
+    if (rule == NULL) {
+        return PCL_ERR_OK;
+    }
+    if (out_fault != NULL) {
+        *out_fault = (pcl_mp_fault){.rule = rule, .offset = self.offset};
+    }
+    return PCL_ERR_MALFORMED;
+}
+
+pcl_mp_reader pcl_mp_reader_of(pcl_bytes source)
+{
+    return (pcl_mp_reader){.data = source.data, .size = source.size};
+}
+
+bool pcl_mp_next(pcl_mp_reader *self, pcl_mp_value *out_value)
+{
+    assert(self != NULL);
+    assert(out_value != NULL);
+    pcl_bytes source = pcl_bytes_of(self->data, self->size);
+    return s_read(source, self->offset, out_value, &self->offset) == NULL;
+}
+
+bool pcl_mp_skip(pcl_mp_reader *self, pcl_bytes *out_octets)
+{
+    assert(self != NULL);
+    pcl_bytes source = pcl_bytes_of(self->data, self->size);
+    size_t offset = self->offset;
+    /* Values still to come, of all open containers together.  A count never
+     * exceeds the octets that are left, so the sum stays far below 2^64. */
+    for (uint64_t left = 1; left > 0; left--) {
+        pcl_mp_value value;
+        if (s_read(source, offset, &value, &offset) != NULL) {
+            return false;
+        }
+        left += value.type == PCL_MP_MAP ? 2 * (uint64_t)value.count : value.count;
+    }
+    if (out_octets != NULL) {
+        *out_octets = pcl_bytes_of(self->data + self->offset, offset - self->offset);
+    }
+    self->offset = offset;
+    return true;
+}
+
+static int s_write(void *data, const char *octets, size_t size)
+{
+    pcl_buffer_put(data, octets, size);
+    return 0;
+}
+
+static msgpack_packer s_packer(pcl_buffer *buffer)
+{
+    assert(buffer != NULL);
+    msgpack_packer packer;
+    msgpack_packer_init(&packer, buffer, s_write);
+    return packer;
+}
+
+/* msgpack's lengths have 32 bits. */
+static bool s_fits(pcl_buffer *buffer, pcl_bytes octets)
+{
+    if (octets.size > UINT32_MAX) {
+        buffer->failed = true;
+    }
+    return octets.size <= UINT32_MAX;
+}
+
+void pcl_mp_put_nil(pcl_buffer *buffer)
+{
+    msgpack_packer packer = s_packer(buffer);
+    (void)msgpack_pack_nil(&packer); /* here and below: the buffer knows of a failure */
+}
+
+void pcl_mp_put_bool(pcl_buffer *buffer, bool value)
+{
+    msgpack_packer packer = s_packer(buffer);
+    (void)(value ? msgpack_pack_true(&packer) : msgpack_pack_false(&packer));
+}
+
+void pcl_mp_put_uint(pcl_buffer *buffer, uint64_t value)
+{
+    msgpack_packer packer = s_packer(buffer);
+    (void)msgpack_pack_uint64(&packer, value);
+}
+
+void pcl_mp_put_int(pcl_buffer *buffer, int64_t value)
+{
+    msgpack_packer packer = s_packer(buffer);
+    (void)msgpack_pack_int64(&packer, value);
+}
+
+void pcl_mp_put_double(pcl_buffer *buffer, double value)
+{
+    msgpack_packer packer = s_packer(buffer);
+    (void)msgpack_pack_double(&packer, value);
+}
+
+void pcl_mp_put_float(pcl_buffer *buffer, float value)
+{
+    msgpack_packer packer = s_packer(buffer);
+    (void)msgpack_pack_float(&packer, value);
+}
+
+void pcl_mp_put_str(pcl_buffer *buffer, pcl_bytes text)
+{
+    msgpack_packer packer = s_packer(buffer);
+    if (s_fits(buffer, text)) {
+        (void)msgpack_pack_str(&packer, text.size);
+        pcl_buffer_put(buffer, text.data, text.size);
+    }
+}
+
+void pcl_mp_put_text(pcl_buffer *buffer, const char *text)
+{
+    assert(text != NULL);
+    pcl_mp_put_str(buffer, pcl_bytes_text(text));
+}
+
+void pcl_mp_put_bin(pcl_buffer *buffer, pcl_bytes octets)
+{
+    msgpack_packer packer = s_packer(buffer);
+    if (s_fits(buffer, octets)) {
+        (void)msgpack_pack_bin(&packer, octets.size);
+        pcl_buffer_put(buffer, octets.data, octets.size);
+    }
+}
+
+void pcl_mp_put_ext(pcl_buffer *buffer, int8_t type, pcl_bytes octets)
+{
+    msgpack_packer packer = s_packer(buffer);
+    if (s_fits(buffer, octets)) {
+        (void)msgpack_pack_ext(&packer, octets.size, type);
+        pcl_buffer_put(buffer, octets.data, octets.size);
+    }
+}
+
+void pcl_mp_put_array(pcl_buffer *buffer, uint32_t count)
+{
+    msgpack_packer packer = s_packer(buffer);
+    (void)msgpack_pack_array(&packer, count);
+}
+
+void pcl_mp_put_map(pcl_buffer *buffer, uint32_t count)
+{
+    msgpack_packer packer = s_packer(buffer);
+    (void)msgpack_pack_map(&packer, count);
+}
+
+void pcl_mp_put_raw(pcl_buffer *buffer, pcl_bytes octets)
+{
+    assert(buffer != NULL);
+    pcl_buffer_put(buffer, octets.data, octets.size);
+}
+
+size_t pcl_mp_put_array_later(pcl_buffer *buffer)
+{
+    assert(buffer != NULL);
+    size_t offset = buffer->size;
+    pcl_buffer_put(buffer, (const uint8_t[]){0xdd, 0, 0, 0, 0}, 5);
+    return offset;
+}
+
+void pcl_mp_patch_array(pcl_buffer *buffer, size_t offset, uint32_t count)
+{
+    assert(buffer != NULL);
+    if (buffer->failed) {
+        return; /* the head may never have been written */
+    }
+    assert(offset + 5 <= buffer->size);
+    assert(buffer->data[offset] == 0xdd);
+    pcl_put_be(buffer->data + offset + 1, count, 4);
+}
