@@ -1,0 +1,30 @@
+/* policy.h - may this request run?  Pure: a decoded request and its class in, a verdict out.
+ * The rules are numbered in README.md. */
+#ifndef PCL_BROKER_POLICY_H
+#define PCL_BROKER_POLICY_H
+
+#include "common/error.h"
+#include "sql/classify.h"
+#include "wire/head.h"
+#include "wire/request.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct pcl_policy_verdict {
+    pcl_err err;       /* OK, UNSUPPORTED, FORBIDDEN, REFUSED or MALFORMED */
+    char message[160]; /* of a refusal; "" otherwise */
+    pcl_sql_class sql_class;
+    bool repeatable; /* running it twice does what once does */
+} pcl_policy_verdict;
+
+/* OK, UNSUPPORTED (an op or a key that is not served here), REFUSED or FORBIDDEN (the statement),
+ * UNSUPPORTED (a statement that needs a session), tested in that order. */
+pcl_policy_verdict pcl_policy_judge(const pcl_request *request);
+
+/* What a gatekeeper's head says of the request must be what the payload says: the same op, the
+ * same id when the payload has one, and no more time than the payload asks for (or than
+ * PCL_TIMEOUT_MS_MAX); and it must name a principal.  OK or MALFORMED with a message. */
+pcl_policy_verdict pcl_policy_agree(const pcl_head *head, const pcl_request *request);
+
+#endif

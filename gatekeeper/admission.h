@@ -1,0 +1,35 @@
+/* admission.h - may this request enter, and as what?  Pure.
+ *
+ * The broker decides again, with the policy; what is refused here would be
+ * refused there too, and never reaches it.  Rules in README.md.
+ */
+#ifndef PCL_GATEKEEPER_ADMISSION_H
+#define PCL_GATEKEEPER_ADMISSION_H
+
+#include "common/error.h"
+#include "sql/classify.h"
+#include "wire/request.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct pcl_admission_limits {
+    uint32_t timeout_ms_default;     /* for a request that says none; not 0 */
+    uint32_t timeout_ms_max;         /* a longer one is cut to it; not 0 */
+    uint32_t inflight_principal_max; /* requests of one principal at the same time; not 0 */
+} pcl_admission_limits;
+
+typedef struct pcl_admission {
+    pcl_err err; /* OK, REFUSED or OVERLOADED */
+    pcl_retry retry;
+    char message[160];       /* of a refusal; "" otherwise */
+    uint32_t timeout_ms;     /* the default, or the client's, cut */
+    pcl_sql_class sql_class; /* of a txn: WRITE, or REFUSED when one of its statements is */
+    bool repeatable;         /* running it twice does what once does */
+} pcl_admission;
+
+/* request: decoded.  principal_inflight: what its principal has in flight already. */
+pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_request *request,
+                                  uint32_t principal_inflight);
+
+#endif

@@ -1,0 +1,480 @@
+#include "gatekeeper/gatekeeper.h"
+
+#include "common/clock.h"
+#include "gatekeeper/admission.h"
+#include "gatekeeper/envelope.h"
+#include "gatekeeper/principals.h"
+#include "net/keys.h"
+#include "net/log.h"
+#include "net/relay.h"
+#include "net/time.h"
+#include "net/zap.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WHO         "gatekeeper"
+#define ZAP_DOMAIN  "clients"
+#define ANONYMOUS   "anonymous" /* the principal where no keys are in use */
+#define TICK_US     (10 * PCL_US_PER_MS)
+#define MESSAGE_MAX 256 /* an error's text */
+
+/* A frame over this ends the connection before it costs memory; one between
+ * limits/request_size_max and this still gets its answer. */
+#define FRAME_SIZE_MAX (4u * PCL_REQUEST_SIZE_MAX)
+
+enum { IDS_COUNT = 256 };
+
+/* Why a request was refused, for the metric. */
+typedef enum refusal {
+    REFUSAL_ENVELOPE = 0,
+    REFUSAL_PAYLOAD, /* not one map, or over a limit as a whole */
+    REFUSAL_VERSION,
+    REFUSAL_FIELD,
+    REFUSAL_PRINCIPAL,
+    REFUSAL_STATEMENT,
+    REFUSAL_LIMIT,
+    REFUSAL_UNSENT, /* the broker is away, full or draining, or we are */
+    REFUSAL_COUNT,  /* must stay last */
+} refusal;
+
+typedef struct gatekeeper {
+    const pcl_role_args *args;
+    const pcl_config *config;
+    pcl_loop *loop;
+    zsock_t *clients;
+    pcl_relay *relay;
+    pcl_principals *principals;
+    pcl_key_list *keys; /* NULL: nobody is known */
+    bool anonymous_allowed;
+    bool draining;
+    size_t request_size_max;
+    pcl_admission_limits limits;
+    uint8_t ids[IDS_COUNT][PCL_ID_SIZE]; /* from the system's random source */
+    uint32_t ids_left;
+    pcl_metric *refusals[REFUSAL_COUNT];
+} gatekeeper;
+
+/* --- The way back ---------------------------------------------------------- */
+
+static pcl_err s_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *reply,
+                      uint64_t now_us)
+{
+    gatekeeper *self = context;
+    (void)now_us;
+    zmq_msg_t frames[PCL_FRAMES_MAX];
+    uint32_t count = 0;
+    zmq_msg_init(&frames[count]);
+    zmq_msg_copy(&frames[count++], &entry->peer);
+    for (uint32_t index = 0; index < entry->envelope_count; index++) {
+        zmq_msg_init(&frames[count]);
+        zmq_msg_copy(&frames[count++], &entry->envelope[index]);
+    }
+    zmq_msg_init(&frames[count++]); /* the delimiter */
+    uint32_t payload = count;
+    zmq_msg_init(&frames[count]);
+    zmq_msg_move(&frames[count++], &reply->payload);
+    bool sealed = (reply->flags & PCL_HEAD_SEALED) != 0;
+    if (sealed) {
+        zmq_msg_init(&frames[count]);
+        zmq_msg_move(&frames[count++], &reply->tail);
+    }
+    pcl_err err = pcl_frames_send(frames, count, self->clients);
+    if (err == PCL_ERR_OK) {
+        return PCL_ERR_OK;
+    }
+    zmq_msg_move(&reply->payload, &frames[payload]);
+    if (sealed) {
+        zmq_msg_move(&reply->tail, &frames[payload + 1]);
+    }
+    for (uint32_t index = 0; index < count; index++) {
+        zmq_msg_close(&frames[index]);
+    }
+    return err;
+}
+
+static void s_gone(void *context, const pcl_relay_entry *entry)
+{
+    gatekeeper *self = context;
+    if (entry->owner_index != PCL_RELAY_OWNER_NONE) {
+        pcl_principals_release(self->principals, entry->owner_index);
+    }
+}
+
+/* --- Refusals -------------------------------------------------------------- */
+
+static void s_refuse(gatekeeper *self, refusal why, pcl_relay_entry *entry, pcl_err err,
+                     const char *message, uint64_t now_us)
+{
+    pcl_metric_add(self->refusals[why], 1);
+    pcl_reply_error error = {
+        .err = err,
+        .retry = pcl_err_retry((int)err),
+        .message = pcl_bytes_text(message),
+        .retry_after_ms = err == PCL_ERR_OVERLOADED ? PCL_RELAY_RETRY_AFTER_MS : 0,
+    };
+    pcl_relay_refuse(self->relay, entry, &error, now_us);
+}
+
+static void s_refuse_unsent(gatekeeper *self, pcl_relay_entry *entry, pcl_err err, uint64_t now_us)
+{
+    pcl_metric_add(self->refusals[REFUSAL_UNSENT], 1);
+    pcl_relay_refuse_unsent(self->relay, entry, err, now_us);
+}
+
+static void s_refuse_envelope(gatekeeper *self, pcl_relay_entry *entry,
+                              const pcl_envelope *envelope, uint64_t now_us)
+{
+    char message[MESSAGE_MAX];
+    (void)snprintf(message, sizeof message, "%s: %s", envelope->field, envelope->rule);
+    s_refuse(self, REFUSAL_ENVELOPE, entry, envelope->err, message, now_us);
+}
+
+static void s_refuse_fault(gatekeeper *self, pcl_relay_entry *entry, const pcl_fault *fault,
+                           uint64_t now_us)
+{
+    char message[MESSAGE_MAX];
+    bool whole = fault->field[0] == '\0';
+    (void)snprintf(message, sizeof message, "%s: %s", whole ? "payload" : fault->field,
+                   fault->rule);
+    refusal why = fault->err == PCL_ERR_VERSION ? REFUSAL_VERSION
+                  : whole                       ? REFUSAL_PAYLOAD
+                                                : REFUSAL_FIELD;
+    s_refuse(self, why, entry, fault->err, message, now_us);
+}
+
+/* --- The way down ---------------------------------------------------------- */
+
+/* The id of a request that brought none; unpredictable, so that nobody can guess another's. */
+static void s_make_id(gatekeeper *self, uint8_t out_id[PCL_ID_SIZE])
+{
+    if (self->ids_left == 0) {
+        pcl_random(self->ids, sizeof self->ids);
+        self->ids_left = IDS_COUNT;
+    }
+    self->ids_left--;
+    memcpy(out_id, self->ids[self->ids_left], PCL_ID_SIZE);
+}
+
+/* Who sent this, by the key list of now; false: nobody we know. */
+static bool s_name_principal(const gatekeeper *self, zmq_msg_t *frame, char *out_name)
+{
+    const char *user_id = pcl_frame_user_id(frame);
+    const char *name = NULL;
+    if (user_id[0] == '\0') {
+        name = self->anonymous_allowed ? ANONYMOUS : NULL;
+    } else if (self->keys != NULL) {
+        const pcl_key_entry *key = pcl_key_list_find(self->keys, user_id);
+        name = key != NULL ? key->name : NULL;
+    }
+    if (name == NULL) {
+        return false;
+    }
+    (void)snprintf(out_name, PCL_NAME_SIZE_MAX + 1, "%s", name);
+    return true;
+}
+
+/* The entry of a message: who sent it and what goes back before the delimiter. */
+static void s_entry_of(pcl_relay_entry *out_entry, pcl_frames *frames, uint32_t echo_count,
+                       uint64_t now_us)
+{
+    pcl_relay_entry_init(out_entry);
+    zmq_msg_move(&out_entry->peer, &frames->frame[0]);
+    for (uint32_t index = 0; index < echo_count; index++) {
+        zmq_msg_init(&out_entry->envelope[index]);
+        zmq_msg_move(&out_entry->envelope[index], &frames->frame[1 + index]);
+    }
+    out_entry->envelope_count = echo_count;
+    out_entry->arrived_us = now_us;
+}
+
+static void s_forward(gatekeeper *self, pcl_relay_entry *entry, const pcl_request *request,
+                      zmq_msg_t *payload, zmq_msg_t *seal)
+{
+    uint64_t leaves_us = pcl_now_us(); /* a batch has passed since the turn's clock was read */
+    uint64_t spent_us = pcl_time_since_us(entry->arrived_us, leaves_us);
+    pcl_head head = {
+        .sql_class = entry->sql_class,
+        .gatekeeper_us = spent_us < UINT32_MAX ? (uint32_t)spent_us : UINT32_MAX,
+        .principal = pcl_bytes_text(entry->principal),
+        .flags = (uint8_t)(seal != NULL ? PCL_HEAD_SEALED : 0),
+    };
+    pcl_relay_head_fill(&head, request);
+    entry->owner_index = pcl_principals_acquire(self->principals, entry->principal);
+    pcl_err err = entry->owner_index == PCL_RELAY_OWNER_NONE
+                      ? PCL_ERR_OVERLOADED
+                      : pcl_relay_forward(self->relay, entry, &head, payload, seal, leaves_us);
+    if (err != PCL_ERR_OK) {
+        if (entry->owner_index != PCL_RELAY_OWNER_NONE) {
+            pcl_principals_release(self->principals, entry->owner_index);
+            entry->owner_index = PCL_RELAY_OWNER_NONE;
+        }
+        s_refuse_unsent(self, entry, err, leaves_us);
+    }
+}
+
+/* A request whose envelope is right; takes the entry. */
+static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *payload,
+                         zmq_msg_t *seal, uint64_t now_us)
+{
+    pcl_request request;
+    pcl_fault fault;
+    bool known = s_name_principal(self, payload, entry->principal);
+    pcl_err err = pcl_request_decode(&request, pcl_frame_bytes(payload), &fault, entry->id,
+                                     &entry->has_id);
+    if (!known) { /* after decoding, so that the refusal carries the id */
+        s_refuse(self, REFUSAL_PRINCIPAL, entry, PCL_ERR_FORBIDDEN,
+                 "the client's key is not in the list", now_us);
+        return;
+    }
+    if (err != PCL_ERR_OK) {
+        s_refuse_fault(self, entry, &fault, now_us);
+        return;
+    }
+    entry->op = request.op;
+    if (self->draining) {
+        s_refuse_unsent(self, entry, PCL_ERR_DRAINING, now_us);
+        return;
+    }
+    pcl_admission admission = pcl_admission_judge(
+        &self->limits, &request, pcl_principals_inflight(self->principals, entry->principal));
+    if (admission.err != PCL_ERR_OK) {
+        refusal why = admission.err == PCL_ERR_REFUSED ? REFUSAL_STATEMENT : REFUSAL_LIMIT;
+        s_refuse(self, why, entry, admission.err, admission.message, now_us);
+        return;
+    }
+    entry->sql_class = (uint8_t)admission.sql_class;
+    entry->repeatable = admission.repeatable;
+    entry->deadline_us = now_us + admission.timeout_ms * PCL_US_PER_MS;
+    if (!entry->has_id) {
+        s_make_id(self, entry->id);
+        entry->has_id = true;
+    }
+    s_forward(self, entry, &request, payload, seal);
+}
+
+static void s_on_message(gatekeeper *self, pcl_frames *frames, uint64_t now_us)
+{
+    size_t sizes[PCL_FRAMES_MAX];
+    for (uint32_t index = 0; index < frames->count; index++) {
+        sizes[index] = zmq_msg_size(&frames->frame[index]);
+    }
+    pcl_envelope envelope = pcl_envelope_parse(sizes, frames->count, frames->overflow,
+                                               self->request_size_max);
+    zmq_msg_t *payload = envelope.payload_index != PCL_ENVELOPE_NOWHERE
+                             ? &frames->frame[envelope.payload_index]
+                             : NULL;
+    zmq_msg_t *seal = envelope.seal_index != PCL_ENVELOPE_NOWHERE
+                          ? &frames->frame[envelope.seal_index]
+                          : NULL;
+    pcl_relay_arrived(self->relay, payload != NULL ? zmq_msg_size(payload) : 0);
+    pcl_relay_entry entry;
+    s_entry_of(&entry, frames, envelope.echo_count, now_us);
+    if (envelope.err == PCL_ERR_OK) {
+        s_on_request(self, &entry, payload, seal, now_us);
+        return;
+    }
+    if (payload != NULL) { /* only for the id, which the refusal carries when it can be read */
+        pcl_request request;
+        pcl_fault fault;
+        (void)s_name_principal(self, payload, entry.principal); /* for the log; may stay empty */
+        pcl_err err = pcl_request_decode(&request, pcl_frame_bytes(payload), &fault, entry.id,
+                                         &entry.has_id);
+        (void)err; /* refused in any case */
+    }
+    s_refuse_envelope(self, &entry, &envelope, now_us);
+}
+
+static bool s_on_clients(void *context, uint64_t now_us)
+{
+    gatekeeper *self = context;
+    for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
+        pcl_frames frames;
+        switch (pcl_frames_recv(&frames, self->clients)) {
+        case PCL_RECV_NONE:
+            return false;
+        case PCL_RECV_FAILED:
+            pcl_loop_stop(self->loop);
+            return false;
+        case PCL_RECV_MESSAGE:
+            break;
+        }
+        s_on_message(self, &frames, now_us);
+        pcl_frames_close(&frames);
+    }
+    return true;
+}
+
+/* --- Life ------------------------------------------------------------------ */
+
+static void s_tick(void *context, uint64_t now_us)
+{
+    pcl_relay_tick(((gatekeeper *)context)->relay, now_us);
+}
+
+static void s_turn(void *context, uint64_t now_us)
+{
+    pcl_relay_turn(((gatekeeper *)context)->relay, now_us);
+}
+
+static void s_drain(void *context, uint64_t now_us)
+{
+    gatekeeper *self = context;
+    (void)now_us;
+    self->draining = true;
+    if (self->args->http != NULL) {
+        pcl_http_set_ready(self->args->http, false, "draining");
+    }
+}
+
+static bool s_drained(void *context)
+{
+    return pcl_relay_count(((gatekeeper *)context)->relay) == 0;
+}
+
+static void s_read_limits(gatekeeper *self, const pcl_config *config)
+{
+    self->config = config;
+    self->request_size_max = pcl_config_uint(config, "limits/request_size_max");
+    self->limits = (pcl_admission_limits){
+        .timeout_ms_default = (uint32_t)pcl_config_uint(config, "limits/timeout_ms_default"),
+        .timeout_ms_max = (uint32_t)pcl_config_uint(config, "limits/timeout_ms_max"),
+        .inflight_principal_max = (uint32_t)pcl_config_uint(config,
+                                                            "limits/inflight_principal_max"),
+    };
+}
+
+/* Replaces the list of clients, also for the handshake.  false: the old one stays. */
+static bool s_read_keys(gatekeeper *self, const pcl_config *config)
+{
+    const char *file = pcl_config_text(config, "clients/keys");
+    if (file[0] == '\0') {
+        return true;
+    }
+    char error[MESSAGE_MAX];
+    pcl_key_list *keys = pcl_key_list_load(file, error, sizeof error);
+    if (keys == NULL) {
+        pcl_log(PCL_LOG_ERROR, WHO, "keys_refused", "reason=\"%s\"", error);
+        return false;
+    }
+    pcl_zap_set(ZAP_DOMAIN, keys);
+    pcl_key_list_destroy(&self->keys);
+    self->keys = keys;
+    pcl_log(PCL_LOG_INFO, WHO, "keys_loaded", "clients=%zu", pcl_key_list_count(keys));
+    return true;
+}
+
+static void s_reload(void *context, const pcl_config *config)
+{
+    gatekeeper *self = context;
+    s_read_limits(self, config);
+    (void)s_read_keys(self, config); /* logged; the old list stays in force */
+}
+
+static void s_metrics_make(gatekeeper *self)
+{
+    static const char *const labels[] = {
+        [REFUSAL_ENVELOPE] = "rule=\"envelope\"",   [REFUSAL_PAYLOAD] = "rule=\"payload\"",
+        [REFUSAL_VERSION] = "rule=\"version\"",     [REFUSAL_FIELD] = "rule=\"field\"",
+        [REFUSAL_PRINCIPAL] = "rule=\"principal\"", [REFUSAL_STATEMENT] = "rule=\"statement\"",
+        [REFUSAL_LIMIT] = "rule=\"limit\"",         [REFUSAL_UNSENT] = "rule=\"unsent\"",
+    };
+    for (int why = 0; why < REFUSAL_COUNT; why++) {
+        self->refusals[why] = pcl_metrics_counter(
+            self->args->metrics, "portcullis_gatekeeper_refusals_total", labels[why],
+            "Requests that the gatekeeper refused, by rule.");
+    }
+}
+
+static bool s_open_clients(gatekeeper *self, const pcl_keys *keys, char *error, size_t error_size)
+{
+    const char *endpoint = pcl_config_text(self->config, "clients/endpoint");
+    bool insecure = pcl_config_bool(self->config, "curve/insecure");
+    bool tcp = strncmp(endpoint, "tcp:", 4) == 0;
+    self->anonymous_allowed = insecure || !tcp;
+    if (insecure && tcp) {
+        pcl_log(PCL_LOG_WARNING, WHO, "insecure", "endpoint=%s principal=%s", endpoint, ANONYMOUS);
+    }
+    pcl_socket_options options = {
+        .endpoint = endpoint,
+        .keys = keys,
+        .zap_domain = ZAP_DOMAIN,
+        .queue_max = (uint32_t)pcl_config_uint(self->config, "clients/queue_max"),
+        .message_size_max = FRAME_SIZE_MAX,
+        .insecure = insecure,
+    };
+    self->clients = pcl_socket_router(&options, error, error_size);
+    return self->clients != NULL;
+}
+
+static bool s_open_relay(gatekeeper *self, const pcl_keys *keys, char *error, size_t error_size)
+{
+    pcl_relay_options options = {
+        .hop = WHO,
+        .next = "broker",
+        .link =
+            {
+                .endpoint = pcl_config_text(self->config, "broker/endpoint"),
+                .keys = keys,
+                .server_key = pcl_config_text(self->config, "broker/public_key"),
+                .queue_max = (uint32_t)pcl_config_uint(self->config, "broker/queue_max"),
+                .message_size_max = PCL_REPLY_SIZE_MAX,
+                .insecure = pcl_config_bool(self->config, "curve/insecure"),
+            },
+        .inflight_max = (uint32_t)pcl_config_uint(self->config, "limits/inflight_max"),
+        .grace_ms = PCL_GRACE_GATEKEEPER_MS,
+        .names = PCL_RELAY_NAMES("gatekeeper"),
+        .args = self->args,
+        .loop = self->loop,
+        .send = s_send,
+        .gone = s_gone,
+        .context = self,
+    };
+    self->relay = pcl_relay_new(&options, error, error_size);
+    self->principals = pcl_principals_new(options.inflight_max, self->args->seed);
+    if (self->relay != NULL && self->principals == NULL) {
+        (void)snprintf(error, error_size, "no memory for the table of principals");
+    }
+    return self->relay != NULL && self->principals != NULL;
+}
+
+static bool s_open(gatekeeper *self, char *error, size_t error_size)
+{
+    pcl_keys keys = {0};
+    const char *key_file = pcl_config_text(self->config, "curve/key_file");
+    bool has_keys = key_file[0] != '\0';
+    if (has_keys && !pcl_keys_load(&keys, key_file, error, error_size)) {
+        return false;
+    }
+    const pcl_keys *own = has_keys ? &keys : NULL;
+    bool opened = s_open_relay(self, own, error, error_size) &&
+                  s_open_clients(self, own, error, error_size);
+    pcl_keys_wipe(&keys);
+    return opened;
+}
+
+void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
+{
+    static const pcl_actor_hooks hooks = {
+        .drain = s_drain, .drained = s_drained, .reload = s_reload};
+    pcl_role_args *args = argument;
+    assert(args != NULL);
+    gatekeeper self = {.args = args, .config = args->config, .loop = pcl_loop_new()};
+    char error[MESSAGE_MAX] = "";
+    s_metrics_make(&self);
+    s_read_limits(&self, args->config);
+    bool opened = s_read_keys(&self, args->config) && s_open(&self, error, sizeof error);
+    if (opened) {
+        pcl_loop_add_socket(self.loop, self.clients, s_on_clients, &self);
+        pcl_loop_set_tick(self.loop, TICK_US, s_tick, s_turn, &self);
+    } else if (error[0] != '\0') {
+        pcl_log(PCL_LOG_ERROR, WHO, "open_failed", "reason=\"%s\"", error);
+    }
+    pcl_actor_run(pipe, opened, self.loop, &hooks, &self);
+    pcl_loop_destroy(&self.loop);
+    pcl_relay_destroy(&self.relay);
+    pcl_principals_destroy(&self.principals);
+    zsock_destroy(&self.clients);
+    pcl_key_list_destroy(&self.keys);
+}

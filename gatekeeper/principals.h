@@ -1,0 +1,31 @@
+/* principals.h - how many requests each principal has in flight; pure.
+ *
+ * A principal stands here while it has any, so the table is never larger than
+ * the number of requests in flight.  Its memory is taken at the start.
+ */
+#ifndef PCL_GATEKEEPER_PRINCIPALS_H
+#define PCL_GATEKEEPER_PRINCIPALS_H
+
+#include "common/limits.h"
+
+#include <stdint.h>
+
+typedef struct pcl_principals pcl_principals;
+
+/* capacity: principals at the same time, 1 to PCL_INFLIGHT_MAX.  NULL only when memory is out. */
+pcl_principals *pcl_principals_new(uint32_t capacity, uint64_t seed);
+void pcl_principals_destroy(pcl_principals **self_p);
+
+/* Requests the principal has in flight.  name: 1 to PCL_NAME_SIZE_MAX octets. */
+uint32_t pcl_principals_inflight(const pcl_principals *self, const char *name);
+
+/* One more; returns the index for _release, UINT32_MAX when the table is full. */
+uint32_t pcl_principals_acquire(pcl_principals *self, const char *name);
+
+/* One less; index comes from an _acquire that was not released yet. */
+void pcl_principals_release(pcl_principals *self, uint32_t index);
+
+/* Principals with anything in flight. */
+uint32_t pcl_principals_count(const pcl_principals *self);
+
+#endif

@@ -1,0 +1,41 @@
+#include "gatekeeper/gatekeeper.h"
+
+#include "common/limits.h"
+
+static const pcl_config_entry s_entries[] = {
+    {"clients/endpoint", PCL_CONFIG_ENDPOINT, 0, 0, NULL, NULL, false,
+     "Where clients connect: bound by the gatekeeper."},
+    {"clients/keys", PCL_CONFIG_KEY_LIST, 0, 0, "", NULL, true,
+     "Key list of the clients: a key's name is its principal.  Empty admits nobody on tcp."},
+    {"clients/queue_max", PCL_CONFIG_UINT, 1, 65536, "256", NULL, false,
+     "Messages that may wait for one client, each way."},
+    {"curve/key_file", PCL_CONFIG_SECRET_KEY, 0, 0, "", NULL, false,
+     "The gatekeeper's own key file; needed as soon as an endpoint is tcp."},
+    {"curve/insecure", PCL_CONFIG_BOOL, 0, 1, "0", NULL, false,
+     "1: plain text on tcp, and whoever connects is the principal `anonymous`."},
+    {"broker/endpoint", PCL_CONFIG_ENDPOINT, 0, 0, NULL, NULL, false,
+     "The broker: connected to by the gatekeeper."},
+    {"broker/public_key", PCL_CONFIG_PUBLIC_KEY, 0, 0, "", NULL, false,
+     "The broker's public key; needed when its endpoint is tcp."},
+    {"broker/queue_max", PCL_CONFIG_UINT, 1, 1000000, "20000", NULL, false,
+     "Messages that may wait on the way to the broker, and on the way back."},
+    {"limits/inflight_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "20000", NULL, false,
+     "Requests that may wait for their reply; one more is answered OVERLOADED."},
+    {"limits/inflight_principal_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "5000", NULL, true,
+     "The same for one principal."},
+    {"limits/request_size_max", PCL_CONFIG_UINT, 1024, PCL_REQUEST_SIZE_MAX, "1048576", NULL, true,
+     "Octets of a request's payload."},
+    {"limits/timeout_ms_default", PCL_CONFIG_UINT, 1, PCL_TIMEOUT_MS_MAX, "5000", NULL, true,
+     "Time that a request has which says none, in milliseconds."},
+    {"limits/timeout_ms_max", PCL_CONFIG_UINT, 1, PCL_TIMEOUT_MS_MAX, "60000", NULL, true,
+     "A longer timeout_ms is cut to this, in milliseconds."},
+    PCL_CONFIG_COMMON,
+};
+
+const pcl_role pcl_gatekeeper_role = {
+    .name = "gatekeeper",
+    .summary = "Admits clients' requests and hands them to the broker.",
+    .entries = s_entries,
+    .entry_count = sizeof s_entries / sizeof s_entries[0],
+    .actor = pcl_gatekeeper_actor,
+};

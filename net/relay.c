@@ -1,0 +1,609 @@
+#include "net/relay.h"
+
+#include "common/clock.h"
+#include "common/ticket_table.h"
+#include "net/log.h"
+#include "net/log_limit.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    REFUSED_LINES_MAX = 20,      /* log lines a second */
+    ERROR_REPLY_SIZE_MAX = 4096, /* a message has at most some hundred octets */
+    CODE_COUNT = PCL_ERR_INTERNAL + 1,
+    LABEL_SIZE = 64,   /* `code="UNAVAILABLE"` */
+    MESSAGE_SIZE = 256 /* an error's text, in the log */
+};
+
+typedef struct relay_metrics {
+    pcl_metric *requests, *request_bytes, *reply_bytes, *duration, *inflight, *link_up, *parked;
+    pcl_metric *replies[CODE_COUNT];
+    pcl_metric *unroutable, *slow, *stale, *foreign; /* dropped, by cause */
+} relay_metrics;
+
+struct pcl_relay {
+    pcl_relay_options options;
+    pcl_link *link;
+    pcl_ticket_table *table; /* of pcl_relay_entry */
+    uint64_t *parked;        /* ring of tickets; as many as the table has entries */
+    uint32_t parked_first;
+    uint32_t parked_count;
+    pcl_buffer error; /* an error reply while it is encoded */
+    pcl_log_limit log_limit;
+    relay_metrics metrics;
+};
+
+/* --- Entries and replies --------------------------------------------------- */
+
+void pcl_relay_entry_init(pcl_relay_entry *entry)
+{
+    assert(entry != NULL);
+    memset(entry, 0, sizeof *entry);
+    zmq_msg_init(&entry->peer);
+    entry->owner_index = PCL_RELAY_OWNER_NONE;
+}
+
+static void s_reply_init(pcl_relay_reply *reply, pcl_err code, pcl_retry retry)
+{
+    memset(reply, 0, sizeof *reply);
+    zmq_msg_init(&reply->payload);
+    zmq_msg_init(&reply->tail);
+    reply->code = code;
+    reply->retry = retry;
+}
+
+static void s_reply_close(pcl_relay_reply *reply)
+{
+    zmq_msg_close(&reply->payload);
+    zmq_msg_close(&reply->tail);
+}
+
+static void s_reply_move(pcl_relay_reply *target, pcl_relay_reply *source)
+{
+    s_reply_init(target, source->code, source->retry);
+    target->flags = source->flags;
+    zmq_msg_move(&target->payload, &source->payload);
+    zmq_msg_move(&target->tail, &source->tail);
+}
+
+void pcl_relay_entry_release(pcl_relay_entry *entry)
+{
+    assert(entry != NULL);
+    zmq_msg_close(&entry->peer);
+    for (uint32_t index = 0; index < entry->envelope_count; index++) {
+        zmq_msg_close(&entry->envelope[index]);
+    }
+    entry->envelope_count = 0;
+    if (entry->parked) {
+        s_reply_close(&entry->reply);
+        entry->parked = false;
+    }
+}
+
+/* target is fresh from the table; source is left released. */
+static void s_entry_move(pcl_relay_entry *target, pcl_relay_entry *source)
+{
+    assert(!source->parked);
+    pcl_relay_entry_init(target);
+    zmq_msg_move(&target->peer, &source->peer);
+    for (uint32_t index = 0; index < source->envelope_count; index++) {
+        zmq_msg_init(&target->envelope[index]);
+        zmq_msg_move(&target->envelope[index], &source->envelope[index]);
+    }
+    target->envelope_count = source->envelope_count;
+    target->owner_index = source->owner_index;
+    target->peer_ticket = source->peer_ticket;
+    target->arrived_us = source->arrived_us;
+    target->deadline_us = source->deadline_us;
+    memcpy(target->id, source->id, sizeof target->id);
+    target->has_id = source->has_id;
+    target->op = source->op;
+    target->sql_class = source->sql_class;
+    target->repeatable = source->repeatable;
+    memcpy(target->principal, source->principal, sizeof target->principal);
+    pcl_relay_entry_release(source);
+}
+
+/* The one way out of the table. */
+static void s_remove(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry)
+{
+    if (self->options.gone != NULL) {
+        self->options.gone(self->options.context, entry);
+    }
+    pcl_relay_entry_release(entry);
+    pcl_ticket_table_remove(self->table, ticket);
+}
+
+/* --- Life ------------------------------------------------------------------ */
+
+static void s_metrics_make(pcl_relay *self)
+{
+    pcl_metrics *registry = self->options.args->metrics;
+    const pcl_relay_names *names = &self->options.names;
+    relay_metrics *made = &self->metrics;
+    made->requests = pcl_metrics_counter(registry, names->requests, "",
+                                         "Requests that arrived, good or bad.");
+    made->request_bytes = pcl_metrics_counter(registry, names->request_bytes, "",
+                                              "Octets of the payloads of requests that arrived.");
+    made->reply_bytes = pcl_metrics_counter(registry, names->reply_bytes, "",
+                                            "Octets of the payloads of replies that were sent.");
+    made->duration = pcl_metrics_histogram(registry, names->duration, "",
+                                           "From a request's arrival to its reply's departure.");
+    made->inflight = pcl_metrics_gauge(registry, names->inflight, "",
+                                       "Requests that wait for their reply.");
+    made->link_up = pcl_metrics_gauge(registry, names->link_up, "",
+                                      "1 when the next hop takes new work.");
+    made->parked = pcl_metrics_counter(registry, names->parked, "",
+                                       "Replies that had to wait for their peer's queue.");
+    for (int code = 0; code < CODE_COUNT; code++) {
+        char labels[LABEL_SIZE];
+        (void)snprintf(labels, sizeof labels, "code=\"%s\"", pcl_err_code(code));
+        made->replies[code] = pcl_metrics_counter(registry, names->replies, labels,
+                                                  "Replies sent, by their code.");
+    }
+    static const char help[] = "Replies that were dropped: the peer is gone (unroutable) or does "
+                               "not read (slow), the request is not in flight any more (stale), "
+                               "or the id is another's (foreign).";
+    made->unroutable = pcl_metrics_counter(registry, names->dropped, "cause=\"unroutable\"", help);
+    made->slow = pcl_metrics_counter(registry, names->dropped, "cause=\"slow\"", help);
+    made->stale = pcl_metrics_counter(registry, names->dropped, "cause=\"stale\"", help);
+    made->foreign = pcl_metrics_counter(registry, names->dropped, "cause=\"foreign\"", help);
+}
+
+static bool s_on_link(void *context, uint64_t now_us);
+
+static void s_publish_link(pcl_relay *self)
+{
+    pcl_link_state state = pcl_link_state_now(self->link);
+    pcl_metric_set(self->metrics.link_up, state == PCL_LINK_UP ? 1 : 0);
+    if (self->options.args->http == NULL) {
+        return;
+    }
+    char reason[LABEL_SIZE] = "";
+    if (state != PCL_LINK_UP) {
+        (void)snprintf(reason, sizeof reason, "the %s is %s", self->options.next,
+                       state == PCL_LINK_DOWN ? "not there" : "draining");
+    }
+    pcl_http_set_ready(self->options.args->http, state == PCL_LINK_UP, reason);
+}
+
+pcl_relay *pcl_relay_new(const pcl_relay_options *options, char *error, size_t error_size)
+{
+    assert(options != NULL);
+    assert(options->send != NULL);
+    assert(options->inflight_max > 0 && options->inflight_max <= PCL_INFLIGHT_MAX);
+    pcl_relay *self = calloc(1, sizeof *self);
+    if (self != NULL) {
+        self->options = *options;
+        self->log_limit = pcl_log_limit_of(REFUSED_LINES_MAX);
+        pcl_buffer_init(&self->error, ERROR_REPLY_SIZE_MAX);
+        self->parked = calloc(options->inflight_max, sizeof *self->parked);
+        self->table = pcl_ticket_table_new(options->inflight_max, sizeof(pcl_relay_entry),
+                                           options->args->seed);
+    }
+    if (self == NULL || self->parked == NULL || self->table == NULL) {
+        (void)snprintf(error, error_size, "no memory for %u requests in flight",
+                       options->inflight_max);
+        pcl_relay_destroy(&self);
+        return NULL;
+    }
+    self->link = pcl_link_new(&options->link, "", options->args->boot_id, options->args->seed,
+                              error, error_size);
+    if (self->link == NULL) {
+        pcl_relay_destroy(&self);
+        return NULL;
+    }
+    s_metrics_make(self);
+    s_publish_link(self);
+    pcl_loop_add_socket(options->loop, pcl_link_socket(self->link), s_on_link, self);
+    return self;
+}
+
+void pcl_relay_destroy(pcl_relay **self_p)
+{
+    assert(self_p != NULL);
+    pcl_relay *self = *self_p;
+    if (self == NULL) {
+        return;
+    }
+    if (self->table != NULL) {
+        uint32_t cursor = 0;
+        uint64_t ticket = 0;
+        pcl_relay_entry *entry = NULL;
+        while ((entry = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL) {
+            s_remove(self, ticket, entry);
+        }
+        pcl_ticket_table_destroy(&self->table);
+    }
+    if (self->link != NULL) {
+        pcl_link_destroy(&self->link);
+    }
+    pcl_buffer_release(&self->error);
+    free(self->parked);
+    free(self);
+    *self_p = NULL;
+}
+
+uint32_t pcl_relay_count(const pcl_relay *self)
+{
+    assert(self != NULL);
+    return pcl_ticket_table_count(self->table);
+}
+
+pcl_link_state pcl_relay_link_state(const pcl_relay *self)
+{
+    assert(self != NULL);
+    return pcl_link_state_now(self->link);
+}
+
+/* --- Answers --------------------------------------------------------------- */
+
+/* Counts what became of a reply of that size, which was tried last with err. */
+static void s_count_reply(pcl_relay *self, const pcl_relay_entry *entry, pcl_err code, size_t size,
+                          pcl_err err, uint64_t now_us)
+{
+    relay_metrics *metrics = &self->metrics;
+    if (err != PCL_ERR_OK) {
+        pcl_metric_add(err == PCL_ERR_OVERLOADED ? metrics->slow : metrics->unroutable, 1);
+        return;
+    }
+    assert((int)code >= 0 && (int)code < CODE_COUNT);
+    pcl_metric_add(metrics->replies[code], 1);
+    pcl_metric_add(metrics->reply_bytes, size);
+    pcl_metric_observe_us(metrics->duration, pcl_time_since_us(entry->arrived_us, now_us));
+}
+
+/* Tries once.  On OVERLOADED nothing was counted and the reply is still whole. */
+static pcl_err s_try(pcl_relay *self, pcl_relay_entry *entry, pcl_relay_reply *reply,
+                     uint64_t now_us)
+{
+    size_t size = zmq_msg_size(&reply->payload);
+    pcl_err code = reply->code;
+    pcl_err err = self->options.send(self->options.context, entry, reply, now_us);
+    if (err != PCL_ERR_OVERLOADED) {
+        s_count_reply(self, entry, code, size, err, now_us);
+    }
+    return err;
+}
+
+/* Keeps the reply until the peer's queue has room.  entry is in the table under ticket. */
+static bool s_park(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, pcl_relay_reply *reply,
+                   uint64_t now_us)
+{
+    uint32_t capacity = pcl_ticket_table_capacity(self->table);
+    if (self->parked_count == capacity) { /* tickets of removed entries stand in the ring too */
+        return false;
+    }
+    uint64_t index = ((uint64_t)self->parked_first + self->parked_count) % capacity;
+    self->parked[index] = ticket;
+    self->parked_count++;
+    s_reply_move(&entry->reply, reply);
+    entry->parked = true;
+    pcl_ticket_table_set_deadline(self->table, ticket, now_us + PCL_RELAY_PARK_MS * PCL_US_PER_MS);
+    pcl_metric_add(self->metrics.parked, 1);
+    return true;
+}
+
+/* Answers an entry of the table; closes the reply. */
+static void s_answer(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry,
+                     pcl_relay_reply *reply, uint64_t now_us)
+{
+    assert(!entry->parked);
+    pcl_err err = s_try(self, entry, reply, now_us);
+    bool parked = err == PCL_ERR_OVERLOADED && s_park(self, ticket, entry, reply, now_us);
+    if (!parked) {
+        if (err == PCL_ERR_OVERLOADED) {
+            pcl_metric_add(self->metrics.slow, 1);
+        }
+        s_remove(self, ticket, entry);
+    }
+    s_reply_close(reply);
+}
+
+static void s_log_error(pcl_relay *self, const pcl_relay_entry *entry, const pcl_reply_error *error,
+                        pcl_bytes text, uint64_t now_us)
+{
+    if (!pcl_log_limit_take(&self->log_limit, now_us)) {
+        return;
+    }
+    char id[2 * PCL_ID_SIZE + 1] = "";
+    char principal[2 * PCL_NAME_SIZE_MAX + 1];
+    char plain[MESSAGE_SIZE];
+    char message[2 * MESSAGE_SIZE];
+    (void)snprintf(plain, sizeof plain, "%.*s", (int)text.size, (const char *)text.data);
+    pcl_log(PCL_LOG_INFO, self->options.hop, "refused",
+            "id=%s principal=\"%s\" op=%s code=%s retry=%s message=\"%s\"",
+            entry->has_id ? pcl_id_text(entry->id, id) : "none",
+            pcl_log_escape(entry->principal, principal, sizeof principal), pcl_op_text(entry->op),
+            pcl_err_code((int)error->err), pcl_retry_text((int)error->retry),
+            pcl_log_escape(plain, message, sizeof message));
+}
+
+static void s_error_reply(pcl_relay *self, const pcl_relay_entry *entry,
+                          const pcl_reply_error *error, pcl_relay_reply *out_reply, uint64_t now_us)
+{
+    pcl_reply_error full = *error;
+    full.hop = self->options.hop;
+    if (full.message.size == 0) {
+        full.message = pcl_bytes_text(pcl_err_text((int)full.err));
+    }
+    s_reply_init(out_reply, full.err, full.retry);
+    pcl_buffer_clear(&self->error);
+    pcl_reply_error_encode(&self->error, entry->has_id ? entry->id : NULL, &full);
+    assert(!self->error.failed || self->error.out_of_memory); /* every message is bounded */
+    pcl_frame_copy_of(&out_reply->payload, pcl_buffer_bytes(&self->error));
+    s_log_error(self, entry, &full, full.message, now_us);
+}
+
+/* Answers an entry of the table with an error that says what became of the next hop. */
+static void s_fail(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, pcl_err err,
+                   uint64_t now_us)
+{
+    char message[MESSAGE_SIZE];
+    if (err == PCL_ERR_LOST) {
+        (void)snprintf(message, sizeof message, "the %s that held the request is gone",
+                       self->options.next);
+    } else {
+        (void)snprintf(message, sizeof message, "the deadline passed while the %s had the request",
+                       self->options.next);
+    }
+    pcl_reply_error error = {
+        .err = err,
+        .retry = entry->repeatable ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE,
+        .message = pcl_bytes_text(message),
+    };
+    pcl_relay_reply reply;
+    s_error_reply(self, entry, &error, &reply, now_us);
+    s_answer(self, ticket, entry, &reply, now_us);
+}
+
+void pcl_relay_refuse(pcl_relay *self, pcl_relay_entry *entry, const pcl_reply_error *error,
+                      uint64_t now_us)
+{
+    assert(self != NULL);
+    assert(entry != NULL);
+    assert(error != NULL);
+    pcl_relay_reply reply;
+    s_error_reply(self, entry, error, &reply, now_us);
+    pcl_err err = s_try(self, entry, &reply, now_us);
+    if (err == PCL_ERR_OVERLOADED) {
+        uint64_t ticket = 0;
+        pcl_relay_entry *kept = pcl_ticket_table_add(self->table, now_us, &ticket);
+        if (kept != NULL) {
+            s_entry_move(kept, entry);
+            if (!s_park(self, ticket, kept, &reply, now_us)) {
+                s_remove(self, ticket, kept);
+                kept = NULL;
+            }
+        }
+        if (kept == NULL) {
+            pcl_metric_add(self->metrics.slow, 1);
+        }
+    }
+    s_reply_close(&reply);
+    pcl_relay_entry_release(entry);
+}
+
+void pcl_relay_refuse_unsent(pcl_relay *self, pcl_relay_entry *entry, pcl_err err, uint64_t now_us)
+{
+    char message[MESSAGE_SIZE] = "";
+    if (err == PCL_ERR_UNAVAILABLE) {
+        (void)snprintf(message, sizeof message, "the %s is not there", self->options.next);
+    } else if (err == PCL_ERR_DEADLINE) {
+        (void)snprintf(message, sizeof message, "the deadline passed before the %s handed it on",
+                       self->options.hop);
+    }
+    pcl_reply_error error = {
+        .err = err,
+        .retry = PCL_RETRY_SAFE,
+        .message = pcl_bytes_text(message),
+        .retry_after_ms = err == PCL_ERR_OVERLOADED ? PCL_RELAY_RETRY_AFTER_MS : 0,
+    };
+    pcl_relay_refuse(self, entry, &error, now_us);
+}
+
+/* --- The way down ---------------------------------------------------------- */
+
+void pcl_relay_arrived(pcl_relay *self, size_t payload_size)
+{
+    assert(self != NULL);
+    pcl_metric_add(self->metrics.requests, 1);
+    pcl_metric_add(self->metrics.request_bytes, payload_size);
+}
+
+void pcl_relay_head_fill(pcl_head *head, const pcl_request *request)
+{
+    assert(head != NULL);
+    assert(request != NULL);
+    head->op = request->op;
+    head->strategy = request->strategy;
+    head->consistency = request->consistency;
+    head->max_lag_ms = request->max_lag_ms;
+    if (request->has_id) {
+        memcpy(head->id, request->id, sizeof head->id);
+    }
+    if (request->has_session) {
+        memcpy(head->session, request->session, sizeof head->session);
+    }
+    if (request->explain_route) {
+        head->flags |= PCL_HEAD_EXPLAIN;
+    }
+}
+
+pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *head,
+                          zmq_msg_t *payload, zmq_msg_t *tail, uint64_t now_us)
+{
+    assert(self != NULL);
+    assert(entry != NULL);
+    assert(entry->has_id);
+    assert(!entry->parked);
+    pcl_link_state state = pcl_link_state_now(self->link);
+    if (state != PCL_LINK_UP) {
+        return state == PCL_LINK_DOWN ? PCL_ERR_UNAVAILABLE : PCL_ERR_DRAINING;
+    }
+    uint64_t left_us = pcl_time_left_us(entry->deadline_us, now_us);
+    if (left_us == 0) {
+        return PCL_ERR_DEADLINE;
+    }
+    uint64_t due_us = entry->deadline_us + self->options.grace_ms * PCL_US_PER_MS;
+    uint64_t ticket = 0;
+    pcl_relay_entry *kept = pcl_ticket_table_add(self->table, due_us, &ticket);
+    if (kept == NULL) {
+        return PCL_ERR_OVERLOADED;
+    }
+    head->kind = PCL_KIND_REQUEST;
+    head->ticket = ticket;
+    head->budget_us = left_us < UINT32_MAX ? (uint32_t)left_us : UINT32_MAX;
+    memcpy(head->id, entry->id, sizeof head->id);
+    pcl_err err = pcl_link_send(self->link, head, payload, tail, now_us);
+    if (err != PCL_ERR_OK) {
+        pcl_ticket_table_remove(self->table, ticket);
+        return err;
+    }
+    s_entry_move(kept, entry);
+    return PCL_ERR_OK;
+}
+
+/* --- The way back ---------------------------------------------------------- */
+
+static void s_lose_all(pcl_relay *self, uint64_t now_us)
+{
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    pcl_relay_entry *entry = NULL;
+    while ((entry = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL) {
+        if (!entry->parked) {
+            s_fail(self, ticket, entry, PCL_ERR_LOST, now_us);
+        }
+    }
+}
+
+static void s_on_event(pcl_relay *self, pcl_link_event event, uint64_t now_us)
+{
+    static const char *const names[] = {
+        [PCL_LINK_NOTHING] = "",       [PCL_LINK_CAME_UP] = "up",      [PCL_LINK_LOST] = "lost",
+        [PCL_LINK_REPLACED] = "other", [PCL_LINK_DRAINS] = "draining",
+    };
+    if (event == PCL_LINK_NOTHING) {
+        return;
+    }
+    bool lost = event == PCL_LINK_LOST || event == PCL_LINK_REPLACED;
+    pcl_log(lost ? PCL_LOG_WARNING : PCL_LOG_INFO, self->options.hop, "link",
+            "peer=%s state=%s in_flight=%u", self->options.next, names[event],
+            pcl_ticket_table_count(self->table));
+    s_publish_link(self);
+    if (lost) {
+        s_lose_all(self, now_us);
+    }
+}
+
+static void s_on_reply(pcl_relay *self, pcl_hop_message *message, uint64_t now_us)
+{
+    pcl_relay_entry *entry = pcl_ticket_table_find(self->table, message->head.ticket);
+    if (entry == NULL || entry->parked) {
+        pcl_metric_add(self->metrics.stale, 1);
+        return;
+    }
+    if (memcmp(entry->id, message->head.id, sizeof entry->id) != 0) {
+        pcl_metric_add(self->metrics.foreign, 1);
+        return;
+    }
+    pcl_relay_reply reply;
+    s_reply_init(&reply, message->head.code, message->head.retry);
+    zmq_msg_move(&reply.payload, &message->payload);
+    if ((message->head.flags & PCL_HEAD_SEALED) != 0) {
+        reply.flags = PCL_HEAD_SEALED;
+        zmq_msg_move(&reply.tail, &message->tail);
+    }
+    s_answer(self, message->head.ticket, entry, &reply, now_us);
+}
+
+static bool s_on_link(void *context, uint64_t now_us)
+{
+    pcl_relay *self = context;
+    for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
+        pcl_hop_message message;
+        switch (pcl_hop_recv(&message, pcl_link_socket(self->link), false)) {
+        case PCL_HOP_NONE:
+            return false;
+        case PCL_HOP_FAILED:
+            pcl_loop_stop(self->options.loop);
+            return false;
+        case PCL_HOP_DROPPED:
+            pcl_metric_add(self->metrics.foreign, 1);
+            continue;
+        case PCL_HOP_MESSAGE:
+            break;
+        }
+        s_on_event(self, pcl_link_heard(self->link, &message.head, now_us, NULL), now_us);
+        if (message.head.kind == PCL_KIND_REPLY) {
+            s_on_reply(self, &message, now_us);
+        }
+        pcl_hop_close(&message);
+    }
+    return true;
+}
+
+/* --- Time ------------------------------------------------------------------ */
+
+/* Tries at most count of the parked replies once more, the oldest first. */
+static void s_flush(pcl_relay *self, uint32_t count, uint64_t now_us)
+{
+    uint32_t capacity = pcl_ticket_table_capacity(self->table);
+    for (; count > 0 && self->parked_count > 0; count--) {
+        uint64_t ticket = self->parked[self->parked_first];
+        self->parked_first = (self->parked_first + 1) % capacity;
+        self->parked_count--;
+        pcl_relay_entry *entry = pcl_ticket_table_find(self->table, ticket);
+        if (entry == NULL) {
+            continue;
+        }
+        assert(entry->parked);
+        if (s_try(self, entry, &entry->reply, now_us) == PCL_ERR_OVERLOADED) {
+            uint64_t index = ((uint64_t)self->parked_first + self->parked_count) % capacity;
+            self->parked[index] = ticket;
+            self->parked_count++;
+        } else {
+            s_remove(self, ticket, entry);
+        }
+    }
+}
+
+static void s_sweep(pcl_relay *self, uint64_t now_us)
+{
+    uint64_t ticket = 0;
+    pcl_relay_entry *entry = NULL;
+    while ((entry = pcl_ticket_table_due(self->table, now_us, &ticket)) != NULL) {
+        if (entry->parked) {
+            pcl_metric_add(self->metrics.slow, 1);
+            s_remove(self, ticket, entry);
+        } else {
+            s_fail(self, ticket, entry, PCL_ERR_DEADLINE, now_us);
+        }
+    }
+}
+
+void pcl_relay_tick(pcl_relay *self, uint64_t now_us)
+{
+    assert(self != NULL);
+    s_on_event(self, pcl_link_tick(self->link, now_us, NULL), now_us);
+    s_flush(self, self->parked_count, now_us);
+    s_sweep(self, now_us);
+    pcl_metric_set(self->metrics.inflight, pcl_ticket_table_count(self->table));
+    uint64_t suppressed = pcl_log_limit_suppressed(&self->log_limit, now_us);
+    if (suppressed > 0) {
+        pcl_log(PCL_LOG_INFO, self->options.hop, "refused_more", "lines=%llu",
+                (unsigned long long)suppressed);
+    }
+}
+
+void pcl_relay_turn(pcl_relay *self, uint64_t now_us)
+{
+    assert(self != NULL);
+    if (self->parked_count > 0) {
+        s_flush(self, PCL_BATCH_MAX, now_us);
+    }
+}

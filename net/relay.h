@@ -1,0 +1,148 @@
+/* relay.h - what a hop has handed on to the next one, and the way back.
+ *
+ * Gatekeeper and broker differ in what they ask before a request goes on and
+ * in how they address whoever asked.  What lies between is the same and stands
+ * here: the link, the ticket table, the answer for each request whatever dies.
+ *
+ *   owner                       relay                            next hop
+ *   pcl_relay_forward(entry) -> ticket, budget, time spent ----> REQUEST
+ *   send(entry, reply)       <- ticket found, id the same  <---- REPLY
+ *   send(entry, reply)       <- LOST, when the link is lost or the peer is another
+ *   send(entry, reply)       <- DEADLINE, at deadline + grace
+ *   pcl_relay_refuse(entry)  -> send(entry, reply) at once
+ *
+ * Rules:
+ *  1. send() is tried for each entry until it is sent or its peer is gone; an entry leaves by
+ *     one function, which frees all it holds.
+ *  2. A reply whose ticket is stale, or whose id is not the entry's, is dropped and counted.
+ *  3. A peer that is gone is not waited for: its reply is dropped and counted.
+ *  4. A peer whose queue is full is tried again each turn, for PCL_RELAY_PARK_MS at most.
+ *  5. What was in flight on a lost link is answered LOST: retry safe when the entry is
+ *     repeatable, else unsafe.  DEADLINE likewise.
+ *  6. Work that has no time left, or for which there is no ticket, link or queue, does not go
+ *     on: _forward says why, and the owner refuses it.
+ *
+ * Belongs to one thread.  No call but _new allocates, save for the payload of an error reply.
+ */
+#ifndef PCL_NET_RELAY_H
+#define PCL_NET_RELAY_H
+
+#include "net/daemon.h"
+#include "net/link.h"
+#include "wire/reply.h"
+
+#define PCL_RELAY_PARK_MS        1000u
+#define PCL_RELAY_RETRY_AFTER_MS 50u /* what OVERLOADED advises */
+#define PCL_RELAY_OWNER_NONE     UINT32_MAX
+
+typedef struct pcl_relay_reply {
+    zmq_msg_t payload;
+    zmq_msg_t tail; /* a seal, only with PCL_HEAD_SEALED in flags; else empty */
+    pcl_err code;
+    pcl_retry retry;
+    uint8_t flags; /* pcl_head_flag */
+} pcl_relay_reply;
+
+/* One request.  The owner fills a fresh one with pcl_relay_entry_init and sets what it knows;
+ * _forward and _refuse take over the messages in it. */
+typedef struct pcl_relay_entry {
+    zmq_msg_t peer;                              /* routing id of who asked */
+    zmq_msg_t envelope[PCL_ENVELOPE_FRAMES_MAX]; /* what a client put before the delimiter; the
+                                                    first envelope_count are initialised */
+    uint32_t envelope_count;
+    uint32_t owner_index; /* the owner's own; PCL_RELAY_OWNER_NONE in a fresh entry */
+    uint64_t peer_ticket; /* what a daemon that asked calls the request; 0 for a client */
+    uint64_t arrived_us;
+    uint64_t deadline_us;
+    uint8_t id[PCL_ID_SIZE];
+    bool has_id; /* false: the reply says nil */
+    pcl_op op;
+    uint8_t sql_class; /* pcl_sql_class */
+    bool repeatable;   /* running it twice does what once does: a read, ping, status */
+    bool parked;       /* reply waits for the peer's queue; relay's own */
+    char principal[PCL_NAME_SIZE_MAX + 1];
+    pcl_relay_reply reply; /* only while parked */
+} pcl_relay_entry;
+
+/* Sends the reply to who asked.  OK: payload and tail were moved away.  OVERLOADED: the peer's
+ * queue is full.  UNAVAILABLE: it is gone.  On failure both are still there, whole. */
+typedef pcl_err(pcl_relay_send)(void *context, pcl_relay_entry *entry, pcl_relay_reply *reply,
+                                uint64_t now_us);
+/* The entry, which was in flight, leaves the relay; called once for each.  May be NULL. */
+typedef void(pcl_relay_gone)(void *context, const pcl_relay_entry *entry);
+
+/* Names in the registry; they must be static. */
+typedef struct pcl_relay_names {
+    const char *requests, *replies, *inflight, *request_bytes, *reply_bytes, *duration, *dropped,
+        *link_up, *parked;
+} pcl_relay_names;
+
+#define PCL_RELAY_NAMES(role)                                                                      \
+    ((pcl_relay_names){                                                                            \
+        .requests = "portcullis_" role "_requests_total",                                          \
+        .replies = "portcullis_" role "_replies_total",                                            \
+        .inflight = "portcullis_" role "_requests_in_flight",                                      \
+        .request_bytes = "portcullis_" role "_request_bytes_total",                                \
+        .reply_bytes = "portcullis_" role "_reply_bytes_total",                                    \
+        .duration = "portcullis_" role "_request_duration_seconds",                                \
+        .dropped = "portcullis_" role "_replies_dropped_total",                                    \
+        .link_up = "portcullis_" role "_link_up",                                                  \
+        .parked = "portcullis_" role "_replies_parked_total",                                      \
+    })
+
+typedef struct pcl_relay_options {
+    const char *hop;  /* "gatekeeper": who logs, and the hop that errors name; static */
+    const char *next; /* "broker"; static */
+    pcl_socket_options link;
+    uint32_t inflight_max;
+    uint32_t grace_ms; /* PCL_GRACE_...: how long the next hop may answer after the deadline */
+    pcl_relay_names names;
+    const pcl_role_args *args; /* borrowed until destroy */
+    pcl_loop *loop;            /* borrowed until destroy; stopped when the context is gone */
+    pcl_relay_send *send;
+    pcl_relay_gone *gone;
+    void *context; /* of send and gone */
+} pcl_relay_options;
+
+typedef struct pcl_relay pcl_relay;
+
+/* Adds the link to the loop.  NULL: error says why. */
+pcl_relay *pcl_relay_new(const pcl_relay_options *options, char *error, size_t error_size);
+/* What is in flight is freed, not answered. */
+void pcl_relay_destroy(pcl_relay **self_p);
+
+/* Every 10 ms: beats, deadlines, parked replies. */
+void pcl_relay_tick(pcl_relay *self, uint64_t now_us);
+/* After each turn of the loop: a bounded number of parked replies. */
+void pcl_relay_turn(pcl_relay *self, uint64_t now_us);
+
+uint32_t pcl_relay_count(const pcl_relay *self);
+pcl_link_state pcl_relay_link_state(const pcl_relay *self);
+
+/* A fresh entry: messages empty, everything else 0. */
+void pcl_relay_entry_init(pcl_relay_entry *entry);
+/* Frees what the entry holds, for an entry that neither was forwarded nor refused. */
+void pcl_relay_entry_release(pcl_relay_entry *entry);
+
+/* Counts an arrival, whatever becomes of it. */
+void pcl_relay_arrived(pcl_relay *self, size_t payload_size);
+
+/* Fills what the head says of the request: op, id (when it has one), strategy, consistency,
+ * max_lag_ms, session, and the flag EXPLAIN. */
+void pcl_relay_head_fill(pcl_head *head, const pcl_request *request);
+
+/* Hands the request on: sets head's kind, ticket, id and budget, and sends.  tail may be NULL.
+ * OK: entry, payload and tail were taken.  Otherwise all are still the caller's, and the error is
+ * UNAVAILABLE, DRAINING, OVERLOADED or DEADLINE (never sent in all four). */
+pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *head,
+                          zmq_msg_t *payload, zmq_msg_t *tail, uint64_t now_us) PCL_MUST_CHECK;
+
+/* Answers with an error: encodes it (error->hop is set here), sends it, or parks it when the peer's
+ * queue is full, and logs one line, within a bound.  Takes the entry's messages. */
+void pcl_relay_refuse(pcl_relay *self, pcl_relay_entry *entry, const pcl_reply_error *error,
+                      uint64_t now_us);
+
+/* Refuses with what _forward said, or DRAINING of this hop: nothing ran, so retry is safe. */
+void pcl_relay_refuse_unsent(pcl_relay *self, pcl_relay_entry *entry, pcl_err err, uint64_t now_us);
+
+#endif
