@@ -118,6 +118,7 @@ void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, ui
     uint32_t count = pcl_membership_count(members);
     pcl_left_out why[PCL_NODES_MAX];
     out->count = 0;
+    out->suspect = false;
     for (uint32_t index = 0; index < count; index++) {
         const pcl_member *member = pcl_membership_at(members, index);
         why[index] = s_why_not(member, need, index, now_us);
@@ -127,6 +128,7 @@ void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, ui
     }
     static const pcl_member_state STATES[] = {PCL_MEMBER_UP, PCL_MEMBER_SUSPECT};
     for (uint32_t round = 0; round < 2 && out->count == 0; round++) {
+        out->suspect = round == 1;
         s_take(out, members, STATES[round], why, PCL_LEFT_OUT_NOT);
         if (out->count == 0) { /* rule 5 */
             s_take(out, members, STATES[round], why, PCL_LEFT_OUT_REPLICAS_FIRST);

@@ -79,6 +79,7 @@ typedef struct pcl_need {
 typedef struct pcl_candidates {
     const pcl_candidate *fit[PCL_NODES_MAX]; /* the first count; borrowed from the membership */
     uint32_t count;
+    bool suspect;                    /* those that fit do so by rule 6 */
     pcl_left_out why[PCL_NODES_MAX]; /* by node index; NOT for those that fit */
 } pcl_candidates;
 

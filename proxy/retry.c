@@ -73,7 +73,7 @@ pcl_retry_verdict pcl_retry_decide(const pcl_retry_case *request)
         return request->in_time ? s_answer(PCL_ERR_NO_NODE, PCL_RETRY_SAFE)
                                 : s_answer(PCL_ERR_DEADLINE, PCL_RETRY_SAFE);
     case PCL_ATTEMPT_DOUBTED:
-        return may ? again : (pcl_retry_verdict){.action = PCL_RETRY_WAIT};
+        return may && request->other_sound ? again : (pcl_retry_verdict){.action = PCL_RETRY_WAIT};
     case PCL_ATTEMPT_LOST:
         return may ? again : s_answer(PCL_ERR_LOST, fate);
     case PCL_ATTEMPT_REFUSED:

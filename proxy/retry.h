@@ -55,7 +55,8 @@ typedef struct pcl_retry_case {
     bool read;         /* class READ */
     bool in_time;      /* the deadline lies ahead */
     bool budget;       /* pcl_retry_budget_has */
-    bool other;        /* another node could take it, and not only a suspect one */
+    bool other;        /* another node could take it */
+    bool other_sound;  /* ... that is not itself suspect */
     uint32_t attempts; /* sends that left so far */
 } pcl_retry_case;
 

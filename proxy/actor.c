@@ -1,0 +1,250 @@
+#include "proxy/actor.h"
+
+#include "common/clock.h"
+#include "net/log.h"
+#include "net/socket.h"
+#include "net/time.h"
+#include "net/zap.h"
+#include "proxy/proxy.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ERROR_SIZE = 256 };
+
+static bool s_is_plain(const pcl_config *config, const char *path)
+{
+    const char *endpoint = pcl_config_text(config, path);
+    return pcl_config_bool(config, "curve/insecure") || strncmp(endpoint, "tcp://", 6) != 0;
+}
+
+/* Replaces *list by what the file of that path holds now.  false: *list stays,
+ * error says why. */
+static bool s_read_keys(const pcl_config *config, const char *path, const char *domain,
+                        pcl_key_list **list, char *error)
+{
+    const char *file = pcl_config_text(config, path);
+    if (file[0] == '\0') {
+        pcl_key_list_destroy(list);
+        return true;
+    }
+    pcl_key_list *fresh = pcl_key_list_load(file, error, ERROR_SIZE);
+    if (fresh == NULL) {
+        return false;
+    }
+    pcl_key_list_destroy(list);
+    *list = fresh;
+    pcl_zap_set(domain, fresh);
+    return true;
+}
+
+static bool s_open_socket(pcl_proxy *self, const char *path, const char *domain,
+                          uint32_t message_size_max, const pcl_keys *keys, zsock_t **out_socket,
+                          char *error)
+{
+    pcl_socket_options options = {
+        .endpoint = pcl_config_text(self->config, path),
+        .keys = keys,
+        .zap_domain = domain,
+        .queue_max = self->settings.queue_max,
+        .message_size_max = message_size_max,
+        .insecure = pcl_config_bool(self->config, "curve/insecure"),
+    };
+    *out_socket = pcl_socket_router(&options, error, ERROR_SIZE);
+    return *out_socket != NULL;
+}
+
+static bool s_open_sockets(pcl_proxy *self, char *error)
+{
+    const char *key_file = pcl_config_text(self->config, "curve/key_file");
+    pcl_keys keys;
+    bool keyed = key_file[0] != '\0';
+    if (keyed && !pcl_keys_load(&keys, key_file, error, ERROR_SIZE)) {
+        return false;
+    }
+    const pcl_keys *own = keyed ? &keys : NULL;
+    bool opened = s_open_socket(self, "agents/endpoint", "agents", PCL_REPLY_SIZE_MAX, own,
+                                &self->agents_socket, error) &&
+                  s_open_socket(self, "brokers/endpoint", "brokers", PCL_REQUEST_SIZE_MAX, own,
+                                &self->brokers_socket, error);
+    if (keyed) {
+        pcl_keys_wipe(&keys);
+    }
+    return opened;
+}
+
+static bool s_read_key_lists(pcl_proxy *self, const pcl_config *config, char *error)
+{
+    return s_read_keys(config, "brokers/keys", "brokers", &self->broker_keys, error) &&
+           s_read_keys(config, "agents/keys", "agents", &self->agent_keys, error);
+}
+
+/* Nodes that the list names stand in status before they are first heard of. */
+static void s_expect_nodes(pcl_proxy *self)
+{
+    size_t count = self->agent_keys == NULL ? 0 : pcl_key_list_count(self->agent_keys);
+    for (size_t index = 0; index < count; index++) {
+        const pcl_key_entry *entry = pcl_key_list_at(self->agent_keys, index);
+        if (pcl_membership_add(self->members, pcl_bytes_text(entry->name)) == PCL_MEMBER_NONE) {
+            pcl_log(PCL_LOG_ERROR, "proxy", "too-many-nodes", "node=%s nodes_max=%u", entry->name,
+                    PCL_NODES_MAX);
+        }
+    }
+}
+
+/* false: the log says why. */
+static bool s_open(pcl_proxy *self)
+{
+    char error[ERROR_SIZE] = "out of memory";
+    char escaped[ERROR_SIZE];
+    pcl_proxy_settings_read(&self->settings, self->config);
+    self->brokers_plain = s_is_plain(self->config, "brokers/endpoint");
+    self->agents_plain = s_is_plain(self->config, "agents/endpoint");
+    self->requests = pcl_ticket_table_new(self->settings.inflight_max, sizeof(pcl_proxy_request),
+                                          self->args->seed);
+    self->walk = calloc(self->settings.inflight_max, sizeof *self->walk);
+    self->members = pcl_membership_new(PCL_NODES_MAX, self->started_us);
+    bool opened = self->requests != NULL && self->walk != NULL && self->members != NULL &&
+                  s_read_key_lists(self, self->config, error) && s_open_sockets(self, error);
+    if (!opened) {
+        pcl_log(PCL_LOG_ERROR, "proxy", "start-failed", "error=\"%s\"",
+                pcl_log_escape(error, escaped, sizeof escaped));
+        return false;
+    }
+    s_expect_nodes(self);
+    if (pcl_config_bool(self->config, "curve/insecure")) {
+        pcl_log(PCL_LOG_WARNING, "proxy", "insecure",
+                "text=\"tcp without encryption and without proof of who speaks\"");
+    }
+    return true;
+}
+
+static void s_release_requests(pcl_proxy *self)
+{
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    pcl_proxy_request *request = NULL;
+    while (self->requests != NULL &&
+           (request = pcl_ticket_table_each(self->requests, &cursor, &ticket)) != NULL) {
+        pcl_proxy_request_release(request);
+        pcl_ticket_table_remove(self->requests, ticket);
+    }
+    pcl_ticket_table_destroy(&self->requests);
+}
+
+static void s_close(pcl_proxy *self)
+{
+    s_release_requests(self);
+    for (uint32_t index = 0; index < PCL_NODES_MAX; index++) {
+        zmq_msg_close(&self->nodes[index].peer);
+    }
+    for (uint32_t index = 0; index < PCL_PROXY_BROKERS_MAX; index++) {
+        if (self->brokers[index].known) {
+            zmq_msg_close(&self->brokers[index].peer);
+        }
+    }
+    zsock_destroy(&self->brokers_socket);
+    zsock_destroy(&self->agents_socket);
+    pcl_key_list_destroy(&self->broker_keys);
+    pcl_key_list_destroy(&self->agent_keys);
+    pcl_membership_destroy(&self->members);
+    free(self->walk);
+}
+
+/* After the readers, so that what already arrived is no silence and no
+ * deadline is missed that was met. */
+static void s_on_turn(void *context, uint64_t now_us)
+{
+    pcl_proxy *self = context;
+    pcl_proxy_flush(self, now_us);
+    pcl_proxy_expire(self, now_us);
+}
+
+static void s_on_tick(void *context, uint64_t now_us)
+{
+    pcl_proxy *self = context;
+    pcl_proxy_agents_tick(self, now_us);
+    pcl_proxy_unpark(self, now_us);
+    s_on_turn(self, now_us);
+    pcl_proxy_telemetry_tick(self);
+    if (pcl_time_since_us(self->published_us, now_us) >= PCL_US_PER_S) {
+        self->published_us = now_us;
+        pcl_proxy_status_publish(self, now_us);
+    }
+}
+
+static void s_drain(void *context, uint64_t now_us)
+{
+    pcl_proxy *self = context;
+    self->draining = true;
+    pcl_log(PCL_LOG_INFO, "proxy", "drain", "inflight=%u", pcl_ticket_table_count(self->requests));
+    pcl_proxy_brokers_goodbye(self, now_us);
+}
+
+static bool s_drained(void *context)
+{
+    const pcl_proxy *self = context;
+    return pcl_ticket_table_count(self->requests) == 0;
+}
+
+static void s_reload(void *context, const pcl_config *config)
+{
+    pcl_proxy *self = context;
+    char error[ERROR_SIZE];
+    char escaped[ERROR_SIZE];
+    uint32_t inflight_max = self->settings.inflight_max; /* the table's size stays */
+    uint32_t queue_max = self->settings.queue_max;
+    pcl_proxy_settings_read(&self->settings, config);
+    self->settings.inflight_max = inflight_max;
+    self->settings.queue_max = queue_max;
+    self->config = config;
+    if (!s_read_key_lists(self, config, error)) {
+        pcl_log(PCL_LOG_ERROR, "proxy", "reload-failed", "error=\"%s\"",
+                pcl_log_escape(error, escaped, sizeof escaped));
+    }
+    s_expect_nodes(self);
+    pcl_log(PCL_LOG_INFO, "proxy", "reloaded", "strategy=%s",
+            pcl_strategy_text(self->settings.strategy));
+}
+
+static void s_run(pcl_proxy *self, zsock_t *pipe, bool opened)
+{
+    static const pcl_actor_hooks HOOKS = {
+        .drain = s_drain, .drained = s_drained, .reload = s_reload};
+    self->loop = pcl_loop_new();
+    assert(self->loop != NULL);
+    if (opened) {
+        pcl_proxy_telemetry_start(self);
+        for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
+            pcl_proxy_telemetry_node(self, index);
+        }
+        /* Agents first: what they have just said bears on where requests go. */
+        pcl_loop_add_socket(self->loop, self->agents_socket, pcl_proxy_on_agent, self);
+        pcl_loop_add_socket(self->loop, self->brokers_socket, pcl_proxy_on_broker, self);
+        pcl_loop_set_tick(self->loop, PCL_PROXY_TICK_MS * PCL_US_PER_MS, s_on_tick, s_on_turn,
+                          self);
+    }
+    pcl_actor_run(pipe, opened, self->loop, &HOOKS, self);
+    pcl_loop_destroy(&self->loop);
+}
+
+void pcl_proxy_actor(zsock_t *pipe, void *argument)
+{
+    const pcl_role_args *args = argument;
+    assert(args != NULL && args->config != NULL && args->metrics != NULL);
+    pcl_proxy *self = calloc(1, sizeof *self);
+    assert(self != NULL); /* start-up */
+    self->args = args;
+    self->config = args->config;
+    self->rng = pcl_rng_from_seed(args->seed);
+    self->started_us = pcl_now_us();
+    self->retry_budget = pcl_retry_budget_full(self->started_us);
+    self->drop_lines = pcl_log_limit_of(PCL_PROXY_DROP_LINES_MAX);
+    for (uint32_t index = 0; index < PCL_NODES_MAX; index++) {
+        zmq_msg_init(&self->nodes[index].peer);
+    }
+    s_run(self, pipe, s_open(self));
+    s_close(self);
+    free(self);
+}

@@ -1,0 +1,206 @@
+/* actor.h - what the files of the proxy's actor share; for proxy/ only.
+ *
+ *   actor.c      opening, the loop, drain, reload
+ *   settings.c   the configuration table
+ *   brokers.c    the front socket: requests and pings come, replies go
+ *   agents.c     the back socket: beats and replies come, statements go
+ *   requests.c   the life of a request in flight
+ *   route.c      from candidates and strategy to a message sent
+ *   status.c     `status`, /api/cluster
+ *   explain.c    the routing decision for the reply
+ *   telemetry.c  metrics, readiness
+ *
+ * The actor holds no rule: what it does is asked of membership, candidates,
+ * strategy and retry.  One thread; now_us is read once a turn of the loop.
+ */
+#ifndef PCL_PROXY_ACTOR_H
+#define PCL_PROXY_ACTOR_H
+
+#include "common/rng.h"
+#include "common/ticket_table.h"
+#include "common/transit.h"
+#include "net/daemon.h"
+#include "net/hop.h"
+#include "net/keys.h"
+#include "net/log_limit.h"
+#include "net/metrics.h"
+#include "proxy/candidates.h"
+#include "proxy/membership.h"
+#include "proxy/retry.h"
+#include "proxy/strategy.h"
+#include "sql/classify.h"
+#include "wire/mp.h"
+#include "wire/reply.h"
+
+#include <czmq.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PCL_PROXY_BROKERS_MAX    64u
+#define PCL_PROXY_RETRY_AFTER_MS 20u   /* said with OVERLOADED */
+#define PCL_PROXY_PARK_MS        1000u /* how long a reply waits for room at its broker */
+#define PCL_PROXY_TICK_MS        10u
+#define PCL_PROXY_DROP_LINES_MAX 20u /* of log, a second */
+
+typedef struct pcl_proxy_settings {
+    pcl_strategy_kind strategy; /* for requests that name none */
+    bool reads_on_source;
+    uint32_t lag_ms_max;
+    uint32_t inflight_max; /* fixed at start */
+    uint32_t node_inflight_max;
+    uint32_t queue_max; /* fixed at start */
+} pcl_proxy_settings;
+
+/* A node's side of the socket and of the metrics; its index is the member's. */
+typedef struct pcl_proxy_node {
+    zmq_msg_t peer; /* routing id of its latest connection; always initialised */
+    bool connected; /* peer is one */
+    bool doubted;   /* found unreachable while routing: its reads are to be moved this turn */
+    bool lost;      /* ... and all it had is lost */
+    pcl_transit transit;
+    pcl_metric *chosen[PCL_STRATEGY_COUNT]; /* how often which strategy chose it */
+    pcl_metric *up, *inflight, *lag, *rtt;  /* NULL until the node is known to them */
+    uint64_t retries;                       /* requests taken away from it */
+} pcl_proxy_node;
+
+typedef struct pcl_proxy_broker {
+    zmq_msg_t peer; /* routing id; initialised while known */
+    pcl_transit transit;
+    uint64_t heard_us;
+    bool known;
+} pcl_proxy_broker;
+
+/* One request in flight: the ticket table's entry. */
+typedef struct pcl_proxy_request {
+    zmq_msg_t peer;       /* the broker's routing id */
+    zmq_msg_t head_frame; /* what head's principal and role are borrowed from */
+    zmq_msg_t payload;    /* kept for another attempt; once parked: the reply's payload */
+    pcl_head head;        /* as it came; ticket is the broker's; once parked: the reply's */
+    uint64_t arrived_us;
+    uint64_t deadline_us;
+    uint32_t wait_us;  /* on its way here (common/transit.h) */
+    uint32_t attempts; /* that left */
+    uint32_t node;     /* where it is; PCL_MEMBER_NONE when nowhere */
+    uint64_t sent_us;  /* to that node */
+    pcl_strategy_kind strategy;
+    pcl_node_set tried;
+    bool read;
+    bool parked; /* its reply waits for room at the broker */
+} pcl_proxy_request;
+
+/* Why a message was dropped; names in telemetry.c. */
+typedef enum pcl_proxy_drop {
+    PCL_PROXY_DROP_MALFORMED = 0,
+    PCL_PROXY_DROP_STRANGER,    /* a key that is not in the list, or a name that is not the key's */
+    PCL_PROXY_DROP_OLD_BOOT,    /* of a run of the agent that ended */
+    PCL_PROXY_DROP_STALE,       /* no such ticket: it was answered already */
+    PCL_PROXY_DROP_ID_MISMATCH, /* the ticket is another request's */
+    PCL_PROXY_DROP_WRONG_NODE,  /* the request is not at that node */
+    PCL_PROXY_DROP_KIND,        /* a kind that has no business here */
+    PCL_PROXY_DROP_UNROUTABLE,  /* the broker that asked is gone */
+    PCL_PROXY_DROP_REPORT,      /* a report that does not parse */
+    PCL_PROXY_DROP_COUNT,       /* must stay last */
+} pcl_proxy_drop;
+
+typedef struct pcl_proxy_telemetry {
+    pcl_metric *requests[PCL_SQL_CLASS_COUNT][PCL_ERR_INTERNAL + 1]; /* made when first needed */
+    pcl_metric *dropped[PCL_PROXY_DROP_COUNT];
+    pcl_metric *retries, *unreachable;
+    pcl_metric *inflight, *decision, *duration, *nodes[PCL_MEMBER_STATE_COUNT];
+} pcl_proxy_telemetry;
+
+typedef struct pcl_proxy {
+    const pcl_role_args *args;
+    const pcl_config *config;
+    pcl_proxy_settings settings;
+    pcl_loop *loop;
+    zsock_t *brokers_socket;
+    zsock_t *agents_socket;
+    bool brokers_plain; /* no keys on that socket: names are trusted */
+    bool agents_plain;
+    pcl_key_list *broker_keys; /* NULL: none */
+    pcl_key_list *agent_keys;
+    pcl_membership *members;
+    pcl_proxy_node nodes[PCL_NODES_MAX];
+    pcl_proxy_broker brokers[PCL_PROXY_BROKERS_MAX];
+    pcl_ticket_table *requests;
+    uint64_t *walk; /* room for every ticket, for walks that change the table */
+    uint32_t parked_count;
+    pcl_strategy_state strategy_state;
+    pcl_rng rng;
+    pcl_retry_budget retry_budget;
+    uint64_t started_us;
+    uint64_t published_us;
+    bool draining;
+    pcl_log_limit drop_lines;
+    pcl_proxy_telemetry telemetry;
+    uint64_t dropped_count, retry_count, request_count;
+} pcl_proxy;
+
+/* settings.c */
+void pcl_proxy_settings_read(pcl_proxy_settings *out_settings, const pcl_config *config);
+
+/* brokers.c */
+pcl_loop_reader pcl_proxy_on_broker;
+void pcl_proxy_brokers_goodbye(pcl_proxy *self, uint64_t now_us);
+
+/* agents.c */
+pcl_loop_reader pcl_proxy_on_agent;
+/* The socket has no connection to the node.  Called while a request is being
+ * routed, so what it means for other requests is left for the flush. */
+void pcl_proxy_unreachable(pcl_proxy *self, uint32_t index);
+/* After the readers: does what pcl_proxy_unreachable has left. */
+void pcl_proxy_flush(pcl_proxy *self, uint64_t now_us);
+/* Silence. */
+void pcl_proxy_agents_tick(pcl_proxy *self, uint64_t now_us);
+void pcl_proxy_agents_goodbye(pcl_proxy *self, uint64_t now_us);
+
+/* requests.c: each answers the request or sends it on; afterwards the caller
+ * must not use it any more. */
+
+/* Takes the message's frames. */
+void pcl_proxy_begin(pcl_proxy *self, pcl_hop_message *message, uint64_t wait_us, uint64_t now_us);
+void pcl_proxy_answer_error(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                            const pcl_reply_error *error, uint64_t now_us);
+/* Moves the payload away. */
+void pcl_proxy_answer(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                      const pcl_head *reply_head, zmq_msg_t *payload, uint64_t now_us);
+/* An agent's REPLY; takes its payload. */
+void pcl_proxy_on_reply(pcl_proxy *self, uint32_t node, pcl_hop_message *message,
+                        const pcl_report *report, uint64_t now_us);
+/* What is at the node, or only its reads when it is merely doubted. */
+void pcl_proxy_node_failed(pcl_proxy *self, uint32_t node, pcl_attempt_end end, uint64_t now_us);
+void pcl_proxy_expire(pcl_proxy *self, uint64_t now_us);
+/* Replies that wait for room at their broker. */
+void pcl_proxy_unpark(pcl_proxy *self, uint64_t now_us);
+/* Frees what a request holds, without an answer. */
+void pcl_proxy_request_release(pcl_proxy_request *request);
+
+/* route.c */
+
+/* What the request needs of a node. */
+pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request);
+/* Sends the request to a node that fits.  OK: it is on its way.  Otherwise it
+ * never left: NO_NODE, OVERLOADED. */
+pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                        uint64_t now_us) PCL_MUST_CHECK;
+
+/* explain.c: the tail frame for the agent. */
+void pcl_proxy_explain(const pcl_proxy *self, const pcl_candidates *candidates, const float *costs,
+                       pcl_buffer *buffer);
+/* Its two pairs, "candidates" and "left_out", without the map around them. */
+void pcl_proxy_explain_pairs(const pcl_proxy *self, const pcl_candidates *candidates,
+                             const float *costs, pcl_buffer *buffer);
+
+/* status.c */
+void pcl_proxy_status_encode(const pcl_proxy *self, uint64_t now_us, pcl_buffer *buffer);
+void pcl_proxy_status_publish(pcl_proxy *self, uint64_t now_us);
+
+/* telemetry.c */
+void pcl_proxy_telemetry_start(pcl_proxy *self);
+void pcl_proxy_telemetry_node(pcl_proxy *self, uint32_t index);
+void pcl_proxy_telemetry_tick(pcl_proxy *self);
+void pcl_proxy_dropped(pcl_proxy *self, pcl_proxy_drop why, const char *from, uint64_t now_us);
+void pcl_proxy_outcome(pcl_proxy *self, uint8_t sql_class, pcl_err code, uint64_t duration_us);
+
+#endif

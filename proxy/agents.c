@@ -1,0 +1,267 @@
+#include "proxy/actor.h"
+
+#include "common/clock.h"
+#include "net/log.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const char *s_action_text(pcl_member_action action)
+{
+    switch (action) {
+    case PCL_MEMBER_ADMIT:
+        return "node-up";
+    case PCL_MEMBER_RETURN:
+        return "node-back";
+    case PCL_MEMBER_CLEAR:
+        return "node-cleared";
+    case PCL_MEMBER_REPLACE:
+        return "node-replaced";
+    case PCL_MEMBER_DOUBT:
+        return "node-suspect";
+    case PCL_MEMBER_CLOSE:
+        return "node-leaving";
+    case PCL_MEMBER_LOSE:
+        return "node-gone";
+    case PCL_MEMBER_NOTHING:
+    case PCL_MEMBER_ACTION_COUNT:
+        break;
+    }
+    return "node";
+}
+
+static void s_log(const pcl_proxy *self, uint32_t index, pcl_member_action action)
+{
+    const pcl_member *member = pcl_membership_at(self->members, index);
+    bool bad = action == PCL_MEMBER_DOUBT || action == PCL_MEMBER_LOSE ||
+               action == PCL_MEMBER_REPLACE;
+    pcl_log(bad ? PCL_LOG_WARNING : PCL_LOG_INFO, "proxy", s_action_text(action),
+            "node=%s state=%s inflight=%u", member->name, pcl_member_state_text(member->state),
+            member->candidate.own);
+}
+
+/* Not while a request is being routed: it may route others. */
+static void s_act(pcl_proxy *self, uint32_t index, pcl_member_action action, uint64_t now_us)
+{
+    if (action == PCL_MEMBER_NOTHING) {
+        return;
+    }
+    s_log(self, index, action);
+    if (action == PCL_MEMBER_DOUBT) {
+        pcl_proxy_node_failed(self, index, PCL_ATTEMPT_DOUBTED, now_us);
+    } else if (action == PCL_MEMBER_LOSE || action == PCL_MEMBER_REPLACE) {
+        pcl_proxy_node_failed(self, index, PCL_ATTEMPT_LOST, now_us);
+    }
+}
+
+void pcl_proxy_unreachable(pcl_proxy *self, uint32_t index)
+{
+    pcl_member_action action = pcl_membership_unreachable(self->members, index);
+    if (action == PCL_MEMBER_NOTHING) {
+        return;
+    }
+    s_log(self, index, action);
+    self->nodes[index].doubted = action == PCL_MEMBER_DOUBT;
+    self->nodes[index].lost = action == PCL_MEMBER_LOSE;
+}
+
+static void s_flush(pcl_proxy *self, uint32_t index, uint64_t now_us)
+{
+    pcl_proxy_node *node = &self->nodes[index];
+    if (node->lost) {
+        node->lost = false;
+        pcl_proxy_node_failed(self, index, PCL_ATTEMPT_LOST, now_us);
+    } else if (node->doubted) {
+        node->doubted = false;
+        pcl_proxy_node_failed(self, index, PCL_ATTEMPT_DOUBTED, now_us);
+    }
+}
+
+void pcl_proxy_flush(pcl_proxy *self, uint64_t now_us)
+{
+    for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
+        s_flush(self, index, now_us);
+    }
+}
+
+void pcl_proxy_agents_tick(pcl_proxy *self, uint64_t now_us)
+{
+    uint32_t index = 0;
+    pcl_member_action action = PCL_MEMBER_NOTHING;
+    pcl_membership_tick(self->members, now_us);
+    while ((action = pcl_membership_next(self->members, now_us, &index)) != PCL_MEMBER_NOTHING) {
+        s_act(self, index, action, now_us);
+    }
+}
+
+static bool s_is_introduction(pcl_kind kind)
+{
+    return kind == PCL_KIND_BEAT || kind == PCL_KIND_PING || kind == PCL_KIND_BYE;
+}
+
+/* Who speaks, where no key proves it: the name in a beat is believed, and other
+ * messages are of the connection that the beat came on, or of the run of the
+ * agent that their report names. */
+static uint32_t s_identify_plain(pcl_proxy *self, pcl_hop_message *message,
+                                 const pcl_report *report)
+{
+    if (s_is_introduction(message->head.kind)) {
+        return pcl_membership_add(self->members, message->head.principal);
+    }
+    for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
+        pcl_proxy_node *node = &self->nodes[index];
+        if (node->connected &&
+            pcl_bytes_equal(pcl_frame_bytes(&node->peer), pcl_frame_bytes(&message->peer))) {
+            return index;
+        }
+    }
+    return report == NULL ? PCL_MEMBER_NONE
+                          : pcl_membership_find_boot(self->members, report->boot_id);
+}
+
+/* PCL_MEMBER_NONE: a stranger, or one who gives another's name. */
+static uint32_t s_identify(pcl_proxy *self, pcl_hop_message *message, const pcl_report *report)
+{
+    if (self->agents_plain) {
+        return s_identify_plain(self, message, report);
+    }
+    const pcl_key_entry *entry = NULL;
+    if (self->agent_keys != NULL && message->user_id[0] != '\0') {
+        entry = pcl_key_list_find(self->agent_keys, message->user_id);
+    }
+    if (entry == NULL || (s_is_introduction(message->head.kind) &&
+                          !pcl_bytes_is(message->head.principal, entry->name))) {
+        return PCL_MEMBER_NONE;
+    }
+    return pcl_membership_add(self->members, pcl_bytes_text(entry->name));
+}
+
+static void s_pong(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
+{
+    pcl_head pong = {.kind = PCL_KIND_PONG,
+                     .ticket = message->head.ticket,
+                     .sent_us = now_us,
+                     .flags = self->draining ? PCL_HEAD_DRAINING : 0};
+    pcl_head_set_boot_id(&pong, self->args->boot_id);
+    /* An agent that does not take its answer beats again. */
+    (void)!pcl_hop_send(self->agents_socket, &message->peer, &pong, NULL, NULL);
+}
+
+/* A newer report came this way: here the node can be reached. */
+static void s_connect(pcl_proxy *self, uint32_t index, zmq_msg_t *peer)
+{
+    pcl_proxy_node *node = &self->nodes[index];
+    if (node->connected && pcl_bytes_equal(pcl_frame_bytes(&node->peer), pcl_frame_bytes(peer))) {
+        return;
+    }
+    if (!node->connected) {
+        pcl_proxy_telemetry_node(self, index);
+    }
+    int copied = zmq_msg_copy(&node->peer, peer);
+    assert(copied == 0);
+    node->connected = true;
+    node->transit = (pcl_transit){0};
+}
+
+static uint64_t s_boot_id(const pcl_head *head, const pcl_report *report)
+{
+    if (report != NULL) {
+        return report->boot_id;
+    }
+    return s_is_introduction(head->kind) ? pcl_head_boot_id(head) : 0;
+}
+
+/* By kind, once it is known who speaks and that this run of it is the present. */
+static void s_dispatch(pcl_proxy *self, uint32_t index, pcl_hop_message *message,
+                       const pcl_report *report, uint64_t now_us)
+{
+    switch (message->head.kind) {
+    case PCL_KIND_BEAT:
+    case PCL_KIND_PING:
+        s_pong(self, message, now_us);
+        return;
+    case PCL_KIND_REPLY:
+        pcl_proxy_on_reply(self, index, message, report, now_us);
+        return;
+    case PCL_KIND_BYE:
+        s_act(self, index, pcl_membership_bye(self->members, index), now_us);
+        return;
+    case PCL_KIND_PONG:
+        return;
+    case PCL_KIND_REQUEST:
+    case PCL_KIND_CANCEL:
+    case PCL_KIND_LIMIT:
+        pcl_proxy_dropped(self, PCL_PROXY_DROP_KIND, pcl_membership_at(self->members, index)->name,
+                          now_us);
+        return;
+    }
+}
+
+static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
+{
+    pcl_report decoded;
+    const pcl_report *report = NULL;
+    if (zmq_msg_size(&message->tail) > 0) {
+        if (pcl_report_decode(&decoded, pcl_frame_bytes(&message->tail)) != PCL_ERR_OK) {
+            pcl_proxy_dropped(self, PCL_PROXY_DROP_REPORT, "agent", now_us);
+            return;
+        }
+        report = &decoded;
+    }
+    uint32_t index = s_identify(self, message, report);
+    if (index == PCL_MEMBER_NONE) {
+        pcl_proxy_dropped(self, PCL_PROXY_DROP_STRANGER, "agent", now_us);
+        return;
+    }
+    s_flush(self, index, now_us); /* what an earlier connection had, before this one counts */
+    pcl_member_action action = PCL_MEMBER_NOTHING;
+    if (!pcl_membership_heard(self->members, index, s_boot_id(&message->head, report), now_us,
+                              &action)) {
+        pcl_proxy_dropped(self, PCL_PROXY_DROP_OLD_BOOT,
+                          pcl_membership_at(self->members, index)->name, now_us);
+        return;
+    }
+    pcl_proxy_node *node = &self->nodes[index];
+    uint64_t wait_us = pcl_transit_wait_us(&node->transit, message->head.sent_us, now_us);
+    if (report != NULL && pcl_membership_report(self->members, index, report, now_us - wait_us)) {
+        s_connect(self, index, &message->peer);
+    }
+    s_act(self, index, action, now_us);
+    s_dispatch(self, index, message, report, now_us);
+}
+
+bool pcl_proxy_on_agent(void *context, uint64_t now_us)
+{
+    pcl_proxy *self = context;
+    for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
+        pcl_hop_message message;
+        switch (pcl_hop_recv(&message, self->agents_socket, true)) {
+        case PCL_HOP_NONE:
+            return false;
+        case PCL_HOP_MESSAGE:
+            s_handle(self, &message, now_us);
+            pcl_hop_close(&message);
+            break;
+        case PCL_HOP_DROPPED:
+            pcl_proxy_dropped(self, PCL_PROXY_DROP_MALFORMED, "agent", now_us);
+            break;
+        case PCL_HOP_FAILED:
+            pcl_loop_stop(self->loop);
+            return false;
+        }
+    }
+    return true;
+}
+
+void pcl_proxy_agents_goodbye(pcl_proxy *self, uint64_t now_us)
+{
+    for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
+        pcl_proxy_node *node = &self->nodes[index];
+        if (node->connected) {
+            pcl_head bye = {.kind = PCL_KIND_BYE, .sent_us = now_us};
+            pcl_head_set_boot_id(&bye, self->args->boot_id);
+            /* One that is gone needs no goodbye. */
+            (void)!pcl_hop_send(self->agents_socket, &node->peer, &bye, NULL, NULL);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+#include "proxy/actor.h"
+
+#include "common/clock.h"
+#include "net/log.h"
+#include "net/time.h"
+
+#include <assert.h>
+
+pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request)
+{
+    uint32_t lag_ms_max = self->settings.lag_ms_max;
+    bool bounded = request->head.consistency == PCL_CONSISTENCY_MAX_LAG;
+    if (bounded && request->head.max_lag_ms < lag_ms_max) {
+        lag_ms_max = request->head.max_lag_ms;
+    }
+    return (pcl_need){
+        .read = request->read,
+        .source_only = request->strategy == PCL_STRATEGY_DIRECT ||
+                       request->head.consistency == PCL_CONSISTENCY_SOURCE ||
+                       request->head.consistency == PCL_CONSISTENCY_AFTER,
+        .reads_on_source = self->settings.reads_on_source,
+        .lag_ms_max = lag_ms_max,
+        .node_inflight_max = self->settings.node_inflight_max,
+        .tried = request->tried,
+    };
+}
+
+static pcl_head s_head_for_agent(const pcl_proxy_request *request, const pcl_candidate *candidate,
+                                 uint64_t ticket, uint64_t now_us)
+{
+    pcl_head head = request->head;
+    uint64_t left_us = pcl_time_left_us(request->deadline_us, now_us);
+    head.ticket = ticket;
+    head.strategy = request->strategy;
+    head.attempt = (uint8_t)request->attempts;
+    head.flags &= (uint8_t)~PCL_HEAD_SEALED; /* the broker has proved it; the agent needs it not */
+    head.budget_us = left_us < UINT32_MAX ? (uint32_t)left_us : UINT32_MAX;
+    head.sent_us = now_us;
+    head.proxy_us = request->wait_us +
+                    (uint32_t)pcl_time_since_us(request->arrived_us, pcl_now_us());
+    head.term = candidate->term;
+    return head;
+}
+
+/* The payload stays with the request; the message shares its octets. */
+static pcl_err s_send(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                      const pcl_candidates *candidates, const float *costs,
+                      const pcl_candidate *chosen, uint64_t now_us)
+{
+    pcl_proxy_node *node = &self->nodes[chosen->index];
+    if (!node->connected) {
+        return PCL_ERR_UNAVAILABLE;
+    }
+    zmq_msg_t payload;
+    zmq_msg_t tail;
+    zmq_msg_init(&payload);
+    zmq_msg_init(&tail);
+    int copied = zmq_msg_copy(&payload, &request->payload);
+    assert(copied == 0);
+    if ((request->head.flags & PCL_HEAD_EXPLAIN) != 0) {
+        pcl_buffer buffer;
+        pcl_buffer_init(&buffer, PCL_REQUEST_SIZE_MAX);
+        pcl_proxy_explain(self, candidates, costs, &buffer);
+        pcl_frame_of_buffer(&tail, &buffer);
+        pcl_buffer_release(&buffer);
+    }
+    pcl_head head = s_head_for_agent(request, chosen, ticket, now_us);
+    pcl_err err = pcl_hop_send(self->agents_socket, &node->peer, &head, &payload, &tail);
+    zmq_msg_close(&payload);
+    zmq_msg_close(&tail);
+    return err;
+}
+
+static void s_note_sent(pcl_proxy *self, pcl_proxy_request *request, uint32_t index,
+                        uint64_t now_us)
+{
+    request->node = index;
+    request->sent_us = now_us;
+    request->attempts++;
+    pcl_node_set_add(&request->tried, index);
+    pcl_candidate_sent(&pcl_membership_at(self->members, index)->candidate, now_us);
+    pcl_metric_add(self->nodes[index].chosen[request->strategy], 1);
+}
+
+pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                        uint64_t now_us)
+{
+    assert(request->node == PCL_MEMBER_NONE);
+    bool queue_full = false;
+    for (;;) { /* ends: each turn takes a node away */
+        uint64_t began_us = pcl_now_us();
+        pcl_need need = pcl_proxy_need(self, request);
+        pcl_candidates candidates;
+        float costs[PCL_NODES_MAX];
+        pcl_candidates_find(self->members, &need, now_us, &candidates);
+        uint32_t choice = PCL_CHOICE_NONE;
+        if (candidates.count > 0) {
+            choice = pcl_strategy_choose(request->strategy, &self->strategy_state,
+                                         &(pcl_choice_input){.candidates = candidates.fit,
+                                                             .count = candidates.count,
+                                                             .now_us = now_us,
+                                                             .rng = &self->rng,
+                                                             .out_costs = costs});
+        }
+        pcl_metric_observe_us(self->telemetry.decision, pcl_time_since_us(began_us, pcl_now_us()));
+        if (choice == PCL_CHOICE_NONE) {
+            bool full = pcl_candidates_overloaded(&candidates, pcl_membership_count(self->members));
+            return queue_full || full ? PCL_ERR_OVERLOADED : PCL_ERR_NO_NODE;
+        }
+        const pcl_candidate *chosen = candidates.fit[choice];
+        pcl_err err = s_send(self, request, ticket, &candidates, costs, chosen, now_us);
+        if (err == PCL_ERR_OK) {
+            s_note_sent(self, request, chosen->index, now_us);
+            return PCL_ERR_OK;
+        }
+        pcl_node_set_add(&request->tried, chosen->index);
+        queue_full = queue_full || err == PCL_ERR_OVERLOADED;
+        if (err == PCL_ERR_UNAVAILABLE) {
+            pcl_metric_add(self->telemetry.unreachable, 1);
+            pcl_proxy_unreachable(self, chosen->index);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+#include "proxy/actor.h"
+#include "proxy/proxy.h"
+
+#include <assert.h>
+
+static const pcl_config_entry ENTRIES[] = {
+    {"proxy/name", PCL_CONFIG_TEXT, 1, PCL_NAME_SIZE_MAX, "proxy", NULL, true,
+     "The name that status shows for this proxy."},
+    {"brokers/endpoint", PCL_CONFIG_ENDPOINT, 0, 0, NULL, NULL, false, "Where brokers connect."},
+    {"brokers/keys", PCL_CONFIG_KEY_LIST, 0, 0, "", NULL, true,
+     "Key list of the brokers that may connect; needed on tcp unless curve/insecure is set."},
+    {"agents/endpoint", PCL_CONFIG_ENDPOINT, 0, 0, NULL, NULL, false,
+     "Where worker agents connect."},
+    {"agents/keys", PCL_CONFIG_KEY_LIST, 0, 0, "", NULL, true,
+     "Key list of the agents that may connect, each under its node's name; needed likewise."},
+    {"curve/key_file", PCL_CONFIG_SECRET_KEY, 0, 0, "", NULL, false,
+     "The proxy's own keys; needed on tcp unless curve/insecure is set."},
+    {"curve/insecure", PCL_CONFIG_BOOL, 0, 1, "0", NULL, false,
+     "1: tcp without encryption and without proof of who speaks; for tests."},
+    {"routing/strategy", PCL_CONFIG_CHOICE, 0, 0, "custom",
+     "direct|random|round-robin|least-inflight|custom", true,
+     "The strategy for reads that name none."},
+    {"routing/reads_on_source", PCL_CONFIG_BOOL, 0, 1, "1", NULL, true,
+     "1: the source serves reads when no replica fits."},
+    {"routing/lag_ms_max", PCL_CONFIG_UINT, 0, 86400000, "10000", NULL, true,
+     "A replica further behind than this, in milliseconds, gets no reads."},
+    {"limits/inflight_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "20000", NULL, false,
+     "Requests in flight in the whole proxy; more are refused with OVERLOADED."},
+    {"limits/node_inflight_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "2000", NULL, true,
+     "Requests in flight at one node; more go elsewhere, or are refused with OVERLOADED."},
+    {"limits/queue_max", PCL_CONFIG_UINT, 1, 1000000, "10000", NULL, false,
+     "Messages queued in a socket for one broker or one agent."},
+    PCL_CONFIG_COMMON,
+};
+
+const pcl_role pcl_proxy_role = {
+    .name = "proxy",
+    .summary = "Chooses the database node for each statement.",
+    .entries = ENTRIES,
+    .entry_count = sizeof ENTRIES / sizeof ENTRIES[0],
+    .actor = pcl_proxy_actor,
+};
+
+void pcl_proxy_settings_read(pcl_proxy_settings *out_settings, const pcl_config *config)
+{
+    assert(out_settings != NULL && config != NULL);
+    pcl_strategy_kind strategy = PCL_STRATEGY_CUSTOM;
+    bool known = pcl_strategy_parse(pcl_bytes_text(pcl_config_text(config, "routing/strategy")),
+                                    &strategy);
+    assert(known); /* the table's choices are the parser's */
+    *out_settings = (pcl_proxy_settings){
+        .strategy = strategy,
+        .reads_on_source = pcl_config_bool(config, "routing/reads_on_source"),
+        .lag_ms_max = (uint32_t)pcl_config_uint(config, "routing/lag_ms_max"),
+        .inflight_max = (uint32_t)pcl_config_uint(config, "limits/inflight_max"),
+        .node_inflight_max = (uint32_t)pcl_config_uint(config, "limits/node_inflight_max"),
+        .queue_max = (uint32_t)pcl_config_uint(config, "limits/queue_max"),
+    };
+}

@@ -1,0 +1,182 @@
+#include "proxy/actor.h"
+
+#include "common/clock.h"
+#include "proxy/json.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+static void s_text(pcl_buffer *buffer, const char *key, const char *value)
+{
+    pcl_mp_put_text(buffer, key);
+    pcl_mp_put_text(buffer, value);
+}
+
+static void s_uint(pcl_buffer *buffer, const char *key, uint64_t value)
+{
+    pcl_mp_put_text(buffer, key);
+    pcl_mp_put_uint(buffer, value);
+}
+
+static void s_bool(pcl_buffer *buffer, const char *key, bool value)
+{
+    pcl_mp_put_text(buffer, key);
+    pcl_mp_put_bool(buffer, value);
+}
+
+static void s_real(pcl_buffer *buffer, const char *key, float value)
+{
+    pcl_mp_put_text(buffer, key);
+    pcl_mp_put_double(buffer, (double)value);
+}
+
+/* Hexadecimal text: JSON readers round integers of 64 bits. */
+static void s_hex(pcl_buffer *buffer, const char *key, uint64_t value)
+{
+    char text[17];
+    snprintf(text, sizeof text, "%016" PRIx64, value);
+    s_text(buffer, key, text);
+}
+
+static void s_put_limits(const pcl_proxy *self, pcl_buffer *buffer)
+{
+    const pcl_proxy_settings *settings = &self->settings;
+    pcl_mp_put_text(buffer, "limits");
+    pcl_mp_put_map(buffer, 5);
+    s_uint(buffer, "inflight_max", settings->inflight_max);
+    s_uint(buffer, "node_inflight_max", settings->node_inflight_max);
+    s_uint(buffer, "queue_max", settings->queue_max);
+    s_uint(buffer, "attempts_max", PCL_ATTEMPTS_MAX);
+    s_uint(buffer, "lag_ms_max", settings->lag_ms_max);
+}
+
+static void s_put_report(const pcl_member *member, pcl_buffer *buffer)
+{
+    const pcl_report *report = &member->report;
+    s_text(buffer, "flavor", pcl_flavor_text(report->flavor));
+    pcl_mp_put_text(buffer, "lag_ms");
+    pcl_mp_put_int(buffer, member->reported ? report->lag_ms : -1);
+    s_uint(buffer, "rif", report->rif);
+    s_uint(buffer, "running", report->running);
+    s_uint(buffer, "queued", report->queued);
+    s_uint(buffer, "queue_max", report->queue_max);
+    s_uint(buffer, "workers", report->workers);
+    s_uint(buffer, "threads_running", report->threads_running);
+    s_real(buffer, "service_us", report->service_mean_us);
+    s_uint(buffer, "errors", report->errors);
+    s_uint(buffer, "served", report->served);
+    s_bool(buffer, "read_only", report->read_only);
+    s_bool(buffer, "replicating", report->replicating);
+    s_uint(buffer, "term", report->term);
+    s_uint(buffer, "database_port", report->database_port);
+    pcl_mp_put_text(buffer, "gtid");
+    pcl_mp_put_str(buffer, member->reported ? report->gtid : pcl_bytes_of(NULL, 0));
+}
+
+static void s_put_node(const pcl_proxy *self, uint32_t index, uint64_t now_us, pcl_buffer *buffer)
+{
+    const pcl_member *member = pcl_membership_at(self->members, index);
+    pcl_mp_put_map(buffer, 26);
+    s_text(buffer, "name", member->name);
+    s_text(buffer, "role",
+           pcl_node_role_text(member->reported ? member->report.role : PCL_NODE_UNKNOWN));
+    s_text(buffer, "member", pcl_member_state_text(member->state));
+    s_text(buffer, "state",
+           pcl_node_state_text(member->reported ? member->report.state : PCL_NODE_NOT_READY));
+    s_bool(buffer, "drained", member->drained);
+    s_hex(buffer, "boot_id", member->boot_id);
+    pcl_mp_put_text(buffer, "last_heard_ms");
+    if (member->boot_id == 0) {
+        pcl_mp_put_nil(buffer);
+    } else {
+        pcl_mp_put_uint(buffer, pcl_time_since_us(member->heard_us, now_us) / PCL_US_PER_MS);
+    }
+    s_uint(buffer, "inflight", member->candidate.own);
+    s_real(buffer, "rtt_us", member->candidate.rtt_us);
+    s_uint(buffer, "retries", self->nodes[index].retries);
+    s_put_report(member, buffer);
+}
+
+/* What the strategy would choose now for a read without conditions.  Copies of
+ * its state and of the random stream are asked, so that asking changes nothing. */
+static void s_put_choice(const pcl_proxy *self, pcl_strategy_kind kind, uint64_t now_us,
+                         pcl_buffer *buffer)
+{
+    pcl_need need = {.read = true,
+                     .source_only = kind == PCL_STRATEGY_DIRECT,
+                     .reads_on_source = self->settings.reads_on_source,
+                     .lag_ms_max = self->settings.lag_ms_max,
+                     .node_inflight_max = self->settings.node_inflight_max};
+    pcl_strategy_state state = self->strategy_state;
+    pcl_rng rng = self->rng;
+    pcl_candidates candidates;
+    float costs[PCL_NODES_MAX];
+    pcl_candidates_find(self->members, &need, now_us, &candidates);
+    uint32_t choice = PCL_CHOICE_NONE;
+    if (candidates.count > 0) {
+        choice = pcl_strategy_choose(kind, &state,
+                                     &(pcl_choice_input){.candidates = candidates.fit,
+                                                         .count = candidates.count,
+                                                         .now_us = now_us,
+                                                         .rng = &rng,
+                                                         .out_costs = costs});
+    }
+    pcl_mp_put_text(buffer, pcl_strategy_text(kind));
+    pcl_mp_put_map(buffer, 3);
+    pcl_mp_put_text(buffer, "node");
+    if (choice == PCL_CHOICE_NONE) {
+        pcl_mp_put_nil(buffer);
+    } else {
+        uint32_t index = candidates.fit[choice]->index;
+        pcl_mp_put_text(buffer, pcl_membership_at(self->members, index)->name);
+    }
+    pcl_proxy_explain_pairs(self, &candidates, costs, buffer);
+}
+
+void pcl_proxy_status_encode(const pcl_proxy *self, uint64_t now_us, pcl_buffer *buffer)
+{
+    uint32_t count = pcl_membership_count(self->members);
+    pcl_mp_put_map(buffer, 15);
+    s_text(buffer, "version", PCL_VERSION);
+    s_text(buffer, "proxy", pcl_config_text(self->config, "proxy/name"));
+    s_hex(buffer, "boot_id", self->args->boot_id);
+    s_uint(buffer, "uptime_s", pcl_time_since_us(self->started_us, now_us) / PCL_US_PER_S);
+    s_bool(buffer, "draining", self->draining);
+    s_text(buffer, "strategy", pcl_strategy_text(self->settings.strategy));
+    s_bool(buffer, "reads_on_source", self->settings.reads_on_source);
+    s_put_limits(self, buffer);
+    s_uint(buffer, "inflight", pcl_ticket_table_count(self->requests));
+    s_uint(buffer, "parked", self->parked_count);
+    s_uint(buffer, "requests", self->request_count);
+    s_uint(buffer, "retries", self->retry_count);
+    s_uint(buffer, "dropped", self->dropped_count);
+    pcl_mp_put_text(buffer, "nodes");
+    pcl_mp_put_array(buffer, count);
+    for (uint32_t index = 0; index < count; index++) {
+        s_put_node(self, index, now_us, buffer);
+    }
+    pcl_mp_put_text(buffer, "choices");
+    pcl_mp_put_map(buffer, PCL_STRATEGY_COUNT - 1);
+    for (int kind = PCL_STRATEGY_DEFAULT + 1; kind < PCL_STRATEGY_COUNT; kind++) {
+        s_put_choice(self, (pcl_strategy_kind)kind, now_us, buffer);
+    }
+}
+
+void pcl_proxy_status_publish(pcl_proxy *self, uint64_t now_us)
+{
+    if (self->args->http == NULL) {
+        return;
+    }
+    pcl_buffer status;
+    pcl_buffer page;
+    pcl_buffer_init(&status, PCL_REPLY_SIZE_MAX);
+    pcl_buffer_init(&page, PCL_REPLY_SIZE_MAX);
+    pcl_proxy_status_encode(self, now_us, &status);
+    if (!status.failed && pcl_json_from_msgpack(pcl_buffer_bytes(&status), &page)) {
+        pcl_http_publish(self->args->http, "/api/cluster", "application/json",
+                         pcl_buffer_bytes(&page));
+    }
+    pcl_buffer_release(&page);
+    pcl_buffer_release(&status);
+}

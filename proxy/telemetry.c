@@ -1,0 +1,150 @@
+#include "proxy/actor.h"
+
+#include "net/log.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+static const char *const DROP_TEXTS[] = {
+    [PCL_PROXY_DROP_MALFORMED] = "malformed",
+    [PCL_PROXY_DROP_STRANGER] = "stranger",
+    [PCL_PROXY_DROP_OLD_BOOT] = "old-boot",
+    [PCL_PROXY_DROP_STALE] = "stale",
+    [PCL_PROXY_DROP_ID_MISMATCH] = "id-mismatch",
+    [PCL_PROXY_DROP_WRONG_NODE] = "wrong-node",
+    [PCL_PROXY_DROP_KIND] = "kind",
+    [PCL_PROXY_DROP_UNROUTABLE] = "unroutable",
+    [PCL_PROXY_DROP_REPORT] = "report",
+};
+static_assert(sizeof DROP_TEXTS / sizeof DROP_TEXTS[0] == PCL_PROXY_DROP_COUNT, "a text a reason");
+
+void pcl_proxy_telemetry_start(pcl_proxy *self)
+{
+    pcl_proxy_telemetry *telemetry = &self->telemetry;
+    pcl_metrics *metrics = self->args->metrics;
+    char labels[64];
+    for (int why = 0; why < PCL_PROXY_DROP_COUNT; why++) {
+        snprintf(labels, sizeof labels, "reason=\"%s\"", DROP_TEXTS[why]);
+        telemetry->dropped[why] = pcl_metrics_counter(metrics, "portcullis_proxy_dropped_total",
+                                                      labels, "Messages dropped, by reason.");
+    }
+    for (int state = 0; state < PCL_MEMBER_STATE_COUNT; state++) {
+        snprintf(labels, sizeof labels, "state=\"%s\"",
+                 pcl_member_state_text((pcl_member_state)state));
+        telemetry->nodes[state] = pcl_metrics_gauge(metrics, "portcullis_proxy_nodes", labels,
+                                                    "Nodes known, by membership state.");
+    }
+    telemetry->retries = pcl_metrics_counter(metrics, "portcullis_proxy_retries_total", "",
+                                             "Reads sent again to another node.");
+    telemetry->unreachable = pcl_metrics_counter(metrics, "portcullis_proxy_unreachable_total", "",
+                                                 "Sends that found no connection to the node.");
+    telemetry->inflight = pcl_metrics_gauge(metrics, "portcullis_proxy_in_flight", "",
+                                            "Requests accepted and not yet answered.");
+    telemetry->decision = pcl_metrics_histogram(
+        metrics, "portcullis_proxy_decision_seconds", "",
+        "Time to find the candidates and choose among them.");
+    telemetry->duration = pcl_metrics_histogram(metrics, "portcullis_proxy_request_seconds", "",
+                                                "Time from a request's arrival to its answer.");
+}
+
+void pcl_proxy_telemetry_node(pcl_proxy *self, uint32_t index)
+{
+    pcl_proxy_node *node = &self->nodes[index];
+    pcl_metrics *metrics = self->args->metrics;
+    const char *name = pcl_membership_at(self->members, index)->name;
+    char labels[PCL_NAME_SIZE_MAX + 64];
+    for (int kind = PCL_STRATEGY_DEFAULT + 1; kind < PCL_STRATEGY_COUNT; kind++) {
+        snprintf(labels, sizeof labels, "node=\"%s\",strategy=\"%s\"", name,
+                 pcl_strategy_text((pcl_strategy_kind)kind));
+        node->chosen[kind] = pcl_metrics_counter(metrics, "portcullis_proxy_chosen_total", labels,
+                                                 "Statements sent, by node and strategy.");
+    }
+    snprintf(labels, sizeof labels, "node=\"%s\"", name);
+    node->up = pcl_metrics_gauge(metrics, "portcullis_proxy_node_up", labels,
+                                 "1 while the node is up and its database ready.");
+    node->inflight = pcl_metrics_gauge(metrics, "portcullis_proxy_node_in_flight", labels,
+                                       "Requests of this proxy at the node.");
+    node->lag = pcl_metrics_gauge(metrics, "portcullis_proxy_node_lag_seconds", labels,
+                                  "How far the node is behind; -1 unknown.");
+    node->rtt = pcl_metrics_gauge(metrics, "portcullis_proxy_node_rtt_seconds", labels,
+                                  "Smoothed time of an answer that the node did not spend on it.");
+}
+
+static void s_node_gauges(pcl_proxy *self, uint32_t index)
+{
+    const pcl_member *member = pcl_membership_at(self->members, index);
+    pcl_proxy_node *node = &self->nodes[index];
+    if (node->up == NULL) {
+        return; /* never connected */
+    }
+    bool up = member->state == PCL_MEMBER_UP && member->reported &&
+              member->report.state == PCL_NODE_UP;
+    pcl_metric_set(node->up, up ? 1 : 0);
+    pcl_metric_set(node->inflight, member->candidate.own);
+    pcl_metric_set(node->lag,
+                   member->candidate.lag_ms < 0 ? -1 : member->candidate.lag_ms / 1000.0);
+    pcl_metric_set(node->rtt, (double)member->candidate.rtt_us / 1e6);
+}
+
+/* Whether reads, at least, can be served. */
+static bool s_any_up(const pcl_proxy *self)
+{
+    for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
+        const pcl_member *member = pcl_membership_at(self->members, index);
+        if (member->state == PCL_MEMBER_UP && member->reported &&
+            member->report.state == PCL_NODE_UP && member->report.role != PCL_NODE_UNKNOWN) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void pcl_proxy_telemetry_tick(pcl_proxy *self)
+{
+    uint32_t counts[PCL_MEMBER_STATE_COUNT] = {0};
+    for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
+        counts[pcl_membership_at(self->members, index)->state]++;
+        s_node_gauges(self, index);
+    }
+    for (int state = 0; state < PCL_MEMBER_STATE_COUNT; state++) {
+        pcl_metric_set(self->telemetry.nodes[state], counts[state]);
+    }
+    pcl_metric_set(self->telemetry.inflight, pcl_ticket_table_count(self->requests));
+    if (self->args->http == NULL) {
+        return;
+    }
+    const char *reason = "";
+    if (self->draining) {
+        reason = "the proxy is draining";
+    } else if (!s_any_up(self)) {
+        reason = "no source and no replica is up";
+    }
+    pcl_http_set_ready(self->args->http, reason[0] == '\0', reason);
+}
+
+/* Counted always, logged within a bound: a flood must not fill the disk. */
+void pcl_proxy_dropped(pcl_proxy *self, pcl_proxy_drop why, const char *from, uint64_t now_us)
+{
+    assert(why < PCL_PROXY_DROP_COUNT);
+    self->dropped_count++;
+    pcl_metric_add(self->telemetry.dropped[why], 1);
+    if (pcl_log_limit_take(&self->drop_lines, now_us)) {
+        pcl_log(PCL_LOG_WARNING, "proxy", "dropped", "reason=%s from=%s", DROP_TEXTS[why], from);
+    }
+}
+
+void pcl_proxy_outcome(pcl_proxy *self, uint8_t sql_class, pcl_err code, uint64_t duration_us)
+{
+    pcl_sql_class known = sql_class < PCL_SQL_CLASS_COUNT ? (pcl_sql_class)sql_class : PCL_SQL_NONE;
+    assert(code >= PCL_ERR_OK && code <= PCL_ERR_INTERNAL);
+    pcl_metric **slot = &self->telemetry.requests[known][code];
+    if (*slot == NULL) {
+        char labels[64];
+        snprintf(labels, sizeof labels, "class=\"%s\",code=\"%s\"", pcl_sql_class_text(known),
+                 pcl_err_code(code));
+        *slot = pcl_metrics_counter(self->args->metrics, "portcullis_proxy_requests_total", labels,
+                                    "Requests answered, by class of statement and outcome.");
+    }
+    pcl_metric_add(*slot, 1);
+    pcl_metric_observe_us(self->telemetry.duration, duration_us);
+}
