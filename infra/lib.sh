@@ -118,8 +118,10 @@ py:pytest               python3-pytest
 cmd:clang               clang
 cmd:clang-format        clang-format
 cmd:shellcheck          shellcheck
-cmd:promtool            prometheus
 cmd:debootstrap         debootstrap
+"
+readonly PCL_NEED_CI="
+cmd:promtool            prometheus
 "
 
 # PATH of a user often lacks the folders of daemons.

@@ -436,6 +436,10 @@ node_config_mysql()
     cat << CNF
 innodb_redo_log_capacity = 32M
 innodb_buffer_pool_chunk_size = 32M
+performance_schema_digests_size = 0
+performance_schema_error_size = 0
+performance_schema_max_thread_instances = 600
+performance_schema_events_statements_history_long_size = 0
 mysqlx = OFF
 secure_file_priv = ""
 gtid_mode = ON

@@ -1,0 +1,299 @@
+#!/usr/bin/env bash
+# run.sh - the one test command.
+#
+#   tests/run.sh                   everything (under 20 minutes on two cores)
+#   tests/run.sh quick             build, unit, architecture and corpus tests, and
+#                                  the smoke part of the system tests (under 3)
+#   tests/run.sh unit              build and ctest
+#   tests/run.sh system [ARGS...]  the system tests on MariaDB; ARGS go to pytest
+#   tests/run.sh mysql [ARGS...]   the same on Oracle's MySQL, in the root that
+#                                  tests/mysql-root.sh makes (needs root)
+#   tests/run.sh sanitizers        ctest and smoke tests with the address and
+#                                  undefined-behaviour sanitizers, ctest with the
+#                                  thread sanitizer
+#   tests/run.sh fuzz [SECONDS]    each fuzz target for so long (default 10)
+#   tests/run.sh style             clang without warnings, clang-format, shellcheck
+#
+# Installs what is missing with apt (needs root or sudo only then;
+# PORTCULLIS_NO_INSTALL=1 forbids it).  Builds in build/.  Logs are in
+# build/test-logs.  A step that cannot run here is skipped and says so; with
+# CI=true in the environment that is a failure.
+#
+# Exit: 0 every step passed (or was skipped), 1 one failed, 64 usage.
+set -euo pipefail
+# shellcheck source=infra/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../infra/lib.sh"
+cd "$PCL_CHECKOUT"
+
+export PYTHONDONTWRITEBYTECODE=1
+readonly logs=$PCL_CHECKOUT/build/test-logs
+jobs=$(nproc)
+scratch=
+names=()
+table=()
+failed=0
+
+# --- Steps -----------------------------------------------------------------------
+
+# step NAME COMMAND...: runs it with its output on the terminal and in a log, and
+# remembers how it went.  69 from a command means it cannot run here.
+step()
+{
+    local name=$1 start=$SECONDS status=0 verdict=pass
+    shift
+    names+=("$name")
+    say ""
+    say "=== $name"
+    "$@" < /dev/null 2>&1 | tee "$logs/$name.log" || status=${PIPESTATUS[0]}
+    if [[ $status -eq 69 && ${CI:-} != true ]]; then
+        verdict=SKIPPED
+        say "!!! $name was SKIPPED: $(tail -n 1 "$logs/$name.log")"
+    elif [[ $status -ne 0 ]]; then
+        verdict=FAIL
+        failed=1
+    fi
+    table+=("$(printf '%-20s %-8s %5d s' "$name" "$verdict" $((SECONDS - start)))")
+    [[ $verdict == pass ]]
+}
+
+# Quiet unless it fails.
+build()
+{
+    local preset=$1
+    shift
+    if ! { cmake --preset "$preset" "$@" && ninja -C "build/$preset"; } \
+        > "$logs/build-$preset.log" 2>&1 < /dev/null; then
+        grep -m 20 -E 'error|warning|FAILED' "$logs/build-$preset.log" || true
+        tail -n 20 "$logs/build-$preset.log"
+        return 1
+    fi
+    say "built build/$preset"
+}
+
+# The thread sanitizer of older compilers cannot live with much address
+# randomization; where it may be turned off, it is.
+run_ctest()
+{
+    local fixed=(setarch "$(uname -m)" -R)
+    "${fixed[@]}" true 2> /dev/null || fixed=()
+    "${fixed[@]}" ctest --preset "$1" -j "$jobs"
+}
+
+build_and_ctest()
+{
+    build "$1" && run_ctest "$1"
+}
+
+run_pytest()
+{
+    local folder=$1
+    shift
+    PORTCULLIS_TEST_BUILD=$folder PORTCULLIS_TEST_SCRATCH=$scratch \
+        /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --durations=5 tests/system "$@"
+}
+
+system_mariadb()
+{
+    build dev && PORTCULLIS_TEST_FLAVOR=mariadb run_pytest "$PCL_CHECKOUT/build/dev" "$@"
+}
+
+# Out here: into the root and on.  Exit 69 when there can be no root.
+system_mysql()
+{
+    tests/mysql-root.sh make || return
+    tests/mysql-root.sh run tests/run.sh inside-root "$@"
+}
+
+# In the root: its compiler changes from day to day, so that its warnings are
+# shown and do not fail a run.
+inside_root()
+{
+    local folder=$PORTCULLIS_ROOT_BUILD/mysql
+    scratch=$(mktemp -d /tmp/portcullis-test.XXXXXX)
+    build_folder "$folder" "$PORTCULLIS_ROOT_BUILD/mysql.log" -DCMAKE_BUILD_TYPE=Debug \
+        -DPCL_MYSQL_CLIENT=mysql || return 1
+    grep -E 'MySQL client library' "$PORTCULLIS_ROOT_BUILD/mysql.log" || true
+    grep -E ': warning: ' "$PORTCULLIS_ROOT_BUILD/mysql.log" || true
+    ctest --test-dir "$folder" -j "$jobs" --output-on-failure || return 1
+    PORTCULLIS_TEST_FLAVOR=mysql run_pytest "$folder" "$@"
+}
+
+sanitized_smoke()
+{
+    UBSAN_OPTIONS=print_stacktrace=1 run_pytest "$PCL_CHECKOUT/build/asan" -m smoke
+}
+
+fuzz_all()
+{
+    local seconds=$1 target name found=0
+    build fuzz || return 1
+    for target in build/fuzz/tests/fuzz/fuzz_*; do
+        [[ -x $target && -f $target ]] || continue
+        found=$((found + 1))
+        name=${target##*/fuzz_}
+        mkdir -p "build/fuzz/corpus/$name"
+        if ! "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+            -print_final_stats=1 -artifact_prefix="build/fuzz/" "build/fuzz/corpus/$name" \
+            "tests/fuzz/corpus/$name" > "$logs/fuzz-$name.log" 2>&1; then
+            tail -n 30 "$logs/fuzz-$name.log"
+            say "$name: a finding; its input is in build/fuzz/"
+            return 1
+        fi
+        say "$name: $(grep -o 'DONE.*' "$logs/fuzz-$name.log" | tail -n 1)"
+    done
+    [[ $found -gt 0 ]] || { say "no fuzz target was built"; return 1; }
+    say "$found fuzz targets without a finding, $seconds s each"
+}
+
+# --- Style -----------------------------------------------------------------------
+
+own_files()
+{
+    find . \( -path ./build -o -path ./var -o -path ./.git \) -prune -o "$@" -print
+}
+
+style_clang()
+{
+    local folder=build/clang
+    build_folder "$folder" "$logs/build-clang.log" -DCMAKE_BUILD_TYPE=Debug \
+        -DCMAKE_C_COMPILER=clang -DPCL_WERROR=ON || return 1
+    say "clang: no warning"
+}
+
+style_format()
+{
+    # Each major version formats a little differently; this one is the judge.
+    local version=14 tool=clang-format-14
+    command -v "$tool" > /dev/null || tool=clang-format
+    if [[ $("$tool" --version) != *"version $version."* ]]; then
+        say "formatting is judged by clang-format $version, this is $("$tool" --version)"
+        return 69
+    fi
+    own_files -name '*.[ch]' | xargs -r "$tool" --dry-run --Werror || return 1
+    say "clang-format: $(own_files -name '*.[ch]' | wc -l) files as it wants them"
+}
+
+style_shell()
+{
+    local files
+    mapfile -t files < <(own_files -name '*.sh'; printf '.ci/run\n')
+    shellcheck -x --source-path=SCRIPTDIR/.. "${files[@]}" || return 1
+    say "shellcheck: ${#files[@]} scripts without a word"
+}
+
+# --- What is asked for -------------------------------------------------------------
+
+prepare()
+{
+    local install=1
+    [[ ${PORTCULLIS_NO_INSTALL:-} != 1 ]] || install=0
+    local needs=("$PCL_NEED_RUN" "$PCL_NEED_BUILD" "$PCL_NEED_MARIADB" "$PCL_NEED_TEST")
+    # promtool comes with a server that starts by itself: not on a person's machine.
+    [[ ${CI:-} != true ]] || needs+=("$PCL_NEED_CI")
+    packages_ensure "$install" "${needs[@]}"
+    mkdir -p "$logs"
+    scratch=$(mktemp -d /tmp/portcullis-test.XXXXXX)
+    trap clean_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+}
+
+# No process of ours outlives the run, however it ends.
+clean_up()
+{
+    local var
+    for var in "$scratch"/*/; do
+        if [[ -d $var ]]; then
+            infra/down.sh --kill --var "$var" > /dev/null 2>&1 || true
+        fi
+    done
+    [[ ${PORTCULLIS_TEST_KEEP:-} == 1 ]] || rm -rf "$scratch"
+}
+
+all_sanitizers()
+{
+    if step asan-ubsan build_and_ctest asan; then
+        step asan-smoke sanitized_smoke || true
+    fi
+    step tsan build_and_ctest tsan || true
+}
+
+all_style()
+{
+    step clang style_clang || true
+    step clang-format style_format || true
+    step shellcheck style_shell || true
+}
+
+everything()
+{
+    # The quick ones first; what does not build has nothing to run.
+    step shellcheck style_shell || true
+    step clang-format style_format || true
+    if step unit build_and_ctest dev; then
+        step system-mariadb system_mariadb || true
+        step system-mysql system_mysql || true
+        all_sanitizers
+        step clang style_clang || true
+        step fuzz fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-10}" || true
+    fi
+}
+
+quick()
+{
+    if step unit build_and_ctest dev; then
+        step smoke-mariadb system_mariadb -m smoke || true
+    fi
+}
+
+summary()
+{
+    local line
+    say ""
+    say "=== summary"
+    # The runners' own last words.
+    for line in "${names[@]}"; do
+        grep -hE '^[0-9]+% tests passed|^[0-9]+ (passed|failed)|without a (finding|word)' \
+            "$logs/$line.log" | sed "s|^|$line: |" || true
+    done
+    say ""
+    printf '%s\n' "${table[@]}"
+    say ""
+    if [[ $failed -ne 0 ]]; then
+        say "FAILED; logs are in $logs"
+        return 1
+    fi
+    say "passed in $SECONDS s"
+}
+
+main()
+{
+    local mode=${1:-everything}
+    [[ $# -eq 0 ]] || shift
+    case $mode in
+        -h | --help)
+            help_print "${BASH_SOURCE[0]}"
+            exit 0
+            ;;
+        inside-root)
+            inside_root "$@"
+            exit
+            ;;
+        everything | quick | unit | system | mysql | sanitizers | fuzz | style) ;;
+        *) usage_fail "unknown step: $mode" ;;
+    esac
+    prepare
+    case $mode in
+        everything) everything ;;
+        quick) quick ;;
+        unit) step unit build_and_ctest dev || true ;;
+        system) step system-mariadb system_mariadb "$@" || true ;;
+        mysql) step system-mysql system_mysql "$@" || true ;;
+        sanitizers) all_sanitizers ;;
+        fuzz) step fuzz fuzz_all "${1:-10}" || true ;;
+        style) all_style ;;
+    esac
+    summary
+}
+
+main "$@"

@@ -1,0 +1,50 @@
+"""What system tests share: one cluster for all that do not need their own."""
+import pytest
+
+from harness import Cluster
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "smoke: the short run, `tests/run.sh quick`")
+
+
+@pytest.fixture(scope="session")
+def shared_cluster():
+    one = Cluster("shared")
+    try:
+        one.up()
+        yield one
+    except BaseException:
+        one.purge()
+        raise
+    one.down()
+
+
+@pytest.fixture
+def cluster(shared_cluster):
+    """The shared cluster, whole before the test and made whole after it, whatever it killed."""
+    shared_cluster.heal()
+    yield shared_cluster
+    shared_cluster.heal()
+
+
+@pytest.fixture
+def client(cluster):
+    with cluster.client() as one:
+        yield one
+
+
+@pytest.fixture
+def new_cluster():
+    """A function that starts a cluster with options of the test's own, gone after the test."""
+    made = []
+
+    def start(name, **options):
+        one = Cluster(name, **options)
+        made.append(one)
+        one.up()
+        return one
+
+    yield start
+    for one in made:
+        one.down()

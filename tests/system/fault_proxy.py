@@ -1,0 +1,119 @@
+"""A small stream proxy with faults, for tests.
+
+It stands between two parts of the system, on TCP or on a unix socket, and can delay, stall, cut or
+corrupt what passes.  One thread a direction and connection; enough for tests, not for load.
+
+    with FaultProxy(listen="/run/x.sock", target="/run/mysqld.sock") as proxy:
+        proxy.delay_s = 0.05        # every chunk of the answers comes later by this
+        proxy.stalled.set()         # connections stay open, nothing passes
+        proxy.cut()                 # all present connections are closed
+"""
+import os
+import socket
+import threading
+import time
+
+
+def _address(text):
+    """A path is a unix socket, "host:port" is TCP."""
+    if text.startswith("/"):
+        return socket.AF_UNIX, text
+    host, port = text.rsplit(":", 1)
+    return socket.AF_INET, (host, int(port))
+
+
+class FaultProxy:
+    def __init__(self, listen, target):
+        self.delay_s = 0.0            # added to each chunk from the target to the client
+        self.stalled = threading.Event()
+        self.bytes_up = 0             # from clients to the target
+        self.bytes_down = 0
+        self._target = _address(target)
+        self._pairs = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        family, address = _address(listen)
+        if family == socket.AF_UNIX and os.path.exists(address):
+            os.unlink(address)
+        self._listener = socket.socket(family, socket.SOCK_STREAM)
+        if family == socket.AF_INET:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(address)
+        self._listener.listen(256)
+        if family == socket.AF_UNIX:
+            os.chmod(address, 0o777)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def address(self):
+        return self._listener.getsockname()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.socket(self._target[0], socket.SOCK_STREAM)
+            try:
+                server.connect(self._target[1])
+            except OSError:
+                client.close()
+                continue
+            pair = (client, server)
+            with self._lock:
+                self._pairs.add(pair)
+            threading.Thread(target=self._pump, args=(client, server, pair, True), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, pair, False), daemon=True).start()
+
+    def _pump(self, source, sink, pair, upward):
+        try:
+            while True:
+                octets = source.recv(65536)
+                if not octets:
+                    break
+                if upward:
+                    self.bytes_up += len(octets)
+                else:
+                    self.bytes_down += len(octets)
+                    if self.delay_s > 0:
+                        time.sleep(self.delay_s)
+                while self.stalled.is_set() and not self._closed:
+                    time.sleep(0.01)
+                sink.sendall(octets)
+        except OSError:
+            pass
+        self._end(pair)
+
+    def _end(self, pair):
+        with self._lock:
+            self._pairs.discard(pair)
+        for end in pair:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            end.close()
+
+    def cut(self):
+        """Closes every present connection; returns how many there were."""
+        with self._lock:
+            pairs = list(self._pairs)
+        for pair in pairs:
+            self._end(pair)
+        return len(pairs)
+
+    def close(self):
+        self._closed = True
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._listener.close()
+        self.cut()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

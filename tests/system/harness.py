@@ -1,0 +1,247 @@
+"""A private cluster for tests: real binaries, a real database, started by infra/up.sh in a state
+folder of its own, beside any cluster that an operator runs.
+
+The environment says what to test: PORTCULLIS_TEST_BUILD (build folder, default build/dev),
+PORTCULLIS_TEST_FLAVOR (mariadb or mysql), PORTCULLIS_TEST_SCRATCH (where state folders go; the
+caller cleans up what is left there), PORTCULLIS_TEST_KEEP=1 keeps state folders for a look.
+"""
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "client" / "python"))
+import portcullis  # noqa: E402  (its folder must be on the path first)
+
+BUILD = pathlib.Path(os.environ.get("PORTCULLIS_TEST_BUILD", ROOT / "build" / "dev")).resolve()
+FLAVOR = os.environ.get("PORTCULLIS_TEST_FLAVOR", "mariadb")
+KEEP = os.environ.get("PORTCULLIS_TEST_KEEP", "") == "1"
+SANITIZER_REPORT = re.compile(
+    r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:"
+    r"|Assertion .* failed")
+
+
+def wait_until(question, timeout_s=10.0, what="", every_s=0.02):
+    """Asks until the answer is true, and returns it; fails with `what` after timeout_s."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what or question}")
+        time.sleep(every_s)
+
+
+class Cluster:
+    """One cluster.  Options are those of infra/up.sh: nodes, roles ("apart" or "together"),
+    sets (["proxy:routing/strategy=random", ...]), demo (load the demo schema)."""
+
+    def __init__(self, name="cluster", nodes=3, roles="apart", sets=(), demo=True):
+        scratch = os.environ.get("PORTCULLIS_TEST_SCRATCH")
+        if scratch:
+            pathlib.Path(scratch).mkdir(parents=True, exist_ok=True)
+        self.var = pathlib.Path(tempfile.mkdtemp(prefix=f"portcullis-{name}-", dir=scratch))
+        self.options = ["--nodes", str(nodes), f"--roles-{roles}", "--flavor", FLAVOR]
+        self.options += [word for one in sets for word in ("--set", one)]
+        self.options += [] if demo else ["--no-demo"]
+        self.info = {}
+
+    # --- The whole ---------------------------------------------------------------
+
+    def script(self, name, *arguments, check=True, timeout_s=180):
+        """One of infra/, on this cluster; its completed process."""
+        done = subprocess.run(
+            [str(ROOT / "infra" / name), "--var", str(self.var), *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            timeout=timeout_s, check=False)
+        assert not check or done.returncode == 0, f"{name} {arguments}:\n{done.stdout}"
+        return done
+
+    def up(self, *options):
+        """Starts it, or repairs it; returns what infra/up.sh printed."""
+        done = self.script("up.sh", "--no-install", "--no-build", "--build-dir", str(BUILD),
+                           *self.options, *options)
+        self.look()
+        return done.stdout
+
+    def look(self):
+        """Reads infra/status.sh --json into info again."""
+        # An exit of 3 says that a part is down, which a test may want to see.
+        done = self.script("status.sh", "--json", check=False)
+        self.info = json.loads(done.stdout)
+        return self.info
+
+    def down(self):
+        """Stops it in order, checks every log for a sanitizer's or an assertion's word, and
+        deletes it."""
+        self.script("down.sh")
+        found = self.complaints()
+        self.purge()
+        assert not found, "\n".join(found)
+
+    def purge(self):
+        """Kills what runs of it and deletes it."""
+        self.script("down.sh", "--kill", *([] if KEEP else ["--purge"]), check=False)
+        if not KEEP:
+            shutil.rmtree(self.var, ignore_errors=True)
+
+    def complaints(self):
+        """Lines in the daemons' logs that no run may have."""
+        found = []
+        for log in sorted((self.var / "log").glob("*.log")):
+            text = log.read_text(errors="replace")
+            for match in SANITIZER_REPORT.finditer(text):
+                found.append(f"{log.name}: {text[match.start():match.start() + 2000]}")
+                break
+        return found
+
+    def heal(self):
+        """Continues what is paused, starts what is down, waits until all is ready."""
+        dead = []
+        for name in self.parts():
+            pid = self.pid(name)
+            if pid is None:
+                dead.append(name)
+            else:
+                os.kill(pid, signal.SIGCONT)
+        if dead:
+            self.script("part.sh", "start", *dead)
+        for name in sorted(self.parts(), key=lambda name: not name.startswith("node")):
+            self.wait_ready(name)
+
+    # --- A part ------------------------------------------------------------------
+
+    def parts(self):
+        """Names of all parts: node1, agent-node1, ..., proxy, broker, gatekeeper."""
+        return [part["name"] for part in self.info["parts"]]
+
+    def part(self, name):
+        """What infra/status.sh says of a part."""
+        return next(part for part in self.info["parts"] if part["name"] == name)
+
+    def node(self, name):
+        """What infra/status.sh says of a database node."""
+        return next(node for node in self.info["nodes"] if node["name"] == name)
+
+    def nodes(self, role=None):
+        """Names of the nodes, all or of one configured role."""
+        return [node["name"] for node in self.info["nodes"] if role in (None, node["role"])]
+
+    def pid(self, name):
+        """The process id of a living part, else None."""
+        with contextlib.suppress(OSError, ValueError):
+            pid, start, _ = (self.var / "run" / f"{name}.pid").read_text().split()
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            if fields[0] not in "ZX" and fields[19] == start:
+                return int(pid)
+        return None
+
+    def kill(self, name):
+        """SIGKILL, and wait until it is gone."""
+        pid = self.pid(name)
+        assert pid is not None, f"{name} is not running"
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: self.pid(name) is None, 10, f"{name} dies")
+
+    def stop(self, name):
+        """SIGTERM, and wait until it is gone."""
+        self.script("part.sh", "stop", name)
+
+    def start(self, name, ready=True):
+        """The same command line again."""
+        self.script("part.sh", "start", name)
+        if ready:
+            self.wait_ready(name)
+
+    def restart(self, name):
+        self.stop(name)
+        self.start(name)
+
+    def pause(self, name):
+        """SIGSTOP: alive, and silent."""
+        os.kill(self.pid(name), signal.SIGSTOP)
+
+    def resume(self, name):
+        os.kill(self.pid(name), signal.SIGCONT)
+
+    def reload(self, name):
+        """SIGHUP."""
+        os.kill(self.pid(name), signal.SIGHUP)
+
+    def wait_ready(self, name, timeout_s=60):
+        if name.startswith("node"):
+            wait_until(lambda: self.node_answers(name), timeout_s, f"{name} answers")
+            return
+        for role in self.part(name)["http"]:
+            wait_until(lambda role=role: self.get(name, "/ready", role)[0] == 200, timeout_s,
+                       f"{name} ready as {role}")
+
+    def get(self, name, path, role=None):
+        """GET on a part's HTTP address: (status, text); (0, why) without an answer."""
+        addresses = self.part(name)["http"]
+        host, port = addresses[role or next(iter(addresses))].rsplit(":", 1)
+        connection = http.client.HTTPConnection(host, int(port), timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            return 0, str(error)
+        finally:
+            connection.close()
+
+    def metrics(self, name, role=None):
+        """/metrics as a map from `name{labels}` to its value."""
+        status, text = self.get(name, "/metrics", role)
+        assert status == 200, text
+        lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {series: float(value) for series, _, value in lines if series}
+
+    def log(self, name):
+        """Everything that a part has logged."""
+        return pathlib.Path(self.part(name)["log"]).read_text(errors="replace")
+
+    def resident_kib(self, name):
+        """Memory of a part's process."""
+        text = pathlib.Path(f"/proc/{self.pid(name)}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", text)[1])
+
+    # --- Clients -----------------------------------------------------------------
+
+    def client(self, **options):
+        """A Python client with this cluster's bundle; use it with `with`."""
+        return portcullis.Client(self.info["bundle"], **options)
+
+    def command(self, *arguments, text=None, check=True, timeout_s=30):
+        """The command `portcullis` on this cluster; its completed process."""
+        done = subprocess.run(
+            [self.info["command"], *arguments], input=text or "", text=True, timeout=timeout_s,
+            capture_output=True, check=False,
+            env={**os.environ, "PORTCULLIS_BUNDLE": self.info["bundle"]})
+        assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done
+
+    # --- The databases, past the daemons -------------------------------------------
+
+    def sql(self, node, text, check=True):
+        """Runs statements on a node as its administrator: rows as lists of text."""
+        done = subprocess.run(
+            [self.info["database_command"],
+             f"--defaults-extra-file={self.info['admin_defaults_file']}", "--user=root",
+             f"--socket={self.node(node)['socket']}", "--batch", "--skip-column-names"],
+            input=text, text=True, capture_output=True, timeout=60, check=False)
+        assert not check or done.returncode == 0, f"{node}: {text}: {done.stderr}"
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def node_answers(self, node):
+        return self.sql(node, "SELECT 1", check=False) == [["1"]]
