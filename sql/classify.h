@@ -38,6 +38,10 @@ typedef struct pcl_sql_verdict {
 
 pcl_sql_verdict pcl_sql_classify(pcl_bytes sql);
 
+/* True for the schemas that no client may name, as a default schema neither:
+ * `portcullis` and `mysql`, in any case. */
+bool pcl_sql_schema_is_reserved(pcl_bytes name);
+
 /* True for classes that any node may run. */
 static inline bool pcl_sql_is_read(pcl_sql_class sql_class)
 {
