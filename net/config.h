@@ -42,7 +42,8 @@ typedef struct pcl_config pcl_config;
 
 /* Reads file against the table (entries is borrowed and must outlive the
  * result).  NULL when anything is wrong: then problems holds one line a
- * mistake, "FILE: PATH: what it must be".  file NULL: defaults only. */
+ * mistake, "FILE: PATH: what it must be".  file NULL: defaults only, of which
+ * files are not looked at; an entry without a default is then "". */
 pcl_config *pcl_config_load(const pcl_config_entry *entries, size_t entry_count, const char *file,
                             pcl_buffer *problems);
 void pcl_config_destroy(pcl_config **self_p);
@@ -57,8 +58,11 @@ const char *pcl_config_text(const pcl_config *self, const char *path); /* all ot
 /* All values as a ZPL file with the help as comments: --print-config. */
 void pcl_config_print(const pcl_config *self, pcl_buffer *buffer);
 
-/* Writes to changes one line for each entry that differs and is not reloadable. */
+/* Writes to changes one line for each entry that differs and is not reloadable
+ * ("PATH: OLD -> NEW"); the second, that is. */
 void pcl_config_unreloadable(const pcl_config *old_config, const pcl_config *new_config,
                              pcl_buffer *changes);
+void pcl_config_reloadable(const pcl_config *old_config, const pcl_config *new_config,
+                           pcl_buffer *changes);
 
 #endif

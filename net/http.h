@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct pcl_http pcl_http;
 
@@ -19,6 +20,11 @@ typedef struct pcl_http pcl_http;
  * NULL on failure, and error says why. */
 pcl_http *pcl_http_start(const char *address, pcl_metrics *metrics, char *error, size_t error_size);
 void pcl_http_stop(pcl_http **self_p);
+
+/* Where it listens; of use when the address asked for port 0. */
+uint16_t pcl_http_port(const pcl_http *self);
+
+/* In both below self may be NULL: then there is nobody to tell. */
 
 /* Safe from any thread.  reason is copied; "" when ready. */
 void pcl_http_set_ready(pcl_http *self, bool ready, const char *reason);

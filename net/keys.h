@@ -46,5 +46,7 @@ typedef struct pcl_key_entry {
 /* By public key, O(1).  NULL when it is not in the list. */
 const pcl_key_entry *pcl_key_list_find(const pcl_key_list *self, const char *public_key);
 size_t pcl_key_list_count(const pcl_key_list *self);
+/* In the order of the file; index < count. */
+const pcl_key_entry *pcl_key_list_at(const pcl_key_list *self, size_t index);
 
 #endif

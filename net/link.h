@@ -10,22 +10,9 @@
 
 #include "common/transit.h"
 #include "net/hop.h"
+#include "net/liveness.h"
 #include "net/socket.h"
 #include "wire/report.h"
-
-typedef enum pcl_link_state {
-    PCL_LINK_DOWN = 0,
-    PCL_LINK_UP,
-    PCL_LINK_DRAINING, /* finishes what it has, takes nothing new */
-} pcl_link_state;
-
-typedef enum pcl_link_event {
-    PCL_LINK_NOTHING = 0,
-    PCL_LINK_CAME_UP,
-    PCL_LINK_LOST,     /* was up or draining, now down: in-flight work is lost */
-    PCL_LINK_REPLACED, /* another boot id: in-flight work is lost, the link is up */
-    PCL_LINK_DRAINS,
-} pcl_link_event;
 
 typedef struct pcl_link pcl_link;
 
@@ -43,12 +30,14 @@ pcl_link_state pcl_link_state_now(const pcl_link *self);
 pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *report);
 
 /* For every message received on the link, before anything else looks at it.
+ * Answers a PING by itself.
  * *out_wait_us (may be NULL): how long it waited on its way (common/transit.h). */
 pcl_link_event pcl_link_heard(pcl_link *self, const pcl_head *head, uint64_t now_us,
                               uint64_t *out_wait_us);
 
-/* Fills head->sent_us and sends.  UNAVAILABLE when the link is not UP (unless
- * head is a reply, a beat or a BYE), else as pcl_hop_send. */
+/* Fills head->sent_us and sends.  A REQUEST needs a link that is UP, a CANCEL one
+ * that is not DOWN, else UNAVAILABLE; other kinds are always tried.  Then as
+ * pcl_hop_send. */
 pcl_err pcl_link_send(pcl_link *self, pcl_head *head, zmq_msg_t *payload, zmq_msg_t *tail,
                       uint64_t now_us) PCL_MUST_CHECK;
 

@@ -4,7 +4,7 @@
  * may be something to read and must drain it in bounded batches
  * (PCL_BATCH_MAX), returning true when it stopped at the bound with more to
  * come; the loop then turns again without sleeping, so no socket starves
- * another.
+ * another.  Sources are added before the loop runs.
  */
 #ifndef PCL_NET_LOOP_H
 #define PCL_NET_LOOP_H
@@ -28,6 +28,10 @@ void pcl_loop_add_fd(pcl_loop *self, int fd, pcl_loop_reader *reader, void *cont
  * after the readers, `turn` (may be NULL), for flushing batches. */
 void pcl_loop_set_tick(pcl_loop *self, uint64_t interval_us, pcl_loop_tick *tick,
                        pcl_loop_tick *turn, void *context);
+
+/* Asked at the end of each turn; true ends the loop. */
+typedef bool(pcl_loop_guard)(void *context);
+void pcl_loop_set_guard(pcl_loop *self, pcl_loop_guard *guard, void *context);
 
 /* Runs until pcl_loop_stop is called from a reader or tick, or the process is interrupted. */
 void pcl_loop_run(pcl_loop *self);

@@ -1,0 +1,23 @@
+/* file.h - whole small files, with the rights that a secret needs. */
+#ifndef PCL_NET_FILE_H
+#define PCL_NET_FILE_H
+
+#include "common/buffer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum pcl_file_kind {
+    PCL_FILE_PUBLIC = 0,
+    PCL_FILE_SECRET, /* refused when group or others have any right on it */
+} pcl_file_kind;
+
+/* Appends the file's octets to buffer, whose size_max bounds the file.  false: error says why,
+ * naming the file, and the buffer's content is undefined. */
+bool pcl_file_read(pcl_buffer *buffer, const char *file, pcl_file_kind kind, char *error,
+                   size_t error_size);
+
+/* Overwrites a buffer that held a secret, then releases it. */
+void pcl_file_wipe(pcl_buffer *buffer);
+
+#endif

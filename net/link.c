@@ -1,0 +1,166 @@
+#include "net/link.h"
+
+#include "common/clock.h"
+#include "common/rng.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* While no connection stands, a beat is tried this often, so that a link comes
+ * up soon after its peer does. */
+#define RETRY_US (20 * PCL_US_PER_MS)
+
+struct pcl_link {
+    zsock_t *socket;                  /* owned */
+    char name[PCL_NAME_SIZE_MAX + 1]; /* principal of our beats */
+    uint64_t boot_id;                 /* ours */
+    pcl_rng rng;                      /* jitter */
+    uint64_t beat_due_us;
+    pcl_liveness liveness;
+    pcl_transit transit; /* of the peer's present boot */
+};
+
+pcl_link *pcl_link_new(const pcl_socket_options *options, const char *name, uint64_t boot_id,
+                       uint64_t seed, char *error, size_t error_size)
+{
+    assert(options != NULL && name != NULL && error != NULL);
+    assert(strlen(name) <= PCL_NAME_SIZE_MAX);
+    pcl_link *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    self->socket = pcl_socket_dealer(options, error, error_size);
+    if (self->socket == NULL) {
+        free(self);
+        return NULL;
+    }
+    snprintf(self->name, sizeof self->name, "%s", name);
+    self->boot_id = boot_id;
+    self->rng = pcl_rng_from_seed(seed);
+    return self;
+}
+
+void pcl_link_destroy(pcl_link **self_p)
+{
+    assert(self_p != NULL);
+    if (*self_p != NULL) {
+        zsock_destroy(&(*self_p)->socket);
+        free(*self_p);
+        *self_p = NULL;
+    }
+}
+
+zsock_t *pcl_link_socket(pcl_link *self)
+{
+    assert(self != NULL);
+    return self->socket;
+}
+
+pcl_link_state pcl_link_state_now(const pcl_link *self)
+{
+    assert(self != NULL);
+    return self->liveness.state;
+}
+
+/* PING, PONG and BEAT: who we are, and since which start. */
+static pcl_head s_head_of(const pcl_link *self, pcl_kind kind, uint64_t now_us)
+{
+    pcl_head head = {.kind = kind, .sent_us = now_us, .principal = pcl_bytes_text(self->name)};
+    pcl_head_set_boot_id(&head, self->boot_id);
+    return head;
+}
+
+static pcl_err s_send_beat(pcl_link *self, uint64_t now_us, const pcl_report *report)
+{
+    if (report == NULL) {
+        pcl_head head = s_head_of(self, PCL_KIND_PING, now_us);
+        return pcl_hop_send(self->socket, NULL, &head, NULL, NULL);
+    }
+    pcl_head head = s_head_of(self, PCL_KIND_BEAT, now_us);
+    head.flags = report->state == PCL_NODE_DRAIN ? PCL_HEAD_DRAINING : 0;
+    uint8_t octets[PCL_REPORT_SIZE_MAX];
+    zmq_msg_t tail;
+    pcl_frame_copy_of(&tail, pcl_bytes_of(octets, pcl_report_encode(report, octets)));
+    pcl_err err = pcl_hop_send(self->socket, NULL, &head, NULL, &tail);
+    zmq_msg_close(&tail);
+    return err;
+}
+
+/* The interval, 20% more or less: neighbours do not fall into step. */
+static uint64_t s_interval_us(pcl_link *self)
+{
+    const uint32_t interval_us = PCL_BEAT_INTERVAL_MS * (uint32_t)PCL_US_PER_MS;
+    return interval_us * 8 / 10 + pcl_rng_below(&self->rng, interval_us * 4 / 10 + 1);
+}
+
+pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *report)
+{
+    assert(self != NULL);
+    if (now_us >= self->beat_due_us) {
+        bool sent = s_send_beat(self, now_us, report) == PCL_ERR_OK;
+        self->beat_due_us = now_us + (sent ? s_interval_us(self) : RETRY_US);
+    }
+    return pcl_liveness_look(&self->liveness, now_us);
+}
+
+static pcl_word s_word_of(pcl_kind kind)
+{
+    switch (kind) {
+    case PCL_KIND_BEAT:
+    case PCL_KIND_PING:
+    case PCL_KIND_PONG:
+        return PCL_WORD_BEAT;
+    case PCL_KIND_BYE:
+        return PCL_WORD_BYE;
+    case PCL_KIND_REQUEST:
+    case PCL_KIND_REPLY:
+    case PCL_KIND_CANCEL:
+    case PCL_KIND_LIMIT:
+        break;
+    }
+    return PCL_WORD_ANY;
+}
+
+pcl_link_event pcl_link_heard(pcl_link *self, const pcl_head *head, uint64_t now_us,
+                              uint64_t *out_wait_us)
+{
+    assert(self != NULL && head != NULL);
+    pcl_word word = s_word_of(head->kind);
+    uint64_t boot_id = word == PCL_WORD_ANY ? 0 : pcl_head_boot_id(head);
+    if (word != PCL_WORD_ANY && boot_id != self->liveness.boot_id) {
+        self->transit = (pcl_transit){0}; /* another process, perhaps another clock */
+    }
+    pcl_link_event event = pcl_liveness_heard(&self->liveness, word, boot_id,
+                                              (head->flags & PCL_HEAD_DRAINING) != 0);
+    uint64_t wait_us = pcl_transit_wait_us(&self->transit, head->sent_us, now_us);
+    if (out_wait_us != NULL) {
+        *out_wait_us = wait_us;
+    }
+    if (head->kind == PCL_KIND_PING) {
+        pcl_head pong = s_head_of(self, PCL_KIND_PONG, now_us);
+        pong.ticket = head->ticket;
+        /* A peer that does not take its answer asks again. */
+        (void)!pcl_hop_send(self->socket, NULL, &pong, NULL, NULL);
+    }
+    return event;
+}
+
+pcl_err pcl_link_send(pcl_link *self, pcl_head *head, zmq_msg_t *payload, zmq_msg_t *tail,
+                      uint64_t now_us)
+{
+    assert(self != NULL && head != NULL);
+    pcl_link_state state = self->liveness.state;
+    if ((head->kind == PCL_KIND_REQUEST && state != PCL_LINK_UP) ||
+        (head->kind == PCL_KIND_CANCEL && state == PCL_LINK_DOWN)) {
+        return PCL_ERR_UNAVAILABLE;
+    }
+    head->sent_us = now_us;
+    pcl_err err = pcl_hop_send(self->socket, NULL, head, payload, tail);
+    if (err == PCL_ERR_OVERLOADED && state == PCL_LINK_DOWN) {
+        return PCL_ERR_UNAVAILABLE; /* no connection, or nobody who reads it */
+    }
+    return err;
+}

@@ -1,0 +1,176 @@
+#include "net/socket.h"
+
+#include "net/time.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* zmq.h of libzmq 4.3 shows this one to draft builds only, yet every build has it. */
+#ifndef ZMQ_ZAP_ENFORCE_DOMAIN
+#define ZMQ_ZAP_ENFORCE_DOMAIN 93
+#endif
+
+/* The option sheet.  Times are milliseconds; what each is for stands beside it. */
+static const struct {
+    int name, value;
+} COMMON[] = {
+    {ZMQ_SNDTIMEO, 0},             /* a loop never waits for a peer */
+    {ZMQ_LINGER, 500},             /* the last replies may leave, a dead peer holds nobody up */
+    {ZMQ_HANDSHAKE_IVL, 2000},     /* silent connections do not pile up */
+    {ZMQ_HEARTBEAT_IVL, 500},      /* a frozen peer is noticed */
+    {ZMQ_HEARTBEAT_TIMEOUT, 1500}, /* ... by us */
+    {ZMQ_HEARTBEAT_TTL, 1500},     /* ... and we by it */
+    {ZMQ_TCP_MAXRT, 3000},         /* unacknowledged data ends the connection */
+    {ZMQ_TCP_KEEPALIVE, 1},        /* so does a host that vanished */
+    {ZMQ_TCP_KEEPALIVE_IDLE, 10},  /* seconds */
+    {ZMQ_TCP_KEEPALIVE_INTVL, 5},  /* seconds */
+    {ZMQ_TCP_KEEPALIVE_CNT, 3},    /* probes */
+    {ZMQ_BACKLOG, 1024},           /* many clients at once after a restart */
+    {ZMQ_RECONNECT_IVL, 100},      /* first try again ... */
+    {ZMQ_RECONNECT_IVL_MAX, 1000}, /* ... backing off to this */
+};
+
+static bool s_fail(char *error, size_t error_size, const char *endpoint, const char *why)
+{
+    snprintf(error, error_size, "%s: %s", endpoint, why);
+    return false;
+}
+
+/* libzmq never seeds the generator of its automatic routing ids, and CZMQ seeds
+ * it with the second of the start, so a peer could guess another's. */
+static void s_seed_routing_ids(void)
+{
+    (void)zsys_init();
+    srandom((unsigned)pcl_random_u64());
+}
+
+static bool s_set_int(zsock_t *socket, int name, int value)
+{
+    return zmq_setsockopt(zsock_resolve(socket), name, &value, sizeof value) == 0;
+}
+
+static bool s_set_text(zsock_t *socket, int name, const char *text)
+{
+    return zmq_setsockopt(zsock_resolve(socket), name, text, strlen(text)) == 0;
+}
+
+static bool s_set_common(zsock_t *socket, const pcl_socket_options *options)
+{
+    assert(options->queue_max > 0 && options->queue_max <= INT_MAX);
+    assert(options->message_size_max > 0);
+    bool fine = true;
+    for (size_t index = 0; index < sizeof COMMON / sizeof COMMON[0]; index++) {
+        fine = s_set_int(socket, COMMON[index].name, COMMON[index].value) && fine;
+    }
+    int64_t size_max = options->message_size_max;
+    void *handle = zsock_resolve(socket);
+    fine = zmq_setsockopt(handle, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max) == 0 && fine;
+    fine = s_set_int(socket, ZMQ_SNDHWM, (int)options->queue_max) && fine;
+    fine = s_set_int(socket, ZMQ_RCVHWM, (int)options->queue_max) && fine;
+    if (strchr(options->endpoint, '[') != NULL) {
+        fine = s_set_int(socket, ZMQ_IPV6, 1) && fine;
+    }
+    return fine;
+}
+
+/* Whether the endpoint needs CURVE; only then is there anyone to keep out. */
+static bool s_is_curve(const pcl_socket_options *options)
+{
+    return strncmp(options->endpoint, "tcp://", 6) == 0 && !options->insecure;
+}
+
+static bool s_set_keys(zsock_t *socket, const pcl_keys *keys)
+{
+    return s_set_text(socket, ZMQ_CURVE_PUBLICKEY, keys->public_key) &&
+           s_set_text(socket, ZMQ_CURVE_SECRETKEY, keys->secret_key);
+}
+
+static zsock_t *s_new(int type, const pcl_socket_options *options, char *error, size_t error_size)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    assert(options != NULL && options->endpoint != NULL && error != NULL);
+    (void)pthread_once(&once, s_seed_routing_ids);
+    zsock_t *socket = zsock_new(type);
+    if (socket == NULL) {
+        s_fail(error, error_size, options->endpoint, zmq_strerror(errno));
+    } else if (!s_set_common(socket, options)) {
+        s_fail(error, error_size, options->endpoint, zmq_strerror(errno));
+        zsock_destroy(&socket);
+    }
+    return socket;
+}
+
+static bool s_open_router(zsock_t *socket, const pcl_socket_options *options, char *error,
+                          size_t error_size)
+{
+    const char *endpoint = options->endpoint;
+    if (s_is_curve(options)) {
+        if (options->keys == NULL) {
+            return s_fail(error, error_size, endpoint, "tcp needs a key file (or insecure = 1)");
+        }
+        /* Both together make libzmq refuse everyone when no handler answers. */
+        assert(options->zap_domain != NULL && options->zap_domain[0] != '\0');
+        if (!s_set_int(socket, ZMQ_CURVE_SERVER, 1) || !s_set_keys(socket, options->keys) ||
+            !s_set_text(socket, ZMQ_ZAP_DOMAIN, options->zap_domain) ||
+            !s_set_int(socket, ZMQ_ZAP_ENFORCE_DOMAIN, 1)) {
+            return s_fail(error, error_size, endpoint, "the keys cannot be used");
+        }
+    }
+    /* What cannot be delivered is said, and nobody takes over another's id. */
+    if (!s_set_int(socket, ZMQ_ROUTER_MANDATORY, 1) || !s_set_int(socket, ZMQ_ROUTER_HANDOVER, 0)) {
+        return s_fail(error, error_size, endpoint, zmq_strerror(errno));
+    }
+    if (zsock_bind(socket, "%s", endpoint) == -1) {
+        return s_fail(error, error_size, endpoint, zmq_strerror(errno));
+    }
+    return true;
+}
+
+static bool s_open_dealer(zsock_t *socket, const pcl_socket_options *options, char *error,
+                          size_t error_size)
+{
+    const char *endpoint = options->endpoint;
+    if (s_is_curve(options)) {
+        if (options->keys == NULL) {
+            return s_fail(error, error_size, endpoint, "tcp needs a key file (or insecure = 1)");
+        }
+        if (options->server_key == NULL || !pcl_key_valid(options->server_key)) {
+            return s_fail(error, error_size, endpoint, "tcp needs the peer's public key");
+        }
+        if (!s_set_keys(socket, options->keys) ||
+            !s_set_text(socket, ZMQ_CURVE_SERVERKEY, options->server_key)) {
+            return s_fail(error, error_size, endpoint, "the keys cannot be used");
+        }
+    }
+    /* Nothing queues for a peer that is not there. */
+    if (!s_set_int(socket, ZMQ_IMMEDIATE, 1)) {
+        return s_fail(error, error_size, endpoint, zmq_strerror(errno));
+    }
+    if (zsock_connect(socket, "%s", endpoint) == -1) {
+        return s_fail(error, error_size, endpoint, zmq_strerror(errno));
+    }
+    return true;
+}
+
+zsock_t *pcl_socket_router(const pcl_socket_options *options, char *error, size_t error_size)
+{
+    zsock_t *socket = s_new(ZMQ_ROUTER, options, error, error_size);
+    if (socket != NULL && !s_open_router(socket, options, error, error_size)) {
+        zsock_destroy(&socket);
+    }
+    return socket;
+}
+
+zsock_t *pcl_socket_dealer(const pcl_socket_options *options, char *error, size_t error_size)
+{
+    zsock_t *socket = s_new(ZMQ_DEALER, options, error, error_size);
+    if (socket != NULL && !s_open_dealer(socket, options, error, error_size)) {
+        zsock_destroy(&socket);
+    }
+    return socket;
+}

@@ -1,0 +1,222 @@
+#include "net/zap.h"
+
+#include "net/frames.h"
+#include "net/log.h"
+#include "net/loop.h"
+#include "net/zap_check.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ZAP_ENDPOINT "inproc://zeromq.zap.01"
+
+/* Frames of a request, RFC 27; the REP socket keeps the envelope. */
+enum {
+    FRAME_VERSION = 0,
+    FRAME_REQUEST,
+    FRAME_DOMAIN,
+    FRAME_ADDRESS,
+    FRAME_IDENTITY,
+    FRAME_MECHANISM,
+    FRAME_KEY,
+    CURVE_FRAMES,
+};
+enum { DOMAIN_SIZE_MAX = 255, CURVE_KEY_SIZE = 32 };
+
+typedef struct s_domain {
+    struct s_domain *next;
+    char name[DOMAIN_SIZE_MAX + 1];
+    pcl_key_list *list; /* owned */
+} s_domain;
+
+static struct {
+    pthread_mutex_t mutex; /* guards all below */
+    s_domain *domains;
+    zactor_t *handler; /* NULL: not running */
+} s_zap = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* --- The judgement -------------------------------------------------------- */
+
+typedef struct s_verdict {
+    const char *status; /* "200", "400", "500" */
+    const char *text;
+    char user_id[PCL_KEY_TEXT_SIZE]; /* "" unless 200 */
+} s_verdict;
+
+static bool s_is_admitted(pcl_bytes domain, const char *public_key)
+{
+    bool admitted = false;
+    (void)pthread_mutex_lock(&s_zap.mutex);
+    for (s_domain *entry = s_zap.domains; entry != NULL; entry = entry->next) {
+        if (pcl_bytes_is(domain, entry->name)) {
+            admitted = pcl_key_list_find(entry->list, public_key) != NULL;
+            break;
+        }
+    }
+    (void)pthread_mutex_unlock(&s_zap.mutex);
+    return admitted;
+}
+
+static s_verdict s_judge(pcl_frames *request)
+{
+    if (request->overflow || request->count <= FRAME_MECHANISM ||
+        !pcl_bytes_is(pcl_frame_bytes(&request->frame[FRAME_VERSION]), "1.0")) {
+        return (s_verdict){.status = "500", .text = "malformed request"};
+    }
+    if (!pcl_bytes_is(pcl_frame_bytes(&request->frame[FRAME_MECHANISM]), "CURVE")) {
+        return (s_verdict){.status = "400", .text = "only CURVE is accepted"};
+    }
+    pcl_bytes key = request->count == CURVE_FRAMES ? pcl_frame_bytes(&request->frame[FRAME_KEY])
+                                                   : pcl_bytes_of(NULL, 0);
+    if (key.size != CURVE_KEY_SIZE) {
+        return (s_verdict){.status = "500", .text = "malformed credentials"};
+    }
+    s_verdict verdict = {.status = "400", .text = "not admitted"};
+    char public_key[PCL_KEY_TEXT_SIZE];
+    if (zmq_z85_encode(public_key, key.data, key.size) != NULL &&
+        s_is_admitted(pcl_frame_bytes(&request->frame[FRAME_DOMAIN]), public_key)) {
+        verdict.status = "200";
+        verdict.text = "OK";
+        strcpy(verdict.user_id, public_key);
+    }
+    return verdict;
+}
+
+/* --- The handler's thread -------------------------------------------------- */
+
+typedef struct s_handler {
+    zsock_t *pipe;
+    zsock_t *socket;
+    pcl_loop *loop;
+} s_handler;
+
+static void s_answer(s_handler *self, pcl_frames *request)
+{
+    s_verdict verdict = s_judge(request);
+    zmq_msg_t reply[6];
+    pcl_frame_copy_of(&reply[0], pcl_bytes_text("1.0"));
+    pcl_frame_copy_of(&reply[1], request->count > FRAME_REQUEST
+                                     ? pcl_frame_bytes(&request->frame[FRAME_REQUEST])
+                                     : pcl_bytes_of(NULL, 0));
+    pcl_frame_copy_of(&reply[2], pcl_bytes_text(verdict.status));
+    pcl_frame_copy_of(&reply[3], pcl_bytes_text(verdict.text));
+    pcl_frame_copy_of(&reply[4], pcl_bytes_text(verdict.user_id));
+    pcl_frame_copy_of(&reply[5], pcl_bytes_of(NULL, 0)); /* no metadata */
+    if (pcl_frames_send(reply, 6, self->socket) != PCL_ERR_OK) {
+        for (size_t index = 0; index < 6; index++) {
+            zmq_msg_close(&reply[index]); /* the asker is gone; it lets nobody in */
+        }
+    }
+}
+
+static bool s_on_request(void *context, uint64_t now_us)
+{
+    (void)now_us;
+    s_handler *self = context;
+    for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
+        pcl_frames request;
+        pcl_recv result = pcl_frames_recv(&request, self->socket);
+        if (result == PCL_RECV_FAILED) {
+            pcl_loop_stop(self->loop);
+        }
+        if (result != PCL_RECV_MESSAGE) {
+            return false;
+        }
+        s_answer(self, &request);
+        pcl_frames_close(&request);
+    }
+    return true;
+}
+
+/* The only word on the pipe is to stop. */
+static bool s_on_pipe(void *context, uint64_t now_us)
+{
+    (void)now_us;
+    s_handler *self = context;
+    pcl_loop_stop(self->loop);
+    return false;
+}
+
+static void s_run(zsock_t *pipe, void *argument)
+{
+    bool *out_bound = argument; /* the starter waits for our signal, so it is there until then */
+    s_handler self = {.pipe = pipe, .socket = zsock_new(ZMQ_REP), .loop = pcl_loop_new()};
+    assert(self.socket != NULL);
+    *out_bound = zsock_bind(self.socket, "%s", ZAP_ENDPOINT) == 0;
+    bool bound = *out_bound;
+    zsock_signal(pipe, 0);
+    if (bound) {
+        pcl_loop_add_socket(self.loop, pipe, s_on_pipe, &self);
+        pcl_loop_add_socket(self.loop, self.socket, s_on_request, &self);
+        pcl_loop_run(self.loop);
+    }
+    pcl_loop_destroy(&self.loop);
+    zsock_destroy(&self.socket);
+}
+
+/* --- For everyone ----------------------------------------------------------- */
+
+bool pcl_zap_start(void)
+{
+    bool bound = false;
+    zactor_t *handler = zactor_new(s_run, &bound);
+    if (handler == NULL || !bound) {
+        zactor_destroy(&handler);
+        pcl_log(PCL_LOG_ERROR, "zap", "failed", "reason=\"another handler runs\"");
+        return false;
+    }
+    if (!pcl_zap_check()) {
+        zactor_destroy(&handler);
+        pcl_log(PCL_LOG_ERROR, "zap", "failed", "reason=\"the proof of refusal failed\"");
+        return false;
+    }
+    (void)pthread_mutex_lock(&s_zap.mutex);
+    assert(s_zap.handler == NULL); /* two cannot both have bound */
+    s_zap.handler = handler;
+    (void)pthread_mutex_unlock(&s_zap.mutex);
+    return true;
+}
+
+void pcl_zap_stop(void)
+{
+    (void)pthread_mutex_lock(&s_zap.mutex);
+    zactor_t *handler = s_zap.handler;
+    s_domain *domains = s_zap.domains;
+    s_zap.handler = NULL;
+    s_zap.domains = NULL;
+    (void)pthread_mutex_unlock(&s_zap.mutex);
+    zactor_destroy(&handler);
+    while (domains != NULL) {
+        s_domain *domain = domains;
+        domains = domain->next;
+        pcl_key_list_destroy(&domain->list);
+        free(domain);
+    }
+}
+
+void pcl_zap_set(const char *domain, const pcl_key_list *list)
+{
+    assert(domain != NULL && domain[0] != '\0');
+    assert(strlen(domain) <= DOMAIN_SIZE_MAX);
+    assert(list != NULL);
+    pcl_key_list *fresh = pcl_key_list_copy(list);
+    (void)pthread_mutex_lock(&s_zap.mutex);
+    s_domain *entry = s_zap.domains;
+    while (entry != NULL && strcmp(entry->name, domain) != 0) {
+        entry = entry->next;
+    }
+    if (entry == NULL) {
+        entry = calloc(1, sizeof *entry);
+        assert(entry != NULL);
+        snprintf(entry->name, sizeof entry->name, "%s", domain);
+        entry->next = s_zap.domains;
+        s_zap.domains = entry;
+    }
+    pcl_key_list *old = entry->list;
+    entry->list = fresh;
+    (void)pthread_mutex_unlock(&s_zap.mutex);
+    pcl_key_list_destroy(&old);
+}
