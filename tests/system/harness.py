@@ -21,6 +21,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "client" / "python"))
 import portcullis  # noqa: E402  (its folder must be on the path first)
+from fault_proxy import FaultProxy  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("PORTCULLIS_TEST_BUILD", ROOT / "build" / "dev")).resolve()
 FLAVOR = os.environ.get("PORTCULLIS_TEST_FLAVOR", "mariadb")
@@ -245,3 +246,111 @@ class Cluster:
 
     def node_answers(self, node):
         return self.sql(node, "SELECT 1", check=False) == [["1"]]
+
+    # --- Words that tests use --------------------------------------------------------
+
+    @property
+    def bundle(self):
+        """The client bundle's path."""
+        return self.info["bundle"]
+
+    def source(self):
+        """Name of the node that takes writes."""
+        return self.nodes("source")[0]
+
+    def replicas(self):
+        return self.nodes("replica")
+
+    def agent_of(self, node):
+        """The part that is a node's agent."""
+        return self.node(node)["agent"]
+
+    def daemons(self):
+        """Names of the parts that are ours: all but the databases."""
+        return [name for name in self.parts() if not name.startswith("node")]
+
+    def pids(self):
+        """{daemon: process id}; fails when one is down."""
+        pids = {name: self.pid(name) for name in self.daemons()}
+        assert all(pids.values()), pids
+        return pids
+
+    def signal(self, name, number):
+        os.kill(self.pid(name), number)
+
+    def node_status(self, node):
+        """What `status` says of a node."""
+        with self.client() as client:
+            return next(one for one in client.status()["nodes"] if one["name"] == node)
+
+    def setting(self, name, key):
+        """A number from a part's configuration, defaults included."""
+        command = self.part(name)["command"]
+        printed = subprocess.run([*command, "--print-config"], capture_output=True, text=True,
+                                 timeout=10, check=True).stdout
+        section, _, word = key.partition("/")
+        found = re.search(rf"^{section}$.*?^\s+{word} = \"?(\d+)", printed, re.M | re.S)
+        assert found, f"{key} is not in the configuration of {name}"
+        return int(found[1])
+
+    def wait_ended(self, name, timeout_s=10):
+        wait_until(lambda: self.pid(name) is None, timeout_s, f"{name} ends")
+
+    def wait_replicated(self, timeout_s=30):
+        """Until every replica has applied what the source has committed by now."""
+        if FLAVOR == "mariadb":
+            position = self.sql(self.source(), "SELECT @@gtid_binlog_pos")[0][0]
+            question = f"SELECT MASTER_GTID_WAIT('{position}', {timeout_s})"
+        else:
+            position = self.sql(self.source(), "SELECT @@GLOBAL.gtid_executed")[0][0]
+            position = position.replace("\\n", "")
+            question = f"SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {timeout_s})"
+        assert position, "the source has no GTID: nothing to wait for"
+        for node in self.replicas():
+            assert self.sql(node, question) == [["0"]], f"{node} has not applied {position}"
+
+    def stop_applying(self, node):
+        """The replica receives and does not apply: it lags."""
+        self.sql(node, "STOP SLAVE SQL_THREAD" if FLAVOR == "mariadb" else
+                 "STOP REPLICA SQL_THREAD")
+
+    def start_applying(self, node):
+        self.sql(node, "START SLAVE" if FLAVOR == "mariadb" else "START REPLICA")
+
+    @contextlib.contextmanager
+    def open_transaction(self, node, text):
+        """Runs statements in a transaction that stays open for the with block."""
+        holder = subprocess.Popen(
+            [self.info["database_command"],
+             f"--defaults-extra-file={self.info['admin_defaults_file']}", "--user=root",
+             f"--socket={self.node(node)['socket']}", "--batch", "--skip-column-names",
+             "--unbuffered"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            holder.stdin.write(f"BEGIN; {text}; SELECT 'held';\n")
+            holder.stdin.flush()
+            assert holder.stdout.readline() == "held\n"
+            yield
+            holder.stdin.write("ROLLBACK;\n")
+        finally:
+            holder.stdin.close()
+            holder.wait(timeout=10)
+            holder.stdout.close()
+
+    @contextlib.contextmanager
+    def database_behind_proxy(self, node):
+        """A node's agent reaches its database through a FaultProxy for the with block."""
+        part, socket = self.agent_of(node), self.node(node)["socket"]
+        config = pathlib.Path(self.part(part)["config"])
+        text = config.read_text()
+        detour = socket + ".proxy"
+        assert socket in text
+        with FaultProxy(listen=detour, target=socket) as proxy:
+            try:
+                config.write_text(text.replace(socket, detour))
+                self.restart(part)
+                yield proxy
+            finally:
+                config.write_text(text)
+                self.restart(part)
+        os.unlink(detour)

@@ -5,7 +5,6 @@ import pytest
 import zmq
 from raw import Raw, request
 
-pytestmark = pytest.mark.usefixtures("healthy")
 
 # name, payload, code, words that the message must hold
 BAD = [

@@ -10,14 +10,13 @@ import sys
 import msgpack
 import pytest
 
-pytestmark = pytest.mark.usefixtures("healthy")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def run(cluster):
     def call(*arguments, stdin=None, binary=False):
-        return subprocess.run([cluster.command, "--bundle", cluster.bundle, *map(str, arguments)],
+        return subprocess.run([cluster.info["command"], "--bundle", cluster.bundle, *map(str, arguments)],
                               input=stdin, capture_output=True, text=not binary, timeout=30, check=False)
     return call
 
@@ -79,7 +78,7 @@ def test_exit_codes_for_scripts(run, arguments, code):
 
 
 def test_a_missing_bundle_is_78(cluster):
-    answer = subprocess.run([cluster.command, "--bundle", "/nonexistent/bundle", "ping"],
+    answer = subprocess.run([cluster.info["command"], "--bundle", "/nonexistent/bundle", "ping"],
                             capture_output=True, text=True, timeout=10, check=False)
     assert answer.returncode == 78 and "/nonexistent/bundle" in answer.stderr
 
@@ -88,7 +87,7 @@ def test_an_absent_gatekeeper_is_3(cluster, tmp_path):
     text = pathlib.Path(cluster.bundle).read_text()
     bundle = tmp_path / "absent.bundle"
     bundle.write_text(re.sub(r"tcp://127\.0\.0\.1:\d+", "tcp://127.0.0.1:9", text))
-    answer = subprocess.run([cluster.command, "--bundle", bundle, "query", "SELECT 1", "--timeout", "500"],
+    answer = subprocess.run([cluster.info["command"], "--bundle", bundle, "query", "SELECT 1", "--timeout", "500"],
                             capture_output=True, text=True, timeout=10, check=False)
     assert answer.returncode == 3 and "UNAVAILABLE" in answer.stderr
 
@@ -107,7 +106,7 @@ def test_ping_and_status(run, cluster):
 def test_help_teaches(cluster):
     for arguments in (["--help"], ["query", "--help"], ["status", "--help"], ["ping", "--help"],
                       ["keygen", "--help"]):
-        answer = subprocess.run([cluster.command, *arguments], capture_output=True, text=True, timeout=10,
+        answer = subprocess.run([cluster.info["command"], *arguments], capture_output=True, text=True, timeout=10,
                                 check=False)
         assert answer.returncode == 0 and len(answer.stdout) > 200
         assert "portcullis" in answer.stdout
@@ -115,13 +114,13 @@ def test_help_teaches(cluster):
 
 def test_keygen_writes_a_private_file(cluster, tmp_path):
     file = tmp_path / "new.key"
-    answer = subprocess.run([cluster.command, "keygen", file], capture_output=True, text=True, timeout=10,
+    answer = subprocess.run([cluster.info["command"], "keygen", file], capture_output=True, text=True, timeout=10,
                             check=False)
     assert answer.returncode == 0, answer.stderr
     assert file.stat().st_mode & 0o077 == 0
     public = re.search(r'public-key\s*=\s*"([^"]{40})"', file.read_text()).group(1)
     assert public in answer.stdout
-    again = subprocess.run([cluster.command, "keygen", file], capture_output=True, text=True, timeout=10,
+    again = subprocess.run([cluster.info["command"], "keygen", file], capture_output=True, text=True, timeout=10,
                            check=False)
     assert again.returncode != 0 and public in file.read_text()
 

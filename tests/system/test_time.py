@@ -4,8 +4,8 @@ import time
 
 import portcullis
 import pytest
+from harness import wait_until
 
-pytestmark = pytest.mark.usefixtures("healthy")
 # The promise is 100 ms at the gatekeeper; Python and a busy machine add theirs.
 MARGIN_S = 0.1 + 0.25
 
@@ -23,7 +23,7 @@ def test_a_slow_read_ends_at_its_deadline_and_stops_running(cluster):
                                  strategy="random")
         assert (error.code, error.retry, error.hop) == ("DEADLINE", "safe", "agent")
         assert 0.45 < took_s < 0.5 + MARGIN_S
-        cluster.wait_until(lambda: not any(
+        wait_until(lambda: not any(
             "stop me" in str(row) for node in cluster.nodes()
             for row in cluster.sql(node, "SELECT info FROM information_schema.processlist "
                                          "WHERE info LIKE '%slee%' AND info LIKE '%(30%' "
@@ -83,7 +83,7 @@ def test_more_than_the_queues_hold_is_answered_at_once(cluster):
         assert all(error.retry == "safe" and error.retry_after_ms > 0 for error in full)
         assert codes["ok"] >= 8
         assert set(codes) <= {"ok", "OVERLOADED", "DEADLINE"}
-        cluster.wait_until(lambda: client.query("SELECT 1", strategy="direct").rows == [[1]], 5,
+        wait_until(lambda: client.query("SELECT 1", strategy="direct").rows == [[1]], 5,
                            "the source to answer again")
 
 
@@ -97,9 +97,9 @@ def test_a_hop_that_is_gone_is_said_at_once(cluster):
                 assert error.code == code and error.retry == "safe" and took_s < 0.5
         finally:
             cluster.start(part)
-            cluster.wait_ready_all()
+            cluster.heal()
         with portcullis.Client(cluster.bundle) as client:
-            cluster.wait_until(lambda: _answers(client), 5, "the path to serve again")
+            wait_until(lambda: _answers(client), 5, "the path to serve again")
 
 
 def _answers(client):

@@ -7,7 +7,6 @@ import msgpack
 import portcullis
 import pytest
 
-pytestmark = pytest.mark.usefixtures("healthy")
 
 # SQL type, literal, expected value, expected type name
 COLUMNS = [
@@ -46,7 +45,7 @@ COLUMNS = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client(cluster):
     with portcullis.Client(cluster.bundle, timeout_ms=20000) as own:
         yield own
