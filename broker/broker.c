@@ -40,7 +40,7 @@ typedef struct broker {
     pcl_peers peers;
     pcl_key_list *keys; /* NULL: nobody is known */
     bool unnamed_allowed;
-    bool draining;
+    bool draining; /* what pongs say */
     char role[PCL_NAME_SIZE_MAX + 1];
     pcl_log_limit stranger_limit;
     pcl_metric *refusals[REFUSAL_COUNT];
@@ -180,8 +180,6 @@ static void s_on_request(broker *self, pcl_hop_message *message, uint64_t wait_u
     if (!s_is_gatekeeper(self, message->user_id)) {
         s_refuse(self, REFUSAL_STRANGER, &entry, PCL_ERR_FORBIDDEN,
                  "the gatekeeper's key is not in the list", now_us);
-    } else if (self->draining) {
-        s_refuse_unsent(self, &entry, PCL_ERR_DRAINING, now_us);
     } else if (entry.deadline_us <= now_us) { /* before the work of reading it */
         s_refuse_unsent(self, &entry, PCL_ERR_DEADLINE, now_us);
     } else {
@@ -275,6 +273,7 @@ static void s_drain(void *context, uint64_t now_us)
 {
     broker *self = context;
     self->draining = true;
+    pcl_relay_drain(self->relay);
     for (uint32_t index = 0; index < self->peers.count; index++) {
         const pcl_peer *peer = &self->peers.peer[index];
         zmq_msg_t routing;
@@ -282,14 +281,13 @@ static void s_drain(void *context, uint64_t now_us)
         s_send_beat(self, &routing, PCL_KIND_BYE, now_us);
         zmq_msg_close(&routing);
     }
-    if (self->args->http != NULL) {
-        pcl_http_set_ready(self->args->http, false, "draining");
-    }
 }
 
+/* What was sent before we drained is answered first, be it with DRAINING. */
 static bool s_drained(void *context)
 {
-    return pcl_relay_count(((broker *)context)->relay) == 0;
+    broker *self = context;
+    return !s_on_gatekeepers(self, pcl_now_us()) && pcl_relay_count(self->relay) == 0;
 }
 
 static void s_read_policy(broker *self, const pcl_config *config)

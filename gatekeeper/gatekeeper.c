@@ -48,7 +48,6 @@ typedef struct gatekeeper {
     pcl_principals *principals;
     pcl_key_list *keys; /* NULL: nobody is known */
     bool anonymous_allowed;
-    bool draining;
     size_t request_size_max;
     pcl_admission_limits limits;
     uint8_t ids[IDS_COUNT][PCL_ID_SIZE]; /* from the system's random source */
@@ -233,10 +232,6 @@ static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *pa
         return;
     }
     entry->op = request.op;
-    if (self->draining) {
-        s_refuse_unsent(self, entry, PCL_ERR_DRAINING, now_us);
-        return;
-    }
     pcl_admission admission = pcl_admission_judge(
         &self->limits, &request, pcl_principals_inflight(self->principals, entry->principal));
     if (admission.err != PCL_ERR_OK) {
@@ -320,17 +315,15 @@ static void s_turn(void *context, uint64_t now_us)
 
 static void s_drain(void *context, uint64_t now_us)
 {
-    gatekeeper *self = context;
     (void)now_us;
-    self->draining = true;
-    if (self->args->http != NULL) {
-        pcl_http_set_ready(self->args->http, false, "draining");
-    }
+    pcl_relay_drain(((gatekeeper *)context)->relay);
 }
 
+/* What was sent before we drained is answered first, be it with DRAINING. */
 static bool s_drained(void *context)
 {
-    return pcl_relay_count(((gatekeeper *)context)->relay) == 0;
+    gatekeeper *self = context;
+    return !s_on_clients(self, pcl_now_us()) && pcl_relay_count(self->relay) == 0;
 }
 
 static void s_read_limits(gatekeeper *self, const pcl_config *config)

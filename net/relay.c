@@ -31,6 +31,7 @@ struct pcl_relay {
     uint64_t *parked;        /* ring of tickets; as many as the table has entries */
     uint32_t parked_first;
     uint32_t parked_count;
+    bool draining;
     pcl_buffer error; /* an error reply while it is encoded */
     pcl_log_limit log_limit;
     relay_metrics metrics;
@@ -159,15 +160,14 @@ static void s_publish_link(pcl_relay *self)
 {
     pcl_link_state state = pcl_link_state_now(self->link);
     pcl_metric_set(self->metrics.link_up, state == PCL_LINK_UP ? 1 : 0);
-    if (self->options.args->http == NULL) {
-        return;
-    }
     char reason[LABEL_SIZE] = "";
-    if (state != PCL_LINK_UP) {
-        (void)snprintf(reason, sizeof reason, "the %s is %s", self->options.next,
+    if (self->draining) {
+        (void)snprintf(reason, sizeof reason, "draining");
+    } else if (state != PCL_LINK_UP) {
+        (void)snprintf(reason, sizeof reason, "%s is %s", self->options.next,
                        state == PCL_LINK_DOWN ? "not there" : "draining");
     }
-    pcl_http_set_ready(self->options.args->http, state == PCL_LINK_UP, reason);
+    pcl_http_set_ready(self->options.args->http, reason[0] == '\0', reason);
 }
 
 pcl_relay *pcl_relay_new(const pcl_relay_options *options, char *error, size_t error_size)
@@ -225,6 +225,13 @@ void pcl_relay_destroy(pcl_relay **self_p)
     free(self->parked);
     free(self);
     *self_p = NULL;
+}
+
+void pcl_relay_drain(pcl_relay *self)
+{
+    assert(self != NULL);
+    self->draining = true;
+    s_publish_link(self);
 }
 
 uint32_t pcl_relay_count(const pcl_relay *self)
@@ -392,6 +399,9 @@ void pcl_relay_refuse_unsent(pcl_relay *self, pcl_relay_entry *entry, pcl_err er
     char message[MESSAGE_SIZE] = "";
     if (err == PCL_ERR_UNAVAILABLE) {
         (void)snprintf(message, sizeof message, "the %s is not there", self->options.next);
+    } else if (err == PCL_ERR_DRAINING) {
+        (void)snprintf(message, sizeof message, "the %s is shutting down",
+                       self->draining ? self->options.hop : self->options.next);
     } else if (err == PCL_ERR_DEADLINE) {
         (void)snprintf(message, sizeof message, "the deadline passed before the %s handed it on",
                        self->options.hop);
@@ -441,8 +451,11 @@ pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *hea
     assert(entry->has_id);
     assert(!entry->parked);
     pcl_link_state state = pcl_link_state_now(self->link);
-    if (state != PCL_LINK_UP) {
-        return state == PCL_LINK_DOWN ? PCL_ERR_UNAVAILABLE : PCL_ERR_DRAINING;
+    if (self->draining || state == PCL_LINK_DRAINING) {
+        return PCL_ERR_DRAINING;
+    }
+    if (state == PCL_LINK_DOWN) {
+        return PCL_ERR_UNAVAILABLE;
     }
     uint64_t left_us = pcl_time_left_us(entry->deadline_us, now_us);
     if (left_us == 0) {

@@ -116,6 +116,10 @@ void pcl_relay_tick(pcl_relay *self, uint64_t now_us);
 /* After each turn of the loop: a bounded number of parked replies. */
 void pcl_relay_turn(pcl_relay *self, uint64_t now_us);
 
+/* From now on nothing goes on any more: new work is DRAINING.  What is in flight is finished. */
+void pcl_relay_drain(pcl_relay *self);
+
+/* Requests in flight, and replies that wait for their peer. */
 uint32_t pcl_relay_count(const pcl_relay *self);
 pcl_link_state pcl_relay_link_state(const pcl_relay *self);
 
@@ -142,7 +146,7 @@ pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *hea
 void pcl_relay_refuse(pcl_relay *self, pcl_relay_entry *entry, const pcl_reply_error *error,
                       uint64_t now_us);
 
-/* Refuses with what _forward said, or DRAINING of this hop: nothing ran, so retry is safe. */
+/* Refuses with what _forward said: nothing ran, so retry is safe. */
 void pcl_relay_refuse_unsent(pcl_relay *self, pcl_relay_entry *entry, pcl_err err, uint64_t now_us);
 
 #endif

@@ -1,0 +1,72 @@
+#include "common/rng.h"
+#include "gatekeeper/principals.h"
+
+/* cmocka 1.1 wants these four before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+
+static void test_counts_each_principal_apart(void **state)
+{
+    (void)state;
+    pcl_principals *principals = pcl_principals_new(2, 1);
+    uint32_t alice = pcl_principals_acquire(principals, "alice");
+    assert_int_equal(pcl_principals_acquire(principals, "alice"), alice);
+    uint32_t bob = pcl_principals_acquire(principals, "bob");
+    assert_int_equal(pcl_principals_inflight(principals, "alice"), 2);
+    assert_int_equal(pcl_principals_inflight(principals, "bob"), 1);
+    assert_int_equal(pcl_principals_inflight(principals, "carol"), 0);
+    assert_int_equal(pcl_principals_acquire(principals, "carol"), UINT32_MAX);
+    pcl_principals_release(principals, bob);
+    assert_int_equal(pcl_principals_count(principals), 1);
+    assert_int_not_equal(pcl_principals_acquire(principals, "carol"), UINT32_MAX);
+    assert_int_equal(pcl_principals_inflight(principals, "bob"), 0);
+    pcl_principals_destroy(&principals);
+    assert_null(principals);
+}
+
+/* Against a plain array of counters; the seed is printed and replays. */
+static void test_a_random_walk_agrees_with_a_plain_count(void **state)
+{
+    (void)state;
+    enum { NAMES = 40, STEPS = 20000, HELD_MAX = 300 };
+    const uint64_t seed = 20261122;
+    printf("seed %llu\n", (unsigned long long)seed);
+    pcl_rng rng = pcl_rng_from_seed(seed);
+    pcl_principals *principals = pcl_principals_new(NAMES, seed);
+    uint32_t counts[NAMES] = {0};
+    uint32_t held[HELD_MAX], held_name[HELD_MAX], held_count = 0;
+    for (int step = 0; step < STEPS; step++) {
+        char name[16];
+        uint32_t which = pcl_rng_below(&rng, NAMES);
+        (void)snprintf(name, sizeof name, "p%u", which);
+        if (held_count < HELD_MAX && pcl_rng_below(&rng, 2) == 0) {
+            held[held_count] = pcl_principals_acquire(principals, name);
+            assert_int_not_equal(held[held_count], UINT32_MAX);
+            held_name[held_count++] = which;
+            counts[which]++;
+        } else if (held_count > 0) {
+            uint32_t index = pcl_rng_below(&rng, held_count);
+            pcl_principals_release(principals, held[index]);
+            counts[held_name[index]]--;
+            held_count--;
+            held[index] = held[held_count];
+            held_name[index] = held_name[held_count];
+        }
+        assert_int_equal(pcl_principals_inflight(principals, name), counts[which]);
+    }
+    pcl_principals_destroy(&principals);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counts_each_principal_apart),
+        cmocka_unit_test(test_a_random_walk_agrees_with_a_plain_count),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
