@@ -29,7 +29,9 @@ typedef struct s_scan {
     uint32_t depth;     /* open parentheses */
     uint64_t with_mask; /* depths at which a WITH still lists its tables */
     s_pending pending;
-    bool ended; /* a `;` was seen */
+    uint32_t table_depth;  /* inside JSON_TABLE's parenthesis, 0 when in none */
+    uint32_t table_offset; /* of that JSON_TABLE */
+    bool ended;            /* a `;` was seen */
     pcl_sql_verdict verdict;
 } s_scan;
 
@@ -118,9 +120,12 @@ static void s_query_call(s_scan *self, pcl_sql_function function)
         s_raise(self, PCL_SQL_WRITE, "call of a quoted name", name->offset);
     } else if (function == PCL_SQL_FUNCTION_SUBQUERY) {
         self->pending = S_PENDING_SUBQUERY;
+    } else if (function == PCL_SQL_FUNCTION_TABLE && adjacent && self->table_depth == 0) {
+        self->table_depth = self->depth + 1;
+        self->table_offset = name->offset;
     } else if (function == PCL_SQL_FUNCTION_ADJACENT && !adjacent) {
         s_raise(self, PCL_SQL_WRITE, "blank between function and parenthesis", name->offset);
-    } else if (function == PCL_SQL_FUNCTION_UNKNOWN &&
+    } else if ((function == PCL_SQL_FUNCTION_UNKNOWN || function == PCL_SQL_FUNCTION_TABLE) &&
                !(self->before.keyword == PCL_SQL_KW_MEMBER && name->keyword == PCL_SQL_KW_OF) &&
                !(self->before.keyword == PCL_SQL_KW_AS && name->keyword == PCL_SQL_KW_OF)) {
         s_raise(self, PCL_SQL_WRITE, "function not known to be free of effects", name->offset);
@@ -158,6 +163,7 @@ static void s_call(s_scan *self)
     case PCL_SQL_FUNCTION_ADJACENT:
     case PCL_SQL_FUNCTION_SYNTAX:
     case PCL_SQL_FUNCTION_SUBQUERY:
+    case PCL_SQL_FUNCTION_TABLE:
         break;
     }
     if (s_has(self, PCL_SQL_RULES_QUERY)) {
@@ -373,6 +379,12 @@ static void s_system_variable(s_scan *self)
 
 static void s_open(s_scan *self)
 {
+    /* Only the table function has COLUMNS ( after a path: a stored function of
+     * the name JSON_TABLE cannot. */
+    if (self->depth == self->table_depth && self->last.keyword == PCL_SQL_KW_COLUMNS &&
+        self->before.kind == PCL_SQL_TOKEN_STRING) {
+        self->table_depth = 0;
+    }
     if (s_is_name(&self->last) && s_has(self, PCL_SQL_RULES_EXPRESSIONS)) {
         s_call(self);
     }
@@ -385,6 +397,16 @@ static void s_open(s_scan *self)
     }
 }
 
+static void s_close(s_scan *self)
+{
+    if (self->table_depth == self->depth) {
+        s_raise(self, PCL_SQL_WRITE, "function not known to be free of effects",
+                self->table_offset);
+        self->table_depth = 0;
+    }
+    self->depth--;
+}
+
 static void s_punctuation(s_scan *self)
 {
     switch (self->now.punctuation) {
@@ -395,7 +417,7 @@ static void s_punctuation(s_scan *self)
         if (self->depth == 0) {
             s_raise(self, PCL_SQL_REFUSED, "unbalanced parenthesis", self->now.offset);
         } else {
-            self->depth--;
+            s_close(self);
         }
         break;
     case '.':

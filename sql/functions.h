@@ -16,6 +16,7 @@ typedef enum pcl_sql_function {
                                      server looks for a stored function of that name */
     PCL_SQL_FUNCTION_SYNTAX,      /* reserved word or type: no call at all */
     PCL_SQL_FUNCTION_SUBQUERY,    /* SYNTAX before a subquery, else UNKNOWN */
+    PCL_SQL_FUNCTION_TABLE,       /* JSON_TABLE: SYNTAX with its COLUMNS, else UNKNOWN */
     PCL_SQL_FUNCTION_STATE,       /* reads or changes the state of its session */
     PCL_SQL_FUNCTION_INSERT_ID,   /* LAST_INSERT_ID: with an argument a write may use it */
     PCL_SQL_FUNCTION_WRITE,       /* moves a sequence or a counter */

@@ -28,6 +28,7 @@
     X(arg, 'c', CHECKSUM, "checksum") \
     X(arg, 'c', CLONE, "clone") \
     X(arg, 'c', CLOSE, "close") \
+    X(arg, 'c', COLUMNS, "columns") \
     X(arg, 'c', COMMIT, "commit") \
     X(arg, 'c', CONNECTION, "connection") \
     X(arg, 'c', CREATE, "create") \
