@@ -1,0 +1,546 @@
+#include "client/channel.h"
+
+#include "client/failover.h"
+#include "client/peer.h"
+#include "client/result.h"
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/ticket_table.h"
+#include "net/time.h"
+#include "wire/reply.h"
+#include "wire/request.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Messages taken from one peer before the others get a turn. */
+#define BATCH_MAX    256u
+/* A request that waited longer than this tells the gatekeeper what is left of its time. */
+#define WAIT_TOLD_US (5u * PCL_US_PER_MS)
+
+typedef struct call_list {
+    pcl_call *first, *last;
+} call_list;
+
+typedef struct entry {
+    pcl_call *call;
+} entry;
+
+struct pcl_channel {
+    pthread_t thread;
+    bool thread_runs;
+    int wake_fd; /* eventfd; -1 while not made */
+    void *context;
+    pcl_peer *peers[PCL_BUNDLE_GATEKEEPERS_MAX];
+    uint32_t peer_count;
+    uint32_t inflight_max;
+    uint64_t connect_timeout_us;
+
+    pthread_mutex_t mutex; /* guards the next three */
+    call_list submitted;
+    uint32_t inflight; /* accepted and not completed */
+    bool closing;
+
+    /* The thread's own: */
+    pcl_ticket_table *table; /* of entry */
+    call_list unsent;
+    pcl_failover_peer views[PCL_BUNDLE_GATEKEEPERS_MAX];
+    uint32_t current; /* the peer in use */
+    bool full;        /* the peer in use took no more in this turn */
+};
+
+static _Thread_local const pcl_channel *s_own_channel; /* of the channel's thread */
+
+pcl_call *pcl_call_new(zmq_msg_t *payload)
+{
+    pcl_call *self = calloc(1, sizeof *self);
+    if (self != NULL) {
+        (void)zmq_msg_init(&self->payload);
+        (void)zmq_msg_move(&self->payload, payload);
+    }
+    return self;
+}
+
+void pcl_call_destroy(pcl_call **self_p)
+{
+    assert(self_p != NULL);
+    if (*self_p != NULL) {
+        (void)zmq_msg_close(&(*self_p)->payload);
+        free(*self_p);
+        *self_p = NULL;
+    }
+}
+
+static void s_list_append(call_list *list, pcl_call *call)
+{
+    call->next = NULL;
+    call->previous = list->last;
+    if (list->last != NULL) {
+        list->last->next = call;
+    } else {
+        list->first = call;
+    }
+    list->last = call;
+}
+
+static void s_list_remove(call_list *list, pcl_call *call)
+{
+    *(call->previous != NULL ? &call->previous->next : &list->first) = call->next;
+    *(call->next != NULL ? &call->next->previous : &list->last) = call->previous;
+    call->next = call->previous = NULL;
+}
+
+static void s_wake(const pcl_channel *self)
+{
+    ssize_t written = write(self->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+    (void)written; /* EAGAIN only where 2^64 - 2 wakes wait: it wakes anyhow */
+}
+
+/* Removes the call from everything, gives the result away, frees the call. */
+static void s_complete(pcl_channel *self, pcl_call *call, portcullis_result *result)
+{
+    if (call->waiting) {
+        s_list_remove(&self->unsent, call);
+    }
+    pcl_ticket_table_remove(self->table, call->ticket);
+    (void)pthread_mutex_lock(&self->mutex);
+    assert(self->inflight > 0);
+    self->inflight--;
+    (void)pthread_mutex_unlock(&self->mutex);
+    call->callback(result, call->context);
+    pcl_call_destroy(&call);
+}
+
+/* When the call is due for an answer of our own. */
+static uint64_t s_due_us(const pcl_channel *self, const pcl_call *call)
+{
+    if (!call->waiting) {
+        return call->deadline_us + PCL_CHANNEL_GRACE_MS * PCL_US_PER_MS;
+    }
+    for (uint32_t index = 0; index < self->peer_count; index++) {
+        if (self->views[index].up) {
+            return call->deadline_us; /* connected: it waits for room, not for a connection */
+        }
+    }
+    return call->connect_by_us < call->deadline_us ? call->connect_by_us : call->deadline_us;
+}
+
+static void s_wait_for_turn(pcl_channel *self, pcl_call *call)
+{
+    call->waiting = true;
+    s_list_append(&self->unsent, call);
+    entry *place = pcl_ticket_table_add(self->table, s_due_us(self, call), &call->ticket);
+    assert(place != NULL); /* it has room for inflight_max */
+    place->call = call;
+}
+
+static void s_take_submitted(pcl_channel *self)
+{
+    uint64_t wakes;
+    ssize_t size = read(self->wake_fd, &wakes, sizeof wakes);
+    (void)size; /* nothing to read: woken by a socket */
+    (void)pthread_mutex_lock(&self->mutex);
+    pcl_call *call = self->submitted.first;
+    self->submitted = (call_list){NULL, NULL};
+    (void)pthread_mutex_unlock(&self->mutex);
+    while (call != NULL) {
+        pcl_call *next = call->next;
+        s_wait_for_turn(self, call);
+        call = next;
+    }
+}
+
+/* From in flight back to unsent, under a new ticket. */
+static void s_send_again(pcl_channel *self, pcl_call *call, uint64_t now_us)
+{
+    pcl_ticket_table_remove(self->table, call->ticket);
+    call->connect_by_us = now_us + self->connect_timeout_us;
+    s_wait_for_turn(self, call);
+}
+
+static void s_on_reply(pcl_channel *self, uint32_t peer, uint64_t ticket, zmq_msg_t *payload)
+{
+    entry *place = pcl_ticket_table_find(self->table, ticket);
+    if (place == NULL || place->call->waiting || place->call->peer != peer) {
+        return; /* late, twice, or never asked for */
+    }
+    pcl_call *call = place->call;
+    pcl_reply reply;
+    pcl_err err = pcl_reply_decode(&reply,
+                                   pcl_bytes_of(zmq_msg_data(payload), zmq_msg_size(payload)));
+    if (err != PCL_ERR_OK) {
+        pcl_retry retry = call->idempotent ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+        s_complete(self, call,
+                   pcl_result_local(PCL_ERR_INTERNAL, retry, call->id,
+                                    "the reply of %s does not parse: %s",
+                                    pcl_peer_endpoint(self->peers[peer]), pcl_err_text((int)err)));
+        return;
+    }
+    /* A refusal may come without an id where the request could not be read. */
+    bool ours = reply.has_id ? memcmp(reply.id, call->id, PCL_ID_SIZE) == 0 : !reply.ok;
+    if (!ours) {
+        return; /* another's; ours may still come */
+    }
+    if (!reply.ok && pcl_failover_elsewhere(reply.error_code, reply.error_hop, reply.error_retry,
+                                            self->views, self->peer_count, call->tried)) {
+        s_send_again(self, call, self->views[peer].heard_us);
+        return;
+    }
+    s_complete(self, call, pcl_result_of_reply(payload, &reply));
+}
+
+/* Reads at most max messages.  true: there may be more. */
+static bool s_read(pcl_channel *self, uint32_t index, uint32_t max, uint64_t now_us)
+{
+    for (uint32_t count = 0; count < max; count++) {
+        uint64_t ticket = 0;
+        zmq_msg_t payload;
+        pcl_peer_recv_result result = pcl_peer_recv(self->peers[index], &ticket, &payload);
+        if (result == PCL_PEER_NONE) {
+            return false;
+        }
+        self->views[index].heard_us = now_us;
+        self->views[index].silent_until_us = 0;
+        if (result == PCL_PEER_MESSAGE) {
+            s_on_reply(self, index, ticket, &payload);
+            (void)zmq_msg_close(&payload);
+        }
+    }
+    return true;
+}
+
+static void s_lose(pcl_channel *self, uint32_t index, uint64_t now_us)
+{
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    call_list lost = {NULL, NULL}; /* nothing may be added to the table while it is walked */
+    for (entry *place; (place = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL;) {
+        if (!place->call->waiting && place->call->peer == index) {
+            s_list_append(&lost, place->call);
+        }
+    }
+    for (pcl_call *call = lost.first, *next = NULL; call != NULL; call = next) {
+        next = call->next;
+        if (pcl_failover_lost(call->idempotent, call->deadline_us, now_us) ==
+            PCL_FAILOVER_SEND_AGAIN) {
+            s_send_again(self, call, now_us);
+            continue;
+        }
+        pcl_retry retry = call->idempotent ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+        s_complete(self, call,
+                   pcl_result_local(PCL_ERR_LOST, retry, call->id,
+                                    "gatekeeper %s went away with the request",
+                                    pcl_peer_endpoint(self->peers[index])));
+    }
+}
+
+/* Connections that came or went, and what was received.  true: more waits. */
+static bool s_listen(pcl_channel *self, uint64_t now_us)
+{
+    bool more = false;
+    for (uint32_t index = 0; index < self->peer_count; index++) {
+        bool lost = pcl_peer_notice(self->peers[index]);
+        self->views[index].up = pcl_peer_is_up(self->peers[index]);
+        more = s_read(self, index, lost ? UINT32_MAX : BATCH_MAX, now_us) || more;
+        if (lost) {
+            s_lose(self, index, now_us);
+        }
+    }
+    return more;
+}
+
+/* "tcp://a:1: connection refused; tcp://b:1: not connected yet" */
+static void s_reasons(const pcl_channel *self, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t index = 0; index < self->peer_count && used < size; index++) {
+        int written = snprintf(text + used, size - used, "%s%s: %s", index > 0 ? "; " : "",
+                               pcl_peer_endpoint(self->peers[index]),
+                               pcl_peer_why(self->peers[index]));
+        used += written > 0 ? (size_t)written : 0;
+    }
+}
+
+static portcullis_result *s_overdue_unsent(const pcl_channel *self, const pcl_call *call,
+                                           uint64_t now_us)
+{
+    char reasons[600];
+    s_reasons(self, reasons, sizeof reasons);
+    if (call->sent_us != 0) { /* safe: only what may run twice is sent again */
+        return pcl_result_local(PCL_ERR_LOST, PCL_RETRY_SAFE, call->id,
+                                "its gatekeeper went away and no other took it over: %s", reasons);
+    }
+    if (now_us >= call->deadline_us) {
+        return pcl_result_local(PCL_ERR_DEADLINE, PCL_RETRY_SAFE, call->id,
+                                "it could not be sent in time: %s", reasons);
+    }
+    return pcl_result_local(PCL_ERR_UNAVAILABLE, PCL_RETRY_SAFE, call->id,
+                            "no gatekeeper can be reached: %s", reasons);
+}
+
+static void s_expire(pcl_channel *self, uint64_t now_us)
+{
+    uint64_t ticket = 0;
+    for (entry *place; (place = pcl_ticket_table_due(self->table, now_us, &ticket)) != NULL;) {
+        pcl_call *call = place->call;
+        uint64_t due_us = s_due_us(self, call);
+        if (due_us > now_us) { /* a connection came up since its time was set */
+            pcl_ticket_table_set_deadline(self->table, ticket, due_us);
+            continue;
+        }
+        if (call->waiting) {
+            s_complete(self, call, s_overdue_unsent(self, call, now_us));
+            continue;
+        }
+        pcl_failover_unanswered(&self->views[call->peer], call->sent_us, now_us);
+        pcl_retry retry = call->idempotent ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+        s_complete(self, call,
+                   pcl_result_local(PCL_ERR_DEADLINE, retry, call->id, "%s did not answer in time",
+                                    pcl_peer_endpoint(self->peers[call->peer])));
+    }
+}
+
+/* Puts what is left of the time into a payload that waited. */
+static void s_shorten_budget(pcl_call *call, uint64_t now_us)
+{
+    pcl_request request;
+    pcl_fault fault;
+    pcl_bytes octets = pcl_bytes_of(zmq_msg_data(&call->payload), zmq_msg_size(&call->payload));
+    uint64_t left_us = pcl_time_left_us(call->deadline_us, now_us);
+    if (pcl_request_decode(&request, octets, &fault, NULL, NULL) != PCL_ERR_OK) {
+        return; /* the gatekeeper will say what is wrong with it */
+    }
+    request.timeout_ms = left_us < PCL_US_PER_MS ? 1 : (uint32_t)(left_us / PCL_US_PER_MS);
+    pcl_buffer buffer;
+    pcl_buffer_init(&buffer, PCL_REQUEST_SIZE_MAX);
+    pcl_request_encode(&request, &buffer);
+    zmq_msg_t payload;
+    if (!buffer.failed && zmq_msg_init_size(&payload, buffer.size) == 0) {
+        memcpy(zmq_msg_data(&payload), buffer.data, buffer.size);
+        (void)zmq_msg_move(&call->payload, &payload);
+        (void)zmq_msg_close(&payload);
+    } /* else it goes with the old budget: the deadline here holds all the same */
+    pcl_buffer_release(&buffer);
+}
+
+static void s_flush(pcl_channel *self, uint64_t now_us)
+{
+    self->full = false;
+    for (pcl_call *call; (call = self->unsent.first) != NULL;) {
+        uint32_t index = pcl_failover_choose(self->views, self->peer_count, self->current,
+                                             call->tried, now_us);
+        if (index == PCL_FAILOVER_NONE) {
+            return;
+        }
+        if (now_us > call->born_us + WAIT_TOLD_US) {
+            s_shorten_budget(call, now_us);
+        }
+        self->current = index;
+        if (!pcl_peer_send(self->peers[index], call->ticket, &call->payload)) {
+            self->full = true;
+            return;
+        }
+        s_list_remove(&self->unsent, call);
+        call->waiting = false;
+        call->peer = index;
+        call->tried |= 1u << index;
+        call->sent_us = now_us;
+        pcl_ticket_table_set_deadline(self->table, call->ticket, s_due_us(self, call));
+    }
+}
+
+/* Sleeps until there is something to do; max_ms bounds it where a turn left work behind. */
+static void s_sleep(pcl_channel *self, bool more)
+{
+    zmq_pollitem_t items[1 + 2 * PCL_BUNDLE_GATEKEEPERS_MAX];
+    int count = 0;
+    items[count++] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
+    for (uint32_t index = 0; index < self->peer_count; index++) {
+        bool out = self->full && index == self->current;
+        items[count++] = (zmq_pollitem_t){.socket = pcl_peer_socket(self->peers[index]),
+                                          .events = (short)(ZMQ_POLLIN | (out ? ZMQ_POLLOUT : 0))};
+        items[count++] = (zmq_pollitem_t){.socket = pcl_peer_monitor(self->peers[index]),
+                                          .events = ZMQ_POLLIN};
+    }
+    uint64_t next_us = pcl_ticket_table_next_deadline_us(self->table);
+    long timeout_ms = -1;
+    if (more) {
+        timeout_ms = 0;
+    } else if (next_us != UINT64_MAX) {
+        uint64_t left_us = pcl_time_left_us(next_us, pcl_now_us());
+        timeout_ms = (long)((left_us + PCL_US_PER_MS - 1) / PCL_US_PER_MS);
+    }
+    (void)zmq_poll(items, count, timeout_ms); /* EINTR cannot be: signals are blocked */
+}
+
+/* What is still under way when the client closes. */
+static void s_complete_all(pcl_channel *self)
+{
+    s_take_submitted(self);
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    for (entry *place; (place = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL;) {
+        pcl_call *call = place->call;
+        bool sent = call->sent_us != 0;
+        pcl_retry retry = sent && !call->idempotent ? PCL_RETRY_UNSAFE : PCL_RETRY_SAFE;
+        s_complete(self, call,
+                   pcl_result_local(sent ? PCL_ERR_LOST : PCL_ERR_CANCELLED, retry, call->id,
+                                    "the client was closed"));
+    }
+}
+
+static bool s_is_closing(pcl_channel *self)
+{
+    (void)pthread_mutex_lock(&self->mutex);
+    bool closing = self->closing;
+    (void)pthread_mutex_unlock(&self->mutex);
+    return closing;
+}
+
+static void *s_run(void *argument)
+{
+    pcl_channel *self = argument;
+    s_own_channel = self;
+    bool more = false;
+    while (!s_is_closing(self)) {
+        s_sleep(self, more);
+        uint64_t now_us = pcl_now_us();
+        s_take_submitted(self);
+        more = s_listen(self, now_us);
+        s_expire(self, now_us);
+        s_flush(self, now_us);
+    }
+    s_complete_all(self);
+    return NULL;
+}
+
+static bool s_open_peers(pcl_channel *self, const pcl_channel_options *options, char *error,
+                         size_t error_size)
+{
+    self->context = zmq_ctx_new();
+    if (self->context == NULL) {
+        (void)snprintf(error, error_size, "%s", zmq_strerror(zmq_errno()));
+        return false;
+    }
+    for (uint32_t index = 0; index < options->bundle->gatekeeper_count; index++) {
+        pcl_peer_options peer = {.gatekeeper = &options->bundle->gatekeepers[index],
+                                 .bundle = options->bundle,
+                                 .queue_max = options->inflight_max};
+        self->peers[index] = pcl_peer_new(self->context, &peer, error, error_size);
+        if (self->peers[index] == NULL) {
+            return false;
+        }
+        self->peer_count++;
+    }
+    return true;
+}
+
+/* With all signals blocked: they are for the program's own threads. */
+static int s_start_thread(pcl_channel *self)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&self->thread, NULL, s_run, self);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    self->thread_runs = rc == 0;
+    return rc;
+}
+
+pcl_channel *pcl_channel_new(const pcl_channel_options *options, char *error, size_t error_size)
+{
+    assert(options->bundle->gatekeeper_count > 0);
+    assert(options->inflight_max > 0);
+    pcl_channel *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        (void)snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    (void)pthread_mutex_init(&self->mutex, NULL); /* cannot fail with default attributes */
+    self->inflight_max = options->inflight_max;
+    self->connect_timeout_us = options->connect_timeout_ms * PCL_US_PER_MS;
+    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    self->table = pcl_ticket_table_new(options->inflight_max, sizeof(entry), pcl_random_u64());
+    int rc = 0;
+    if (self->wake_fd < 0 || self->table == NULL) {
+        (void)snprintf(error, error_size, "%s",
+                       self->table == NULL ? "out of memory" : strerror(errno));
+        pcl_channel_destroy(&self);
+    } else if (!s_open_peers(self, options, error, error_size)) {
+        pcl_channel_destroy(&self);
+    } else {
+        self->current = (uint32_t)(pcl_random_u64() % self->peer_count); /* clients spread */
+        rc = s_start_thread(self);
+    }
+    if (rc != 0) {
+        (void)snprintf(error, error_size, "cannot start a thread: %s", strerror(rc));
+        pcl_channel_destroy(&self);
+    }
+    return self;
+}
+
+void pcl_channel_destroy(pcl_channel **self_p)
+{
+    assert(self_p != NULL);
+    pcl_channel *self = *self_p;
+    if (self == NULL) {
+        return;
+    }
+    if (self->thread_runs) {
+        (void)pthread_mutex_lock(&self->mutex);
+        self->closing = true;
+        (void)pthread_mutex_unlock(&self->mutex);
+        s_wake(self);
+        (void)pthread_join(self->thread, NULL);
+    }
+    for (uint32_t index = 0; index < self->peer_count; index++) {
+        pcl_peer_destroy(&self->peers[index]);
+    }
+    if (self->context != NULL) {
+        (void)zmq_ctx_term(self->context);
+    }
+    if (self->wake_fd >= 0) {
+        (void)close(self->wake_fd);
+    }
+    pcl_ticket_table_destroy(&self->table);
+    (void)pthread_mutex_destroy(&self->mutex);
+    free(self);
+    *self_p = NULL;
+}
+
+pcl_err pcl_channel_submit(pcl_channel *self, pcl_call *call, uint32_t timeout_ms)
+{
+    call->born_us = pcl_now_us();
+    call->deadline_us = call->born_us + timeout_ms * PCL_US_PER_MS;
+    call->connect_by_us = call->born_us + self->connect_timeout_us;
+    (void)pthread_mutex_lock(&self->mutex);
+    pcl_err err = self->closing                          ? PCL_ERR_UNAVAILABLE
+                  : self->inflight >= self->inflight_max ? PCL_ERR_OVERLOADED
+                                                         : PCL_ERR_OK;
+    bool first = self->submitted.first == NULL;
+    if (err == PCL_ERR_OK) {
+        self->inflight++;
+        s_list_append(&self->submitted, call);
+        /* Under the mutex, so that a close that follows our completion cannot free the channel
+         * under us. */
+        if (first) {
+            s_wake(self);
+        }
+    }
+    (void)pthread_mutex_unlock(&self->mutex);
+    return err;
+}
+
+bool pcl_channel_is_own_thread(const pcl_channel *self)
+{
+    return s_own_channel == self;
+}

@@ -1,0 +1,44 @@
+/* channel.h - the thread that does all sending and receiving of one client.
+ *
+ *   callers --(list under a mutex, eventfd)--> channel --DEALER--> gatekeepers
+ *
+ * A turn of the thread: take what was submitted, read what came, answer for
+ * what was lost with a connection, answer for what is overdue, send what
+ * waits.  Every call stands in one ticket table from the moment the thread
+ * takes it until its completion, so "exactly once" is "removed once".  A call
+ * that is sent again gets another ticket: a late reply to the first finds
+ * nothing.
+ */
+#ifndef PCL_CLIENT_CHANNEL_H
+#define PCL_CLIENT_CHANNEL_H
+
+#include "client/bundle.h"
+#include "client/call.h"
+#include "common/error.h"
+
+/* The client is promised an answer within its deadline plus this. */
+#define PCL_CHANNEL_GRACE_MS 100u
+
+typedef struct pcl_channel pcl_channel;
+
+typedef struct pcl_channel_options {
+    const pcl_bundle *bundle; /* copied as far as it is needed */
+    uint32_t inflight_max;    /* 1 to PCL_INFLIGHT_MAX */
+    uint32_t connect_timeout_ms;
+} pcl_channel_options;
+
+/* Does not wait for a connection.  NULL: error says why. */
+pcl_channel *pcl_channel_new(const pcl_channel_options *options, char *error, size_t error_size);
+
+/* Completes every call, then ends the thread.  Not from a callback. */
+void pcl_channel_destroy(pcl_channel **self_p);
+
+/* Any thread.  Sets born_us, deadline_us (timeout_ms from now) and connect_by_us.  OK: the channel
+ * took the call and will complete it exactly once.  OVERLOADED, UNAVAILABLE (it is closing): the
+ * call is still the caller's. */
+pcl_err pcl_channel_submit(pcl_channel *self, pcl_call *call, uint32_t timeout_ms) PCL_MUST_CHECK;
+
+/* Is the calling thread the channel's own, that is: are we in a callback? */
+bool pcl_channel_is_own_thread(const pcl_channel *self);
+
+#endif

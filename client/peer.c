@@ -1,0 +1,257 @@
+#include "client/peer.h"
+
+#include "common/endian.h"
+#include "common/limits.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TICKET_SIZE      8u
+/* A reply and what its frame may have around it. */
+#define MESSAGE_SIZE_MAX (PCL_REPLY_SIZE_MAX + 4096u)
+
+enum {
+    HANDSHAKE_MS = 3000,
+    HEARTBEAT_MS = 500,
+    HEARTBEAT_TIMEOUT_MS = 1500,
+    RECONNECT_MS = 50,
+    RECONNECT_MS_MAX = 500,
+    EVENTS = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED |
+             ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+             ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
+};
+
+struct pcl_peer {
+    void *socket;  /* DEALER */
+    void *monitor; /* PAIR; NULL while not made */
+    char endpoint[PCL_BUNDLE_ENDPOINT_SIZE_MAX + 1];
+    const char *why; /* static text */
+    bool up;
+};
+
+static bool s_set_int(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+static bool s_set_text(void *socket, int option, const char *text)
+{
+    return zmq_setsockopt(socket, option, text, strlen(text)) == 0;
+}
+
+static bool s_configure(void *socket, const pcl_peer_options *options)
+{
+    int64_t message_size_max = MESSAGE_SIZE_MAX;
+    bool good = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &message_size_max,
+                               sizeof message_size_max) == 0 &&
+                s_set_int(socket, ZMQ_LINGER, 0) && s_set_int(socket, ZMQ_IMMEDIATE, 1) &&
+                s_set_int(socket, ZMQ_SNDHWM, (int)options->queue_max) &&
+                s_set_int(socket, ZMQ_RCVHWM, (int)options->queue_max) &&
+                s_set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) &&
+                s_set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
+                s_set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) &&
+                s_set_int(socket, ZMQ_HEARTBEAT_TTL, 2 * HEARTBEAT_TIMEOUT_MS) &&
+                s_set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
+                s_set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX) &&
+                s_set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
+    if (good && options->gatekeeper->public_key[0] != '\0') {
+        good = s_set_text(socket, ZMQ_CURVE_PUBLICKEY, options->bundle->public_key) &&
+               s_set_text(socket, ZMQ_CURVE_SECRETKEY, options->bundle->secret_key) &&
+               s_set_text(socket, ZMQ_CURVE_SERVERKEY, options->gatekeeper->public_key);
+    }
+    return good;
+}
+
+static bool s_open(pcl_peer *self, void *context, const pcl_peer_options *options)
+{
+    self->socket = zmq_socket(context, ZMQ_DEALER);
+    if (self->socket == NULL || !s_configure(self->socket, options)) {
+        return false;
+    }
+    char name[64];
+    (void)snprintf(name, sizeof name, "inproc://monitor-%p", self->socket);
+    if (zmq_socket_monitor(self->socket, name, EVENTS) != 0) {
+        return false;
+    }
+    self->monitor = zmq_socket(context, ZMQ_PAIR);
+    return self->monitor != NULL && s_set_int(self->monitor, ZMQ_LINGER, 0) &&
+           zmq_connect(self->monitor, name) == 0 && zmq_connect(self->socket, self->endpoint) == 0;
+}
+
+pcl_peer *pcl_peer_new(void *context, const pcl_peer_options *options, char *error,
+                       size_t error_size)
+{
+    pcl_peer *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        (void)snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    self->why = "not connected yet";
+    memcpy(self->endpoint, options->gatekeeper->endpoint, sizeof self->endpoint);
+    if (!s_open(self, context, options)) {
+        (void)snprintf(error, error_size, "%s: %s", self->endpoint, zmq_strerror(zmq_errno()));
+        pcl_peer_destroy(&self);
+    }
+    return self;
+}
+
+void pcl_peer_destroy(pcl_peer **self_p)
+{
+    assert(self_p != NULL);
+    pcl_peer *self = *self_p;
+    if (self == NULL) {
+        return;
+    }
+    if (self->socket != NULL) {
+        (void)zmq_socket_monitor(self->socket, NULL, 0); /* fails only where there is none */
+    }
+    if (self->monitor != NULL) {
+        (void)zmq_close(self->monitor);
+    }
+    if (self->socket != NULL) {
+        (void)zmq_close(self->socket);
+    }
+    free(self);
+    *self_p = NULL;
+}
+
+void *pcl_peer_socket(pcl_peer *self)
+{
+    return self->socket;
+}
+
+void *pcl_peer_monitor(pcl_peer *self)
+{
+    return self->monitor;
+}
+
+const char *pcl_peer_endpoint(const pcl_peer *self)
+{
+    return self->endpoint;
+}
+
+const char *pcl_peer_why(const pcl_peer *self)
+{
+    return self->why;
+}
+
+bool pcl_peer_is_up(const pcl_peer *self)
+{
+    return self->up;
+}
+
+/* What an event means; true: the connection is gone. */
+static bool s_event(pcl_peer *self, uint32_t event)
+{
+    bool was_up = self->up;
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        self->why = "connected";
+        self->up = true;
+        return false;
+    }
+    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+        self->why = "it does not admit this client's key";
+    } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL ||
+               event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) {
+        self->why = "the handshake failed (is the gatekeeper's public key still the same?)";
+    } else if (event == ZMQ_EVENT_DISCONNECTED) {
+        self->why = "the connection was lost";
+    } else if (!was_up && event == ZMQ_EVENT_CLOSED) {
+        self->why = "connection refused";
+    }
+    self->up = false;
+    return was_up;
+}
+
+/* One event, as the first frame of a monitor's message has it: number and value in the host's
+ * order.  false: none waits. */
+static bool s_next_event(pcl_peer *self, uint32_t *out_event)
+{
+    zmq_msg_t frame;
+    (void)zmq_msg_init(&frame);
+    if (zmq_msg_recv(&frame, self->monitor, ZMQ_DONTWAIT) < 0) {
+        (void)zmq_msg_close(&frame);
+        return false;
+    }
+    uint16_t event = 0;
+    if (zmq_msg_size(&frame) >= sizeof event) {
+        memcpy(&event, zmq_msg_data(&frame), sizeof event);
+    }
+    while (zmq_msg_more(&frame)) { /* the endpoint, which we know */
+        if (zmq_msg_recv(&frame, self->monitor, ZMQ_DONTWAIT) < 0) {
+            break;
+        }
+    }
+    (void)zmq_msg_close(&frame);
+    *out_event = event;
+    return true;
+}
+
+bool pcl_peer_notice(pcl_peer *self)
+{
+    bool lost = false;
+    uint32_t event = 0;
+    while (s_next_event(self, &event)) {
+        lost = s_event(self, event) || lost;
+    }
+    return lost;
+}
+
+bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload)
+{
+    uint8_t octets[TICKET_SIZE];
+    pcl_put_be(octets, ticket, sizeof octets);
+    if (zmq_send(self->socket, octets, sizeof octets, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
+        return false;
+    }
+    /* ZeroMQ takes a message whole: once the first frame is in, so are the others. */
+    zmq_msg_t copy;
+    (void)zmq_msg_init(&copy);
+    bool sent = zmq_send(self->socket, "", 0, ZMQ_DONTWAIT | ZMQ_SNDMORE) == 0 &&
+                zmq_msg_copy(&copy, payload) == 0 &&
+                zmq_msg_send(&copy, self->socket, ZMQ_DONTWAIT) >= 0;
+    if (!sent) {
+        (void)zmq_msg_close(&copy);
+    }
+    return sent;
+}
+
+/* The rest of a message, unread. */
+static void s_skip(void *socket, zmq_msg_t *frame)
+{
+    while (zmq_msg_more(frame)) {
+        if (zmq_msg_recv(frame, socket, ZMQ_DONTWAIT) < 0) {
+            break;
+        }
+    }
+}
+
+pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, uint64_t *out_ticket, zmq_msg_t *out_payload)
+{
+    zmq_msg_t frame;
+    (void)zmq_msg_init(&frame);
+    if (zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT) < 0) {
+        (void)zmq_msg_close(&frame);
+        return PCL_PEER_NONE;
+    }
+    bool good = zmq_msg_size(&frame) == TICKET_SIZE && zmq_msg_more(&frame);
+    uint64_t ticket = good ? pcl_get_be(zmq_msg_data(&frame), TICKET_SIZE) : 0;
+    good = good && zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT) == 0 && zmq_msg_more(&frame);
+    if (good && zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT) >= 0) {
+        (void)zmq_msg_init(out_payload);
+        (void)zmq_msg_move(out_payload, &frame); /* `more` moves with it */
+        if (zmq_msg_more(out_payload)) {         /* a seal, which is the broker's business */
+            (void)zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT);
+            s_skip(self->socket, &frame);
+        }
+        *out_ticket = ticket;
+        (void)zmq_msg_close(&frame);
+        return PCL_PEER_MESSAGE;
+    }
+    s_skip(self->socket, &frame);
+    (void)zmq_msg_close(&frame);
+    return PCL_PEER_DROPPED;
+}

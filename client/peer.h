@@ -1,0 +1,57 @@
+/* peer.h - the connection to one gatekeeper: a DEALER and the monitor that
+ * tells whether it is connected.
+ *
+ * An automatic routing id goes with the connection, so when the connection is
+ * gone, the answers that were to come over it are gone too: the monitor's
+ * DISCONNECTED is the moment when what is in flight is lost.  A peer that is
+ * frozen or cut off is noticed by ZMTP heartbeats, within 1.5 seconds.
+ *
+ * Belongs to the thread of the channel.
+ */
+#ifndef PCL_CLIENT_PEER_H
+#define PCL_CLIENT_PEER_H
+
+#include "client/bundle.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <zmq.h>
+
+typedef struct pcl_peer pcl_peer;
+
+typedef struct pcl_peer_options {
+    const pcl_bundle_gatekeeper *gatekeeper; /* copied */
+    const pcl_bundle *bundle;                /* whose own keys to use; not kept */
+    uint32_t queue_max;                      /* messages each way */
+} pcl_peer_options;
+
+/* context: a zmq context.  NULL: error says why. */
+pcl_peer *pcl_peer_new(void *context, const pcl_peer_options *options, char *error,
+                       size_t error_size);
+void pcl_peer_destroy(pcl_peer **self_p);
+
+void *pcl_peer_socket(pcl_peer *self);  /* to poll */
+void *pcl_peer_monitor(pcl_peer *self); /* to poll */
+const char *pcl_peer_endpoint(const pcl_peer *self);
+/* What its connection was last seen doing, for people: "connection refused". */
+const char *pcl_peer_why(const pcl_peer *self);
+bool pcl_peer_is_up(const pcl_peer *self);
+
+/* Reads the monitor.  true: the connection was lost since the last call (it may be there again
+ * already), and what came over it has to be read before its losses are counted. */
+bool pcl_peer_notice(pcl_peer *self);
+
+/* Never blocks.  payload is sent by reference and stays the caller's.  false: the queue is full or
+ * nobody is connected. */
+bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload) PCL_MUST_CHECK;
+
+typedef enum pcl_peer_recv_result {
+    PCL_PEER_NONE = 0, /* nothing waits */
+    PCL_PEER_MESSAGE,  /* out_payload must be closed by the caller */
+    PCL_PEER_DROPPED,  /* one came that is not of the protocol */
+} pcl_peer_recv_result;
+
+/* Never blocks.  out_payload need not be initialised; it is only with MESSAGE. */
+pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, uint64_t *out_ticket, zmq_msg_t *out_payload);
+
+#endif

@@ -1,0 +1,331 @@
+#include "client/portcullis.h"
+
+#include "client/bundle.h"
+#include "client/bundle_file.h"
+#include "client/channel.h"
+#include "client/request.h"
+#include "client/result.h"
+#include "common/endian.h"
+#include "net/time.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CONNECT_TIMEOUT_MS = 2000, INFLIGHT_MAX = 10000 };
+
+struct portcullis {
+    pcl_channel *channel;
+    pid_t pid; /* of the process that opened it */
+    uint32_t timeout_ms;
+    uint64_t id_prefix; /* random: ids are this and a count */
+    atomic_uint_least64_t id_count;
+};
+
+struct portcullis_future {
+    pthread_mutex_t mutex; /* guards the next two */
+    pthread_cond_t done;
+    portcullis_result *result; /* NULL until it is there */
+    bool abandoned;            /* nobody waits: whoever comes second frees it */
+};
+
+const char *portcullis_version(void)
+{
+    return PCL_VERSION;
+}
+
+static bool s_copy_text(char *target, size_t target_size, const char *source)
+{
+    size_t size = source != NULL ? strlen(source) : 0;
+    if (size >= target_size) {
+        return false;
+    }
+    memcpy(target, source != NULL ? source : "", size + 1);
+    return true;
+}
+
+/* One gatekeeper out of the options; false: error says why. */
+static bool s_gatekeeper(pcl_bundle *bundle, const portcullis_gatekeeper *source, bool insecure,
+                         char *error, size_t error_size)
+{
+    pcl_bundle_gatekeeper *target = &bundle->gatekeepers[bundle->gatekeeper_count++];
+    const char *endpoint = source->endpoint != NULL ? source->endpoint : "";
+    bool plain = source->public_key == NULL;
+    if (!pcl_bundle_endpoint_valid(pcl_bytes_text(endpoint)) ||
+        !s_copy_text(target->endpoint, sizeof target->endpoint, endpoint)) {
+        (void)snprintf(error, error_size, "endpoint \"%s\": must be tcp://HOST:PORT or ipc://PATH",
+                       endpoint);
+        return false;
+    }
+    if (plain && !insecure && strncmp(endpoint, "ipc:", 4) != 0) {
+        (void)snprintf(error, error_size, "%s: the gatekeeper's public key is missing", endpoint);
+        return false;
+    }
+    if (!plain &&
+        (!pcl_bundle_key_valid(pcl_bytes_text(source->public_key)) ||
+         !s_copy_text(target->public_key, sizeof target->public_key, source->public_key))) {
+        (void)snprintf(error, error_size, "%s: the public key must be 40 characters of Z85",
+                       endpoint);
+        return false;
+    }
+    return true;
+}
+
+static bool s_bundle_of_options(pcl_bundle *bundle, const portcullis_options *options, char *error,
+                                size_t error_size)
+{
+    memset(bundle, 0, sizeof *bundle);
+    if (options->gatekeeper_count == 0 || options->gatekeeper_count > PCL_BUNDLE_GATEKEEPERS_MAX) {
+        (void)snprintf(error, error_size, "there must be 1 to %u gatekeepers",
+                       PCL_BUNDLE_GATEKEEPERS_MAX);
+        return false;
+    }
+    bool curve = false;
+    for (size_t index = 0; index < options->gatekeeper_count; index++) {
+        const portcullis_gatekeeper *gatekeeper = &options->gatekeepers[index];
+        if (!s_gatekeeper(bundle, gatekeeper, options->insecure, error, error_size)) {
+            return false;
+        }
+        curve = curve || gatekeeper->public_key != NULL;
+    }
+    const char *keys[2] = {options->public_key, options->secret_key};
+    for (size_t index = 0; curve && index < 2; index++) {
+        if (keys[index] == NULL || !pcl_bundle_key_valid(pcl_bytes_text(keys[index]))) {
+            (void)snprintf(error, error_size, "own %s key: must be 40 characters of Z85",
+                           index == 0 ? "public" : "secret");
+            return false;
+        }
+        (void)s_copy_text(index == 0 ? bundle->public_key : bundle->secret_key,
+                          sizeof bundle->public_key, keys[index]); /* it is of the right size */
+    }
+    return true;
+}
+
+static portcullis *s_open(const pcl_bundle *bundle, const portcullis_options *options, char *error,
+                          size_t error_size)
+{
+    portcullis *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        (void)snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    uint32_t inflight_max = options->inflight_max != 0 ? options->inflight_max : INFLIGHT_MAX;
+    pcl_channel_options channel = {
+        .bundle = bundle,
+        .inflight_max = inflight_max < PCL_INFLIGHT_MAX ? inflight_max : PCL_INFLIGHT_MAX,
+        .connect_timeout_ms = options->connect_timeout_ms != 0 ? options->connect_timeout_ms
+                                                               : CONNECT_TIMEOUT_MS,
+    };
+    self->pid = getpid();
+    self->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : PCL_TIMEOUT_MS_DEFAULT;
+    self->id_prefix = pcl_random_u64();
+    atomic_init(&self->id_count, pcl_random_u64());
+    self->channel = pcl_channel_new(&channel, error, error_size);
+    if (self->channel == NULL) {
+        free(self);
+        return NULL;
+    }
+    return self;
+}
+
+portcullis *portcullis_open_options(const portcullis_options *options, char *error,
+                                    size_t error_size)
+{
+    char nothing[1];
+    if (error == NULL || error_size == 0) {
+        error = nothing;
+        error_size = sizeof nothing;
+    }
+    error[0] = '\0';
+    pcl_bundle bundle;
+    bool good = options->gatekeepers == NULL
+                    ? pcl_bundle_load(&bundle, options->bundle_file, error, error_size)
+                    : s_bundle_of_options(&bundle, options, error, error_size);
+    portcullis *self = good ? s_open(&bundle, options, error, error_size) : NULL;
+    pcl_bundle_wipe(&bundle);
+    return self;
+}
+
+portcullis *portcullis_open(const char *bundle_file, char *error, size_t error_size)
+{
+    portcullis_options options = {.bundle_file = bundle_file};
+    return portcullis_open_options(&options, error, error_size);
+}
+
+void portcullis_close(portcullis **self_p)
+{
+    if (self_p == NULL || *self_p == NULL) {
+        return;
+    }
+    portcullis *self = *self_p;
+    *self_p = NULL;
+    if (self->pid == getpid()) { /* a child has neither the thread nor a right to the sockets */
+        assert(!pcl_channel_is_own_thread(self->channel));
+        pcl_channel_destroy(&self->channel);
+    }
+    free(self);
+}
+
+/* OK: the call is on its way.  On failure callback will not be called. */
+static pcl_err s_submit(portcullis *self, const portcullis_request *request,
+                        portcullis_callback *callback, void *context)
+{
+    if (self->pid != getpid()) {
+        return PCL_ERR_UNAVAILABLE;
+    }
+    uint8_t id[PCL_ID_SIZE];
+    pcl_put_be(id, self->id_prefix, 8);
+    pcl_put_be(id + 8, atomic_fetch_add(&self->id_count, 1), 8);
+    pcl_call *call = NULL;
+    uint32_t timeout_ms = 0;
+    pcl_err err = pcl_request_make_call(request, id, self->timeout_ms, &call, &timeout_ms);
+    if (err == PCL_ERR_OK) {
+        call->callback = callback;
+        call->context = context;
+        err = pcl_channel_submit(self->channel, call, timeout_ms);
+        if (err != PCL_ERR_OK) {
+            pcl_call_destroy(&call);
+        }
+    }
+    return err;
+}
+
+portcullis_code portcullis_submit(portcullis *self, const portcullis_request *request,
+                                  portcullis_callback *callback, void *context)
+{
+    assert(callback != NULL);
+    return (portcullis_code)s_submit(self, request, callback, context);
+}
+
+static portcullis_result *s_refusal(const portcullis *self, pcl_err err)
+{
+    if (err == PCL_ERR_OVERLOADED) {
+        return pcl_result_local(err, PCL_RETRY_SAFE, NULL,
+                                "too many requests of this client are under way");
+    }
+    if (err == PCL_ERR_UNAVAILABLE && self->pid != getpid()) {
+        return pcl_result_local(err, PCL_RETRY_SAFE, NULL, "the client was opened before a fork");
+    }
+    if (err == PCL_ERR_UNAVAILABLE) {
+        return pcl_result_local(err, PCL_RETRY_SAFE, NULL, "the client is closing");
+    }
+    if (err == PCL_ERR_TOO_LARGE) {
+        return pcl_result_local(err, PCL_RETRY_NEVER, NULL, "the request is over %u octets",
+                                PCL_REQUEST_SIZE_MAX);
+    }
+    return pcl_result_local(err, pcl_err_retry((int)err), NULL, "%s", pcl_err_text((int)err));
+}
+
+static portcullis_future *s_future_new(void)
+{
+    portcullis_future *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return NULL;
+    }
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&self->done, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    (void)pthread_mutex_init(&self->mutex, NULL);
+    return self;
+}
+
+static void s_future_free(portcullis_future *self)
+{
+    portcullis_result_destroy(&self->result);
+    (void)pthread_cond_destroy(&self->done);
+    (void)pthread_mutex_destroy(&self->mutex);
+    free(self);
+}
+
+static void s_future_complete(portcullis_result *result, void *context)
+{
+    portcullis_future *self = context;
+    (void)pthread_mutex_lock(&self->mutex);
+    assert(self->result == NULL); /* exactly once */
+    self->result = result;
+    bool abandoned = self->abandoned;
+    (void)pthread_cond_signal(&self->done);
+    (void)pthread_mutex_unlock(&self->mutex);
+    if (abandoned) {
+        s_future_free(self);
+    }
+}
+
+portcullis_future *portcullis_start(portcullis *self, const portcullis_request *request)
+{
+    portcullis_future *future = s_future_new();
+    if (future == NULL) {
+        return NULL;
+    }
+    pcl_err err = s_submit(self, request, s_future_complete, future);
+    if (err != PCL_ERR_OK) {
+        future->result = s_refusal(self, err);
+    }
+    return future;
+}
+
+portcullis_result *portcullis_future_wait(portcullis_future **self_p, int timeout_ms)
+{
+    portcullis_future *self = *self_p;
+    struct timespec until = {0};
+    if (timeout_ms >= 0) {
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += timeout_ms / 1000;
+        until.tv_nsec += timeout_ms % 1000 * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+    }
+    (void)pthread_mutex_lock(&self->mutex);
+    int rc = 0;
+    while (self->result == NULL && rc != ETIMEDOUT) {
+        rc = timeout_ms < 0 ? pthread_cond_wait(&self->done, &self->mutex)
+                            : pthread_cond_timedwait(&self->done, &self->mutex, &until);
+    }
+    portcullis_result *result = self->result;
+    self->result = NULL;
+    (void)pthread_mutex_unlock(&self->mutex);
+    if (result != NULL) {
+        s_future_free(self);
+        *self_p = NULL;
+    }
+    return result;
+}
+
+void portcullis_future_destroy(portcullis_future **self_p)
+{
+    if (self_p == NULL || *self_p == NULL) {
+        return;
+    }
+    portcullis_future *self = *self_p;
+    *self_p = NULL;
+    (void)pthread_mutex_lock(&self->mutex);
+    bool complete = self->result != NULL;
+    self->abandoned = true;
+    (void)pthread_mutex_unlock(&self->mutex);
+    if (complete) {
+        s_future_free(self);
+    }
+}
+
+portcullis_result *portcullis_call(portcullis *self, const portcullis_request *request)
+{
+    if (self->pid == getpid() && pcl_channel_is_own_thread(self->channel)) {
+        return pcl_result_local(PCL_ERR_UNSUPPORTED, PCL_RETRY_NEVER, NULL,
+                                "a call from a callback would wait for itself");
+    }
+    portcullis_future *future = portcullis_start(self, request);
+    if (future == NULL) {
+        return pcl_result_local(PCL_ERR_NO_MEMORY, PCL_RETRY_SAFE, NULL, "out of memory");
+    }
+    portcullis_result *result = portcullis_future_wait(&future, -1);
+    assert(result != NULL);
+    return result;
+}

@@ -1,0 +1,22 @@
+/* result.h - how the library makes results; reading them is portcullis.h's. */
+#ifndef PCL_CLIENT_RESULT_H
+#define PCL_CLIENT_RESULT_H
+
+#include "client/portcullis.h"
+#include "common/error.h"
+#include "wire/reply.h"
+
+#include <zmq.h>
+
+/* Takes payload, from which reply borrows, and leaves it empty.  Never NULL: where memory is out
+ * it is the one shared result that says so. */
+portcullis_result *pcl_result_of_reply(zmq_msg_t *payload, const pcl_reply *reply);
+
+/* An answer of the library's own.  id may be NULL.  Never NULL, as above. */
+portcullis_result *pcl_result_local(pcl_err err, pcl_retry retry, const uint8_t *id,
+                                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* The decoded reply; NULL of an answer of the library's own. */
+const pcl_reply *pcl_result_reply(const portcullis_result *self);
+
+#endif
