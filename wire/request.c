@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OPS_TEXT        "query, txn, begin, commit, rollback, fetch, close, cancel, ping, status, admin"
+#define OPS_TEXT                                                                                   \
+    "query, txn, begin, commit, rollback, fetch, "                                                 \
+    "close, cancel, ping, status, admin"
 #define STRATEGIES_TEXT "direct, random, round-robin, least-inflight, custom"
 
 /* Keys of one map; a request has fewer than twenty. */
