@@ -1,0 +1,255 @@
+/* Candidate rules of proxy/README.md, one test a rule; then random fleets, of
+ * which nothing that must not be chosen may come through. */
+#include "proxy/candidates.h"
+
+#include "common/clock.h"
+#include "tests/lib/seed.h"
+
+/* cmocka 1.1 wants these four before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+static const uint64_t NOW_US = 1000 * PCL_US_PER_S;
+
+/* n0 the source, then replicas; all well. */
+static pcl_membership *s_fleet(uint32_t count)
+{
+    pcl_membership *members = pcl_membership_new(PCL_NODES_MAX, NOW_US);
+    for (uint32_t index = 0; index < count; index++) {
+        char name[16];
+        pcl_member_action action = PCL_MEMBER_NOTHING;
+        (void)snprintf(name, sizeof name, "n%u", index);
+        assert_int_equal(pcl_membership_add(members, pcl_bytes_text(name)), index);
+        assert_true(pcl_membership_heard(members, index, 100 + index, NOW_US, &action));
+        pcl_report report = {.boot_id = 100 + index,
+                             .seq = 1,
+                             .role = index == 0 ? PCL_NODE_SOURCE : PCL_NODE_REPLICA,
+                             .state = PCL_NODE_UP,
+                             .replicating = true,
+                             .read_only = index != 0,
+                             .workers = 8};
+        assert_true(pcl_membership_report(members, index, &report, NOW_US));
+    }
+    return members;
+}
+
+static pcl_need s_read(void)
+{
+    return (pcl_need){
+        .read = true, .reads_on_source = true, .lag_ms_max = 10000, .node_inflight_max = 10};
+}
+
+/* The indices that fit, as a set of bits. */
+static uint32_t s_fit(const pcl_membership *members, const pcl_need *need, pcl_candidates *out)
+{
+    uint32_t bits = 0;
+    pcl_candidates_find(members, need, NOW_US, out);
+    for (uint32_t position = 0; position < out->count; position++) {
+        bits |= 1u << out->fit[position]->index;
+        assert_int_equal(out->why[out->fit[position]->index], PCL_LEFT_OUT_NOT);
+    }
+    return bits;
+}
+
+static void test_reads_go_to_replicas_writes_to_the_source(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(3);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    assert_int_equal(s_fit(members, &need, &found), 6);
+    assert_int_equal(found.why[0], PCL_LEFT_OUT_REPLICAS_FIRST);
+    need.source_only = true;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    need.source_only = false;
+    need.read = false;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_NOT_SOURCE);
+    pcl_membership_at(members, 0)->report.read_only = true;
+    assert_int_equal(s_fit(members, &need, &found), 0);
+    assert_int_equal(found.why[0], PCL_LEFT_OUT_READ_ONLY);
+    need.read = true;
+    need.source_only = true; /* a read asks not whether it could write */
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    pcl_membership_destroy(&members);
+}
+
+static void test_why_a_node_is_left_out(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(9);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    pcl_membership_at(members, 1)->state = PCL_MEMBER_GONE;
+    pcl_membership_at(members, 2)->state = PCL_MEMBER_LEAVING;
+    pcl_membership_at(members, 3)->state = PCL_MEMBER_SUSPECT;
+    pcl_membership_at(members, 4)->report.state = PCL_NODE_NOT_READY;
+    pcl_membership_at(members, 5)->report.state = PCL_NODE_DRAIN;
+    pcl_membership_at(members, 6)->drained = true;
+    pcl_membership_at(members, 7)->report.role = PCL_NODE_UNKNOWN;
+    assert_int_equal(pcl_membership_add(members, pcl_bytes_text("never")), 9);
+    assert_int_equal(s_fit(members, &need, &found), 1u << 8);
+    static const pcl_left_out WHY[] = {
+        PCL_LEFT_OUT_REPLICAS_FIRST, PCL_LEFT_OUT_GONE,        PCL_LEFT_OUT_LEAVING,
+        PCL_LEFT_OUT_SUSPECT,        PCL_LEFT_OUT_NOT_READY,   PCL_LEFT_OUT_AGENT_DRAINS,
+        PCL_LEFT_OUT_DRAINED,        PCL_LEFT_OUT_NOT_REPLICA, PCL_LEFT_OUT_NOT,
+        PCL_LEFT_OUT_NEVER_HEARD};
+    for (uint32_t index = 0; index < 10; index++) {
+        assert_int_equal(found.why[index], WHY[index]);
+    }
+    pcl_node_set_add(&need.tried, 8);
+    assert_int_equal(s_fit(members, &need, &found), 1); /* the source, rule 5 */
+    assert_int_equal(found.why[8], PCL_LEFT_OUT_TRIED);
+    for (int why = PCL_LEFT_OUT_NOT + 1; why < PCL_LEFT_OUT_COUNT; why++) {
+        assert_true(strlen(pcl_left_out_text((pcl_left_out)why)) > 0);
+    }
+    pcl_membership_destroy(&members);
+}
+
+static void test_lag_is_bounded_and_unknown_lag_does_not_fit(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(4);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    pcl_membership_at(members, 1)->report.lag_ms = -1;
+    pcl_membership_at(members, 2)->report.lag_ms = 400;
+    need.lag_ms_max = 500;
+    assert_int_equal(s_fit(members, &need, &found), 12);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_LAG_UNKNOWN);
+    /* A lag of the past has grown since. */
+    pcl_membership_at(members, 2)->candidate.reported_us = NOW_US - 200 * PCL_US_PER_MS;
+    assert_int_equal(pcl_lag_bound_ms(pcl_membership_at(members, 2), NOW_US), 600);
+    assert_int_equal(s_fit(members, &need, &found), 8);
+    assert_int_equal(found.why[2], PCL_LEFT_OUT_LAG);
+    /* One that was level and replicates stays level; one that stopped does not. */
+    pcl_membership_at(members, 3)->candidate.reported_us = NOW_US - 900 * PCL_US_PER_MS;
+    assert_int_equal(s_fit(members, &need, &found), 8);
+    pcl_membership_at(members, 3)->report.replicating = false;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    pcl_membership_destroy(&members);
+}
+
+static void test_the_source_serves_reads_only_where_it_may(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(2);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    pcl_membership_at(members, 1)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    need.reads_on_source = false;
+    assert_int_equal(s_fit(members, &need, &found), 0);
+    assert_int_equal(found.why[0], PCL_LEFT_OUT_NO_READS_ON_SOURCE);
+    need.source_only = true; /* it was asked for */
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    pcl_membership_destroy(&members);
+}
+
+static void test_suspect_nodes_are_the_last_resort(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(3);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    pcl_membership_at(members, 1)->state = PCL_MEMBER_SUSPECT;
+    pcl_membership_at(members, 2)->state = PCL_MEMBER_SUSPECT;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    assert_false(found.suspect);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_SUSPECT);
+    pcl_membership_at(members, 0)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 6);
+    assert_true(found.suspect);
+    pcl_membership_destroy(&members);
+}
+
+static void test_a_full_node_gets_no_more(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(3);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    pcl_membership_at(members, 1)->candidate.own = need.node_inflight_max;
+    assert_int_equal(s_fit(members, &need, &found), 4);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_FULL);
+    pcl_membership_at(members, 2)->candidate.own = need.node_inflight_max;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    pcl_membership_at(members, 0)->candidate.own = need.node_inflight_max;
+    assert_int_equal(s_fit(members, &need, &found), 0);
+    assert_true(pcl_candidates_overloaded(&found, 3));
+    need.read = false;
+    assert_int_equal(s_fit(members, &need, &found), 0);
+    assert_true(pcl_candidates_overloaded(&found, 3));
+    pcl_membership_at(members, 0)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 0);
+    assert_false(pcl_candidates_overloaded(&found, 3)); /* NO_NODE: waiting would not help */
+    pcl_membership_destroy(&members);
+}
+
+/* Whatever the fleet is like: who fits is alive, ready, not drained, not full,
+ * not tried, and for a write the source; and who does not has a reason. */
+static void test_random_fleets(void **state)
+{
+    (void)state;
+    pcl_rng rng = pcl_test_rng("candidates");
+    pcl_membership *members = s_fleet(12);
+    for (int turn = 0; turn < 20000; turn++) {
+        for (uint32_t index = 0; index < 12; index++) {
+            pcl_member *member = pcl_membership_at(members, index);
+            member->state = (pcl_member_state)pcl_rng_below(&rng, PCL_MEMBER_STATE_COUNT);
+            member->drained = pcl_rng_below(&rng, 4) == 0;
+            member->reported = pcl_rng_below(&rng, 8) != 0;
+            member->report.state = (pcl_node_state)pcl_rng_below(&rng, PCL_NODE_STATE_COUNT);
+            member->report.role = (pcl_node_role)pcl_rng_below(&rng, PCL_NODE_ROLE_COUNT);
+            member->report.lag_ms = (int32_t)pcl_rng_below(&rng, 2000) - 1;
+            member->report.read_only = pcl_rng_below(&rng, 2) == 0;
+            member->candidate.own = pcl_rng_below(&rng, 14);
+        }
+        pcl_need need = s_read();
+        need.read = pcl_rng_below(&rng, 2) == 0;
+        need.source_only = pcl_rng_below(&rng, 3) == 0;
+        need.reads_on_source = pcl_rng_below(&rng, 2) == 0;
+        need.lag_ms_max = pcl_rng_below(&rng, 2000);
+        pcl_node_set_add(&need.tried, pcl_rng_below(&rng, 12));
+        pcl_candidates found;
+        uint32_t fit = s_fit(members, &need, &found);
+        for (uint32_t index = 0; index < 12; index++) {
+            const pcl_member *member = pcl_membership_at(members, index);
+            bool chosen = (fit >> index & 1) != 0;
+            assert_int_equal(chosen, found.why[index] == PCL_LEFT_OUT_NOT);
+            if (chosen) {
+                assert_true(member->state == PCL_MEMBER_UP || member->state == PCL_MEMBER_SUSPECT);
+                assert_int_equal(found.suspect, member->state == PCL_MEMBER_SUSPECT);
+                assert_true(member->reported && member->report.state == PCL_NODE_UP);
+                assert_false(member->drained || pcl_node_set_has(&need.tried, index));
+                assert_true(member->candidate.own < need.node_inflight_max);
+                bool source = member->report.role == PCL_NODE_SOURCE;
+                assert_true(need.read || (source && !member->report.read_only));
+                assert_true(!need.source_only || source);
+                assert_true(source || (member->report.lag_ms >= 0 &&
+                                       (uint32_t)member->report.lag_ms <= need.lag_ms_max));
+            }
+        }
+    }
+    pcl_membership_destroy(&members);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reads_go_to_replicas_writes_to_the_source),
+        cmocka_unit_test(test_why_a_node_is_left_out),
+        cmocka_unit_test(test_lag_is_bounded_and_unknown_lag_does_not_fit),
+        cmocka_unit_test(test_the_source_serves_reads_only_where_it_may),
+        cmocka_unit_test(test_suspect_nodes_are_the_last_resort),
+        cmocka_unit_test(test_a_full_node_gets_no_more),
+        cmocka_unit_test(test_random_fleets),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,552 @@
+/* Strategies: what each promises, first on snapshots, then on a small fleet
+ * that is simulated with the very bookkeeping of the proxy.  Everything random
+ * comes from the printed seed. */
+#include "proxy/strategy.h"
+
+#include "common/clock.h"
+#include "common/limits.h"
+#include "tests/lib/seed.h"
+
+/* cmocka 1.1 wants these four before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NODES_MAX = 8, WORKERS = 8, WAITING_MAX = 4096 };
+
+static const uint64_t START_US = 1000 * PCL_US_PER_S;
+
+/* --- Snapshots ------------------------------------------------------------- */
+
+typedef struct s_fleet_view {
+    pcl_candidate nodes[NODES_MAX];
+    const pcl_candidate *views[NODES_MAX];
+    uint32_t count;
+    pcl_strategy_state state;
+    pcl_rng rng;
+    float costs[NODES_MAX];
+} s_fleet_view;
+
+static void s_fleet(s_fleet_view *self, uint32_t count, pcl_rng rng)
+{
+    *self = (s_fleet_view){.count = count, .rng = rng};
+    for (uint32_t index = 0; index < count; index++) {
+        self->nodes[index] = (pcl_candidate){.index = index,
+                                             .role = PCL_NODE_REPLICA,
+                                             .workers = WORKERS,
+                                             .rtt_us = 100,
+                                             .rtt_at_us = START_US,
+                                             .sampled_us = START_US,
+                                             .reported_us = START_US,
+                                             .service_mean_us = 1000,
+                                             .service_count = 100,
+                                             .service_variance = 1e6f};
+        self->views[index] = &self->nodes[index];
+    }
+}
+
+static uint32_t s_choose(s_fleet_view *self, pcl_strategy_kind kind, uint64_t now_us)
+{
+    return pcl_strategy_choose(kind, &self->state,
+                               &(pcl_choice_input){.candidates = self->views,
+                                                   .count = self->count,
+                                                   .now_us = now_us,
+                                                   .rng = &self->rng,
+                                                   .out_costs = self->costs});
+}
+
+/* Chi square of counts against equal shares, over its degrees of freedom, must
+ * stay under what one run in a million exceeds (for 2 to 7 of them: under 14). */
+static void assert_fair(const uint32_t *counts, uint32_t count)
+{
+    double sum = 0;
+    for (uint32_t index = 0; index < count; index++) {
+        sum += counts[index];
+    }
+    double expected = sum / count;
+    double chi2 = 0;
+    for (uint32_t index = 0; index < count; index++) {
+        chi2 += (counts[index] - expected) * (counts[index] - expected) / expected;
+    }
+    if (chi2 / (count - 1) > 14) {
+        fail_msg("unfair: chi2 %.1f with %u nodes", chi2, count);
+    }
+}
+
+static void s_count(s_fleet_view *self, pcl_strategy_kind kind, uint32_t *counts, uint32_t turns)
+{
+    memset(counts, 0, NODES_MAX * sizeof *counts);
+    for (uint32_t turn = 0; turn < turns; turn++) {
+        uint32_t choice = s_choose(self, kind, START_US);
+        assert_true(choice < self->count);
+        counts[choice]++;
+    }
+}
+
+static void test_direct_is_the_source_of_the_latest_term(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 4, pcl_rng_from_seed(1));
+    assert_int_equal(s_choose(&fleet, PCL_STRATEGY_DIRECT, START_US), PCL_CHOICE_NONE);
+    fleet.nodes[1].role = PCL_NODE_SOURCE;
+    fleet.nodes[1].term = 4;
+    assert_int_equal(s_choose(&fleet, PCL_STRATEGY_DIRECT, START_US), 1);
+    fleet.nodes[3].role = PCL_NODE_SOURCE;
+    fleet.nodes[3].term = 5;
+    assert_int_equal(s_choose(&fleet, PCL_STRATEGY_DIRECT, START_US), 3);
+}
+
+static void test_random_gives_fair_shares(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    for (uint32_t count = 2; count <= NODES_MAX; count++) {
+        s_fleet(&fleet, count, pcl_test_rng("random"));
+        s_count(&fleet, PCL_STRATEGY_RANDOM, counts, 20000);
+        assert_fair(counts, count);
+    }
+}
+
+static void test_round_robin_turns_by_index(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 3, pcl_rng_from_seed(1));
+    for (uint32_t turn = 0; turn < 9; turn++) {
+        assert_int_equal(s_choose(&fleet, PCL_STRATEGY_ROUND_ROBIN, START_US), turn % 3);
+    }
+    /* Node 1 leaves: 0 and 2 take turns, and it is 2's after 0. */
+    fleet.views[1] = &fleet.nodes[2];
+    fleet.count = 2;
+    static const uint32_t WITHOUT[] = {0, 2, 0, 2};
+    for (uint32_t turn = 0; turn < 4; turn++) {
+        uint32_t choice = s_choose(&fleet, PCL_STRATEGY_ROUND_ROBIN, START_US);
+        assert_int_equal(fleet.views[choice]->index, WITHOUT[turn]);
+    }
+    /* It comes back, in any position. */
+    fleet.views[0] = &fleet.nodes[2];
+    fleet.views[1] = &fleet.nodes[1];
+    fleet.views[2] = &fleet.nodes[0];
+    fleet.count = 3;
+    for (uint32_t turn = 0; turn < 6; turn++) {
+        uint32_t choice = s_choose(&fleet, PCL_STRATEGY_ROUND_ROBIN, START_US);
+        assert_int_equal(fleet.views[choice]->index, turn % 3);
+    }
+}
+
+static void test_least_inflight_counts_own_and_foreign(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 3, pcl_rng_from_seed(1));
+    fleet.nodes[0].own = 3;
+    fleet.nodes[1].own = 1;
+    fleet.nodes[1].foreign = 1;
+    fleet.nodes[2].foreign = 4;
+    for (int turn = 0; turn < 100; turn++) {
+        assert_int_equal(s_choose(&fleet, PCL_STRATEGY_LEAST_INFLIGHT, START_US), 1);
+    }
+    assert_true(fleet.costs[0] == 3 && fleet.costs[1] == 2 && fleet.costs[2] == 4);
+}
+
+/* No strategy favours a position: ties are drawn. */
+static void test_ties_are_drawn_fairly(void **state)
+{
+    (void)state;
+    static const pcl_strategy_kind KINDS[] = {PCL_STRATEGY_LEAST_INFLIGHT, PCL_STRATEGY_CUSTOM};
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    for (size_t kind = 0; kind < 2; kind++) {
+        for (uint32_t count = 2; count <= NODES_MAX; count++) {
+            s_fleet(&fleet, count, pcl_test_rng("ties"));
+            s_count(&fleet, KINDS[kind], counts, 20000);
+            assert_fair(counts, count);
+        }
+    }
+}
+
+/* Nothing reported, nothing measured: still fair, still finite. */
+static void test_custom_knows_nothing_yet(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    s_fleet(&fleet, 4, pcl_test_rng("nothing"));
+    for (uint32_t index = 0; index < 4; index++) {
+        fleet.nodes[index] = (pcl_candidate){.index = index, .lag_ms = -1};
+    }
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 20000);
+    assert_fair(counts, 4);
+    for (uint32_t index = 0; index < 4; index++) {
+        assert_true(isfinite(fleet.costs[index]) && fleet.costs[index] > 0);
+    }
+}
+
+static void test_custom_takes_the_quick_node(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    s_fleet(&fleet, 3, pcl_rng_from_seed(1));
+    fleet.nodes[0].service_mean_us = 10000;
+    fleet.nodes[2].rtt_us = 5000; /* quick, but far away */
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 1000);
+    assert_int_equal(counts[1], 1000);
+    fleet.nodes[1].own = 200; /* so busy that the way is worth it */
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 1000);
+    assert_int_equal(counts[2], 1000);
+}
+
+static void test_custom_does_not_chase_noise(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    s_fleet(&fleet, 3, pcl_test_rng("noise"));
+    fleet.nodes[0].service_mean_us = 1150;
+    fleet.nodes[1].rtt_us = 180;
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 20000);
+    assert_fair(counts, 3);
+    /* Three slow statements are an accident, three hundred are a slow node. */
+    fleet.nodes[0].service_mean_us = 1500;
+    fleet.nodes[0].service_count = 3;
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 20000);
+    assert_fair(counts, 3);
+    fleet.nodes[0].service_count = 300;
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 1000);
+    assert_int_equal(counts[0], 0);
+}
+
+/* What was bad and has not been heard of since fades. */
+static void test_custom_tries_a_bad_node_again(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 2, pcl_test_rng("again"));
+    fleet.nodes[0].service_mean_us = 20000;
+    fleet.nodes[0].rtt_us = 50000;
+    uint64_t now_us = START_US;
+    uint32_t tried = 0;
+    for (; tried == 0 && now_us < START_US + 180 * PCL_US_PER_S; now_us += 100000) {
+        fleet.nodes[1].sampled_us = now_us;
+        fleet.nodes[1].rtt_at_us = now_us;
+        tried = s_choose(&fleet, PCL_STRATEGY_CUSTOM, now_us) == 0 ? 1 : 0;
+    }
+    assert_int_equal(tried, 1);
+    assert_true(now_us > START_US + 5 * PCL_US_PER_S); /* not at once */
+}
+
+static void test_asking_on_copies_changes_nothing(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 5, pcl_test_rng("copies"));
+    for (int kind = PCL_STRATEGY_RANDOM; kind < PCL_STRATEGY_COUNT; kind++) {
+        pcl_strategy_state saved_state = fleet.state;
+        pcl_rng saved_rng = fleet.rng;
+        uint32_t first = s_choose(&fleet, (pcl_strategy_kind)kind, START_US);
+        fleet.state = saved_state;
+        fleet.rng = saved_rng;
+        assert_int_equal(s_choose(&fleet, (pcl_strategy_kind)kind, START_US), first);
+    }
+}
+
+/* --- A simulated fleet ------------------------------------------------------ */
+
+typedef struct s_running {
+    uint64_t done_us, sent_us, exec_us;
+    uint32_t node;
+} s_running;
+
+typedef struct s_server {
+    uint64_t free_us[WORKERS];
+    double mean_us;               /* of its exponential service times */
+    double sum, weight, squares;  /* decaying, 3 s */
+    double fast_sum, fast_weight; /* 200 ms */
+    uint64_t counted_us;
+    uint64_t served;
+    uint32_t rif, chosen;
+} s_server;
+
+typedef struct s_simulation {
+    s_fleet_view fleet;
+    s_server servers[NODES_MAX];
+    s_running waiting[WAITING_MAX];
+    uint32_t waiting_count;
+    uint64_t now_us, beat_us;
+    double latency_sum_us;
+    uint32_t done_count;
+} s_simulation;
+
+static double s_exponential(pcl_rng *rng, double mean)
+{
+    return -mean * log((pcl_rng_below(rng, 1u << 30) + 1.0) / (double)((1u << 30) + 1u));
+}
+
+static void s_report(s_simulation *self, uint32_t index)
+{
+    s_server *server = &self->servers[index];
+    double mean = server->weight > 0 ? server->sum / server->weight : 0;
+    double variance = server->weight > 0 ? server->squares / server->weight - mean * mean : 0;
+    pcl_report report = {
+        .role = PCL_NODE_REPLICA,
+        .state = PCL_NODE_UP,
+        .rif = server->rif,
+        .workers = WORKERS,
+        .served = server->served,
+        .service_mean_us = (float)mean,
+        .service_count = (float)server->weight,
+        .service_variance = (float)fmax(variance, 0),
+        .service_fast_us = (float)(server->fast_weight > 0 ? server->fast_sum / server->fast_weight
+                                                           : 0),
+        .service_fast_count = (float)server->fast_weight,
+    };
+    pcl_candidate_report(&self->fleet.nodes[index], &report, self->now_us);
+}
+
+static void s_complete(s_simulation *self, uint32_t slot)
+{
+    s_running done = self->waiting[slot];
+    self->waiting[slot] = self->waiting[--self->waiting_count];
+    s_server *server = &self->servers[done.node];
+    double gone_us = (double)(self->now_us - server->counted_us);
+    double slow = exp(-gone_us / 3e6);
+    double fast = exp(-gone_us / 2e5);
+    double exec_us = (double)done.exec_us;
+    server->sum = server->sum * slow + exec_us;
+    server->weight = server->weight * slow + 1;
+    server->squares = server->squares * slow + exec_us * exec_us;
+    server->fast_sum = server->fast_sum * fast + exec_us;
+    server->fast_weight = server->fast_weight * fast + 1;
+    server->counted_us = self->now_us;
+    server->served++;
+    server->rif--;
+    s_report(self, done.node);
+    pcl_candidate *node = &self->fleet.nodes[done.node];
+    pcl_candidate_timed(node, self->now_us - done.sent_us + 200, self->now_us - done.sent_us,
+                        self->now_us);
+    pcl_candidate_done(node, done.sent_us);
+    self->latency_sum_us += (double)(self->now_us - done.sent_us);
+    self->done_count++;
+}
+
+/* Everything that happens until until_us. */
+static void s_advance(s_simulation *self, uint64_t until_us)
+{
+    for (;;) {
+        uint32_t next = UINT32_MAX;
+        for (uint32_t slot = 0; slot < self->waiting_count; slot++) {
+            if (next == UINT32_MAX || self->waiting[slot].done_us < self->waiting[next].done_us) {
+                next = slot;
+            }
+        }
+        uint64_t done_us = next == UINT32_MAX ? UINT64_MAX : self->waiting[next].done_us;
+        if (self->beat_us <= until_us && self->beat_us <= done_us) {
+            self->now_us = self->beat_us;
+            self->beat_us += 200000;
+            for (uint32_t index = 0; index < self->fleet.count; index++) {
+                s_report(self, index);
+            }
+        } else if (done_us <= until_us) {
+            self->now_us = done_us;
+            s_complete(self, next);
+        } else {
+            self->now_us = until_us;
+            return;
+        }
+    }
+}
+
+static uint32_t s_request(s_simulation *self, pcl_strategy_kind kind)
+{
+    uint32_t choice = s_choose(&self->fleet, kind, self->now_us);
+    s_server *server = &self->servers[choice];
+    uint32_t worker = 0;
+    for (uint32_t index = 1; index < WORKERS; index++) {
+        worker = server->free_us[index] < server->free_us[worker] ? index : worker;
+    }
+    uint64_t begin_us = server->free_us[worker] > self->now_us ? server->free_us[worker]
+                                                               : self->now_us;
+    uint64_t exec_us = (uint64_t)s_exponential(&self->fleet.rng, server->mean_us) + 1;
+    server->free_us[worker] = begin_us + exec_us;
+    assert_true(self->waiting_count < WAITING_MAX);
+    self->waiting[self->waiting_count++] = (s_running){
+        .done_us = begin_us + exec_us, .sent_us = self->now_us, .exec_us = exec_us, .node = choice};
+    server->rif++;
+    server->chosen++;
+    pcl_candidate_sent(&self->fleet.nodes[choice], self->now_us);
+    return choice;
+}
+
+static void s_start(s_simulation *self, uint32_t count, pcl_rng rng)
+{
+    memset(self, 0, sizeof *self);
+    s_fleet(&self->fleet, count, rng);
+    self->now_us = START_US;
+    self->beat_us = START_US;
+    for (uint32_t index = 0; index < count; index++) {
+        self->fleet.nodes[index] = (pcl_candidate){.index = index, .lag_ms = -1};
+        self->servers[index].mean_us = 5000;
+    }
+}
+
+/* Poisson arrivals for so many seconds; the counts of chosen start at 0. */
+static void s_load(s_simulation *self, pcl_strategy_kind kind, double per_s, double seconds)
+{
+    uint64_t end_us = self->now_us + (uint64_t)(seconds * 1e6);
+    self->latency_sum_us = 0;
+    self->done_count = 0;
+    for (uint32_t index = 0; index < self->fleet.count; index++) {
+        self->servers[index].chosen = 0;
+    }
+    while (self->now_us < end_us) {
+        s_advance(self, self->now_us + (uint64_t)s_exponential(&self->fleet.rng, 1e6 / per_s) + 1);
+        (void)s_request(self, kind);
+    }
+}
+
+static double s_share(const s_simulation *self, uint32_t index)
+{
+    double sum = 0;
+    for (uint32_t other = 0; other < self->fleet.count; other++) {
+        sum += self->servers[other].chosen;
+    }
+    assert_true(sum > 100); /* or nothing was tested */
+    return self->servers[index].chosen / sum;
+}
+
+static s_simulation s_sim; /* large; each test starts it anew */
+
+static void test_sim_equals_share(void **state)
+{
+    (void)state;
+    static const double RATES[] = {50, 1000, 3000};
+    for (size_t rate = 0; rate < 3; rate++) {
+        s_start(&s_sim, 3, pcl_test_rng("equals"));
+        s_load(&s_sim, PCL_STRATEGY_CUSTOM, RATES[rate], RATES[rate] < 100 ? 60 : 8);
+        for (uint32_t index = 0; index < 3; index++) {
+            double share = s_share(&s_sim, index);
+            if (share < 0.23 || share > 0.44) {
+                fail_msg("%.0f/s: node %u has %.3f of the reads", RATES[rate], index, share);
+            }
+        }
+    }
+}
+
+static void test_sim_a_slow_node_gets_next_to_nothing(void **state)
+{
+    (void)state;
+    static const double FACTORS[] = {3, 10};
+    static const double SHARES_MAX[] = {0.03, 0.01};
+    for (size_t kind = 0; kind < 2; kind++) {
+        s_start(&s_sim, 3, pcl_test_rng("slow"));
+        s_sim.servers[1].mean_us *= FACTORS[kind];
+        s_load(&s_sim, PCL_STRATEGY_CUSTOM, 1500, 1); /* learns */
+        s_load(&s_sim, PCL_STRATEGY_CUSTOM, 1500, 10);
+        double share = s_share(&s_sim, 1);
+        if (share > SHARES_MAX[kind]) {
+            fail_msg("%.0f times slower, and %.4f of the reads", FACTORS[kind], share);
+        }
+    }
+}
+
+/* One client, one statement after the other: as a person tries it. */
+static void test_sim_a_slow_node_is_avoided_at_low_rates(void **state)
+{
+    (void)state;
+    s_start(&s_sim, 2, pcl_test_rng("low"));
+    s_sim.servers[0].mean_us = 50000;
+    s_sim.servers[1].mean_us = 500;
+    s_load(&s_sim, PCL_STRATEGY_CUSTOM, 20, 2);
+    s_load(&s_sim, PCL_STRATEGY_CUSTOM, 20, 30);
+    assert_true(s_share(&s_sim, 0) < 0.05);
+}
+
+static void test_sim_a_node_that_recovers_is_used_again(void **state)
+{
+    (void)state;
+    s_start(&s_sim, 3, pcl_test_rng("recovers"));
+    s_sim.servers[2].mean_us *= 10;
+    s_load(&s_sim, PCL_STRATEGY_CUSTOM, 1500, 5);
+    s_sim.servers[2].mean_us /= 10;
+    s_load(&s_sim, PCL_STRATEGY_CUSTOM, 1500, 25);
+    s_load(&s_sim, PCL_STRATEGY_CUSTOM, 1500, 5);
+    assert_true(s_share(&s_sim, 2) > 0.8 / 3);
+}
+
+/* Dispersion of the arrivals at each node, in bins of 50 ms: herds come in
+ * waves (stale global knowledge: above 30). */
+static void test_sim_no_herd(void **state)
+{
+    (void)state;
+    s_start(&s_sim, 4, pcl_test_rng("herd"));
+    s_load(&s_sim, PCL_STRATEGY_CUSTOM, 4000, 1);
+    double sum[4] = {0};
+    double squares[4] = {0};
+    const int bins = 100;
+    for (int bin = 0; bin < bins; bin++) {
+        s_load(&s_sim, PCL_STRATEGY_CUSTOM, 4000, 0.05);
+        for (uint32_t index = 0; index < 4; index++) {
+            double chosen = s_sim.servers[index].chosen;
+            sum[index] += chosen;
+            squares[index] += chosen * chosen;
+        }
+    }
+    for (uint32_t index = 0; index < 4; index++) {
+        double mean = sum[index] / bins;
+        double variance = squares[index] / bins - mean * mean;
+        assert_true(mean > 10);
+        if (variance / mean > 1.5) {
+            fail_msg("node %u: dispersion %.2f", index, variance / mean);
+        }
+    }
+}
+
+/* Among equals it must not be worse than counting, which needs no knowledge. */
+static void test_sim_as_good_as_least_inflight_among_equals(void **state)
+{
+    (void)state;
+    pcl_rng rng = pcl_test_rng("as-good");
+    double mean_us[2];
+    static const pcl_strategy_kind KINDS[] = {PCL_STRATEGY_LEAST_INFLIGHT, PCL_STRATEGY_CUSTOM};
+    for (size_t kind = 0; kind < 2; kind++) {
+        s_start(&s_sim, 4, rng);
+        s_load(&s_sim, KINDS[kind], 5400, 1);
+        s_load(&s_sim, KINDS[kind], 5400, 5);
+        mean_us[kind] = s_sim.latency_sum_us / s_sim.done_count;
+    }
+    if (mean_us[1] > mean_us[0] * 1.06) {
+        fail_msg("custom %.0f us, least-inflight %.0f us", mean_us[1], mean_us[0]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_direct_is_the_source_of_the_latest_term),
+        cmocka_unit_test(test_random_gives_fair_shares),
+        cmocka_unit_test(test_round_robin_turns_by_index),
+        cmocka_unit_test(test_least_inflight_counts_own_and_foreign),
+        cmocka_unit_test(test_ties_are_drawn_fairly),
+        cmocka_unit_test(test_custom_knows_nothing_yet),
+        cmocka_unit_test(test_custom_takes_the_quick_node),
+        cmocka_unit_test(test_custom_does_not_chase_noise),
+        cmocka_unit_test(test_custom_tries_a_bad_node_again),
+        cmocka_unit_test(test_asking_on_copies_changes_nothing),
+        cmocka_unit_test(test_sim_equals_share),
+        cmocka_unit_test(test_sim_a_slow_node_gets_next_to_nothing),
+        cmocka_unit_test(test_sim_a_slow_node_is_avoided_at_low_rates),
+        cmocka_unit_test(test_sim_a_node_that_recovers_is_used_again),
+        cmocka_unit_test(test_sim_no_herd),
+        cmocka_unit_test(test_sim_as_good_as_least_inflight_among_equals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
