@@ -253,6 +253,30 @@ static inline zmsg_t *fixture_recv(zsock_t *socket, fake_hop *hop, uint64_t wait
     }
 }
 
+/* Turns the hop until the registry shows that line ("portcullis_x_link_up 1"). */
+static inline void fixture_wait_metric(const role_fixture *self, fake_hop *hop, const char *line)
+{
+    char wanted[128];
+    (void)snprintf(wanted, sizeof wanted, "\n%s\n", line);
+    pcl_buffer text;
+    pcl_buffer_init(&text, 1024 * 1024);
+    for (uint64_t until_us = pcl_now_us() + FIXTURE_WAIT_MS * 1000;;) {
+        fake_turn(hop);
+        pcl_buffer_clear(&text);
+        pcl_metrics_render(self->metrics, &text);
+        pcl_buffer_put_u8(&text, 0);
+        assert_false(text.failed);
+        if (strstr((const char *)text.data, wanted) != NULL) {
+            break;
+        }
+        if (pcl_now_us() >= until_us) {
+            fail_msg("no metric says: %s", line);
+        }
+        zclock_sleep(2);
+    }
+    pcl_buffer_release(&text);
+}
+
 /* --- Requests and replies ---------------------------------------------------- */
 
 /* A request of one op or statement, into a buffer that the caller releases. */

@@ -1,0 +1,630 @@
+#include "gatekeeper/gatekeeper.h"
+#include "sql/classify.h"
+
+#include "tests/lib/role_fixture.h"
+
+#define UP "portcullis_gatekeeper_link_up 1"
+
+typedef struct s_scene {
+    role_fixture gatekeeper;
+    fake_hop broker;
+    char clients[64]; /* endpoint */
+} s_scene;
+
+/* A gatekeeper and no broker.  The endpoints are new each time: inproc lets go of a name late. */
+static void s_start(s_scene *self, const char *broker, const char *more_of_clients,
+                    const char *more)
+{
+    static int number = 0;
+    char zpl[1024];
+    (void)snprintf(self->clients, sizeof self->clients, "inproc://clients-%d", number++);
+    (void)snprintf(zpl, sizeof zpl,
+                   "clients\n    endpoint = \"%s\"\n%sbroker\n    endpoint = \"%s\"\n%s",
+                   self->clients, more_of_clients, broker, more);
+    fixture_start(&self->gatekeeper, &pcl_gatekeeper_role, zpl);
+}
+
+/* A gatekeeper whose link is up. */
+static void s_open_with(s_scene *self, const char *more_of_clients, const char *more)
+{
+    static int number = 0;
+    char broker[64];
+    (void)snprintf(broker, sizeof broker, "inproc://broker-%d", number++);
+    fake_open(&self->broker, broker);
+    s_start(self, broker, more_of_clients, more);
+    fixture_wait_metric(&self->gatekeeper, &self->broker, UP);
+}
+
+static void s_open(s_scene *self, const char *more)
+{
+    s_open_with(self, "", more);
+}
+
+static void s_close(s_scene *self)
+{
+    fixture_stop(&self->gatekeeper);
+    fake_close(&self->broker);
+}
+
+static uint64_t s_dropped(const s_scene *self, const char *cause)
+{
+    char labels[64];
+    (void)snprintf(labels, sizeof labels, "cause=\"%s\"", cause);
+    return fixture_counter(&self->gatekeeper, "portcullis_gatekeeper_replies_dropped_total",
+                           labels);
+}
+
+static zsock_t *s_client(const s_scene *self, int type)
+{
+    zsock_t *client = zsock_new(type);
+    assert_non_null(client);
+    zsock_set_linger(client, 0);
+    assert_int_equal(zsock_connect(client, "%s", self->clients), 0);
+    return client;
+}
+
+/* On a DEALER; the delimiter is ours. */
+static void s_send(zsock_t *client, const char *sql, uint8_t id, uint32_t timeout_ms)
+{
+    pcl_buffer request;
+    fixture_request(&request, sql, id, timeout_ms);
+    if (zsock_type(client) == ZMQ_DEALER) {
+        assert_int_equal(zstr_sendm(client, ""), 0);
+    }
+    zframe_t *frame = zframe_new(request.data, request.size);
+    assert_int_equal(zframe_send(&frame, client, 0), 0);
+    pcl_buffer_release(&request);
+}
+
+static zmsg_t *s_recv(s_scene *self, zsock_t *client)
+{
+    return fixture_recv(client, &self->broker, FIXTURE_WAIT_MS);
+}
+
+static void s_assert_error(s_scene *self, zsock_t *client, const char *code, const char *retry)
+{
+    zmsg_t *reply = s_recv(self, client);
+    assert_error_reply(reply, code, retry, "gatekeeper");
+    zmsg_destroy(&reply);
+}
+
+/* The reply is these frames, each a text. */
+static void s_assert_frames(zmsg_t *reply, const char *const *texts, size_t count)
+{
+    assert_non_null(reply);
+    assert_int_equal(zmsg_size(reply), count);
+    for (size_t index = 0; index < count; index++) {
+        char *text = zmsg_popstr(reply);
+        assert_string_equal(text, texts[index]);
+        zstr_free(&text);
+    }
+    zmsg_destroy(&reply);
+}
+
+/* --- The way of a request --------------------------------------------------- */
+
+static void test_a_plain_req_socket_is_served(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_REQ);
+    s_send(client, "SELECT 1", 0, 1500);
+    fake_wait_held(&scene.broker, 1);
+    const pcl_head *head = &scene.broker.held[0].head;
+    assert_int_equal(head->op, PCL_OP_QUERY);
+    assert_int_equal(head->sql_class, PCL_SQL_READ);
+    assert_true(pcl_bytes_is(head->principal, "anonymous"));
+    assert_in_range(head->budget_us, 1000000, 1500000);
+    uint8_t none[PCL_ID_SIZE] = {0};
+    assert_memory_not_equal(head->id, none, sizeof none); /* made up */
+    pcl_buffer sent;
+    fixture_request(&sent, "SELECT 1", 0, 1500);
+    assert_true(
+        pcl_bytes_equal(pcl_frame_bytes(&scene.broker.held[0].payload), pcl_buffer_bytes(&sent)));
+    pcl_buffer_release(&sent);
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "the answer");
+    s_assert_frames(s_recv(&scene, client), (const char *const[]){"the answer"}, 1);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+static void test_a_correlated_req_socket_is_served(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_REQ);
+    zsock_set_req_correlate(client, 1);
+    zsock_set_req_relaxed(client, 1);
+    s_send(client, "SELECT 1", 1, 0);
+    fake_wait_held(&scene.broker, 1);
+    s_send(client, "SELECT 2", 2, 0); /* gives up the first */
+    fake_wait_held(&scene.broker, 2);
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "first");
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "second");
+    s_assert_frames(s_recv(&scene, client), (const char *const[]){"second"}, 1);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+static void test_what_a_dealer_puts_before_the_delimiter_comes_back(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    assert_int_equal(zstr_sendm(client, "one"), 0);
+    assert_int_equal(zstr_sendm(client, "two"), 0);
+    assert_int_equal(zstr_sendm(client, "three"), 0);
+    assert_int_equal(zstr_sendm(client, "four"), 0);
+    s_send(client, "SELECT 1", 1, 0);
+    fake_wait_held(&scene.broker, 1);
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "the answer");
+    s_assert_frames(s_recv(&scene, client),
+                    (const char *const[]){"one", "two", "three", "four", "", "the answer"}, 6);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+/* Two requests with one id are two requests: each gets the reply to its own. */
+static void test_replies_in_any_order_find_their_client(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *first = s_client(&scene, ZMQ_DEALER);
+    zsock_t *second = s_client(&scene, ZMQ_DEALER);
+    s_send(first, "SELECT 1", 9, 0);
+    fake_wait_held(&scene.broker, 1);
+    s_send(second, "SELECT 2", 9, 0);
+    fake_wait_held(&scene.broker, 2);
+    fake_reply(&scene.broker, 1, PCL_ERR_OK, "to the second");
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "to the first");
+    s_assert_frames(s_recv(&scene, first), (const char *const[]){"", "to the first"}, 2);
+    s_assert_frames(s_recv(&scene, second), (const char *const[]){"", "to the second"}, 2);
+    zsock_destroy(&first);
+    zsock_destroy(&second);
+    s_close(&scene);
+}
+
+static void test_a_seal_goes_on_as_the_tail(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    pcl_buffer request;
+    fixture_request(&request, "SELECT 1", 1, 0);
+    zmsg_t *message = zmsg_new();
+    zmsg_addstr(message, "");
+    zmsg_addmem(message, request.data, request.size);
+    zmsg_addstr(message, "sealed");
+    assert_int_equal(zmsg_send(&message, client), 0);
+    pcl_buffer_release(&request);
+    fake_wait_held(&scene.broker, 1);
+    assert_int_equal(scene.broker.held[0].head.flags & PCL_HEAD_SEALED, PCL_HEAD_SEALED);
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&scene.broker.held[0].tail), "sealed"));
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+/* --- Bad input --------------------------------------------------------------- */
+
+typedef struct garbage {
+    const char *octets; /* of the payload */
+    size_t size;
+    const char *code;
+    const char *said; /* part of the message */
+} garbage;
+
+#define OCTETS(text) (text), sizeof(text) - 1
+
+static const garbage GARBAGE[] = {
+    {OCTETS("\xc1"), "MALFORMED", ":"},
+    {OCTETS("hello"), "MALFORMED", ":"},
+    {OCTETS("\x82\xa1v\x01"), "MALFORMED", ":"},                 /* truncated */
+    {OCTETS("\xdf\x7f\xff\xff\xff\xa1v\x01"), "MALFORMED", ":"}, /* promises much */
+    {OCTETS("\x81\xa1v\x01\x00"), "MALFORMED", ":"},             /* one too many */
+    {OCTETS("\x82\xa1v\x01\xa1v\x01"), "MALFORMED", ":"},        /* key twice */
+    {OCTETS("\x83\xa1v\x01\xa2op\xa4ping\xa3"
+            "foo\x01"),
+     "MALFORMED", "foo"}, /* unknown key */
+    {OCTETS("\x82\xa1v\x07\xa2op\xa4ping"), "VERSION", "v:"},
+    {OCTETS("\x81\xa2op\xa4ping"), "MALFORMED", "v:"},
+    {OCTETS("\x82\xa1v\x01\xa2op\xa4pong"), "MALFORMED", "op:"},
+    {OCTETS("\x82\xa1v\x01\xa3sql\x05"), "MALFORMED", "sql:"},
+    {OCTETS("\x83\xa1v\x01\xa3sql\xa8SELECT 1\xa8strategy\xa4"
+            "best"),
+     "MALFORMED", "strategy:"},
+    {OCTETS("\x83\xa1v\x01\xa3sql\xa8SELECT 1\xaatimeout_ms\x00"), "MALFORMED", "timeout_ms:"},
+    {OCTETS("\x83\xa1v\x01\xa2id\xc4\x02xx\xa2op\xa4ping"), "MALFORMED", "id:"},
+    {OCTETS("\x82\xa1v\x01\xa3sql\xb2SELECT 1; SELECT 2"), "REFUSED", " at offset "},
+};
+
+static void test_each_bad_payload_gets_one_answer_and_goes_nowhere(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    for (size_t index = 0; index < sizeof GARBAGE / sizeof GARBAGE[0]; index++) {
+        zmsg_t *message = zmsg_new();
+        zmsg_addstrf(message, "%zu", index);
+        zmsg_addstr(message, "");
+        zmsg_addmem(message, GARBAGE[index].octets, GARBAGE[index].size);
+        assert_int_equal(zmsg_send(&message, client), 0);
+        zmsg_t *reply = s_recv(&scene, client);
+        char text[256];
+        assert_error_reply(reply, GARBAGE[index].code, "never", "gatekeeper");
+        if (strstr(error_message_of(reply, text), GARBAGE[index].said) == NULL) {
+            fail_msg("garbage %zu: %s", index, text);
+        }
+        char *number = zmsg_popstr(reply);
+        assert_int_equal(strtoul(number, NULL, 10), index);
+        zstr_free(&number);
+        zmsg_destroy(&reply);
+    }
+    fake_turn_ms(&scene.broker, 30);
+    assert_int_equal(scene.broker.held_count, 0);
+    assert_null(fixture_recv(client, &scene.broker, 0)); /* one answer each */
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+/* Sends frames of these sizes; returns the reply. */
+static zmsg_t *s_ask_with_frames(s_scene *self, zsock_t *client, const size_t *sizes, size_t count)
+{
+    zmsg_t *message = zmsg_new();
+    for (size_t index = 0; index < count; index++) {
+        zframe_t *frame = zframe_new(NULL, sizes[index]);
+        memset(zframe_data(frame), 'x', sizes[index]);
+        zmsg_append(message, &frame);
+    }
+    assert_int_equal(zmsg_send(&message, client), 0);
+    return s_recv(self, client);
+}
+
+static void test_each_bad_envelope_gets_one_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t sizes[14], count, reply_frames;
+        const char *code, *said;
+    } cases[] = {
+        {{30}, 1, 2, "MALFORMED", "envelope: "},
+        {{30, 30}, 2, 2, "MALFORMED", "envelope: "},
+        {{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, 14, 2, "MALFORMED", "envelope: "},
+        {{1, 1, 1, 1, 1, 0, 30}, 7, 2, "MALFORMED", "envelope: "},
+        {{256, 0, 30}, 3, 2, "MALFORMED", "envelope: "},
+        {{7, 0}, 2, 3, "MALFORMED", "payload: "},
+        {{0, 0}, 2, 2, "MALFORMED", "payload: "},
+        {{0, PCL_REQUEST_SIZE_MAX + 1}, 2, 2, "TOO_LARGE", "payload: "},
+        {{0, 30, 65}, 3, 2, "MALFORMED", "seal: "},
+        {{1, 2, 0, 30, 3, 3}, 6, 4, "MALFORMED", "envelope: "},
+        {{0, 30, 3, 3, 3, 3, 3, 3, 3, 3}, 10, 2, "MALFORMED", "envelope: "},
+    };
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        zmsg_t *reply = s_ask_with_frames(&scene, client, cases[index].sizes, cases[index].count);
+        assert_error_reply(reply, cases[index].code, "never", "gatekeeper");
+        char text[256];
+        assert_non_null(strstr(error_message_of(reply, text), cases[index].said));
+        assert_int_equal(zmsg_size(reply), cases[index].reply_frames);
+        zmsg_destroy(&reply);
+    }
+    assert_null(fixture_recv(client, &scene.broker, 20));
+    assert_int_equal(scene.broker.held_count, 0);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+/* A client that multiplexes matches replies by id, so a refusal carries it. */
+static void test_a_refusal_carries_the_id(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    s_send(client, "SELECT 1; SELECT 2", 5, 0);
+    zmsg_t *message = s_recv(&scene, client);
+    assert_non_null(message);
+    zframe_t *payload = zmsg_last(message);
+    pcl_reply reply;
+    pcl_err err = pcl_reply_decode(&reply,
+                                   pcl_bytes_of(zframe_data(payload), zframe_size(payload)));
+    assert_int_equal(err, PCL_ERR_OK);
+    assert_true(reply.has_id);
+    assert_int_equal(reply.id[0], 5);
+    assert_int_equal(reply.id[15], 5);
+    zmsg_destroy(&message);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+/* --- The broker in trouble --------------------------------------------------- */
+
+static void test_without_a_broker_the_answer_is_unavailable_at_once(void **state)
+{
+    (void)state;
+    s_scene scene = {0};
+    s_start(&scene, "inproc://nobody", "", "");
+    zsock_t *client = s_client(&scene, ZMQ_REQ);
+    s_send(client, "UPDATE t SET a = 1", 1, 0);
+    zmsg_t *reply = fixture_recv(client, NULL, 500);
+    assert_error_reply(reply, "UNAVAILABLE", "safe", "gatekeeper");
+    zmsg_destroy(&reply);
+    zsock_destroy(&client);
+    fixture_stop(&scene.gatekeeper);
+}
+
+/* Three requests in flight, then `end` happens to the broker. */
+static void s_lose(uint64_t new_boot_id, bool mute)
+{
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *reader = s_client(&scene, ZMQ_DEALER);
+    zsock_t *writer = s_client(&scene, ZMQ_DEALER);
+    zsock_t *pinger = s_client(&scene, ZMQ_DEALER);
+    s_send(reader, "SELECT 1", 1, 60000);
+    s_send(writer, "DELETE FROM t", 2, 60000);
+    s_send(pinger, NULL, 3, 60000);
+    fake_wait_held(&scene.broker, 3);
+    scene.broker.boot_id = new_boot_id;
+    scene.broker.mute = mute;
+    s_assert_error(&scene, reader, "LOST", "safe");
+    s_assert_error(&scene, writer, "LOST", "unsafe");
+    s_assert_error(&scene, pinger, "LOST", "safe");
+    while (scene.broker.held_count > 0) { /* too late */
+        fake_reply(&scene.broker, 0, PCL_ERR_OK, "too late");
+    }
+    assert_null(fixture_recv(reader, &scene.broker, 30));
+    assert_int_equal(s_dropped(&scene, "stale"), 3);
+    zsock_destroy(&reader);
+    zsock_destroy(&writer);
+    zsock_destroy(&pinger);
+    s_close(&scene);
+}
+
+static void test_a_broker_that_starts_again_has_lost_what_it_held(void **state)
+{
+    (void)state;
+    s_lose(2, false);
+}
+
+static void test_a_silent_broker_has_lost_what_it_held(void **state)
+{
+    (void)state;
+    s_lose(1, true);
+}
+
+static void test_a_draining_broker_gets_no_new_work(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    s_send(client, "SELECT 1", 1, 0);
+    fake_wait_held(&scene.broker, 1);
+    fake_say(&scene.broker, &scene.broker.held[0].peer, PCL_KIND_BYE);
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker, "portcullis_gatekeeper_link_up 0");
+    s_send(client, "SELECT 2", 2, 0);
+    s_assert_error(&scene, client, "DRAINING", "safe");
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "finished"); /* what it had, it finishes */
+    s_assert_frames(s_recv(&scene, client), (const char *const[]){"", "finished"}, 2);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+static void test_a_deadline_is_answered_in_time(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    uint64_t sent_us = pcl_now_us();
+    s_send(client, "SELECT 1", 1, 100);
+    s_send(client, "DELETE FROM t", 2, 100);
+    s_assert_error(&scene, client, "DEADLINE", "safe");
+    uint64_t took_us = pcl_now_us() - sent_us;
+    s_assert_error(&scene, client, "DEADLINE", "unsafe");
+    assert_in_range(took_us, 100000, 200000);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+static void test_a_reply_with_another_id_is_nobodys(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    s_send(client, "SELECT 1", 1, 0);
+    fake_wait_held(&scene.broker, 1);
+    pcl_hop_message *held = &scene.broker.held[0];
+    pcl_head head = {.ticket = held->head.ticket, .kind = PCL_KIND_REPLY, .id = {9}};
+    pcl_err err = pcl_hop_send(scene.broker.socket, &held->peer, &head, NULL, NULL);
+    assert_int_equal(err, PCL_ERR_OK);
+    head.ticket ^= UINT64_C(1) << 40; /* another generation */
+    memcpy(head.id, held->head.id, sizeof head.id);
+    err = pcl_hop_send(scene.broker.socket, &held->peer, &head, NULL, NULL);
+    assert_int_equal(err, PCL_ERR_OK);
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "the right one");
+    s_assert_frames(s_recv(&scene, client), (const char *const[]){"", "the right one"}, 2);
+    assert_int_equal(s_dropped(&scene, "foreign"), 1);
+    assert_int_equal(s_dropped(&scene, "stale"), 1);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+/* --- Limits ------------------------------------------------------------------ */
+
+static void test_a_full_table_is_overloaded(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "limits\n    inflight_max = 2\n");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    s_send(client, "SELECT 1", 1, 0);
+    s_send(client, "SELECT 2", 2, 0);
+    s_send(client, "SELECT 3", 3, 0);
+    zmsg_t *message = s_recv(&scene, client);
+    assert_error_reply(message, "OVERLOADED", "safe", "gatekeeper");
+    zmsg_destroy(&message);
+    fake_wait_held(&scene.broker, 2);
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "room again");
+    s_assert_frames(s_recv(&scene, client), (const char *const[]){"", "room again"}, 2);
+    s_send(client, "SELECT 4", 4, 0);
+    fake_wait_held(&scene.broker, 2);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+static void test_a_principals_share_is_its_own(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "limits\n    inflight_principal_max = 1\n");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    s_send(client, "SELECT 1", 1, 0);
+    s_send(client, "SELECT 2", 2, 0);
+    s_assert_error(&scene, client, "OVERLOADED", "safe");
+    fake_wait_held(&scene.broker, 1);
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "done");
+    s_assert_frames(s_recv(&scene, client), (const char *const[]){"", "done"}, 2);
+    s_send(client, "SELECT 3", 3, 0); /* its share is free again */
+    fake_wait_held(&scene.broker, 1);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+/* --- Clients in trouble ------------------------------------------------------ */
+
+static void test_a_client_that_left_costs_its_reply_and_nothing_else(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *gone = s_client(&scene, ZMQ_DEALER);
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    s_send(gone, "SELECT 1", 1, 0);
+    fake_wait_held(&scene.broker, 1);
+    zsock_destroy(&gone);
+    fake_turn_ms(&scene.broker, 30);
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "to nobody");
+    s_send(client, "SELECT 2", 2, 0);
+    fake_wait_held(&scene.broker, 1);
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "to the other");
+    s_assert_frames(s_recv(&scene, client), (const char *const[]){"", "to the other"}, 2);
+    assert_int_equal(s_dropped(&scene, "unroutable"), 1);
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_gatekeeper_requests_in_flight 0");
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+/* More replies at once than the client's queue holds: they wait, none is dropped. */
+static void test_replies_wait_for_a_client_that_reads_slowly(void **state)
+{
+    (void)state;
+    enum { REQUESTS = 40 };
+    s_scene scene;
+    s_open_with(&scene, "    queue_max = 3\n", "");
+    zsock_t *client = zsock_new(ZMQ_DEALER);
+    zsock_set_linger(client, 0);
+    zsock_set_rcvhwm(client, 3);
+    assert_int_equal(zsock_connect(client, "%s", scene.clients), 0);
+    for (uint8_t id = 1; id <= REQUESTS; id++) {
+        s_send(client, "SELECT 1", id, 0);
+    }
+    fake_wait_held(&scene.broker, REQUESTS);
+    while (scene.broker.held_count > 0) {
+        fake_reply(&scene.broker, 0, PCL_ERR_OK, "an answer");
+    }
+    s_send(client, "not sql; at all", 99, 0); /* a refusal waits too */
+    fake_turn_ms(&scene.broker, 60);
+    for (int count = 0; count <= REQUESTS; count++) {
+        zmsg_t *reply = s_recv(&scene, client);
+        assert_non_null(reply);
+        zmsg_destroy(&reply);
+    }
+    assert_true(
+        fixture_counter(&scene.gatekeeper, "portcullis_gatekeeper_replies_parked_total", "") > 0);
+    assert_int_equal(s_dropped(&scene, "slow"), 0);
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_gatekeeper_requests_in_flight 0");
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+static void test_a_client_that_never_reads_is_given_up(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open_with(&scene, "    queue_max = 2\n", "");
+    zsock_t *client = zsock_new(ZMQ_DEALER);
+    zsock_set_linger(client, 0);
+    zsock_set_rcvhwm(client, 2);
+    assert_int_equal(zsock_connect(client, "%s", scene.clients), 0);
+    for (uint8_t id = 1; id <= 20; id++) {
+        s_send(client, "SELECT 1; SELECT 2", id, 0);
+    }
+    fake_turn_ms(&scene.broker, 100);
+    assert_int_equal(s_dropped(&scene, "slow"), 0);
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_gatekeeper_requests_in_flight 0");
+    assert_true(s_dropped(&scene, "slow") > 0);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+/* --- Orderly stop ------------------------------------------------------------ */
+
+static void test_draining_finishes_what_is_in_flight(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    s_send(client, "SELECT 1", 1, 0);
+    fake_wait_held(&scene.broker, 1);
+    fixture_drain(&scene.gatekeeper);
+    zclock_sleep(20);
+    s_send(client, "SELECT 2", 2, 0);
+    s_assert_error(&scene, client, "DRAINING", "safe");
+    assert_false(fixture_ended(&scene.gatekeeper, 50));
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "the last");
+    s_assert_frames(s_recv(&scene, client), (const char *const[]){"", "the last"}, 2);
+    assert_true(fixture_ended(&scene.gatekeeper, FIXTURE_WAIT_MS));
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_plain_req_socket_is_served),
+        cmocka_unit_test(test_a_correlated_req_socket_is_served),
+        cmocka_unit_test(test_what_a_dealer_puts_before_the_delimiter_comes_back),
+        cmocka_unit_test(test_replies_in_any_order_find_their_client),
+        cmocka_unit_test(test_a_seal_goes_on_as_the_tail),
+        cmocka_unit_test(test_each_bad_payload_gets_one_answer_and_goes_nowhere),
+        cmocka_unit_test(test_each_bad_envelope_gets_one_answer),
+        cmocka_unit_test(test_a_refusal_carries_the_id),
+        cmocka_unit_test(test_without_a_broker_the_answer_is_unavailable_at_once),
+        cmocka_unit_test(test_a_broker_that_starts_again_has_lost_what_it_held),
+        cmocka_unit_test(test_a_silent_broker_has_lost_what_it_held),
+        cmocka_unit_test(test_a_draining_broker_gets_no_new_work),
+        cmocka_unit_test(test_a_deadline_is_answered_in_time),
+        cmocka_unit_test(test_a_reply_with_another_id_is_nobodys),
+        cmocka_unit_test(test_a_full_table_is_overloaded),
+        cmocka_unit_test(test_a_principals_share_is_its_own),
+        cmocka_unit_test(test_a_client_that_left_costs_its_reply_and_nothing_else),
+        cmocka_unit_test(test_replies_wait_for_a_client_that_reads_slowly),
+        cmocka_unit_test(test_a_client_that_never_reads_is_given_up),
+        cmocka_unit_test(test_draining_finishes_what_is_in_flight),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
