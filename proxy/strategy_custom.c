@@ -5,7 +5,8 @@
  * rtt   the way there and back; differences of a jitter's size are none
  * S     the node's service time as its agent measures it, drawn towards the
  *       mean of all nodes as far as few statements stand behind it, and equal
- *       to the quickest one's when it is nearly as good: so noise is not chased
+ *       to the quickest one's unless it is slower by more than a fifth and by
+ *       more than chance explains: so noise is not chased
  * q     statements there: our own exactly, others' as of the last report,
  *       trusted less the busier we are, since a report is old news
  * c     statements the node runs at the same time
@@ -27,6 +28,9 @@
 static const float PRIOR_COUNT = 10;       /* statements that the mean of all counts for */
 static const float MEAN_COUNT_MAX = 200;   /* no node decides the mean alone */
 static const float SERVICE_BAND = 1.2f;    /* up to this many times the quickest is as quick */
+static const float SERVICE_DEVIATIONS = 2; /* ... and within so many standard errors */
+static const float VARIATION_MIN = 0.3f;   /* service times vary by this at least ... */
+static const float VARIATION_MAX = 2;      /* ... and count as varying by this at most */
 static const float RTT_BAND = 1.25f;       /* likewise ... */
 static const float RTT_JITTER_US = 150;    /* ... plus this much */
 static const float FAST_COUNT_MIN = 3;     /* statements of the last moment to trust them */
@@ -42,7 +46,10 @@ static const float TIE_BAND = 1.002f; /* costs this near are the same */
 
 typedef struct estimate {
     float service_us[PCL_NODES_MAX];
+    float counts[PCL_NODES_MAX]; /* statements behind it, the prior's included */
     float service_us_min;
+    float count_min;        /* of the quickest */
+    float deviation_us_min; /* standard deviation of its service times */
     float rtt_us_min;
     float own_mean; /* our requests in flight, a node */
     uint64_t own;   /* all of them */
@@ -83,10 +90,27 @@ static float s_with_change(float service_us, const pcl_candidate *candidate, uin
            (count + FAST_COUNT_MIN);
 }
 
+/* The quickest, and how much its service times vary. */
+static void s_note_quickest(estimate *out, const pcl_choice_input *input)
+{
+    uint32_t quickest = 0;
+    for (uint32_t position = 1; position < input->count; position++) {
+        if (out->service_us[position] < out->service_us[quickest]) {
+            quickest = position;
+        }
+    }
+    float service_us = out->service_us[quickest];
+    float deviation_us = sqrtf(input->candidates[quickest]->service_variance);
+    out->service_us_min = service_us;
+    out->count_min = out->counts[quickest];
+    out->deviation_us_min = fminf(fmaxf(deviation_us, VARIATION_MIN * service_us),
+                                  VARIATION_MAX * service_us);
+}
+
 static void s_estimate(estimate *out, const pcl_choice_input *input)
 {
     float counts[PCL_NODES_MAX];
-    *out = (estimate){.service_us_min = INFINITY, .rtt_us_min = INFINITY};
+    *out = (estimate){.rtt_us_min = INFINITY};
     for (uint32_t position = 0; position < input->count; position++) {
         const pcl_candidate *candidate = input->candidates[position];
         counts[position] = s_faded(candidate->service_count, candidate->sampled_us, input->now_us,
@@ -100,16 +124,28 @@ static void s_estimate(estimate *out, const pcl_choice_input *input)
     float mean_us = s_fleet_mean(input, counts);
     for (uint32_t position = 0; position < input->count; position++) {
         const pcl_candidate *candidate = input->candidates[position];
+        float count = counts[position] + PRIOR_COUNT;
         float service_us = (counts[position] * candidate->service_mean_us + PRIOR_COUNT * mean_us) /
-                           (counts[position] + PRIOR_COUNT);
-        service_us = fmaxf(s_with_change(service_us, candidate, input->now_us), 1);
-        out->service_us[position] = service_us;
-        out->service_us_min = fminf(out->service_us_min, service_us);
+                           count;
+        service_us = s_with_change(service_us, candidate, input->now_us);
+        out->service_us[position] = fmaxf(service_us, 1);
+        out->counts[position] = count;
     }
+    s_note_quickest(out, input);
     if (isinf(out->rtt_us_min)) {
         out->rtt_us_min = 0;
     }
     out->own_mean = (float)out->own / (float)input->count;
+}
+
+/* Two nodes that are alike differ by this much by chance alone. */
+static float s_service_us(const estimate *fleet, uint32_t position)
+{
+    float error_us = fleet->deviation_us_min *
+                     sqrtf(1 / fleet->counts[position] + 1 / fleet->count_min);
+    float bound_us = fleet->service_us_min * SERVICE_BAND + SERVICE_DEVIATIONS * error_us;
+    float service_us = fleet->service_us[position];
+    return service_us < bound_us ? fleet->service_us_min : service_us;
 }
 
 /* A node not measured yet is taken to be as near as the nearest. */
@@ -127,9 +163,6 @@ static float s_rtt_us(const pcl_candidate *candidate, const estimate *fleet, uin
 static float s_cost_us(const pcl_candidate *candidate, float service_us, const estimate *fleet,
                        float share, uint64_t now_us)
 {
-    if (service_us < fleet->service_us_min * SERVICE_BAND) {
-        service_us = fleet->service_us_min;
-    }
     float workers = candidate->workers > 0 ? (float)candidate->workers : 1;
     float own = (float)candidate->own;
     float trust = fleet->own_mean / (fleet->own_mean + 1); /* in our own books, over reports */
@@ -160,8 +193,8 @@ uint32_t pcl_strategy_custom(pcl_strategy_state *state, const pcl_choice_input *
     float costs[PCL_NODES_MAX];
     float cost_min = INFINITY;
     for (uint32_t position = 0; position < input->count; position++) {
-        costs[position] = s_cost_us(input->candidates[position], fleet.service_us[position], &fleet,
-                                    share, input->now_us);
+        costs[position] = s_cost_us(input->candidates[position], s_service_us(&fleet, position),
+                                    &fleet, share, input->now_us);
         cost_min = fminf(cost_min, costs[position]);
         if (input->out_costs != NULL) {
             input->out_costs[position] = costs[position];
