@@ -230,8 +230,9 @@ static void s_read_pipe(s_unit *unit)
 {
     zsock_t *pipe = zactor_sock(unit->actor);
     pcl_frames message;
-    pcl_recv result;
-    while ((result = pcl_frames_recv(&message, pipe)) == PCL_RECV_MESSAGE) {
+    pcl_recv result = PCL_RECV_MESSAGE;
+    /* Not past the last word: what follows is for zactor_destroy(). */
+    while (!unit->ended && (result = pcl_frames_recv(&message, pipe)) == PCL_RECV_MESSAGE) {
         pcl_bytes word = pcl_frame_bytes(&message.frame[0]);
         if (pcl_bytes_is(word, PCL_ACTOR_READY)) {
             unit->ready = true;
@@ -239,8 +240,10 @@ static void s_read_pipe(s_unit *unit)
             unit->reloaded = true;
         } else if (pcl_bytes_is(word, PCL_ACTOR_FAILED)) {
             unit->failed = true;
+            unit->ended = true;
         } else {
-            unit->ended = true; /* CZMQ's signal: the actor's function has returned */
+            assert(pcl_bytes_is(word, PCL_ACTOR_DONE));
+            unit->ended = true;
         }
         pcl_frames_close(&message);
     }
