@@ -51,7 +51,7 @@ static bool s_on_pipe(void *context, uint64_t now_us)
     pcl_recv result;
     while ((result = pcl_frames_recv(&message, self->pipe)) == PCL_RECV_MESSAGE) {
         pcl_bytes word = pcl_frame_bytes(&message.frame[0]);
-        if (pcl_bytes_is(word, "$TERM")) {
+        if (pcl_bytes_is(word, PCL_ACTOR_STOP) || pcl_bytes_is(word, "$TERM")) {
             pcl_loop_stop(self->loop);
         } else if (pcl_bytes_is(word, PCL_ACTOR_DRAIN)) {
             s_drain(self, now_us);
@@ -77,7 +77,7 @@ void pcl_actor_run(zsock_t *pipe, bool opened, pcl_loop *loop, const pcl_actor_h
 {
     assert(pipe != NULL);
     s_actor self = {.pipe = pipe, .loop = loop, .hooks = hooks, .context = context};
-    zsock_signal(pipe, 0); /* zactor_new has waited for this */
+    zsock_signal(pipe, 0); /* who called zactor_new waits for this */
     s_say(&self, opened ? PCL_ACTOR_READY : PCL_ACTOR_FAILED);
     if (!opened) {
         return;
@@ -86,5 +86,4 @@ void pcl_actor_run(zsock_t *pipe, bool opened, pcl_loop *loop, const pcl_actor_h
     pcl_loop_add_socket(loop, pipe, s_on_pipe, &self);
     pcl_loop_set_guard(loop, s_is_done, &self);
     pcl_loop_run(loop);
-    s_say(&self, PCL_ACTOR_DONE);
 }

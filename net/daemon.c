@@ -30,6 +30,7 @@ enum {
     PROBLEMS_SIZE_MAX = 1024 * 1024,
     FILE_NAME_SIZE_MAX = 4096,
     RELOAD_MS_MAX = 10000,
+    STOP_MS_MAX = 5000,
 };
 
 /* One role that runs. */
@@ -231,7 +232,7 @@ static void s_read_pipe(s_unit *unit)
     zsock_t *pipe = zactor_sock(unit->actor);
     pcl_frames message;
     pcl_recv result = PCL_RECV_MESSAGE;
-    /* Not past the last word: what follows is for zactor_destroy(). */
+    /* Not past the last word: what follows is for zactor_destroy. */
     while (!unit->ended && (result = pcl_frames_recv(&message, pipe)) == PCL_RECV_MESSAGE) {
         pcl_bytes word = pcl_frame_bytes(&message.frame[0]);
         if (pcl_bytes_is(word, PCL_ACTOR_READY)) {
@@ -240,9 +241,7 @@ static void s_read_pipe(s_unit *unit)
             unit->reloaded = true;
         } else if (pcl_bytes_is(word, PCL_ACTOR_FAILED)) {
             unit->failed = true;
-            unit->ended = true;
-        } else {
-            assert(pcl_bytes_is(word, PCL_ACTOR_DONE));
+        } else if (pcl_bytes_is(word, PCL_ACTOR_ENDED)) {
             unit->ended = true;
         }
         pcl_frames_close(&message);
@@ -302,6 +301,21 @@ static uint64_t s_seed(void)
     return text != NULL ? strtoull(text, NULL, 0) : pcl_random_u64();
 }
 
+/* The actor's thread: net/actor.h says what is told to the main thread when. */
+static void s_actor_main(zsock_t *pipe, void *argument)
+{
+    s_unit *unit = argument;
+    zsock_signal(pipe, 0); /* zactor_new returns, and the main thread minds its signals */
+    unit->role->actor(pipe, &unit->args);
+    (void)zstr_send(pipe, PCL_ACTOR_ENDED); /* fails only when nobody listens any more */
+    bool over = false;
+    while (!over) {
+        char *word = zstr_recv(pipe);
+        over = word == NULL || strcmp(word, "$TERM") == 0;
+        zstr_free(&word);
+    }
+}
+
 /* One after the other; false when one could not open, or a stop was asked for. */
 static bool s_start_roles(s_daemon *self)
 {
@@ -312,7 +326,7 @@ static bool s_start_roles(s_daemon *self)
                                      .http = unit->http,
                                      .boot_id = pcl_random_u64(),
                                      .seed = s_seed()};
-        unit->actor = zactor_new(unit->role->actor, &unit->args);
+        unit->actor = zactor_new(s_actor_main, unit);
         assert(unit->actor != NULL);
         while (!unit->ready && !unit->failed && !unit->ended && !self->stop_now) {
             s_wait(self, -1);
@@ -326,10 +340,24 @@ static bool s_start_roles(s_daemon *self)
     return !self->stop_wanted;
 }
 
-static void s_end_role(s_unit *unit)
+static void s_end_role(s_daemon *self, s_unit *unit)
 {
-    zactor_destroy(&unit->actor); /* waits until it has ended */
-    unit->ended = true;
+    if (unit->actor == NULL) {
+        return;
+    }
+    if (!unit->ended) {
+        (void)zstr_send(unit->actor, PCL_ACTOR_STOP); /* ENDED, or its absence, is the answer */
+    }
+    uint64_t deadline_us = pcl_now_us() + STOP_MS_MAX * UINT64_C(1000);
+    while (!unit->ended && pcl_now_us() < deadline_us) {
+        s_wait(self, 100);
+    }
+    if (!unit->ended) {
+        /* Its thread holds what an orderly end would wait for for ever. */
+        pcl_log(PCL_LOG_ERROR, unit->role->name, "failed", "what=stop");
+        _exit(EXIT_ROLE);
+    }
+    zactor_destroy(&unit->actor);
 }
 
 /* --- Reload ------------------------------------------------------------------ */
@@ -457,7 +485,7 @@ static void s_drain(s_daemon *self)
         if (!unit->ended) {
             pcl_log(PCL_LOG_WARNING, unit->role->name, "drain-limit", "%s", "");
         }
-        s_end_role(unit);
+        s_end_role(self, unit);
     }
 }
 
@@ -508,7 +536,7 @@ static int s_run(s_daemon *self)
     zsys_handler_set(NULL); /* signals are ours */
     int result = s_live(self);
     for (size_t index = 0; index < self->count; index++) {
-        s_end_role(&self->units[index]);
+        s_end_role(self, &self->units[index]);
     }
     for (size_t index = 0; index < self->count; index++) {
         pcl_http_stop(&self->units[index].http);
