@@ -20,7 +20,7 @@
  *       36    4  broker_us
  *       40    4  proxy_us
  *       44    4  max_lag_ms    of PCL_CONSISTENCY_MAX_LAG
- *       48    8  term          of the topology; 0 none (section 10 of the design)
+ *       48    8  term          of the topology; 0 none
  *       56   16  id            the request's
  *       72   16  session       or the boot id in the first 8 octets of a beat
  *       88    1  principal_size
@@ -29,13 +29,14 @@
  *       92    n  principal     UTF-8; in a beat: the sender's name
  *        .    m  role
  *
- * Integers are big endian.  Frames that follow, by kind:
+ * Integers are big endian.  Two frames follow, empty where the kind has none
+ * (net/hop.h):
  *
  *   REQUEST  [payload as the client sent it][seal, only with flag SEALED]
  *            and from the proxy to an agent, with flag EXPLAIN,
  *            [a msgpack map to stand in the reply's route]
  *   REPLY    [payload][report, only from an agent: wire/report.h]
- *   BEAT     [report], from an agent; nothing else
+ *   BEAT     an empty payload, then [report]; from an agent only
  *   PING     nothing; every receiver answers PONG
  *   PONG     nothing
  *   CANCEL   nothing; ticket names the request, id must match it
