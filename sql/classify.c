@@ -98,8 +98,7 @@ static bool s_is_column_list(const s_scan *self)
 {
     const pcl_sql_token *before = &self->before;
     if (before->keyword == PCL_SQL_KW_AS || before->punctuation == ')' ||
-        before->kind == PCL_SQL_TOKEN_STRING || before->kind == PCL_SQL_TOKEN_NUMBER ||
-        before->kind == PCL_SQL_TOKEN_PARAMETER) {
+        (before->kind == PCL_SQL_TOKEN_STRING && self->last.keyword == PCL_SQL_KW_COLUMNS)) {
         return true; /* a call cannot follow an operand */
     }
     bool in_with = self->depth < S_WITH_DEPTH_MAX && (self->with_mask >> self->depth & 1) != 0;
@@ -277,7 +276,8 @@ static void s_set_name(s_scan *self, const pcl_sql_token *token)
 /* SET NAMES utf8mb4 is the one that changes nothing. */
 static void s_set_names(s_scan *self)
 {
-    if (self->last.keyword != PCL_SQL_KW_NAMES || self->before.keyword != PCL_SQL_KW_SET) {
+    bool assigns = self->before.keyword == PCL_SQL_KW_SET || self->before.punctuation == ',';
+    if (self->last.keyword != PCL_SQL_KW_NAMES || !assigns) {
         return;
     }
     const uint8_t *text = self->lexer.text + self->now.offset;

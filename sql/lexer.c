@@ -185,10 +185,19 @@ static pcl_sql_token s_quoted(pcl_sql_lexer *self, pcl_sql_token_kind kind, uint
     return s_token(self, kind, start, end);
 }
 
+static uint32_t s_bits_end(const pcl_sql_lexer *self, uint32_t offset)
+{
+    while (s_octet(self, offset) == '0' || s_octet(self, offset) == '1') {
+        offset++;
+    }
+    return offset;
+}
+
 /* X'1F' and B'01': neither escapes nor doubled quotes occur in one. */
 static pcl_sql_token s_bit_literal(pcl_sql_lexer *self, uint32_t start)
 {
-    uint32_t end = s_span(self, start + 2, S_HEX);
+    bool hexadecimal = pcl_sql_ascii_lower(self->text[start]) == 'x';
+    uint32_t end = hexadecimal ? s_span(self, start + 2, S_HEX) : s_bits_end(self, start + 2);
     if (s_octet(self, end) != '\'') {
         return s_error(self, "malformed hexadecimal or bit literal", start);
     }
@@ -212,13 +221,8 @@ static pcl_sql_token s_prefixed_number(pcl_sql_lexer *self, uint32_t start)
 {
     uint8_t mark = self->text[start + 1];
     uint32_t end = start + 2;
-    if (mark == 'x' || mark == 'X') {
-        end = s_span(self, end, S_HEX);
-    } else {
-        while (s_octet(self, end) == '0' || s_octet(self, end) == '1') {
-            end++;
-        }
-    }
+    bool hexadecimal = mark == 'x' || mark == 'X';
+    end = hexadecimal ? s_span(self, end, S_HEX) : s_bits_end(self, end);
     if (end == start + 2 || s_is(self, end, S_WORD)) {
         return s_word(self, start, end);
     }

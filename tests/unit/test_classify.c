@@ -1,0 +1,380 @@
+#include "common/limits.h"
+#include "common/rng.h"
+#include "sql/classify.h"
+#include "sql/functions.h"
+#include "tests/lib/sql_variant.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* tests/data/sql/FILE.txt: one statement a line, CLASS TAB text, with \n \r \t
+ * \0 \\ and \xHH; a line that begins with # is a comment. */
+static const char *const FILES[] = {"read", "write", "other", "evasion"};
+enum { TEXT_MAX = 65536, ROWS_MIN = 1300, VARIANTS_OF_EACH = 8 };
+
+typedef struct row {
+    const char *file;
+    unsigned line;
+    pcl_sql_class expected;
+    uint8_t text[TEXT_MAX];
+    size_t size;
+} row;
+
+typedef void row_check(const row *tested, void *context);
+
+static pcl_bytes s_bytes(const row *tested)
+{
+    return pcl_bytes_of(tested->text, tested->size);
+}
+
+static size_t s_unescape(uint8_t *target, const char *source)
+{
+    size_t size = 0;
+    while (*source != 0) {
+        assert_true(size < TEXT_MAX);
+        if (*source != '\\') {
+            target[size++] = (uint8_t)*source++;
+            continue;
+        }
+        char hex[3] = {0};
+        switch (source[1]) {
+        case 'n':
+            target[size++] = '\n';
+            break;
+        case 'r':
+            target[size++] = '\r';
+            break;
+        case 't':
+            target[size++] = '\t';
+            break;
+        case '0':
+            target[size++] = 0;
+            break;
+        case 'x':
+            memcpy(hex, source + 2, 2);
+            target[size++] = (uint8_t)strtoul(hex, NULL, 16);
+            source += 2;
+            break;
+        default:
+            assert_int_equal(source[1], '\\');
+            target[size++] = '\\';
+            break;
+        }
+        source += 2;
+    }
+    return size;
+}
+
+static pcl_sql_class s_class_of(const char *text)
+{
+    for (unsigned index = 1; index < PCL_SQL_CLASS_COUNT; index++) {
+        if (strcmp(text, pcl_sql_class_text((pcl_sql_class)index)) == 0) {
+            return (pcl_sql_class)index;
+        }
+    }
+    fail_msg("no class: %s", text);
+    return PCL_SQL_NONE;
+}
+
+static unsigned s_each_row(row_check *check, void *context)
+{
+    static char line[TEXT_MAX];
+    static row tested;
+    unsigned count = 0;
+    for (size_t index = 0; index < sizeof FILES / sizeof FILES[0]; index++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s.txt", PCL_SQL_DATA, FILES[index]);
+        FILE *file = fopen(path, "r");
+        assert_non_null(file);
+        tested.file = FILES[index];
+        tested.line = 0;
+        while (fgets(line, sizeof line, file) != NULL) {
+            tested.line++;
+            line[strcspn(line, "\n")] = 0;
+            if (line[0] == '#') {
+                continue;
+            }
+            char *tab = strchr(line, '\t');
+            const char *text = tab == NULL ? "" : tab + 1;
+            if (tab != NULL) {
+                *tab = 0;
+            }
+            tested.expected = s_class_of(line);
+            tested.size = s_unescape(tested.text, text);
+            check(&tested, context);
+            count++;
+        }
+        fclose(file);
+    }
+    return count;
+}
+
+static void s_fail(const row *tested, pcl_bytes text, const char *what, pcl_sql_verdict verdict)
+{
+    print_error("%s.txt:%u: %s: %s (%s at %u): %.*s\n", tested->file, tested->line, what,
+                pcl_sql_class_text(verdict.sql_class), verdict.rule, verdict.offset, (int)text.size,
+                (const char *)text.data);
+}
+
+static void s_check_class(const row *tested, void *context)
+{
+    unsigned *wrong = context;
+    pcl_sql_verdict verdict = pcl_sql_classify(s_bytes(tested));
+    if (verdict.sql_class != tested->expected) {
+        s_fail(tested, s_bytes(tested), "wrong class", verdict);
+        (*wrong)++;
+    }
+    assert_non_null(verdict.rule);
+    assert_true(verdict.offset <= tested->size);
+}
+
+static void test_each_statement_has_its_class(void **state)
+{
+    (void)state;
+    unsigned wrong = 0;
+    unsigned count = s_each_row(s_check_class, &wrong);
+    assert_int_equal(wrong, 0);
+    assert_true(count >= ROWS_MIN);
+}
+
+typedef struct campaign {
+    pcl_rng rng;
+    unsigned wrong;
+} campaign;
+
+static void s_check_variants(const row *tested, void *context)
+{
+    static uint8_t text[TEXT_MAX * 4];
+    campaign *self = context;
+    uint32_t offset = 0;
+    if (pcl_sql_text_check(s_bytes(tested), &offset) != NULL) {
+        return;
+    }
+    for (unsigned round = 0; round < PCL_SQL_VARIANT_COUNT * VARIANTS_OF_EACH; round++) {
+        pcl_sql_variant variant = (pcl_sql_variant)(round % PCL_SQL_VARIANT_COUNT);
+        size_t size = pcl_sql_variant_write(s_bytes(tested), variant, &self->rng, text,
+                                            sizeof text);
+        pcl_bytes varied = pcl_bytes_of(text, size);
+        pcl_sql_verdict verdict = pcl_sql_classify(varied);
+        bool same = verdict.sql_class == tested->expected;
+        bool new_read = verdict.sql_class == PCL_SQL_READ && tested->expected != PCL_SQL_READ;
+        if (new_read || (variant <= PCL_SQL_VARIANT_GAPS && !same)) {
+            s_fail(tested, varied, "variant changes the class", verdict);
+            self->wrong++;
+        }
+    }
+}
+
+static uint64_t s_seed(void)
+{
+    const char *given = getenv("PCL_TEST_SEED");
+    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : UINT64_C(0x5EED5017);
+    print_message("PCL_TEST_SEED=%" PRIu64 "\n", seed);
+    return seed;
+}
+
+static void test_no_spelling_makes_a_read(void **state)
+{
+    (void)state;
+    campaign self = {.rng = pcl_rng_from_seed(s_seed())};
+    (void)s_each_row(s_check_variants, &self);
+    assert_int_equal(self.wrong, 0);
+}
+
+static void s_check_appended(const row *tested, void *context)
+{
+    static const char *const tails[] = {
+        "\n;x", "\n; DELETE FROM t", "\n;;", "\n;'", "\n/*! */", "\n'", "\n`", "\n/*", "\n)",
+        "\n("};
+    static uint8_t text[TEXT_MAX + 64];
+    unsigned *wrong = context;
+    if (tested->expected == PCL_SQL_REFUSED) {
+        return; /* a quote may finish what was not finished */
+    }
+    for (size_t index = 0; index < sizeof tails / sizeof tails[0]; index++) {
+        size_t size = strlen(tails[index]);
+        memcpy(text, tested->text, tested->size);
+        memcpy(text + tested->size, tails[index], size);
+        pcl_bytes longer = pcl_bytes_of(text, tested->size + size);
+        pcl_sql_verdict verdict = pcl_sql_classify(longer);
+        if (verdict.sql_class != PCL_SQL_REFUSED) {
+            s_fail(tested, longer, "not refused", verdict);
+            (*wrong)++;
+        }
+    }
+}
+
+static void test_what_follows_a_statement_is_refused(void **state)
+{
+    (void)state;
+    unsigned wrong = 0;
+    (void)s_each_row(s_check_appended, &wrong);
+    assert_int_equal(wrong, 0);
+}
+
+static void s_check_wrapped(const row *tested, void *context)
+{
+    static const char *const heads[] = {" ", "\n\t", "/* x */", "-- '\n", "#\"\n", "/*;*/ /**/"};
+    static uint8_t text[TEXT_MAX + 64];
+    unsigned *wrong = context;
+    for (size_t index = 0; index < sizeof heads / sizeof heads[0]; index++) {
+        size_t size = strlen(heads[index]);
+        memcpy(text, heads[index], size);
+        memcpy(text + size, tested->text, tested->size);
+        memcpy(text + size + tested->size, "\n ", 2);
+        pcl_bytes longer = pcl_bytes_of(text, size + tested->size + 2);
+        pcl_sql_verdict verdict = pcl_sql_classify(longer);
+        bool mark = tested->size >= 3 && memcmp(tested->text, "\xEF\xBB\xBF", 3) == 0;
+        if (verdict.sql_class != tested->expected && !mark) {
+            s_fail(tested, longer, "blanks around it change the class", verdict);
+            (*wrong)++;
+        }
+    }
+}
+
+static void test_blanks_around_a_statement_change_nothing(void **state)
+{
+    (void)state;
+    unsigned wrong = 0;
+    (void)s_each_row(s_check_wrapped, &wrong);
+    assert_int_equal(wrong, 0);
+}
+
+static void test_every_truncation_and_octet_gets_a_verdict(void **state)
+{
+    (void)state;
+    static const char sample[] = "WITH c (a) AS (SELECT @@x, 'a\\'b', 0x4, `q``q`) /*+ BKA(t) */ "
+                                 "SELECT t.1e5, 1.5e-3, ? FROM c -- x";
+    uint8_t text[sizeof sample];
+    for (size_t size = 0; size < sizeof sample; size++) {
+        for (unsigned octet = 0; octet < 256; octet++) {
+            memcpy(text, sample, sizeof sample);
+            text[size] = (uint8_t)octet;
+            pcl_sql_verdict verdict = pcl_sql_classify(pcl_bytes_of(text, size + 1));
+            assert_true(verdict.offset <= size + 1);
+            assert_true(verdict.sql_class > PCL_SQL_NONE);
+            assert_true(verdict.sql_class < PCL_SQL_CLASS_COUNT);
+        }
+    }
+}
+
+static void test_placeholders_are_counted_outside_literals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t count;
+    } rows[] = {
+        {"SELECT 1", 0},
+        {"SELECT ?", 1},
+        {"SELECT ?,?,?", 3},
+        {"SELECT '?', \"?\", `?`, ? /* ? */ -- ?", 1},
+        {"INSERT INTO t VALUES (?, '?', ?)", 2},
+        {"UPDATE t SET a=?WHERE id=?", 2},
+        {"SELECT a->>'$.?' FROM t # ?", 0},
+        {"CALL p(?)", 1},
+    };
+    for (size_t index = 0; index < sizeof rows / sizeof rows[0]; index++) {
+        pcl_sql_verdict verdict = pcl_sql_classify(pcl_bytes_text(rows[index].text));
+        assert_int_equal(verdict.placeholder_count, rows[index].count);
+    }
+}
+
+static void test_a_refusal_names_its_rule_and_offset(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *rule;
+        uint32_t offset;
+    } rows[] = {
+        {"SELECT 1; DELETE FROM t", "second statement", 10},
+        {"SELECT 1 /*! +1 */", "executable comment", 9},
+        {"SELECT 'abc", "string without an end", 7},
+        {"SELECT `abc", "quoted name without an end", 7},
+        {"SELECT 1 /* abc", "comment without an end", 9},
+        {"SELECT '\xff'", "invalid UTF-8", 8},
+        {"SELECT \x01", "control character", 7},
+        {"SELECT a INTO OUTFILE 'x'", "INTO OUTFILE or INTO DUMPFILE", 9},
+        {"SELECT LOAD_FILE('x')", "LOAD_FILE", 7},
+        {"SELECT * FROM portcullis.ledger", "reserved schema", 14},
+        {"FROB", "unknown statement", 0},
+        {"", "empty statement", 0},
+        {"SELECT $a$", "name that begins with $", 7},
+        {"SELECT (1", "unbalanced parenthesis", 9},
+        {"BEGIN NOT ATOMIC SELECT 1; END", "compound statement", 6},
+    };
+    for (size_t index = 0; index < sizeof rows / sizeof rows[0]; index++) {
+        pcl_sql_verdict verdict = pcl_sql_classify(pcl_bytes_text(rows[index].text));
+        assert_int_equal(verdict.sql_class, PCL_SQL_REFUSED);
+        assert_string_equal(verdict.rule, rows[index].rule);
+        assert_int_equal(verdict.offset, rows[index].offset);
+    }
+}
+
+static void test_a_text_has_a_greatest_size(void **state)
+{
+    (void)state;
+    static uint8_t text[PCL_SQL_SIZE_MAX + 1];
+    memset(text, ' ', sizeof text);
+    memcpy(text, "SELECT 1", 8);
+    pcl_sql_verdict fits = pcl_sql_classify(pcl_bytes_of(text, PCL_SQL_SIZE_MAX));
+    pcl_sql_verdict long_one = pcl_sql_classify(pcl_bytes_of(text, sizeof text));
+    assert_int_equal(fits.sql_class, PCL_SQL_READ);
+    assert_int_equal(long_one.sql_class, PCL_SQL_REFUSED);
+    assert_string_equal(long_one.rule, "text too long");
+    assert_int_equal(pcl_sql_classify(pcl_bytes_of(NULL, 0)).sql_class, PCL_SQL_REFUSED);
+}
+
+static void test_the_reserved_schemas_are_known_in_any_case(void **state)
+{
+    (void)state;
+    assert_true(pcl_sql_schema_is_reserved(pcl_bytes_text("portcullis")));
+    assert_true(pcl_sql_schema_is_reserved(pcl_bytes_text("PortCullis")));
+    assert_true(pcl_sql_schema_is_reserved(pcl_bytes_text("MYSQL")));
+    assert_false(pcl_sql_schema_is_reserved(pcl_bytes_text("portcullis2")));
+    assert_false(pcl_sql_schema_is_reserved(pcl_bytes_text("mysq")));
+    assert_false(pcl_sql_schema_is_reserved(pcl_bytes_text("")));
+}
+
+static void test_the_function_table_is_sorted_and_found(void **state)
+{
+    (void)state;
+    size_t index = 0;
+    for (; pcl_sql_function_name(index) != NULL; index++) {
+        const char *name = pcl_sql_function_name(index);
+        assert_true(index == 0 || strcmp(pcl_sql_function_name(index - 1), name) < 0);
+        assert_int_not_equal(pcl_sql_function_find((const uint8_t *)name, strlen(name)),
+                             PCL_SQL_FUNCTION_UNKNOWN);
+        assert_int_equal(pcl_sql_function_find((const uint8_t *)name, 0), PCL_SQL_FUNCTION_UNKNOWN);
+    }
+    assert_true(index > 300);
+    assert_int_equal(pcl_sql_function_find((const uint8_t *)"ABSX", 4), PCL_SQL_FUNCTION_UNKNOWN);
+    assert_int_equal(pcl_sql_function_find((const uint8_t *)"abs\0", 4), PCL_SQL_FUNCTION_UNKNOWN);
+    assert_int_equal(pcl_sql_function_find((const uint8_t *)"ABS", 3), PCL_SQL_FUNCTION_PURE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_statement_has_its_class),
+        cmocka_unit_test(test_no_spelling_makes_a_read),
+        cmocka_unit_test(test_what_follows_a_statement_is_refused),
+        cmocka_unit_test(test_blanks_around_a_statement_change_nothing),
+        cmocka_unit_test(test_every_truncation_and_octet_gets_a_verdict),
+        cmocka_unit_test(test_placeholders_are_counted_outside_literals),
+        cmocka_unit_test(test_a_refusal_names_its_rule_and_offset),
+        cmocka_unit_test(test_a_text_has_a_greatest_size),
+        cmocka_unit_test(test_the_reserved_schemas_are_known_in_any_case),
+        cmocka_unit_test(test_the_function_table_is_sorted_and_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
