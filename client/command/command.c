@@ -1,0 +1,204 @@
+#include "client/command/command.h"
+
+#include "client/bundle_file.h"
+#include "client/format.h"
+#include "client/json.h"
+#include "client/result.h"
+
+#include <limits.h>
+#include <string.h>
+
+static const char *s_program; /* argv[0] */
+
+void pcl_command_set_program(const char *path)
+{
+    s_program = path;
+}
+
+int pcl_command_usage(const pcl_cli_line *line, const char *problem)
+{
+    const char *program = line->cli->program;
+    const char *command = line->command != NULL ? line->command->name : "";
+    (void)fprintf(stderr, "%s: %s%s%s (%s %s%s--help tells more)\n", program, command,
+                  command[0] != '\0' ? ": " : "", problem, program, command,
+                  command[0] != '\0' ? " " : "");
+    return PCL_EXIT_USAGE;
+}
+
+portcullis *pcl_command_open(const pcl_cli_line *line)
+{
+    char found[PATH_MAX];
+    const char *file = pcl_cli_value(line, "bundle");
+    if (file == NULL) {
+        if (!pcl_bundle_find(s_program, found, sizeof found)) {
+            (void)fprintf(stderr,
+                          "portcullis: no client bundle is found (give --bundle FILE, or start a "
+                          "cluster; portcullis --help has the places)\n");
+            return NULL;
+        }
+        file = found;
+    }
+    char error[4096];
+    portcullis *client = portcullis_open(file, error, sizeof error);
+    for (char *start = error, *end = NULL; client == NULL && start != NULL; start = end) {
+        end = strchr(start, '\n');
+        if (end != NULL) {
+            *end++ = '\0';
+        }
+        (void)fputs("portcullis: ", stderr);
+        pcl_command_put_text(stderr, start);
+        (void)fputc('\n', stderr);
+    }
+    return client;
+}
+
+void pcl_command_put_text(FILE *stream, const char *text)
+{
+    pcl_buffer buffer;
+    pcl_buffer_init(&buffer, SIZE_MAX);
+    pcl_format_put_text(&buffer, pcl_bytes_text(text));
+    (void)fwrite(buffer.data != NULL ? (const char *)buffer.data : "", 1, buffer.size, stream);
+    pcl_buffer_release(&buffer);
+}
+
+bool pcl_command_write(void *context, pcl_bytes text)
+{
+    (void)context;
+    return text.size == 0 || fwrite(text.data, 1, text.size, stdout) == text.size;
+}
+
+int pcl_command_exit(const portcullis_result *result)
+{
+    portcullis_code code = portcullis_result_code(result);
+    if (code == PORTCULLIS_OK) {
+        return PCL_EXIT_OK;
+    }
+    if (code == PORTCULLIS_SQL) {
+        return PCL_EXIT_SQL;
+    }
+    switch (portcullis_result_retry(result)) {
+    case PORTCULLIS_RETRY_SAFE:
+        return PCL_EXIT_RETRY;
+    case PORTCULLIS_RETRY_UNSAFE:
+        return PCL_EXIT_UNKNOWN;
+    case PORTCULLIS_RETRY_NEVER:
+        break;
+    }
+    return PCL_EXIT_REFUSED;
+}
+
+/* What the person at the terminal may do. */
+static const char *s_hint(const portcullis_result *result)
+{
+    portcullis_code code = portcullis_result_code(result);
+    portcullis_retry retry = portcullis_result_retry(result);
+    if (retry == PORTCULLIS_RETRY_UNSAFE) {
+        return "it may have run: look before you send it again";
+    }
+    if (code == PORTCULLIS_UNAVAILABLE && strcmp(portcullis_result_hop(result), "client") == 0) {
+        return "nothing ran; is the cluster up, and the bundle of this cluster?";
+    }
+    if (code == PORTCULLIS_DEADLINE) {
+        return "send it again with a longer --timeout";
+    }
+    if (retry == PORTCULLIS_RETRY_SAFE) {
+        return "nothing ran: send it again";
+    }
+    if (code == PORTCULLIS_FORBIDDEN) {
+        return "ask whoever runs the cluster";
+    }
+    if (code == PORTCULLIS_TOO_LARGE) {
+        return "make it smaller, or add LIMIT";
+    }
+    return "";
+}
+
+int pcl_command_fail(const portcullis_result *result, const char *what)
+{
+    (void)fflush(stdout); /* what went well comes first */
+    (void)fputs("portcullis: ", stderr);
+    if (what != NULL) {
+        (void)fprintf(stderr, "%s: ", what);
+    }
+    pcl_command_put_text(stderr, portcullis_result_code_text(result));
+    (void)fputs(": ", stderr);
+    pcl_command_put_text(stderr, portcullis_result_message(result));
+    if (portcullis_result_errno(result) != 0) {
+        (void)fprintf(stderr, " (error %u, %s)", portcullis_result_errno(result),
+                      portcullis_result_sqlstate(result));
+    }
+    const char *hint = s_hint(result);
+    (void)fputs(" [", stderr);
+    pcl_command_put_text(stderr, portcullis_result_hop(result));
+    (void)fprintf(stderr, "%s%s]\n", hint[0] != '\0' ? "; " : "", hint);
+    return pcl_command_exit(result);
+}
+
+/* key=value of the plain values of a map; what holds others is left out. */
+static void s_put_pairs(pcl_buffer *text, pcl_bytes map)
+{
+    pcl_mp_reader reader = pcl_mp_reader_of(map);
+    pcl_mp_value head;
+    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_MAP;
+    for (uint32_t index = 0; good && index < head.count; index++) {
+        pcl_mp_value key;
+        pcl_mp_value value;
+        pcl_bytes octets;
+        good = pcl_mp_next(&reader, &key);
+        pcl_mp_reader ahead = reader;
+        good = good && pcl_mp_skip(&reader, &octets) && pcl_mp_next(&ahead, &value);
+        if (!good || value.type == PCL_MP_ARRAY || value.type == PCL_MP_MAP) {
+            continue;
+        }
+        pcl_buffer_put_u8(text, ' ');
+        pcl_format_put_text(text, key.bytes);
+        pcl_buffer_put_u8(text, '=');
+        if (value.type == PCL_MP_STR) {
+            pcl_format_put_text(text, value.bytes);
+        } else if (!pcl_json_put(text, octets)) {
+            return;
+        }
+    }
+}
+
+/* A line for each map in the arrays of a map: candidates, nodes left out. */
+static void s_put_lists(pcl_buffer *text, pcl_bytes map)
+{
+    pcl_mp_reader reader = pcl_mp_reader_of(map);
+    pcl_mp_value head;
+    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_MAP;
+    for (uint32_t index = 0; good && index < head.count; index++) {
+        pcl_mp_value key;
+        pcl_mp_value value;
+        pcl_bytes octets;
+        good = pcl_mp_next(&reader, &key);
+        pcl_mp_reader inside = reader;
+        good = good && pcl_mp_skip(&reader, &octets) && pcl_mp_next(&inside, &value);
+        for (uint32_t item = 0; good && value.type == PCL_MP_ARRAY && item < value.count; item++) {
+            good = pcl_mp_skip(&inside, &octets);
+            pcl_buffer_put(text, "\n  ", 3);
+            pcl_format_put_text(text, key.bytes);
+            pcl_buffer_put_u8(text, ':');
+            s_put_pairs(text, octets);
+        }
+    }
+}
+
+void pcl_command_put_route(const portcullis_result *result)
+{
+    const pcl_reply *reply = pcl_result_reply(result);
+    if (reply == NULL || reply->route.size == 0) {
+        return;
+    }
+    pcl_buffer text;
+    pcl_buffer_init(&text, SIZE_MAX);
+    pcl_buffer_put(&text, "route:", 6);
+    s_put_pairs(&text, reply->route);
+    s_put_lists(&text, reply->route);
+    pcl_buffer_put_u8(&text, '\n');
+    if (!text.failed) {
+        (void)fflush(stdout);
+        (void)fwrite(text.data, 1, text.size, stderr);
+    }
+    pcl_buffer_release(&text);
+}

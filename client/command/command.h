@@ -1,0 +1,53 @@
+/* command.h - what the subcommands share. */
+#ifndef PCL_CLIENT_COMMAND_COMMAND_H
+#define PCL_CLIENT_COMMAND_COMMAND_H
+
+#include "client/command/cli.h"
+#include "client/portcullis.h"
+
+#include <stdio.h>
+
+/* Exit codes: stable, and told by --help. */
+typedef enum pcl_exit {
+    PCL_EXIT_OK = 0,
+    PCL_EXIT_SQL = 1,     /* the database refused */
+    PCL_EXIT_REFUSED = 2, /* the request will always be refused */
+    PCL_EXIT_RETRY = 3,   /* nothing ran, or it left no trace */
+    PCL_EXIT_UNKNOWN = 4, /* it may have run */
+    PCL_EXIT_USAGE = 64,  /* EX_USAGE */
+    PCL_EXIT_CONFIG = 78, /* EX_CONFIG */
+} pcl_exit;
+
+/* The subcommands. */
+int pcl_command_query(const pcl_cli_line *line);
+int pcl_command_ping(const pcl_cli_line *line);
+int pcl_command_status(const pcl_cli_line *line);
+int pcl_command_keygen(const pcl_cli_line *line);
+
+/* How the program was started, for finding the bundle.  Set once, by main. */
+void pcl_command_set_program(const char *path);
+
+/* Says what is wrong with the command line; PCL_EXIT_USAGE. */
+int pcl_command_usage(const pcl_cli_line *line, const char *problem);
+
+/* The client of --bundle or of the bundle that is found.  NULL: it has been said why;
+ * PCL_EXIT_CONFIG. */
+portcullis *pcl_command_open(const pcl_cli_line *line);
+
+/* Exit code of a result. */
+int pcl_command_exit(const portcullis_result *result);
+
+/* Tells a failure on standard error, in one line with what to do about it; its exit code.
+ * what: NULL or where it happened ("statement 3"). */
+int pcl_command_fail(const portcullis_result *result, const char *what);
+
+/* Writes text with what a terminal would obey escaped. */
+void pcl_command_put_text(FILE *stream, const char *text);
+
+/* stdout, as a pcl_format_sink; false when nobody reads any more. */
+bool pcl_command_write(void *context, pcl_bytes text);
+
+/* "route: node=n2 role=replica ..." on standard error. */
+void pcl_command_put_route(const portcullis_result *result);
+
+#endif

@@ -1,0 +1,228 @@
+/* portcullis - the command.  Wiring only: the tables of its subcommands, and which of them runs. */
+#include "client/command/command.h"
+
+#include <langinfo.h>
+#include <locale.h>
+#include <string.h>
+
+static const pcl_cli s_cli;
+
+#define TIMEOUT_OPTION                                                                             \
+    {                                                                                              \
+        "timeout", 't', "MS", NULL,                                                                \
+            "How long an answer may take, in milliseconds; 5000 when it is not given."             \
+    }
+
+static const pcl_cli_option s_common_options[] = {
+    {"bundle", 'b', "FILE", NULL, "The cluster's addresses and this client's keys."},
+    {"help", 'h', NULL, NULL, "Tells what there is to know, and exits."},
+    {"version", 'V', NULL, NULL, "Prints the version, and exits."},
+};
+
+static const pcl_cli_option s_query_options[] = {
+    {"file", 'f', "FILE", NULL, "Runs the statements of a file; - is standard input."},
+    {"format", 'F', "FORMAT", "table|vertical|csv|json|msgpack",
+     "How results are printed. table when it is not given; json prints an array of objects for "
+     "each statement, msgpack the reply as it came."},
+    {"strategy", 's', "NAME", "direct|random|round-robin|least-inflight|custom",
+     "How a node is chosen for a read; the cluster's own default when it is not given."},
+    {"param", 'p', "VALUE", NULL,
+     "A value for the next ?. n: is NULL, i:42 an integer, f:1.5 a floating-point number, d:1.50 "
+     "an "
+     "exact decimal, t:2026-11-22 a date or time, b:0aff octets in hexadecimal, s:TEXT and every "
+     "TEXT that does not start with a letter and a colon a text."},
+    {"db", 'd', "NAME", NULL, "The default schema."},
+    TIMEOUT_OPTION,
+    {"consistency", 'c', "WHAT", NULL,
+     "Which nodes are fresh enough for a read: any, source, max-lag=MS (at most so many "
+     "milliseconds behind), after=TOKEN (not before the write that gave the token)."},
+    {"route", 'r', NULL, NULL, "Prints on standard error which node answered."},
+    {"explain", 'e', NULL, NULL,
+     "As --route, with the candidates, their scores, and why each "
+     "other node was left out."},
+    {"idempotent", 'i', NULL, NULL,
+     "Running it twice does no harm: send it again when its gatekeeper is lost."},
+    {"force", 0, NULL, NULL, "Goes on with the next statement when one fails."},
+};
+
+static const pcl_cli_option s_ping_options[] = {
+    {"count", 'n', "NUMBER", NULL, "How often; 4 when it is not given."},
+    {"interval", 'i', "MS", NULL, "Milliseconds between two; 1000 when it is not given."},
+    TIMEOUT_OPTION,
+};
+
+static const pcl_cli_option s_status_options[] = {
+    {"json", 'j', NULL, NULL, "Prints all that the proxy tells, as one JSON object."},
+    TIMEOUT_OPTION,
+};
+
+static const pcl_cli_option s_help_options[] = {
+    {"man", 0, NULL, NULL, "Prints the manual page of the program, for man(1) to show."},
+};
+
+static int s_print(const pcl_buffer *text)
+{
+    bool good = !text->failed && pcl_command_write(NULL, pcl_buffer_bytes(text));
+    return good && fflush(stdout) == 0 ? PCL_EXIT_OK : PCL_EXIT_REFUSED;
+}
+
+static int s_help(const pcl_cli_line *line)
+{
+    const pcl_cli_command *command = NULL;
+    if (line->operand_count > 0) {
+        command = pcl_cli_find(&s_cli, line->operands[0]);
+        if (command == NULL) {
+            return pcl_command_usage(line, "there is no such command");
+        }
+    }
+    pcl_buffer text;
+    pcl_buffer_init(&text, SIZE_MAX);
+    if (pcl_cli_has(line, "man")) {
+        pcl_cli_manual(&s_cli, &text);
+    } else {
+        pcl_cli_help(&s_cli, command, &text);
+    }
+    int code = s_print(&text);
+    pcl_buffer_release(&text);
+    return code;
+}
+
+static int s_completion(const pcl_cli_line *line)
+{
+    pcl_buffer text;
+    pcl_buffer_init(&text, SIZE_MAX);
+    bool known = line->operand_count > 0 && pcl_cli_completion(&s_cli, line->operands[0], &text);
+    int code = known ? s_print(&text) : pcl_command_usage(line, "name a shell: bash, zsh or fish");
+    pcl_buffer_release(&text);
+    return code;
+}
+
+static const pcl_cli_command s_commands[] = {
+    {"query", "[SQL]", NULL, 1, "runs statements and prints what they give",
+     "Runs the statement SQL, or the statements of --file, or those of standard input.\n\n"
+     "SQL on the command line is one statement and is sent as it is: two in one text are refused, "
+     "so a value that was pasted into it cannot become a second one (and with ? and --param it "
+     "cannot become SQL at all). Text from a file or standard input is cut at each ; outside "
+     "quotes and comments, and run in order up to the first that fails.",
+     s_query_options, sizeof s_query_options / sizeof s_query_options[0],
+     "portcullis query 'SELECT * FROM demo.products LIMIT 5'\n"
+     "portcullis query -d demo -F csv 'SELECT id, name FROM customers' > customers.csv\n"
+     "# values travel beside the statement, never in it\n"
+     "portcullis query 'SELECT * FROM demo.customers WHERE id = ? AND name <> ?' -p i:7 -p "
+     "\"O'Hara\"\n"
+     "# from both replicas in turn, and which one it was\n"
+     "portcullis query --strategy round-robin --route 'SELECT COUNT(*) FROM demo.orders'\n"
+     "# read what was just written, wherever it is read\n"
+     "portcullis query --consistency max-lag=100 'SELECT MAX(id) FROM demo.orders'\n"
+     "# a script; stops at its first error\n"
+     "portcullis query -d demo -f schema.sql\n"
+     "echo 'SELECT 1; SELECT 2' | portcullis query -F json\n",
+     pcl_command_query},
+    {"ping", "", NULL, 0, "measures the way to the proxy and back",
+     "Sends small requests through gatekeeper and broker to the proxy, which answers them itself, "
+     "and prints how long each took. No database is asked.",
+     s_ping_options, sizeof s_ping_options / sizeof s_ping_options[0],
+     "portcullis ping\n"
+     "# is the way open? for scripts\n"
+     "portcullis ping --count 1 --timeout 500 > /dev/null && echo open\n"
+     "# a hundred as fast as they come\n"
+     "portcullis ping --count 100 --interval 0 | tail -1\n",
+     pcl_command_ping},
+    {"status", "", NULL, 0, "shows nodes, roles, lag, load and choices",
+     "Shows the cluster as the proxy sees it: each node with its role, state, lag behind the "
+     "source and load, and for each strategy the node it would choose now for a read, with the "
+     "scores and with the reason why each other node was left out.",
+     s_status_options, sizeof s_status_options / sizeof s_status_options[0],
+     "portcullis status\n"
+     "portcullis status --json | jq '.nodes[] | {name, role, lag_ms}'\n",
+     pcl_command_status},
+    {"keygen", "[FILE]", "FILE", 1, "makes a pair of keys",
+     "Makes a pair of CURVE keys, writes both to FILE (portcullis.key when none is named), which "
+     "only its owner can read and which must not be there yet, and prints the public key. The "
+     "public key goes into the key list of whoever shall admit its owner; the secret key stays.",
+     NULL, 0,
+     "portcullis keygen reports.key\n"
+     "# admit it: one line in the gatekeeper's list of clients, name and public key\n"
+     "echo \"reports $(portcullis keygen reports.key)\" >> clients.keys\n",
+     pcl_command_keygen},
+    {"completion", "SHELL", "bash|zsh|fish", 1, "prints a completion script for a shell",
+     "Prints a script that completes commands, options and their values in bash, zsh or fish.",
+     NULL, 0,
+     "source <(portcullis completion bash)\n"
+     "portcullis completion zsh > ~/.zfunc/_portcullis\n"
+     "portcullis completion fish > ~/.config/fish/completions/portcullis.fish\n",
+     s_completion},
+    {"help", "[COMMAND]", "query|ping|status|keygen|completion", 1, "tells more of a command",
+     "Tells what a command does, with its options and examples; without one, what there is.",
+     s_help_options, sizeof s_help_options / sizeof s_help_options[0],
+     "portcullis help query\n"
+     "portcullis help --man | man -l -\n",
+     s_help},
+};
+
+static const pcl_cli s_cli = {
+    .program = "portcullis",
+    .summary = "asks a MySQL cluster behind a Portcullis gate",
+    .description =
+        "Sends SQL to a MySQL cluster through its gatekeeper, the only address of the cluster that "
+        "the outside reaches. Writes go to the source, reads to the node that a strategy chooses. "
+        "What it needs is one file, the client bundle: addresses of the gatekeepers and keys.",
+    .options = s_common_options,
+    .option_count = sizeof s_common_options / sizeof s_common_options[0],
+    .commands = s_commands,
+    .command_count = sizeof s_commands / sizeof s_commands[0],
+    .examples = "portcullis query 'SELECT 1'\n"
+                "portcullis query --strategy random --route 'SELECT @@hostname'\n"
+                "portcullis status\n"
+                "portcullis --bundle ~/other.bundle ping\n",
+    .exits = " 0  all is well\n"
+             " 1  the database refused the statement (SQL)\n"
+             " 2  the request was refused and always will be (MALFORMED, REFUSED, FORBIDDEN,\n"
+             "    UNSUPPORTED, TOO_LARGE, VERSION)\n"
+             " 3  not now; nothing ran, so it is safe to send it again (UNAVAILABLE, NO_NODE,\n"
+             "    OVERLOADED, DRAINING; DEADLINE and LOST of a read)\n"
+             " 4  it may have run, and nobody can say (DEADLINE and LOST of a write, INTERNAL)\n"
+             "64  the command line is wrong\n"
+             "78  the bundle or a key file is missing or wrong\n",
+    .files = "$PORTCULLIS_BUNDLE\n"
+             "./var/client.bundle\n"
+             "var/client.bundle beside the command, and in each folder above it\n"
+             "~/.config/portcullis/client.bundle\n"
+             "/etc/portcullis/client.bundle\n",
+};
+
+static int s_run(pcl_cli_line *line)
+{
+    if (pcl_cli_has(line, "version")) {
+        (void)printf("portcullis %s\n", portcullis_version());
+        return PCL_EXIT_OK;
+    }
+    if (pcl_cli_has(line, "help")) {
+        pcl_buffer text;
+        pcl_buffer_init(&text, SIZE_MAX);
+        pcl_cli_help(&s_cli, line->command, &text);
+        int code = s_print(&text);
+        pcl_buffer_release(&text);
+        return code;
+    }
+    if (line->command == NULL) {
+        return pcl_command_usage(line, "name a command: query, ping, status, keygen, completion");
+    }
+    return line->command->run(line);
+}
+
+int main(int argc, char **argv)
+{
+    /* The user's language for the width of characters only: numbers keep their point. */
+    if (setlocale(LC_CTYPE, "") == NULL || strcmp(nl_langinfo(CODESET), "UTF-8") != 0) {
+        (void)setlocale(LC_CTYPE, "C.UTF-8");
+    }
+    pcl_command_set_program(argc > 0 ? argv[0] : NULL);
+    pcl_cli_line line;
+    char problem[PCL_CLI_PROBLEM_SIZE];
+    bool good = pcl_cli_parse(&line, &s_cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0 ? 1 : 0),
+                              problem);
+    int code = good ? s_run(&line) : pcl_command_usage(&line, problem);
+    pcl_cli_release(&line);
+    return code;
+}

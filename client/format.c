@@ -1,0 +1,463 @@
+#define _XOPEN_SOURCE 700 /* wcwidth */
+#include "client/format.h"
+
+#include "client/json.h"
+#include "wire/mp.h"
+#include "wire/utf8.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+/* Text is handed to the sink in pieces of about this size. */
+#define CHUNK_SIZE 65536u
+
+typedef struct format_column {
+    pcl_bytes name; /* borrowed from the reply, as type */
+    pcl_bytes type;
+    bool number;
+    bool single; /* FLOAT: of single precision */
+    size_t width;
+} format_column;
+
+typedef struct writer {
+    const pcl_reply *reply;
+    format_column *columns; /* reply->column_count of them */
+    pcl_buffer text;        /* not yet with the sink */
+    pcl_buffer cell;        /* room for one value */
+    size_t name_width;      /* the widest name, for vertical */
+    pcl_format_sink *sink;
+    void *context;
+} writer;
+
+static const char *const s_names[PCL_FORMAT_COUNT] = {"table", "vertical", "csv", "json",
+                                                      "msgpack"};
+
+const char *pcl_format_names(void)
+{
+    return "table|vertical|csv|json|msgpack";
+}
+
+bool pcl_format_parse(const char *text, pcl_format *out_format)
+{
+    for (int format = 0; format < PCL_FORMAT_COUNT; format++) {
+        if (strcmp(text, s_names[format]) == 0) {
+            *out_format = (pcl_format)format;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void s_put(pcl_buffer *buffer, const char *text)
+{
+    pcl_buffer_put(buffer, text, strlen(text));
+}
+
+static void s_put_repeated(pcl_buffer *buffer, char octet, size_t count)
+{
+    for (size_t index = 0; index < count; index++) {
+        pcl_buffer_put_u8(buffer, (uint8_t)octet);
+    }
+}
+
+/* The character at the start of text; *out_size is its octets.  What is no
+ * UTF-8 is one octet with the value UINT32_MAX. */
+static uint32_t s_decode(pcl_bytes text, size_t *out_size)
+{
+    size_t size = pcl_utf8_width(text);
+    *out_size = size > 0 ? size : 1;
+    if (size == 0) {
+        return UINT32_MAX;
+    }
+    if (size == 1) {
+        return text.data[0];
+    }
+    uint32_t point = text.data[0] & (0x7fu >> size);
+    for (size_t index = 1; index < size; index++) {
+        point = point << 6 | (text.data[index] & 0x3fu);
+    }
+    return point;
+}
+
+/* Turns the direction of what follows on a terminal. */
+static bool s_turns(uint32_t point)
+{
+    return (point >= 0x202a && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);
+}
+
+/* Places of a character; -1 for what must be escaped. */
+static int s_places(uint32_t point)
+{
+    if (point < 0x20 || point == 0x7f || point == UINT32_MAX || s_turns(point)) {
+        return -1;
+    }
+    if (point < 0x7f) {
+        return 1;
+    }
+    int places = wcwidth((wchar_t)point);
+    return places >= 0 || point < 0xa0 ? places : 1; /* newer than the C library's table */
+}
+
+static void s_escape(char target[16], uint32_t point, uint8_t octet)
+{
+    const char *known = "\0000\nn\tt\rr";
+    for (size_t index = 0; index < 8; index += 2) {
+        if (point == (uint8_t)known[index]) {
+            (void)snprintf(target, 16, "\\%c", known[index + 1]);
+            return;
+        }
+    }
+    if (point == UINT32_MAX || point < 0x80) {
+        (void)snprintf(target, 16, "\\x%02x", octet);
+    } else {
+        (void)snprintf(target, 16, point > 0xffff ? "\\U%08" PRIx32 : "\\u%04" PRIx32, point);
+    }
+}
+
+size_t pcl_format_width(pcl_bytes text)
+{
+    size_t width = 0;
+    while (text.size > 0) {
+        size_t size = 0;
+        uint32_t point = s_decode(text, &size);
+        int places = s_places(point);
+        if (places < 0) {
+            char escape[16];
+            s_escape(escape, point, text.data[0]);
+            width += strlen(escape);
+        } else {
+            width += (size_t)places;
+        }
+        text = pcl_bytes_of(text.data + size, text.size - size);
+    }
+    return width;
+}
+
+void pcl_format_put_text(pcl_buffer *buffer, pcl_bytes text)
+{
+    while (text.size > 0) {
+        size_t size = 0;
+        uint32_t point = s_decode(text, &size);
+        if (s_places(point) < 0) {
+            char escape[16];
+            s_escape(escape, point, text.data[0]);
+            s_put(buffer, escape);
+        } else {
+            pcl_buffer_put(buffer, text.data, size);
+        }
+        text = pcl_bytes_of(text.data + size, text.size - size);
+    }
+}
+
+bool pcl_format_is_number(pcl_bytes type)
+{
+    static const char *const numbers[] = {"TINYINT", "SMALLINT", "MEDIUMINT", "INT",    "INTEGER",
+                                          "BIGINT",  "DECIMAL",  "FLOAT",     "DOUBLE", "YEAR"};
+    for (size_t index = 0; index < sizeof numbers / sizeof numbers[0]; index++) {
+        if (pcl_bytes_is(type, numbers[index])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A value without quotes and escapes, but for text, which is the caller's. */
+static void s_put_plain(pcl_buffer *buffer, const pcl_mp_value *value, const format_column *column)
+{
+    switch (value->type) {
+    case PCL_MP_NIL:
+        s_put(buffer, "NULL");
+        break;
+    case PCL_MP_BOOL:
+        s_put(buffer, value->boolean ? "1" : "0");
+        break;
+    case PCL_MP_UINT:
+        pcl_json_put_uint(buffer, value->uint);
+        break;
+    case PCL_MP_INT:
+        pcl_json_put_int(buffer, value->sint);
+        break;
+    case PCL_MP_FLOAT:
+        pcl_json_put_double(buffer, value->real, column->single);
+        break;
+    case PCL_MP_STR:
+        pcl_format_put_text(buffer, value->bytes);
+        break;
+    case PCL_MP_BIN:
+    case PCL_MP_EXT:
+    case PCL_MP_ARRAY: /* these two are not: pcl_reply_decode refuses them */
+    case PCL_MP_MAP:
+        pcl_json_put_hex(buffer, value->bytes, false);
+        break;
+    }
+}
+
+static void s_put_csv_text(pcl_buffer *buffer, pcl_bytes text)
+{
+    bool quote = text.size == 0 || text.data[0] == ' ' || text.data[text.size - 1] == ' ';
+    for (size_t index = 0; index < text.size && !quote; index++) {
+        quote = strchr(",\"\r\n", text.data[index]) != NULL; /* also NUL */
+    }
+    if (!quote) {
+        pcl_buffer_put(buffer, text.data, text.size);
+        return;
+    }
+    pcl_buffer_put_u8(buffer, '"');
+    for (size_t index = 0; index < text.size; index++) {
+        if (text.data[index] == '"') {
+            pcl_buffer_put_u8(buffer, '"');
+        }
+        pcl_buffer_put_u8(buffer, text.data[index]);
+    }
+    pcl_buffer_put_u8(buffer, '"');
+}
+
+static void s_put_csv(pcl_buffer *buffer, const pcl_mp_value *value, const format_column *column)
+{
+    if (value->type == PCL_MP_STR) {
+        s_put_csv_text(buffer, value->bytes);
+    } else if (value->type != PCL_MP_NIL) {
+        s_put_plain(buffer, value, column);
+    }
+}
+
+static void s_put_json(pcl_buffer *buffer, const pcl_mp_value *value, const format_column *column)
+{
+    if (value->type == PCL_MP_STR) {
+        pcl_json_put_text(buffer, value->bytes);
+    } else if (value->type == PCL_MP_BIN || value->type == PCL_MP_EXT) {
+        pcl_json_put_hex(buffer, value->bytes, true);
+    } else if (value->type == PCL_MP_NIL) {
+        s_put(buffer, "null");
+    } else if (value->type == PCL_MP_BOOL) {
+        s_put(buffer, value->boolean ? "true" : "false");
+    } else {
+        s_put_plain(buffer, value, column);
+    }
+}
+
+/* pcl_reply_decode has seen that the octets are there, here and below. */
+static pcl_mp_value s_next(pcl_mp_reader *reader)
+{
+    pcl_mp_value value = {0};
+    bool read = pcl_mp_next(reader, &value);
+    assert(read);
+    return value;
+}
+
+static bool s_make_columns(writer *self)
+{
+    uint32_t count = self->reply->column_count;
+    self->columns = calloc(count > 0 ? count : 1, sizeof *self->columns);
+    if (self->columns == NULL) {
+        return false;
+    }
+    pcl_mp_reader reader = pcl_mp_reader_of(self->reply->columns);
+    (void)s_next(&reader); /* the array's head */
+    for (uint32_t index = 0; index < count; index++) {
+        format_column *column = &self->columns[index];
+        (void)s_next(&reader);
+        column->name = s_next(&reader).bytes;
+        column->type = s_next(&reader).bytes;
+        (void)s_next(&reader); /* flags */
+        column->number = pcl_format_is_number(column->type);
+        column->single = pcl_bytes_is(column->type, "FLOAT");
+        column->width = pcl_format_width(column->name);
+        self->name_width = column->width > self->name_width ? column->width : self->name_width;
+    }
+    return true;
+}
+
+/* Behind the head of the array of rows. */
+static pcl_mp_reader s_rows(const writer *self)
+{
+    pcl_mp_reader reader = pcl_mp_reader_of(self->reply->rows);
+    (void)s_next(&reader);
+    return reader;
+}
+
+/* Hands the text on when there is enough of it, or at the end. */
+static bool s_flush(writer *self, bool end)
+{
+    if (self->text.failed || self->cell.failed) {
+        return false;
+    }
+    if (self->text.size < CHUNK_SIZE && !end) {
+        return true;
+    }
+    bool good = self->text.size == 0 || self->sink(self->context, pcl_buffer_bytes(&self->text));
+    pcl_buffer_clear(&self->text);
+    return good;
+}
+
+static void s_measure(writer *self)
+{
+    pcl_mp_reader rows = s_rows(self);
+    for (uint32_t row = 0; row < self->reply->row_count; row++) {
+        uint32_t count = s_next(&rows).count;
+        for (uint32_t index = 0; index < count; index++) {
+            format_column *column = &self->columns[index];
+            pcl_mp_value value = s_next(&rows);
+            size_t width = 0;
+            if (value.type == PCL_MP_STR) {
+                width = pcl_format_width(value.bytes);
+            } else {
+                pcl_buffer_clear(&self->cell);
+                s_put_plain(&self->cell, &value, column);
+                width = self->cell.size;
+            }
+            width = width < PCL_FORMAT_WIDTH_MAX ? width : PCL_FORMAT_WIDTH_MAX;
+            column->width = width > column->width ? width : column->width;
+        }
+    }
+}
+
+static void s_put_rule(writer *self)
+{
+    for (uint32_t index = 0; index < self->reply->column_count; index++) {
+        s_put(&self->text, "+-");
+        s_put_repeated(&self->text, '-', self->columns[index].width);
+        pcl_buffer_put_u8(&self->text, '-');
+    }
+    s_put(&self->text, "+\n");
+}
+
+/* One cell of a table, already rendered. */
+static void s_put_padded(writer *self, pcl_bytes text, size_t width, const format_column *column,
+                         bool right)
+{
+    size_t padding = width < column->width ? column->width - width : 0;
+    s_put(&self->text, "| ");
+    s_put_repeated(&self->text, ' ', right ? padding : 0);
+    pcl_buffer_put(&self->text, text.data, text.size);
+    s_put_repeated(&self->text, ' ', right ? 1 : padding + 1);
+}
+
+static bool s_write_table(writer *self)
+{
+    if (self->reply->row_count == 0) {
+        return true;
+    }
+    s_measure(self);
+    s_put_rule(self);
+    for (uint32_t index = 0; index < self->reply->column_count; index++) {
+        const format_column *column = &self->columns[index];
+        pcl_buffer_clear(&self->cell);
+        pcl_format_put_text(&self->cell, column->name);
+        s_put_padded(self, pcl_buffer_bytes(&self->cell), pcl_format_width(column->name), column,
+                     column->number);
+    }
+    s_put(&self->text, "|\n");
+    s_put_rule(self);
+    pcl_mp_reader rows = s_rows(self);
+    bool good = true;
+    for (uint32_t row = 0; row < self->reply->row_count && good; row++) {
+        uint32_t count = s_next(&rows).count;
+        for (uint32_t index = 0; index < count; index++) {
+            const format_column *column = &self->columns[index];
+            pcl_mp_value value = s_next(&rows);
+            pcl_buffer_clear(&self->cell);
+            s_put_plain(&self->cell, &value, column);
+            size_t width = value.type == PCL_MP_STR ? pcl_format_width(value.bytes)
+                                                    : self->cell.size;
+            s_put_padded(self, pcl_buffer_bytes(&self->cell), width, column, column->number);
+        }
+        s_put(&self->text, "|\n");
+        good = s_flush(self, false);
+    }
+    s_put_rule(self);
+    return good;
+}
+
+static bool s_write_vertical(writer *self)
+{
+    static const char stars[] = "***************************";
+    pcl_mp_reader rows = s_rows(self);
+    for (uint32_t row = 0; row < self->reply->row_count; row++) {
+        char title[96];
+        (void)snprintf(title, sizeof title, "%s %" PRIu32 ". row %s\n", stars, row + 1, stars);
+        s_put(&self->text, title);
+        uint32_t count = s_next(&rows).count;
+        for (uint32_t index = 0; index < count; index++) {
+            const format_column *column = &self->columns[index];
+            pcl_mp_value value = s_next(&rows);
+            s_put_repeated(&self->text, ' ', self->name_width - column->width);
+            pcl_format_put_text(&self->text, column->name);
+            s_put(&self->text, ": ");
+            s_put_plain(&self->text, &value, column);
+            pcl_buffer_put_u8(&self->text, '\n');
+        }
+        if (!s_flush(self, false)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool s_write_csv(writer *self)
+{
+    for (uint32_t index = 0; index < self->reply->column_count; index++) {
+        s_put(&self->text, index > 0 ? "," : "");
+        s_put_csv_text(&self->text, self->columns[index].name);
+    }
+    s_put(&self->text, "\n");
+    pcl_mp_reader rows = s_rows(self);
+    for (uint32_t row = 0; row < self->reply->row_count; row++) {
+        uint32_t count = s_next(&rows).count;
+        for (uint32_t index = 0; index < count; index++) {
+            pcl_mp_value value = s_next(&rows);
+            s_put(&self->text, index > 0 ? "," : "");
+            s_put_csv(&self->text, &value, &self->columns[index]);
+        }
+        s_put(&self->text, "\n");
+        if (!s_flush(self, false)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* An array with an object for each row, a line each. */
+static bool s_write_json(writer *self)
+{
+    pcl_mp_reader rows = s_rows(self);
+    s_put(&self->text, "[");
+    for (uint32_t row = 0; row < self->reply->row_count; row++) {
+        uint32_t count = s_next(&rows).count;
+        s_put(&self->text, row > 0 ? ",\n{" : "\n{");
+        for (uint32_t index = 0; index < count; index++) {
+            pcl_mp_value value = s_next(&rows);
+            s_put(&self->text, index > 0 ? "," : "");
+            pcl_json_put_text(&self->text, self->columns[index].name);
+            s_put(&self->text, ":");
+            s_put_json(&self->text, &value, &self->columns[index]);
+        }
+        s_put(&self->text, "}");
+        if (!s_flush(self, false)) {
+            return false;
+        }
+    }
+    s_put(&self->text, self->reply->row_count > 0 ? "\n]\n" : "]\n");
+    return true;
+}
+
+bool pcl_format_rows(pcl_format format, const pcl_reply *reply, pcl_format_sink *sink,
+                     void *context)
+{
+    static bool (*const writers[PCL_FORMAT_COUNT])(writer *) = {s_write_table, s_write_vertical,
+                                                                s_write_csv, s_write_json, NULL};
+    assert(reply->has_columns);
+    assert((int)format >= 0 && format < PCL_FORMAT_MSGPACK);
+    writer self = {.reply = reply, .sink = sink, .context = context};
+    pcl_buffer_init(&self.text, SIZE_MAX);
+    pcl_buffer_init(&self.cell, SIZE_MAX);
+    bool good = s_make_columns(&self) && writers[format](&self) && s_flush(&self, true);
+    free(self.columns);
+    pcl_buffer_release(&self.text);
+    pcl_buffer_release(&self.cell);
+    return good;
+}
