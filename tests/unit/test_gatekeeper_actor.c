@@ -1,4 +1,6 @@
 #include "gatekeeper/gatekeeper.h"
+#include "net/keys.h"
+#include "net/zap.h"
 #include "sql/classify.h"
 
 #include "tests/lib/role_fixture.h"
@@ -580,6 +582,132 @@ static void test_a_client_that_never_reads_is_given_up(void **state)
     s_close(&scene);
 }
 
+/* --- Keys -------------------------------------------------------------------- */
+
+typedef struct s_vault {
+    char folder[64];
+    pcl_keys server, client, stranger;
+    uint16_t port;
+    char zpl[1024];
+} s_vault;
+
+static void s_write_list(const s_vault *self, const char *name, const char *public_key)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/clients", self->folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    (void)fprintf(file, "%s %s\n", name, public_key);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A port that was free a moment ago. */
+static uint16_t s_free_port(void)
+{
+    zsock_t *probe = zsock_new(ZMQ_ROUTER);
+    int port = zsock_bind(probe, "tcp://127.0.0.1:*");
+    assert_true(port > 0);
+    assert_int_equal(zsock_unbind(probe, "tcp://127.0.0.1:%d", port), 0);
+    zsock_destroy(&probe);
+    return (uint16_t)port;
+}
+
+static void s_vault_open(s_vault *self)
+{
+    (void)snprintf(self->folder, sizeof self->folder, "/tmp/portcullis-test-XXXXXX");
+    assert_non_null(mkdtemp(self->folder));
+    pcl_keys_make(&self->server);
+    pcl_keys_make(&self->client);
+    pcl_keys_make(&self->stranger);
+    char path[128];
+    char error[256];
+    (void)snprintf(path, sizeof path, "%s/gatekeeper.key", self->folder);
+    assert_true(pcl_keys_save(&self->server, path, error, sizeof error));
+    s_write_list(self, "alice", self->client.public_key);
+    self->port = s_free_port();
+    (void)snprintf(self->zpl, sizeof self->zpl,
+                   "clients\n    endpoint = \"tcp://127.0.0.1:%u\"\n    keys = \"%s/clients\"\n"
+                   "curve\n    key_file = \"%s\"\n"
+                   "broker\n    endpoint = \"inproc://broker-curve\"\n",
+                   self->port, self->folder, path);
+}
+
+static void s_vault_close(s_vault *self)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/gatekeeper.key", self->folder);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%s/clients", self->folder);
+    (void)unlink(path);
+    assert_int_equal(rmdir(self->folder), 0);
+}
+
+static zsock_t *s_curve_client(const s_vault *vault, const pcl_keys *keys)
+{
+    zsock_t *client = zsock_new(ZMQ_DEALER);
+    zsock_set_linger(client, 0);
+    zsock_set_curve_publickey(client, keys->public_key);
+    zsock_set_curve_secretkey(client, keys->secret_key);
+    zsock_set_curve_serverkey(client, vault->server.public_key);
+    assert_int_equal(zsock_connect(client, "tcp://127.0.0.1:%u", vault->port), 0);
+    return client;
+}
+
+/* A key that is taken off the list is out at the next message, on a live connection too. */
+static void test_a_key_is_a_principal_until_it_is_taken_off(void **state)
+{
+    (void)state;
+    s_vault vault;
+    s_scene scene;
+    s_vault_open(&vault);
+    assert_true(pcl_zap_start());
+    fake_open(&scene.broker, "inproc://broker-curve");
+    fixture_start(&scene.gatekeeper, &pcl_gatekeeper_role, vault.zpl);
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker, UP);
+    zsock_t *client = s_curve_client(&vault, &vault.client);
+    zsock_t *stranger = s_curve_client(&vault, &vault.stranger);
+    s_send(stranger, "SELECT 1", 1, 0);
+    s_send(client, "SELECT 1", 2, 0);
+    fake_wait_held(&scene.broker, 1);
+    assert_true(pcl_bytes_is(scene.broker.held[0].head.principal, "alice"));
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "to alice");
+    s_assert_frames(s_recv(&scene, client), (const char *const[]){"", "to alice"}, 2);
+
+    s_write_list(&vault, "bob", vault.server.public_key);
+    fixture_reload(&scene.gatekeeper, &pcl_gatekeeper_role, vault.zpl);
+    s_send(client, "SELECT 1", 3, 0);
+    s_assert_error(&scene, client, "FORBIDDEN", "never");
+    assert_null(fixture_recv(stranger, &scene.broker, 50));
+    assert_int_equal(scene.broker.held_count, 0);
+    zsock_destroy(&client);
+    zsock_destroy(&stranger);
+    s_close(&scene);
+    pcl_zap_stop();
+    s_vault_close(&vault);
+}
+
+static void test_limits_reload(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    char zpl[1024];
+    (void)snprintf(zpl, sizeof zpl,
+                   "clients\n    endpoint = \"%s\"\nbroker\n    endpoint = \"inproc://x\"\n"
+                   "limits\n    timeout_ms_max = 50\n    request_size_max = 1024\n",
+                   scene.clients);
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    fixture_reload(&scene.gatekeeper, &pcl_gatekeeper_role, zpl);
+    s_send(client, "SELECT 1", 1, 9000);
+    s_assert_error(&scene, client, "DEADLINE", "safe");
+    assert_in_range(scene.broker.held[0].head.budget_us, 1, 50000);
+    zmsg_t *reply = s_ask_with_frames(&scene, client, (const size_t[]){0, 1025}, 2);
+    assert_error_reply(reply, "TOO_LARGE", "never", "gatekeeper");
+    zmsg_destroy(&reply);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
 /* --- Orderly stop ------------------------------------------------------------ */
 
 static void test_draining_finishes_what_is_in_flight(void **state)
@@ -624,6 +752,8 @@ int main(void)
         cmocka_unit_test(test_a_client_that_left_costs_its_reply_and_nothing_else),
         cmocka_unit_test(test_replies_wait_for_a_client_that_reads_slowly),
         cmocka_unit_test(test_a_client_that_never_reads_is_given_up),
+        cmocka_unit_test(test_a_key_is_a_principal_until_it_is_taken_off),
+        cmocka_unit_test(test_limits_reload),
         cmocka_unit_test(test_draining_finishes_what_is_in_flight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,45 @@
+/* Gatekeeper and broker read one request with one decoder and one classifier:
+ * what the gatekeeper refuses the broker would refuse too, and both say the
+ * same of whether it may run twice. */
+#include "broker/policy.h"
+#include "gatekeeper/admission.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void s_require(bool fact)
+{
+    if (!fact) {
+        abort();
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const pcl_admission_limits limits = {
+        .timeout_ms_default = 5000, .timeout_ms_max = 60000, .inflight_principal_max = 1};
+    pcl_request request;
+    pcl_fault fault;
+    pcl_err err = pcl_request_decode(&request, pcl_bytes_of(data, size), &fault, NULL, NULL);
+    if (err != PCL_ERR_OK) {
+        return 0;
+    }
+    pcl_admission admission = pcl_admission_judge(&limits, &request, 0);
+    pcl_policy_verdict verdict = pcl_policy_judge(&request);
+    s_require(admission.timeout_ms > 0 && admission.timeout_ms <= limits.timeout_ms_max);
+    s_require((admission.err == PCL_ERR_OK) == (admission.message[0] == '\0'));
+    s_require((verdict.err == PCL_ERR_OK) == (verdict.message[0] == '\0'));
+    s_require(admission.err == PCL_ERR_OK || verdict.err != PCL_ERR_OK);
+    if (verdict.err == PCL_ERR_OK) {
+        s_require(admission.sql_class == verdict.sql_class);
+        s_require(admission.repeatable == verdict.repeatable);
+    }
+    pcl_head head = {.op = request.op,
+                     .budget_us = admission.timeout_ms * 1000,
+                     .principal = pcl_bytes_text("fuzz")};
+    memcpy(head.id, request.id, sizeof head.id);
+    s_require(pcl_policy_agree(&head, &request).err == PCL_ERR_OK);
+    return 0;
+}
