@@ -328,11 +328,20 @@ static void test_bad_errors_are_refused(void **state)
 
 static void test_sizes_are_bounded(void **state)
 {
-    (void)state;
     static const uint8_t none[1];
     pcl_reply reply;
     assert_int_equal(s_decode(&reply, pcl_bytes_of(none, PCL_REPLY_SIZE_MAX + 1)),
                      PCL_ERR_TOO_LARGE); /* refused before an octet is read */
+    uint8_t text[PCL_TOKEN_SIZE_MAX + 1];
+    memset(text, 'x', sizeof text);
+    for (size_t size = PCL_TOKEN_SIZE_MAX; size <= sizeof text; size++) {
+        pcl_buffer_clear(*state);
+        pcl_reply_open(*state, s_id, true, 1);
+        pcl_mp_put_text(*state, "token");
+        pcl_mp_put_str(*state, pcl_bytes_of(text, size));
+        assert_int_equal(s_decode(&reply, pcl_buffer_bytes(*state)),
+                         size <= PCL_TOKEN_SIZE_MAX ? PCL_ERR_OK : PCL_ERR_TOO_LARGE);
+    }
 }
 
 /* Any octets at all are a safe input. */

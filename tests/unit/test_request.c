@@ -16,6 +16,7 @@
 #define TRACE_TEXT "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 #define BIT(type)  (1u << PCL_MP_##type)
 #define MAP_WITH_V "a1 76 01"
+#define SQL_PAIR   "a3 73 71 6c " SQL_HEX
 
 /* A good value for each key, and the types that the key may have. */
 static const struct sample {
@@ -535,6 +536,36 @@ static void test_decimals_and_times_are_text_of_a_form(void **state)
     }
 }
 
+static void test_a_trace_is_a_traceparent(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool good;
+    } traces[] = {
+        {TRACE_TEXT, true},
+        {"01-0123456789abcdef0123456789abcdef-0123456789abcdef-01-more", true},
+        {"00-0123456789abcdef0123456789abcdef-0123456789abcdef-01-more", false},
+        {"01-0123456789abcdef0123456789abcdef-0123456789abcdef-01more", false},
+        {"ff-0123456789abcdef0123456789abcdef-0123456789abcdef-01", false},
+        {"00-0123456789ABCDEF0123456789abcdef-0123456789abcdef-01", false},
+        {"00-0123456789abcdef0123456789abcdef-0123456789abcdef-0", false},
+        {"00-0123456789abcdef0123456789abcdef-0123456789abcdef", false},
+        {"00-0123456789abcdef0123456789abcde-0123456789abcdef-01", false},
+        {"01-0123456789abcdef0123456789abcdef-0123456789abcdef-01-a\nb", false},
+    };
+    for (size_t index = 0; index < sizeof traces / sizeof traces[0]; index++) {
+        pcl_buffer buffer;
+        pcl_buffer_init(&buffer, 512);
+        s_put_hex(&buffer, "83 " MAP_WITH_V SQL_PAIR);
+        pcl_mp_put_text(&buffer, "trace");
+        pcl_mp_put_text(&buffer, traces[index].text);
+        assert_int_equal(s_decode(pcl_buffer_bytes(&buffer))->err,
+                         traces[index].good ? PCL_ERR_OK : PCL_ERR_MALFORMED);
+        pcl_buffer_release(&buffer);
+    }
+}
+
 static outcome *s_decode_param_count(uint32_t count)
 {
     static pcl_buffer buffer;
@@ -606,7 +637,6 @@ static outcome *s_decode_statements(const char *hex)
     return s_decode_built(PCL_OP_TXN, NULL, "statements", hex);
 }
 
-#define SQL_PAIR   "a3 73 71 6c " SQL_HEX
 #define EXPECT_KEY "a6 65 78 70 65 63 74"
 #define ROWS_KEY   "a4 72 6f 77 73"
 #define MIN_KEY    "a8 6d 69 6e 5f 72 6f 77 73"
@@ -894,6 +924,7 @@ int main(void)
         cmocka_unit_test(test_texts_hold_no_nul_and_a_command_is_printable),
         cmocka_unit_test(test_params_of_every_type),
         cmocka_unit_test(test_decimals_and_times_are_text_of_a_form),
+        cmocka_unit_test(test_a_trace_is_a_traceparent),
         cmocka_unit_test(test_params_are_bounded),
         cmocka_unit_test(test_consistency_has_four_forms),
         cmocka_unit_test(test_statements_of_a_transaction),
