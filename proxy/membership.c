@@ -98,11 +98,22 @@ uint32_t pcl_membership_find(const pcl_membership *self, pcl_bytes name)
     return PCL_MEMBER_NONE;
 }
 
+static bool s_is_old_boot(const pcl_member *member, uint64_t boot_id)
+{
+    for (uint32_t index = 0; index < PCL_MEMBER_OLD_BOOTS; index++) {
+        if (member->old_boots[index] == boot_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 uint32_t pcl_membership_find_boot(const pcl_membership *self, uint64_t boot_id)
 {
     assert(self != NULL);
     for (uint32_t index = 0; boot_id != 0 && index < self->count; index++) {
-        if (self->members[index].boot_id == boot_id) {
+        const pcl_member *member = &self->members[index];
+        if (member->boot_id == boot_id || s_is_old_boot(member, boot_id)) {
             return index;
         }
     }
@@ -140,16 +151,6 @@ static pcl_member_action s_step(pcl_member *member, pcl_member_event event)
     pcl_member_step step = pcl_member_on(member->state, event);
     member->state = step.next;
     return step.action;
-}
-
-static bool s_is_old_boot(const pcl_member *member, uint64_t boot_id)
-{
-    for (uint32_t index = 0; index < PCL_MEMBER_OLD_BOOTS; index++) {
-        if (member->old_boots[index] == boot_id) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void s_set_boot(pcl_member *member, uint64_t boot_id)

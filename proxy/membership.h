@@ -100,6 +100,7 @@ void pcl_membership_destroy(pcl_membership **self_p);
 uint32_t pcl_membership_add(pcl_membership *self, pcl_bytes name);
 /* PCL_MEMBER_NONE when there is none. */
 uint32_t pcl_membership_find(const pcl_membership *self, pcl_bytes name);
+/* The node whose agent runs, or ran not long ago, under boot_id. */
 uint32_t pcl_membership_find_boot(const pcl_membership *self, uint64_t boot_id);
 
 uint32_t pcl_membership_count(const pcl_membership *self);

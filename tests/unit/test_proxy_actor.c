@@ -1,0 +1,850 @@
+/* The proxy's actor between a broker and agents that the test plays, all over
+ * inproc: one answer for every request, whatever the agents do.  The test is
+ * one thread; while it waits for something, the agents that live beat. */
+#include "common/clock.h"
+#include "proxy/proxy.h"
+#include "sql/classify.h"
+#include "tests/lib/role_fixture.h"
+#include "wire/mp.h"
+#include "wire/report.h"
+
+enum { AGENTS_MAX = 4, HELD_MAX = 16, BEAT_MS = 50 };
+
+typedef struct agent {
+    char name[16];
+    zsock_t *socket; /* DEALER; NULL: not there */
+    pcl_report report;
+    bool mute; /* says nothing */
+    uint64_t beat_us;
+    pcl_hop_message held[HELD_MAX]; /* requests it got, the oldest first */
+    uint32_t held_count;
+    uint32_t pongs;
+} agent;
+
+typedef struct bench {
+    role_fixture role;
+    zsock_t *broker; /* DEALER */
+    char brokers_endpoint[40], agents_endpoint[40];
+    agent agents[AGENTS_MAX];
+} bench;
+
+static bench s_bench; /* large */
+
+static zsock_t *s_dealer(const char *endpoint)
+{
+    char error[256];
+    pcl_socket_options options = {
+        .endpoint = endpoint, .queue_max = 1000, .message_size_max = PCL_REPLY_SIZE_MAX};
+    zsock_t *socket = pcl_socket_dealer(&options, error, sizeof error);
+    if (socket == NULL) {
+        fail_msg("%s", error);
+    }
+    return socket;
+}
+
+static bool s_holds(pcl_bytes octets, const char *text)
+{
+    size_t size = strlen(text);
+    for (size_t offset = 0; offset + size <= octets.size; offset++) {
+        if (memcmp(octets.data + offset, text, size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- Agents ------------------------------------------------------------------ */
+
+static void s_agent_send(agent *self, pcl_head *head, const char *payload)
+{
+    uint8_t octets[PCL_REPORT_SIZE_MAX];
+    zmq_msg_t frame;
+    zmq_msg_t tail;
+    self->report.seq++;
+    pcl_frame_copy_of(&frame, pcl_bytes_text(payload));
+    pcl_frame_copy_of(&tail, pcl_bytes_of(octets, pcl_report_encode(&self->report, octets)));
+    head->sent_us = pcl_now_us();
+    pcl_err err = pcl_hop_send(self->socket, NULL, head, &frame, &tail);
+    assert_int_equal(err, PCL_ERR_OK);
+    zmq_msg_close(&frame);
+    zmq_msg_close(&tail);
+}
+
+static void s_agent_beat(agent *self)
+{
+    pcl_head head = {.kind = PCL_KIND_BEAT, .principal = pcl_bytes_text(self->name)};
+    pcl_head_set_boot_id(&head, self->report.boot_id);
+    s_agent_send(self, &head, "");
+    self->beat_us = pcl_now_us() + BEAT_MS * PCL_US_PER_MS;
+}
+
+static void s_agent_hold(agent *self, pcl_hop_message *message)
+{
+    assert_true(self->held_count < HELD_MAX);
+    pcl_hop_message *held = &self->held[self->held_count++];
+    zmq_msg_t *from[] = {&message->peer, &message->head_frame, &message->payload, &message->tail};
+    zmq_msg_t *to[] = {&held->peer, &held->head_frame, &held->payload, &held->tail};
+    for (size_t index = 0; index < 4; index++) {
+        zmq_msg_init(to[index]);
+        zmq_msg_move(to[index], from[index]);
+    }
+    pcl_err err = pcl_head_decode(&held->head, pcl_frame_bytes(&held->head_frame));
+    assert_int_equal(err, PCL_ERR_OK);
+}
+
+static void s_agent_turn(agent *self)
+{
+    if (self->socket == NULL) {
+        return;
+    }
+    pcl_hop_message message;
+    while (pcl_hop_recv(&message, self->socket, false) == PCL_HOP_MESSAGE) {
+        if (message.head.kind == PCL_KIND_REQUEST) {
+            s_agent_hold(self, &message);
+        } else if (message.head.kind == PCL_KIND_PONG) {
+            assert_int_equal(pcl_head_boot_id(&message.head), 77);
+            self->pongs++;
+        }
+        pcl_hop_close(&message);
+    }
+    if (!self->mute && pcl_now_us() >= self->beat_us) {
+        s_agent_beat(self);
+    }
+}
+
+static void s_turn(void)
+{
+    for (uint32_t index = 0; index < AGENTS_MAX; index++) {
+        s_agent_turn(&s_bench.agents[index]);
+    }
+}
+
+/* index 0 is the source. */
+static agent *s_agent_start(uint32_t index, uint64_t boot_id)
+{
+    agent *self = &s_bench.agents[index];
+    (void)snprintf(self->name, sizeof self->name, "n%u", index);
+    self->report = (pcl_report){.boot_id = boot_id,
+                                .role = index == 0 ? PCL_NODE_SOURCE : PCL_NODE_REPLICA,
+                                .state = PCL_NODE_UP,
+                                .flavor = PCL_FLAVOR_MARIADB,
+                                .read_only = index != 0,
+                                .replicating = true,
+                                .workers = 8,
+                                .queue_max = 100};
+    self->socket = s_dealer(s_bench.agents_endpoint);
+    self->pongs = 0;
+    self->mute = false;
+    s_agent_beat(self);
+    for (uint64_t until_us = pcl_now_us() + 3 * PCL_US_PER_S; self->pongs == 0;) {
+        assert_true(pcl_now_us() < until_us);
+        s_turn();
+        zclock_sleep(1);
+    }
+    return self;
+}
+
+static void s_agent_stop(agent *self)
+{
+    for (uint32_t index = 0; index < self->held_count; index++) {
+        pcl_hop_close(&self->held[index]);
+    }
+    self->held_count = 0;
+    zsock_destroy(&self->socket);
+}
+
+/* A reply to the held request; it stays held. */
+static void s_agent_reply(agent *self, uint32_t index, pcl_err code, const char *payload)
+{
+    assert_true(index < self->held_count);
+    pcl_head head = self->held[index].head;
+    head.kind = PCL_KIND_REPLY;
+    head.code = code;
+    head.retry = pcl_err_retry((int)code);
+    head.flags = 0;
+    s_agent_send(self, &head, payload);
+}
+
+static agent *s_wait_held(uint32_t index, uint32_t count)
+{
+    agent *self = &s_bench.agents[index];
+    for (uint64_t until_us = pcl_now_us() + 3 * PCL_US_PER_S; self->held_count < count;) {
+        if (pcl_now_us() >= until_us) {
+            fail_msg("%s holds %u requests, not %u", self->name, self->held_count, count);
+        }
+        s_turn();
+        zclock_sleep(1);
+    }
+    return self;
+}
+
+/* Whichever replica has got a request that it did not have. */
+static uint32_t s_wait_any(uint32_t first, uint32_t last)
+{
+    for (uint64_t until_us = pcl_now_us() + 3 * PCL_US_PER_S; pcl_now_us() < until_us;) {
+        s_turn();
+        for (uint32_t index = first; index <= last; index++) {
+            if (s_bench.agents[index].held_count > 0) {
+                return index;
+            }
+        }
+        zclock_sleep(1);
+    }
+    fail_msg("no agent got the request");
+    return 0;
+}
+
+/* --- The broker -------------------------------------------------------------- */
+
+typedef struct order {
+    uint64_t ticket;
+    pcl_sql_class sql_class;
+    pcl_op op;
+    pcl_strategy_kind strategy;
+    pcl_consistency_kind consistency;
+    uint8_t flags;
+    uint32_t budget_ms; /* 0: 5 s */
+} order;
+
+static void s_ask(const order *wish)
+{
+    pcl_head head = {
+        .kind = PCL_KIND_REQUEST,
+        .ticket = wish->ticket,
+        .op = wish->op,
+        .sql_class = (uint8_t)wish->sql_class,
+        .strategy = wish->strategy,
+        .consistency = wish->consistency,
+        .flags = wish->flags,
+        .budget_us = (wish->budget_ms == 0 ? 5000 : wish->budget_ms) * 1000,
+        .sent_us = pcl_now_us(),
+        .principal = pcl_bytes_text("alice"),
+        .role = pcl_bytes_text("app"),
+    };
+    memset(head.id, (int)wish->ticket, sizeof head.id);
+    zmq_msg_t payload;
+    pcl_frame_copy_of(&payload, pcl_bytes_text("the client's octets"));
+    pcl_err err = pcl_hop_send(s_bench.broker, NULL, &head, &payload, NULL);
+    assert_int_equal(err, PCL_ERR_OK);
+    zmq_msg_close(&payload);
+}
+
+static void s_read(uint64_t ticket)
+{
+    s_ask(&(order){.ticket = ticket, .sql_class = PCL_SQL_READ});
+}
+
+static void s_write(uint64_t ticket)
+{
+    s_ask(&(order){.ticket = ticket, .sql_class = PCL_SQL_WRITE});
+}
+
+/* The next message at the broker; false after wait_ms. */
+static bool s_recv(pcl_hop_message *out_message, uint64_t wait_ms)
+{
+    for (uint64_t until_us = pcl_now_us() + wait_ms * 1000;;) {
+        s_turn();
+        if (pcl_hop_recv(out_message, s_bench.broker, false) == PCL_HOP_MESSAGE) {
+            return true;
+        }
+        if (pcl_now_us() >= until_us) {
+            return false;
+        }
+        zclock_sleep(1);
+    }
+}
+
+static void assert_silence(uint64_t wait_ms)
+{
+    pcl_hop_message message;
+    if (s_recv(&message, wait_ms)) {
+        fail_msg("a message of kind %d, code %s", (int)message.head.kind,
+                 pcl_err_code((int)message.head.code));
+    }
+}
+
+static void assert_reply(uint64_t ticket, const char *payload, uint64_t wait_ms)
+{
+    pcl_hop_message message;
+    assert_true(s_recv(&message, wait_ms));
+    assert_int_equal(message.head.kind, PCL_KIND_REPLY);
+    assert_int_equal(message.head.ticket, ticket);
+    assert_int_equal(message.head.id[0], (uint8_t)ticket);
+    assert_int_equal(message.head.code, PCL_ERR_OK);
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&message.payload), payload));
+    assert_int_equal(zmq_msg_size(&message.tail), 0);
+    pcl_hop_close(&message);
+}
+
+/* Head and payload must say the same; returns how long it took. */
+static uint64_t assert_error(uint64_t ticket, pcl_err code, pcl_retry retry, uint64_t wait_ms)
+{
+    pcl_hop_message message;
+    uint64_t began_us = pcl_now_us();
+    assert_true(s_recv(&message, wait_ms));
+    uint64_t took_us = pcl_now_us() - began_us;
+    assert_int_equal(message.head.kind, PCL_KIND_REPLY);
+    assert_int_equal(message.head.ticket, ticket);
+    assert_string_equal(pcl_err_code((int)message.head.code), pcl_err_code((int)code));
+    assert_int_equal(message.head.retry, retry);
+    pcl_reply reply;
+    pcl_err err = pcl_reply_decode(&reply, pcl_frame_bytes(&message.payload));
+    assert_int_equal(err, PCL_ERR_OK);
+    assert_false(reply.ok);
+    assert_true(pcl_bytes_is(reply.error_code, pcl_err_code((int)code)));
+    assert_true(pcl_bytes_is(reply.error_hop, "proxy"));
+    assert_int_equal(reply.error_retry, retry);
+    assert_int_equal(reply.retry_after_ms > 0, code == PCL_ERR_OVERLOADED);
+    assert_int_equal(reply.id[0], (uint8_t)ticket);
+    pcl_hop_close(&message);
+    return took_us;
+}
+
+static uint64_t s_dropped(const char *reason)
+{
+    char labels[64];
+    (void)snprintf(labels, sizeof labels, "reason=\"%s\"", reason);
+    return fixture_counter(&s_bench.role, "portcullis_proxy_dropped_total", labels);
+}
+
+/* --- A cluster a test --------------------------------------------------------- */
+
+/* The configuration for this test's endpoints and further settings. */
+static const char *s_zpl(const char *settings)
+{
+    static char zpl[512];
+    (void)snprintf(zpl, sizeof zpl,
+                   "brokers\n    endpoint = \"%s\"\nagents\n    endpoint = \"%s\"\n%s",
+                   s_bench.brokers_endpoint, s_bench.agents_endpoint, settings);
+    return zpl;
+}
+
+/* libzmq frees an inproc name some time after its socket, so each test has its own. */
+static void s_open_with(const char *settings, uint32_t agent_count)
+{
+    static uint32_t number;
+    memset(&s_bench, 0, sizeof s_bench);
+    number++;
+    (void)snprintf(s_bench.brokers_endpoint, sizeof s_bench.brokers_endpoint, "inproc://brokers-%u",
+                   number);
+    (void)snprintf(s_bench.agents_endpoint, sizeof s_bench.agents_endpoint, "inproc://agents-%u",
+                   number);
+    fixture_start(&s_bench.role, &pcl_proxy_role, s_zpl(settings));
+    s_bench.broker = s_dealer(s_bench.brokers_endpoint);
+    for (uint32_t index = 0; index < agent_count; index++) {
+        (void)s_agent_start(index, 100 + index);
+    }
+}
+
+static void s_open(uint32_t agent_count)
+{
+    s_open_with("routing\n    strategy = \"random\"\n", agent_count);
+}
+
+static int s_close(void **state)
+{
+    (void)state;
+    for (uint32_t index = 0; index < AGENTS_MAX; index++) {
+        s_agent_stop(&s_bench.agents[index]);
+    }
+    zsock_destroy(&s_bench.broker);
+    fixture_stop(&s_bench.role);
+    return 0;
+}
+
+/* --- The way there and back ---------------------------------------------------- */
+
+static void test_a_read_goes_to_a_replica_and_its_answer_back(void **state)
+{
+    (void)state;
+    s_open(2);
+    s_read(5);
+    agent *replica = s_wait_held(1, 1);
+    const pcl_head *head = &replica->held[0].head;
+    assert_int_equal(head->strategy, PCL_STRATEGY_RANDOM);
+    assert_int_equal(head->attempt, 0);
+    assert_int_equal(head->id[0], 5);
+    assert_true(head->budget_us <= 5000000 && head->budget_us > 4000000);
+    assert_true(pcl_bytes_is(head->principal, "alice"));
+    assert_true(pcl_bytes_is(head->role, "app"));
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&replica->held[0].payload), "the client's octets"));
+    s_agent_reply(replica, 0, PCL_ERR_OK, "rows");
+    assert_reply(5, "rows", 1000);
+    assert_int_equal(s_bench.agents[0].held_count, 0);
+}
+
+static void test_writes_and_what_asks_for_the_source_go_there(void **state)
+{
+    (void)state;
+    s_open(2);
+    s_write(1);
+    s_ask(&(order){.ticket = 2, .sql_class = PCL_SQL_READ, .strategy = PCL_STRATEGY_DIRECT});
+    s_ask(&(order){.ticket = 3, .sql_class = PCL_SQL_READ, .consistency = PCL_CONSISTENCY_SOURCE});
+    s_ask(&(order){.ticket = 4, .sql_class = PCL_SQL_READ, .consistency = PCL_CONSISTENCY_AFTER});
+    s_ask(&(order){.ticket = 5, .sql_class = PCL_SQL_DDL, .strategy = PCL_STRATEGY_RANDOM});
+    agent *source = s_wait_held(0, 5);
+    assert_int_equal(source->held[0].head.strategy, PCL_STRATEGY_DIRECT);
+    assert_int_equal(source->held[4].head.strategy, PCL_STRATEGY_DIRECT);
+    for (uint32_t index = 0; index < 5; index++) {
+        s_agent_reply(source, index, PCL_ERR_OK, "done");
+        assert_reply(index + 1, "done", 1000);
+    }
+    assert_int_equal(s_bench.agents[1].held_count, 0);
+}
+
+static void test_an_error_of_the_database_is_passed_on(void **state)
+{
+    (void)state;
+    s_open(3);
+    s_read(5);
+    uint32_t index = s_wait_any(1, 2);
+    s_agent_reply(&s_bench.agents[index], 0, PCL_ERR_SQL, "an error reply");
+    pcl_hop_message message;
+    assert_true(s_recv(&message, 1000));
+    assert_int_equal(message.head.code, PCL_ERR_SQL);
+    assert_int_equal(message.head.retry, PCL_RETRY_NEVER);
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&message.payload), "an error reply"));
+    pcl_hop_close(&message);
+}
+
+static void test_explain_tells_who_was_left_out(void **state)
+{
+    (void)state;
+    s_open(3);
+    s_ask(&(order){.ticket = 9, .sql_class = PCL_SQL_READ, .flags = PCL_HEAD_EXPLAIN});
+    uint32_t index = s_wait_any(1, 2);
+    pcl_bytes tail = pcl_frame_bytes(&s_bench.agents[index].held[0].tail);
+    pcl_err err = pcl_mp_check(tail, 8, 64, NULL);
+    assert_int_equal(err, PCL_ERR_OK);
+    pcl_mp_reader reader = pcl_mp_reader_of(tail);
+    pcl_mp_value value;
+    assert_true(pcl_mp_next(&reader, &value) && value.type == PCL_MP_MAP && value.count == 2);
+    assert_true(pcl_mp_next(&reader, &value) && pcl_bytes_is(value.bytes, "candidates"));
+    assert_true(pcl_mp_next(&reader, &value) && value.count == 2);
+    assert_true(s_holds(tail, "the source serves reads only when no replica fits"));
+}
+
+/* --- Nodes that fail ------------------------------------------------------------ */
+
+static void test_a_read_outlives_its_silent_node(void **state)
+{
+    (void)state;
+    s_open(3);
+    s_read(5);
+    uint32_t first = s_wait_any(1, 2);
+    agent *dead = &s_bench.agents[first];
+    agent *other = &s_bench.agents[3 - first];
+    dead->mute = true;
+    uint64_t died_us = pcl_now_us();
+    (void)s_wait_held(3 - first, 1);
+    assert_int_equal(other->held[0].head.attempt, 1);
+    assert_true(other->held[0].head.ticket != dead->held[0].head.ticket);
+    s_agent_reply(other, 0, PCL_ERR_OK, "from the other");
+    assert_reply(5, "from the other", 1000);
+    assert_true(pcl_now_us() - died_us < PCL_US_PER_S);
+    /* The loser wakes up and answers too: nobody hears it. */
+    dead->mute = false;
+    s_agent_reply(dead, 0, PCL_ERR_OK, "too late");
+    assert_silence(100);
+    assert_int_equal(s_dropped("stale"), 1);
+    assert_int_equal(fixture_counter(&s_bench.role, "portcullis_proxy_retries_total", ""), 1);
+}
+
+static void test_a_write_on_a_dead_node_is_lost_unsafe(void **state)
+{
+    (void)state;
+    s_open(2);
+    s_write(5);
+    (void)s_wait_held(0, 1);
+    s_bench.agents[0].mute = true;
+    uint64_t took_us = assert_error(5, PCL_ERR_LOST, PCL_RETRY_UNSAFE, 2000);
+    assert_true(took_us > 800000 && took_us < 1300000); /* five beats */
+    assert_int_equal(s_bench.agents[1].held_count, 0);
+    assert_silence(50);
+}
+
+static void test_a_read_without_another_node_is_lost_safe(void **state)
+{
+    (void)state;
+    s_open(1);
+    s_read(5);
+    (void)s_wait_held(0, 1);
+    s_bench.agents[0].mute = true;
+    (void)assert_error(5, PCL_ERR_LOST, PCL_RETRY_SAFE, 2000);
+}
+
+static void test_another_run_of_an_agent_has_lost_what_the_old_had(void **state)
+{
+    (void)state;
+    s_open(3);
+    s_write(1);
+    (void)s_wait_held(0, 1);
+    agent old = s_bench.agents[0]; /* frozen, not closed: its connection stands */
+    memset(&s_bench.agents[0], 0, sizeof s_bench.agents[0]);
+    (void)s_agent_start(0, 200);
+    (void)assert_error(1, PCL_ERR_LOST, PCL_RETRY_UNSAFE, 500);
+    s_agent_reply(&old, 0, PCL_ERR_OK, "from the grave");
+    assert_silence(100);
+    assert_int_equal(s_dropped("old-boot"), 1);
+    s_write(2); /* goes to the new one */
+    agent *fresh = s_wait_held(0, 1);
+    s_agent_reply(fresh, 0, PCL_ERR_OK, "done");
+    assert_reply(2, "done", 1000);
+    s_agent_stop(&old);
+}
+
+static void test_a_read_whose_node_was_replaced_goes_elsewhere_at_once(void **state)
+{
+    (void)state;
+    s_open(3);
+    s_read(1);
+    uint32_t first = s_wait_any(1, 2);
+    s_agent_stop(&s_bench.agents[first]);
+    uint64_t began_us = pcl_now_us();
+    (void)s_agent_start(first, 200);
+    agent *other = s_wait_held(3 - first, 1);
+    assert_true(pcl_now_us() - began_us < 300000);
+    s_agent_reply(other, 0, PCL_ERR_OK, "rows");
+    assert_reply(1, "rows", 1000);
+}
+
+static void test_a_node_without_connection_is_passed_over(void **state)
+{
+    (void)state;
+    s_open(3);
+    s_read(1);
+    uint32_t first = s_wait_any(1, 2);
+    uint32_t second = 3 - first;
+    s_agent_stop(&s_bench.agents[first]); /* killed: its connection is closed */
+    zclock_sleep(20);
+    /* Of eight reads some would have gone there; the first of them finds out,
+     * and what was in flight there is moved as well. */
+    for (uint64_t ticket = 2; ticket < 10; ticket++) {
+        s_read(ticket);
+    }
+    uint64_t began_us = pcl_now_us();
+    agent *other = s_wait_held(second, 9);
+    assert_true(pcl_now_us() - began_us < 300000);
+    for (uint32_t index = 0; index < 9; index++) {
+        s_agent_reply(other, index, PCL_ERR_OK, "rows");
+    }
+    for (uint32_t index = 0; index < 9; index++) {
+        pcl_hop_message message;
+        assert_true(s_recv(&message, 1000));
+        assert_int_equal(message.head.code, PCL_ERR_OK);
+        pcl_hop_close(&message);
+    }
+    assert_true(fixture_counter(&s_bench.role, "portcullis_proxy_unreachable_total", "") >= 1);
+}
+
+static void test_a_write_that_cannot_leave_is_safe(void **state)
+{
+    (void)state;
+    s_open(2);
+    s_agent_stop(&s_bench.agents[0]);
+    zclock_sleep(20);
+    s_write(5);
+    uint64_t took_us = assert_error(5, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 500);
+    assert_true(took_us < 300000);
+}
+
+static void test_no_node_is_said_at_once(void **state)
+{
+    (void)state;
+    s_open(0);
+    s_read(1);
+    (void)assert_error(1, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 500);
+    s_write(2);
+    (void)assert_error(2, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 500);
+    (void)s_agent_start(1, 100); /* a replica alone */
+    s_write(3);
+    (void)assert_error(3, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 500);
+    s_read(4);
+    (void)s_wait_held(1, 1);
+}
+
+static void test_a_node_that_refuses_a_read_passes_it_on(void **state)
+{
+    (void)state;
+    s_open(3);
+    s_read(5);
+    uint32_t first = s_wait_any(1, 2);
+    s_agent_reply(&s_bench.agents[first], 0, PCL_ERR_DRAINING, "not me");
+    agent *second = s_wait_held(3 - first, 1);
+    s_agent_reply(second, 0, PCL_ERR_OVERLOADED, "nor me");
+    agent *source = s_wait_held(0, 1); /* no replica is left */
+    assert_int_equal(source->held[0].head.attempt, 2);
+    s_agent_reply(source, 0, PCL_ERR_OVERLOADED, "nor me either");
+    pcl_hop_message message;
+    assert_true(s_recv(&message, 1000)); /* three attempts: the last answer is the answer */
+    assert_int_equal(message.head.code, PCL_ERR_OVERLOADED);
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&message.payload), "nor me either"));
+    pcl_hop_close(&message);
+    s_write(6);
+    source = s_wait_held(0, 2);
+    s_agent_reply(source, 1, PCL_ERR_DRAINING, "a write stays");
+    assert_true(s_recv(&message, 1000));
+    assert_int_equal(message.head.code, PCL_ERR_DRAINING);
+    pcl_hop_close(&message);
+}
+
+static void test_a_node_that_says_goodbye_finishes_its_work(void **state)
+{
+    (void)state;
+    s_open(3);
+    s_read(5);
+    uint32_t first = s_wait_any(1, 2);
+    agent *leaving = &s_bench.agents[first];
+    pcl_head bye = {.kind = PCL_KIND_BYE, .principal = pcl_bytes_text(leaving->name)};
+    pcl_head_set_boot_id(&bye, leaving->report.boot_id);
+    s_agent_send(leaving, &bye, "");
+    for (uint64_t ticket = 6; ticket < 12; ticket++) {
+        s_read(ticket);
+    }
+    (void)s_wait_held(3 - first, 6); /* none of the new ones goes there */
+    assert_int_equal(leaving->held_count, 1);
+    s_agent_reply(leaving, 0, PCL_ERR_OK, "my last");
+    assert_reply(5, "my last", 1000);
+}
+
+/* --- Answers that are none -------------------------------------------------------- */
+
+static void test_false_answers_are_dropped(void **state)
+{
+    (void)state;
+    s_open(3);
+    s_read(5);
+    uint32_t first = s_wait_any(1, 2);
+    agent *holder = &s_bench.agents[first];
+    pcl_head head = holder->held[0].head;
+    head.kind = PCL_KIND_REPLY;
+    head.flags = 0;
+    pcl_head wrong = head;
+    wrong.ticket++;
+    s_agent_send(holder, &wrong, "wrong ticket");
+    wrong = head;
+    wrong.id[15] ^= 1;
+    s_agent_send(holder, &wrong, "wrong id");
+    s_agent_send(&s_bench.agents[3 - first], &head, "wrong node");
+    assert_silence(50);
+    assert_int_equal(s_dropped("stale"), 1);
+    assert_int_equal(s_dropped("id-mismatch"), 1);
+    assert_int_equal(s_dropped("wrong-node"), 1);
+    s_agent_send(holder, &head, "right");
+    s_agent_send(holder, &head, "right twice");
+    assert_reply(5, "right", 1000);
+    assert_silence(50);
+    assert_int_equal(s_dropped("stale"), 2);
+}
+
+/* Frames of every wrong shape, from both sides; then all is as before. */
+static void test_garbage_is_dropped_and_counted(void **state)
+{
+    (void)state;
+    s_open(2);
+    static const char *const PIECES[] = {"", "x", "\x50\x43\x01\x01", "a longer piece of nonsense"};
+    zsock_t *targets[] = {s_bench.broker, s_bench.agents[1].socket};
+    for (size_t target = 0; target < 2; target++) {
+        for (int shape = 0; shape < 64; shape++) {
+            zmsg_t *message = zmsg_new();
+            for (int rest = shape; rest > 0; rest /= 4) {
+                zmsg_addstr(message, PIECES[rest % 4]);
+            }
+            zmsg_addstr(message, "");
+            assert_int_equal(zmsg_send(&message, targets[target]), 0);
+        }
+    }
+    pcl_head head = {.kind = PCL_KIND_BEAT, .principal = pcl_bytes_text("a b")};
+    s_agent_send(&s_bench.agents[1], &head, ""); /* no name is like that */
+    head = (pcl_head){.kind = PCL_KIND_REQUEST, .sent_us = 1};
+    s_agent_send(&s_bench.agents[1], &head, ""); /* an agent asks nothing */
+    s_read(5);
+    agent *replica = s_wait_held(1, 1);
+    s_agent_reply(replica, 0, PCL_ERR_OK, "rows");
+    assert_reply(5, "rows", 1000);
+    assert_int_equal(s_dropped("malformed"), 128);
+    assert_int_equal(s_dropped("stranger"), 1);
+    assert_int_equal(s_dropped("kind"), 1);
+}
+
+/* --- Bounds ------------------------------------------------------------------------ */
+
+static void test_a_full_node_and_a_full_proxy_are_overloaded(void **state)
+{
+    (void)state;
+    s_open_with("limits\n    inflight_max = 3\n    node_inflight_max = 1\n", 2);
+    s_read(1);
+    (void)s_wait_held(1, 1);
+    s_read(2); /* the replica is full: the source */
+    agent *source = s_wait_held(0, 1);
+    s_read(3);
+    (void)assert_error(3, PCL_ERR_OVERLOADED, PCL_RETRY_SAFE, 500);
+    s_write(4);
+    (void)assert_error(4, PCL_ERR_OVERLOADED, PCL_RETRY_SAFE, 500);
+    s_agent_reply(source, 0, PCL_ERR_OK, "done");
+    assert_reply(2, "done", 1000);
+    s_write(5); /* room again */
+    (void)s_wait_held(0, 2);
+}
+
+static void test_the_ticket_table_bounds_the_proxy(void **state)
+{
+    (void)state;
+    s_open_with("limits\n    inflight_max = 2\n", 1);
+    s_write(1);
+    s_write(2);
+    s_write(3);
+    (void)assert_error(3, PCL_ERR_OVERLOADED, PCL_RETRY_SAFE, 500);
+    agent *source = s_wait_held(0, 2);
+    s_agent_reply(source, 1, PCL_ERR_OK, "two");
+    assert_reply(2, "two", 1000);
+    s_write(4);
+    (void)s_wait_held(0, 3);
+}
+
+static void test_the_deadline_is_answered_in_time(void **state)
+{
+    (void)state;
+    s_open(2);
+    s_ask(&(order){.ticket = 1, .sql_class = PCL_SQL_READ, .budget_ms = 100});
+    uint64_t took_us = assert_error(1, PCL_ERR_DEADLINE, PCL_RETRY_SAFE, 500);
+    assert_true(took_us >= 100000 && took_us < 200000);
+    s_ask(&(order){.ticket = 2, .sql_class = PCL_SQL_WRITE, .budget_ms = 50});
+    (void)assert_error(2, PCL_ERR_DEADLINE, PCL_RETRY_UNSAFE, 500);
+    agent *replica = s_wait_held(1, 1);
+    s_agent_reply(replica, 0, PCL_ERR_OK, "too late");
+    assert_silence(50);
+    assert_int_equal(s_dropped("stale"), 1);
+}
+
+/* Work whose time ran out on the way costs no node anything. */
+static void test_expired_work_goes_no_further(void **state)
+{
+    (void)state;
+    s_open(2);
+    pcl_head head = {.kind = PCL_KIND_REQUEST,
+                     .ticket = 4,
+                     .sql_class = PCL_SQL_WRITE,
+                     .budget_us = 0,
+                     .sent_us = pcl_now_us()};
+    memset(head.id, 4, sizeof head.id);
+    pcl_err err = pcl_hop_send(s_bench.broker, NULL, &head, NULL, NULL);
+    assert_int_equal(err, PCL_ERR_OK);
+    (void)assert_error(4, PCL_ERR_DEADLINE, PCL_RETRY_SAFE, 500);
+    /* A message that lay for 200 ms, by what its sender's clock says. */
+    head.budget_us = 100000;
+    head.sent_us = pcl_now_us() - 200000;
+    err = pcl_hop_send(s_bench.broker, NULL, &head, NULL, NULL);
+    assert_int_equal(err, PCL_ERR_OK);
+    (void)assert_error(4, PCL_ERR_DEADLINE, PCL_RETRY_SAFE, 90);
+    assert_int_equal(s_bench.agents[0].held_count, 0);
+}
+
+/* --- What the proxy answers itself --------------------------------------------------- */
+
+static void test_ping_is_answered_with_no_node_up(void **state)
+{
+    (void)state;
+    s_open(0);
+    s_ask(&(order){.ticket = 3, .op = PCL_OP_PING});
+    pcl_hop_message message;
+    assert_true(s_recv(&message, 1000));
+    assert_int_equal(message.head.code, PCL_ERR_OK);
+    pcl_reply reply;
+    pcl_err err = pcl_reply_decode(&reply, pcl_frame_bytes(&message.payload));
+    assert_int_equal(err, PCL_ERR_OK);
+    assert_true(reply.ok && reply.has_id && reply.id[0] == 3 && reply.route.size > 0);
+    pcl_hop_close(&message);
+    pcl_head ping = {.kind = PCL_KIND_PING, .ticket = 8, .sent_us = pcl_now_us()};
+    err = pcl_hop_send(s_bench.broker, NULL, &ping, NULL, NULL);
+    assert_int_equal(err, PCL_ERR_OK);
+    assert_true(s_recv(&message, 1000));
+    assert_int_equal(message.head.kind, PCL_KIND_PONG);
+    assert_int_equal(pcl_head_boot_id(&message.head), 77);
+    assert_int_equal(message.head.flags, 0);
+    pcl_hop_close(&message);
+}
+
+static void test_status_is_whole_and_names_every_node(void **state)
+{
+    (void)state;
+    s_open(3);
+    s_ask(&(order){.ticket = 3, .op = PCL_OP_STATUS});
+    pcl_hop_message message;
+    assert_true(s_recv(&message, 1000));
+    pcl_reply reply;
+    pcl_err err = pcl_reply_decode(&reply, pcl_frame_bytes(&message.payload));
+    assert_int_equal(err, PCL_ERR_OK);
+    assert_true(reply.ok);
+    err = pcl_mp_check(reply.status, 8, 64, NULL);
+    assert_int_equal(err, PCL_ERR_OK);
+    static const char *const WORDS[] = {"n0",         "n1",      "n2",     "source", "replica",
+                                        "up",         "mariadb", "random", "custom", "choices",
+                                        "candidates", "limits",  "lag_ms", "nodes",  "workers"};
+    for (size_t index = 0; index < sizeof WORDS / sizeof WORDS[0]; index++) {
+        assert_true(s_holds(reply.status, WORDS[index]));
+    }
+    pcl_hop_close(&message);
+}
+
+static void test_a_draining_proxy_finishes_and_takes_nothing_new(void **state)
+{
+    (void)state;
+    s_open(2);
+    s_write(1);
+    agent *source = s_wait_held(0, 1);
+    assert_int_equal(zstr_send(s_bench.role.actor, PCL_ACTOR_DRAIN), 0);
+    pcl_hop_message message;
+    assert_true(s_recv(&message, 1000));
+    assert_int_equal(message.head.kind, PCL_KIND_BYE);
+    assert_int_equal(pcl_head_boot_id(&message.head), 77);
+    pcl_hop_close(&message);
+    s_write(2);
+    (void)assert_error(2, PCL_ERR_DRAINING, PCL_RETRY_SAFE, 500);
+    s_agent_reply(source, 0, PCL_ERR_OK, "done");
+    assert_reply(1, "done", 1000);
+    assert_int_equal(zsock_wait(s_bench.role.actor), 0); /* ended by itself */
+}
+
+static void test_reload_changes_the_default_strategy(void **state)
+{
+    (void)state;
+    s_open(2);
+    fixture_reload(&s_bench.role, &pcl_proxy_role, s_zpl("routing\n    strategy = \"direct\"\n"));
+    s_read(1);
+    agent *source = s_wait_held(0, 1);
+    assert_int_equal(source->held[0].head.strategy, PCL_STRATEGY_DIRECT);
+}
+
+#define PROXY_TEST(name) cmocka_unit_test_teardown(name, s_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PROXY_TEST(test_a_read_goes_to_a_replica_and_its_answer_back),
+        PROXY_TEST(test_writes_and_what_asks_for_the_source_go_there),
+        PROXY_TEST(test_an_error_of_the_database_is_passed_on),
+        PROXY_TEST(test_explain_tells_who_was_left_out),
+        PROXY_TEST(test_a_read_outlives_its_silent_node),
+        PROXY_TEST(test_a_write_on_a_dead_node_is_lost_unsafe),
+        PROXY_TEST(test_a_read_without_another_node_is_lost_safe),
+        PROXY_TEST(test_another_run_of_an_agent_has_lost_what_the_old_had),
+        PROXY_TEST(test_a_read_whose_node_was_replaced_goes_elsewhere_at_once),
+        PROXY_TEST(test_a_node_without_connection_is_passed_over),
+        PROXY_TEST(test_a_write_that_cannot_leave_is_safe),
+        PROXY_TEST(test_no_node_is_said_at_once),
+        PROXY_TEST(test_a_node_that_refuses_a_read_passes_it_on),
+        PROXY_TEST(test_a_node_that_says_goodbye_finishes_its_work),
+        PROXY_TEST(test_false_answers_are_dropped),
+        PROXY_TEST(test_garbage_is_dropped_and_counted),
+        PROXY_TEST(test_a_full_node_and_a_full_proxy_are_overloaded),
+        PROXY_TEST(test_the_ticket_table_bounds_the_proxy),
+        PROXY_TEST(test_the_deadline_is_answered_in_time),
+        PROXY_TEST(test_expired_work_goes_no_further),
+        PROXY_TEST(test_ping_is_answered_with_no_node_up),
+        PROXY_TEST(test_status_is_whole_and_names_every_node),
+        PROXY_TEST(test_a_draining_proxy_finishes_and_takes_nothing_new),
+        PROXY_TEST(test_reload_changes_the_default_strategy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
