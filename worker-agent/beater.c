@@ -1,0 +1,79 @@
+#include "worker-agent/beater.h"
+
+#include "net/time.h"
+#include "worker-agent/query.h"
+#include "worker-agent/ticker.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RETRY_MS 1000u
+
+struct pcl_beater {
+    const pcl_agent_options *options; /* borrowed */
+    pcl_observer *observer;           /* borrowed */
+    pcl_connection *connection;       /* the thread's own */
+    pcl_ticker *ticker;
+};
+
+static bool s_beat(pcl_beater *self, pcl_sql_error *error)
+{
+    if (!pcl_connection_open(self->connection, error)) {
+        return false;
+    }
+    MYSQL *mysql = pcl_connection_mysql(self->connection);
+    char node[2 * PCL_NAME_SIZE_MAX + 1];
+    char sql[sizeof node + 256];
+    unsigned long size = (unsigned long)strlen(self->options->node);
+    (void)mysql_real_escape_string(mysql, node, self->options->node, size);
+    (void)snprintf(sql, sizeof sql,
+                   "UPDATE portcullis.heartbeat SET node='%s', beat_us=%" PRIu64
+                   " WHERE id=1 AND @@global.read_only=0",
+                   node, pcl_wall_us());
+    return pcl_query_run(mysql, sql, error);
+}
+
+static uint32_t s_turn(void *context)
+{
+    pcl_beater *self = context;
+    pcl_node_view view;
+    pcl_sql_error error;
+    pcl_observer_view(self->observer, &view);
+    bool source = view.ready && view.role == PCL_NODE_SOURCE && !view.read_only;
+    if (source && !s_beat(self, &error)) {
+        pcl_connection_close(self->connection);
+        return RETRY_MS; /* the observer says why */
+    }
+    return PCL_BEAT_INTERVAL_MS;
+}
+
+pcl_beater *pcl_beater_new(const pcl_agent_options *options, pcl_observer *observer)
+{
+    pcl_beater *self = calloc(1, sizeof *self);
+    assert(self != NULL);
+    self->options = options;
+    self->observer = observer;
+    self->connection = pcl_connection_new(options, PCL_ACCOUNT_ADMIN, 1, 0);
+    self->ticker = pcl_ticker_new(s_turn, self);
+    return self;
+}
+
+bool pcl_beater_destroy(pcl_beater **self_p, uint32_t wait_ms)
+{
+    pcl_beater *self = *self_p;
+    if (self == NULL) {
+        return true;
+    }
+    if (!pcl_ticker_stop(&self->ticker, wait_ms / 2)) {
+        pcl_connection_interrupt(self->connection); /* it waits for a replica */
+        if (!pcl_ticker_stop(&self->ticker, wait_ms - wait_ms / 2)) {
+            return false;
+        }
+    }
+    pcl_connection_destroy(&self->connection);
+    free(self);
+    *self_p = NULL;
+    return true;
+}

@@ -1,0 +1,443 @@
+#include "worker-agent/connection.h"
+
+#include "worker-agent/outcome.h"
+#include "worker-agent/statement_cache.h"
+
+#include <assert.h>
+#include <errmsg.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define CONNECT_TIMEOUT_S 2u
+/* A row that does not fit in a reply need not be read whole. */
+#define PACKET_SIZE_MAX   (PCL_REPLY_SIZE_MAX + 1024u * 1024u)
+/* Strict, and the lexer's meaning: no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES.
+ * The same on every flavor, so that a statement means the same everywhere. */
+#define SQL_MODE          "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+
+struct pcl_connection {
+    const pcl_agent_options *options; /* borrowed */
+    pcl_account account;
+    uint32_t statements_max;
+    uint32_t statements_cap; /* statements_max, or what the server's own limit leaves */
+    uint32_t read_timeout_s;
+    MYSQL *mysql; /* NULL when closed */
+    pcl_statement_cache *statements;
+    char db[PCL_SCHEMA_SIZE]; /* the session's schema as we know it */
+    size_t db_size;
+    bool db_known;
+    pthread_mutex_t lock; /* guards fd against a close while another thread shuts it */
+    int fd;               /* -1 when closed */
+};
+
+void pcl_sql_error_of(pcl_sql_error *out_error, MYSQL *mysql)
+{
+    out_error->number = mysql_errno(mysql);
+    (void)snprintf(out_error->sqlstate, sizeof out_error->sqlstate, "%s", mysql_sqlstate(mysql));
+    (void)snprintf(out_error->message, sizeof out_error->message, "%s", mysql_error(mysql));
+}
+
+void pcl_sql_error_of_stmt(pcl_sql_error *out_error, MYSQL_STMT *stmt)
+{
+    out_error->number = mysql_stmt_errno(stmt);
+    (void)snprintf(out_error->sqlstate, sizeof out_error->sqlstate, "%s",
+                   mysql_stmt_sqlstate(stmt));
+    (void)snprintf(out_error->message, sizeof out_error->message, "%s", mysql_stmt_error(stmt));
+}
+
+static bool s_out_of_memory(pcl_sql_error *out_error)
+{
+    *out_error = (pcl_sql_error){.number = CR_OUT_OF_MEMORY,
+                                 .sqlstate = "HY000",
+                                 .message = "the client library is out of memory"};
+    return false;
+}
+
+pcl_connection *pcl_connection_new(const pcl_agent_options *options, pcl_account account,
+                                   uint32_t statements_max, uint32_t read_timeout_s)
+{
+    pcl_connection *self = calloc(1, sizeof *self);
+    assert(self != NULL);
+    self->options = options;
+    self->account = account;
+    self->statements_max = statements_max;
+    self->statements_cap = statements_max;
+    self->read_timeout_s = read_timeout_s;
+    self->fd = -1;
+    self->statements = pcl_statement_cache_new(statements_max);
+    int failed = pthread_mutex_init(&self->lock, NULL);
+    assert(failed == 0);
+    return self;
+}
+
+void pcl_connection_destroy(pcl_connection **self_p)
+{
+    pcl_connection *self = *self_p;
+    if (self != NULL) {
+        pcl_connection_close(self);
+        pcl_statement_cache_destroy(&self->statements);
+        (void)pthread_mutex_destroy(&self->lock);
+        free(self);
+        *self_p = NULL;
+    }
+}
+
+static void s_set_fd(pcl_connection *self, int fd)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    self->fd = fd;
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
+void pcl_connection_interrupt(pcl_connection *self)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    if (self->fd >= 0) {
+        (void)shutdown(self->fd, SHUT_RDWR); /* fails where the peer is gone already */
+    }
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
+bool pcl_connection_has_socket(pcl_connection *self)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    bool has = self->fd >= 0;
+    (void)pthread_mutex_unlock(&self->lock);
+    return has;
+}
+
+void pcl_connection_close(pcl_connection *self)
+{
+    s_set_fd(self, -1);
+    /* The session first: statements of a closed session need no farewell of
+     * their own, and a result that is not read to its end is dropped. */
+    if (self->mysql != NULL) {
+        mysql_close(self->mysql);
+        self->mysql = NULL;
+    }
+    void *stmt = NULL;
+    while ((stmt = pcl_statement_cache_remove_oldest(self->statements)) != NULL) {
+        (void)mysql_stmt_close(stmt);
+    }
+    self->db_known = false;
+}
+
+bool pcl_connection_is_open(const pcl_connection *self)
+{
+    return self->mysql != NULL;
+}
+
+MYSQL *pcl_connection_mysql(pcl_connection *self)
+{
+    assert(self->mysql != NULL);
+    return self->mysql;
+}
+
+uint64_t pcl_connection_id(const pcl_connection *self)
+{
+    return self->mysql != NULL ? mysql_thread_id(self->mysql) : 0;
+}
+
+/* An idle session has nothing to say: what can be read now is the server's
+ * farewell. */
+bool pcl_connection_is_alive(const pcl_connection *self)
+{
+    assert(self->mysql != NULL);
+    struct pollfd item = {.fd = self->fd, .events = POLLIN};
+    return poll(&item, 1, 0) == 0;
+}
+
+static bool s_run(pcl_connection *self, const char *sql, pcl_sql_error *out_error)
+{
+    if (mysql_query(self->mysql, sql) != 0) {
+        pcl_sql_error_of(out_error, self->mysql);
+        return false;
+    }
+    return true;
+}
+
+/* The server bounds prepared statements over all sessions; ours share three
+ * quarters of that. */
+static bool s_read_statement_limit(pcl_connection *self, pcl_sql_error *out_error)
+{
+    if (!s_run(self, "SELECT @@global.max_prepared_stmt_count", out_error)) {
+        return false;
+    }
+    MYSQL_RES *result = mysql_store_result(self->mysql);
+    MYSQL_ROW row = result != NULL ? mysql_fetch_row(result) : NULL;
+    unsigned long long limit = row != NULL && row[0] != NULL ? strtoull(row[0], NULL, 10) : 0;
+    mysql_free_result(result);
+    unsigned long long share = limit * 3 / 4 / (2ull * self->options->threads);
+    self->statements_cap = share < self->statements_max ? (uint32_t)share : self->statements_max;
+    return true;
+}
+
+static bool s_pin_session(pcl_connection *self, pcl_sql_error *out_error)
+{
+    if (!s_run(self, "SET SESSION sql_mode='" SQL_MODE "', autocommit=1", out_error)) {
+        return false;
+    }
+    if (self->account == PCL_ACCOUNT_ADMIN) {
+        return true;
+    }
+    if (!s_read_statement_limit(self, out_error)) {
+        return false;
+    }
+    if (self->account == PCL_ACCOUNT_READ) {
+        return s_run(self, "SET SESSION TRANSACTION READ ONLY", out_error);
+    }
+    bool mariadb = strstr(mysql_get_server_info(self->mysql), "MariaDB") != NULL;
+    return s_run(self,
+                 mariadb ? "SET SESSION session_track_system_variables='last_gtid'"
+                         : "SET SESSION session_track_gtids='OWN_GTID'",
+                 out_error);
+}
+
+static void s_credentials(const pcl_connection *self, const char **user, const char **password)
+{
+    switch (self->account) {
+    case PCL_ACCOUNT_ADMIN:
+        *user = self->options->admin_user;
+        *password = self->options->admin_password;
+        return;
+    case PCL_ACCOUNT_READ:
+        *user = PCL_USER_READ;
+        *password = self->options->read_password;
+        return;
+    case PCL_ACCOUNT_WRITE:
+        *user = PCL_USER_WRITE;
+        *password = self->options->write_password;
+        return;
+    }
+}
+
+static void s_set_options(pcl_connection *self)
+{
+    unsigned int connect_timeout_s = CONNECT_TIMEOUT_S;
+    unsigned int local_infile = 0; /* LOAD DATA LOCAL would read this machine's files */
+    unsigned long packet_size_max = PACKET_SIZE_MAX;
+    (void)mysql_options(self->mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout_s);
+    (void)mysql_options(self->mysql, MYSQL_OPT_LOCAL_INFILE, &local_infile);
+    (void)mysql_options(self->mysql, MYSQL_OPT_MAX_ALLOWED_PACKET, &packet_size_max);
+    (void)mysql_options(self->mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+    if (self->read_timeout_s > 0) {
+        (void)mysql_options(self->mysql, MYSQL_OPT_READ_TIMEOUT, &self->read_timeout_s);
+        (void)mysql_options(self->mysql, MYSQL_OPT_WRITE_TIMEOUT, &self->read_timeout_s);
+    }
+#if !PCL_CLIENT_MARIADB
+    bool get_public_key = true; /* caching_sha2_password where there is no TLS */
+    (void)mysql_options(self->mysql, MYSQL_OPT_GET_SERVER_PUBLIC_KEY, &get_public_key);
+#endif
+}
+
+static bool s_connect(pcl_connection *self, pcl_sql_error *out_error)
+{
+    self->mysql = mysql_init(NULL);
+    if (self->mysql == NULL) {
+        return s_out_of_memory(out_error);
+    }
+    s_set_options(self);
+    const pcl_agent_options *options = self->options;
+    bool local = options->socket[0] != '\0';
+    const char *user = NULL;
+    const char *password = NULL;
+    s_credentials(self, &user, &password);
+    if (mysql_real_connect(self->mysql, local ? "localhost" : options->host, user, password, NULL,
+                           local ? 0 : options->port, local ? options->socket : NULL, 0) == NULL) {
+        pcl_sql_error_of(out_error, self->mysql);
+        return false;
+    }
+    s_set_fd(self, pcl_mysql_fd(self->mysql));
+    return s_pin_session(self, out_error);
+}
+
+bool pcl_connection_open(pcl_connection *self, pcl_sql_error *out_error)
+{
+    if (self->mysql != NULL && pcl_connection_is_alive(self)) {
+        return true;
+    }
+    pcl_connection_close(self);
+    if (s_connect(self, out_error)) {
+        self->db_size = 0; /* we connect without a schema */
+        self->db_known = true;
+        return true;
+    }
+    pcl_connection_close(self);
+    return false;
+}
+
+static bool s_select(pcl_connection *self, pcl_bytes db, pcl_sql_error *out_error)
+{
+    char name[PCL_SCHEMA_SIZE];
+    assert(db.size < sizeof name);
+    memcpy(name, db.data, db.size);
+    name[db.size] = '\0';
+    if (mysql_select_db(self->mysql, name) != 0) {
+        pcl_sql_error_of(out_error, self->mysql);
+        return false;
+    }
+    memcpy(self->db, name, db.size + 1);
+    self->db_size = db.size;
+    self->db_known = true;
+    return true;
+}
+
+/* A session cannot leave its schema for none; a new one has none. */
+static bool s_leave_schema(pcl_connection *self, pcl_sql_error *out_error)
+{
+    if (self->db_known && self->db_size == 0) {
+        return true;
+    }
+    pcl_connection_close(self);
+    return pcl_connection_open(self, out_error);
+}
+
+bool pcl_connection_use(pcl_connection *self, pcl_bytes db, pcl_sql_error *out_error)
+{
+    bool given = db.size > 0;
+    pcl_bytes wanted = given ? db : pcl_bytes_text(self->options->default_schema);
+    if (wanted.size == 0) {
+        return s_leave_schema(self, out_error);
+    }
+    if (self->db_known && pcl_bytes_equal(wanted, pcl_bytes_of(self->db, self->db_size))) {
+        return true;
+    }
+    if (s_select(self, wanted, out_error)) {
+        return true;
+    }
+    /* 1044: the account may not use it, which is how a schema that does not
+     * exist looks to one without rights. */
+    bool absent = out_error->number == PCL_ER_BAD_DB || out_error->number == PCL_ER_DB_ACCESS;
+    return !given && absent && s_leave_schema(self, out_error);
+}
+
+void pcl_connection_forget_schema(pcl_connection *self)
+{
+    self->db_known = false;
+    self->db_size = 0;
+}
+
+/* Makes room for one more statement. */
+static void s_trim(pcl_connection *self, uint32_t count_max)
+{
+    while (pcl_statement_cache_count(self->statements) > count_max) {
+        (void)mysql_stmt_close(pcl_statement_cache_remove_oldest(self->statements));
+    }
+}
+
+static MYSQL_STMT *s_prepare(pcl_connection *self, pcl_bytes sql, pcl_sql_error *out_error)
+{
+    MYSQL_STMT *stmt = mysql_stmt_init(self->mysql);
+    if (stmt == NULL) {
+        (void)s_out_of_memory(out_error);
+        return NULL;
+    }
+    if (mysql_stmt_prepare(stmt, (const char *)sql.data, (unsigned long)sql.size) != 0) {
+        pcl_sql_error_of_stmt(out_error, stmt);
+        (void)mysql_stmt_close(stmt);
+        return NULL;
+    }
+    return stmt;
+}
+
+bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, bool keep,
+                            pcl_prepared *out_prepared, pcl_sql_error *out_error)
+{
+    pcl_bytes db = pcl_bytes_of(self->db, self->db_size);
+    MYSQL_STMT *stmt = keep ? pcl_statement_cache_find(self->statements, db, sql) : NULL;
+    if (stmt != NULL) {
+        *out_prepared = (pcl_prepared){.stmt = stmt, .cached = true, .hit = true};
+        return true;
+    }
+    stmt = s_prepare(self, sql, out_error);
+    if (stmt == NULL && out_error->number == PCL_ER_MAX_PREPARED) {
+        /* Others use the server's statements too: give half of ours back, and try once more. */
+        s_trim(self, pcl_statement_cache_count(self->statements) / 2);
+        stmt = s_prepare(self, sql, out_error);
+    }
+    if (stmt == NULL) {
+        return false;
+    }
+    void *evicted = NULL;
+    bool cached = false;
+    if (keep && self->statements_cap > 0) {
+        s_trim(self, self->statements_cap - 1);
+        cached = pcl_statement_cache_put(self->statements, db, sql, stmt, &evicted);
+    }
+    if (evicted != NULL) {
+        (void)mysql_stmt_close(evicted);
+    }
+    *out_prepared = (pcl_prepared){.stmt = stmt, .cached = cached};
+    return true;
+}
+
+void pcl_connection_release(pcl_connection *self, pcl_prepared *prepared)
+{
+    (void)self;
+    if (prepared->cached) {
+        (void)mysql_stmt_free_result(prepared->stmt);
+    } else {
+        (void)mysql_stmt_close(prepared->stmt);
+    }
+    prepared->stmt = NULL;
+}
+
+void pcl_connection_discard(pcl_connection *self, pcl_bytes sql, pcl_prepared *prepared)
+{
+    if (prepared->cached) {
+        void *stmt = pcl_statement_cache_remove(self->statements,
+                                                pcl_bytes_of(self->db, self->db_size), sql);
+        assert(stmt == prepared->stmt);
+    }
+    (void)mysql_stmt_close(prepared->stmt);
+    prepared->stmt = NULL;
+}
+
+static void s_copy_token(char *target, size_t target_size, const char *data, size_t size)
+{
+    if (size < target_size) {
+        memcpy(target, data, size);
+        target[size] = '\0';
+    }
+}
+
+void pcl_connection_token(pcl_connection *self, bool rows, char *target, size_t target_size)
+{
+    const char *data = NULL;
+    size_t size = 0;
+    target[0] = '\0';
+    if (mysql_session_track_get_first(self->mysql, SESSION_TRACK_GTIDS, &data, &size) == 0) {
+        s_copy_token(target, target_size, data, size);
+        return;
+    }
+    /* MariaDB: names and values in turn. */
+    int end = mysql_session_track_get_first(self->mysql, SESSION_TRACK_SYSTEM_VARIABLES, &data,
+                                            &size);
+    while (end == 0) {
+        bool found = pcl_bytes_is(pcl_bytes_of(data, size), "last_gtid");
+        end = mysql_session_track_get_next(self->mysql, SESSION_TRACK_SYSTEM_VARIABLES, &data,
+                                           &size);
+        if (found && end == 0) {
+            s_copy_token(target, target_size, data, size);
+            return;
+        }
+        if (end == 0) {
+            end = mysql_session_track_get_next(self->mysql, SESSION_TRACK_SYSTEM_VARIABLES, &data,
+                                               &size);
+        }
+    }
+    pcl_sql_error error;
+    bool mariadb = strstr(mysql_get_server_info(self->mysql), "MariaDB") != NULL;
+    if (rows && mariadb && s_run(self, "SELECT @@last_gtid", &error)) {
+        MYSQL_RES *result = mysql_store_result(self->mysql);
+        MYSQL_ROW row = result != NULL ? mysql_fetch_row(result) : NULL;
+        if (row != NULL && row[0] != NULL) {
+            s_copy_token(target, target_size, row[0], strlen(row[0]));
+        }
+        mysql_free_result(result);
+    }
+}

@@ -1,0 +1,91 @@
+/* connection.h - one session with the database server: how it is opened, what
+ * is pinned in it, its schema and its prepared statements.
+ *
+ * Pinned: utf8mb4, sql_mode (so that the meaning our lexer gives a text is the
+ * server's), autocommit, one statement a text, no local files; for reads,
+ * read-only transactions; for writes, tracking of the GTID.  time_zone is the
+ * server's.
+ *
+ * A connection belongs to one thread; only pcl_connection_interrupt may be
+ * called from another.
+ */
+#ifndef PCL_WORKER_AGENT_CONNECTION_H
+#define PCL_WORKER_AGENT_CONNECTION_H
+
+#include "common/bytes.h"
+#include "worker-agent/mysql_api.h"
+#include "worker-agent/options.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum pcl_account {
+    PCL_ACCOUNT_ADMIN = 0,
+    PCL_ACCOUNT_READ,
+    PCL_ACCOUNT_WRITE,
+} pcl_account;
+
+/* What MySQL, or its client library, said. */
+typedef struct pcl_sql_error {
+    uint32_t number; /* errno; 0: nothing is wrong */
+    char sqlstate[6];
+    char message[PCL_ERROR_TEXT_SIZE];
+} pcl_sql_error;
+
+typedef struct pcl_connection pcl_connection;
+
+/* Opens nothing yet.  options is borrowed.  read_timeout_s: 0 for statements that something else
+ * bounds. */
+pcl_connection *pcl_connection_new(const pcl_agent_options *options, pcl_account account,
+                                   uint32_t statements_max, uint32_t read_timeout_s);
+void pcl_connection_destroy(pcl_connection **self_p);
+
+/* Connects and pins the session unless it is open and, as far as the socket
+ * shows, still alive.  false: out_error says why. */
+bool pcl_connection_open(pcl_connection *self, pcl_sql_error *out_error) PCL_MUST_CHECK;
+/* What the server does to its side is the server's; statements are forgotten. */
+void pcl_connection_close(pcl_connection *self);
+bool pcl_connection_is_open(const pcl_connection *self);
+/* Of an open one: the server has not ended it meanwhile. */
+bool pcl_connection_is_alive(const pcl_connection *self);
+/* Shuts the socket, so that a call which blocks on it returns; from any thread. */
+void pcl_connection_interrupt(pcl_connection *self);
+
+/* It is connected; from any thread. */
+bool pcl_connection_has_socket(pcl_connection *self);
+
+MYSQL *pcl_connection_mysql(pcl_connection *self);
+uint64_t pcl_connection_id(const pcl_connection *self); /* the server's, of KILL */
+
+/* Makes db the session's schema; "" makes it the configured default, or none
+ * where that does not exist, never what an earlier request left. */
+bool pcl_connection_use(pcl_connection *self, pcl_bytes db,
+                        pcl_sql_error *out_error) PCL_MUST_CHECK;
+/* The schema may have changed behind our back (a DDL statement ran). */
+void pcl_connection_forget_schema(pcl_connection *self);
+
+typedef struct pcl_prepared {
+    MYSQL_STMT *stmt;
+    bool cached; /* else pcl_connection_release closes it */
+    bool hit;    /* it was in the cache */
+} pcl_prepared;
+
+/* A statement ready to execute, in the session's schema; kept in the cache where keep is set
+ * and the text is short enough. */
+bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, bool keep,
+                            pcl_prepared *out_prepared, pcl_sql_error *out_error) PCL_MUST_CHECK;
+/* Frees the result; closes the statement where it is not cached. */
+void pcl_connection_release(pcl_connection *self, pcl_prepared *prepared);
+/* As release, and takes it out of the cache: it must be prepared anew. */
+void pcl_connection_discard(pcl_connection *self, pcl_bytes sql, pcl_prepared *prepared);
+
+/* The GTID of the write just run, into target (NUL terminated, "" when nothing
+ * was written or the server does not say).  rows: the statement returned rows,
+ * so no OK packet carried it. */
+void pcl_connection_token(pcl_connection *self, bool rows, char *target, size_t target_size);
+
+/* Fills *out_error from a handle, for the callers that use one directly. */
+void pcl_sql_error_of(pcl_sql_error *out_error, MYSQL *mysql);
+void pcl_sql_error_of_stmt(pcl_sql_error *out_error, MYSQL_STMT *stmt);
+
+#endif

@@ -1,0 +1,43 @@
+/* flavor.h - what MySQL and MariaDB say differently: one table of texts and
+ * functions each, found from the server that answers. */
+#ifndef PCL_WORKER_AGENT_FLAVOR_H
+#define PCL_WORKER_AGENT_FLAVOR_H
+
+#include "worker-agent/query.h"
+
+typedef struct pcl_flavor_ops {
+    pcl_flavor flavor;
+
+    /* One row: gtid, read_only. */
+    const char *state_sql;
+    /* Lists end with NULL. */
+    const char *const *writable;  /* takes read-only off */
+    const char *const *read_only; /* puts it on, for administrators too where the server can */
+    const char *const *adminable; /* lets administrators write while others may not */
+
+    /* SHOW ... STATUS of replication and its columns. */
+    const char *replication_sql;
+    const char *io_running, *sql_running, *source_host, *source_port, *source_user, *uses_gtid;
+    const char *last_io_errno;
+    const char *stop, *start;
+    const char *const *parallel; /* apply; while replication is stopped */
+
+    /* Semi-synchronous replication. */
+    const char *const *semi_sync_plugins;      /* pairs: plugin name, shared object; may be empty */
+    const char *const *semi_sync_source_setup; /* all but switching it on */
+    const char *semi_sync_source_on, *semi_sync_source_off;
+    const char *semi_sync_source_sql;        /* one number: is it on? */
+    const char *semi_sync_clients_sql;       /* one number: replicas that will acknowledge */
+    const char *const *semi_sync_replica_on; /* before replication starts */
+
+    /* Puts the statement that points replication at the source. */
+    void (*put_change_source)(pcl_buffer *buffer, MYSQL *mysql, const pcl_agent_options *options);
+} pcl_flavor_ops;
+
+extern const pcl_flavor_ops pcl_flavor_mariadb_ops;
+extern const pcl_flavor_ops pcl_flavor_mysql_ops;
+
+/* The flavor of the server on the other end. */
+const pcl_flavor_ops *pcl_flavor_of(MYSQL *mysql);
+
+#endif

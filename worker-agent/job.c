@@ -1,0 +1,25 @@
+#include "worker-agent/job.h"
+
+#include "common/limits.h"
+
+#include <stdlib.h>
+
+pcl_job *pcl_job_new(void)
+{
+    pcl_job *self = calloc(1, sizeof *self);
+    if (self != NULL) {
+        pcl_buffer_init(&self->reply, PCL_REPLY_SIZE_MAX);
+    }
+    return self;
+}
+
+void pcl_job_destroy(pcl_job **self_p)
+{
+    pcl_job *self = *self_p;
+    if (self != NULL) {
+        pcl_hop_close(&self->message);
+        pcl_buffer_release(&self->reply);
+        free(self);
+        *self_p = NULL;
+    }
+}

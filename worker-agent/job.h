@@ -1,0 +1,37 @@
+/* job.h - one request on its way through the agent. */
+#ifndef PCL_WORKER_AGENT_JOB_H
+#define PCL_WORKER_AGENT_JOB_H
+
+#include "common/buffer.h"
+#include "net/hop.h"
+#include "worker-agent/outcome.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The actor fills the first part, the worker that ran it the second. */
+typedef struct pcl_job {
+    pcl_hop_message message; /* as it came; owned */
+    uint64_t ticket;         /* the actor's own */
+    uint64_t arrived_us, deadline_us;
+    pcl_node_role role; /* of the node, for the route */
+
+    pcl_buffer reply; /* the reply's payload */
+    pcl_outcome outcome;
+    uint32_t queue_us, exec_us;
+    bool started;   /* a statement went to the database */
+    bool cache_hit; /* the statement was prepared already */
+    bool killed;    /* the watchdog fired at it */
+
+    /* The pool's: */
+    struct pcl_job *next, *previous; /* in whichever list it stands */
+    uint64_t order;                  /* of arrival */
+    bool waiting;                    /* in the queue; under the pool's lock */
+} pcl_job;
+
+/* Fresh, with an empty reply; message is the caller's to receive into.  NULL when memory is out. */
+pcl_job *pcl_job_new(void);
+/* Closes the message and frees the reply. */
+void pcl_job_destroy(pcl_job **self_p);
+
+#endif

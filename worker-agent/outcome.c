@@ -1,0 +1,159 @@
+#include "worker-agent/outcome.h"
+
+#define ER_OUTOFMEMORY          1037u
+#define ER_OUT_OF_SORTMEMORY    1038u
+#define ER_DISK_FULL            1021u
+#define ER_SERVER_SHUTDOWN      1053u
+#define ER_NEW_ABORTING         1184u
+#define ER_TOO_MANY_USER        1203u
+#define ER_QUERY_INTERRUPTED    1317u
+#define ER_CONNECTION_KILLED    1927u /* MariaDB */
+#define ER_STATEMENT_TIMEOUT    1969u /* MariaDB */
+#define ER_QUERY_TIMEOUT        3024u /* MySQL */
+#define ER_SESSION_WAS_KILLED   3169u /* MySQL */
+#define ER_CLIENT_TIMEOUT       4031u /* MySQL: the idle session was ended */
+#define CR_ERROR_FIRST          2000u
+#define CR_ERROR_LAST           2999u
+#define CR_OUT_OF_MEMORY        2008u
+#define CR_COMMANDS_OUT_OF_SYNC 2014u
+
+pcl_err pcl_admit(const pcl_admission *node, pcl_op op, uint8_t sql_class, const char **out_reason)
+{
+    *out_reason = "";
+    if (op != PCL_OP_QUERY) {
+        *out_reason = "an agent runs queries only";
+        return PCL_ERR_UNSUPPORTED;
+    }
+    if (sql_class < PCL_SQL_READ || sql_class > PCL_SQL_DDL) {
+        *out_reason = "an agent runs reads, writes, calls and DDL only";
+        return PCL_ERR_UNSUPPORTED;
+    }
+    if (node->draining) {
+        *out_reason = "the agent is shutting down";
+        return PCL_ERR_DRAINING;
+    }
+    if (!node->ready) {
+        *out_reason = "the node's database is not ready";
+        return PCL_ERR_NO_NODE;
+    }
+    if (!pcl_sql_is_read((pcl_sql_class)sql_class)) {
+        if (!node->source) {
+            *out_reason = "the node is not the source";
+            return PCL_ERR_NO_NODE;
+        }
+        if (node->read_only) {
+            *out_reason = "the node is read-only";
+            return PCL_ERR_NO_NODE;
+        }
+    }
+    return PCL_ERR_OK;
+}
+
+bool pcl_errno_is_loss(uint32_t mysql_errno)
+{
+    switch (mysql_errno) {
+    case ER_SERVER_SHUTDOWN:
+    case ER_NEW_ABORTING:
+    case ER_CONNECTION_KILLED:
+    case ER_SESSION_WAS_KILLED:
+    case ER_CLIENT_TIMEOUT:
+        return true;
+    case PCL_CR_NEW_STMT_METADATA:
+    case PCL_CR_NET_PACKET_TOO_LARGE:
+    case CR_OUT_OF_MEMORY:
+        return false;
+    default:
+        break;
+    }
+    return mysql_errno >= CR_ERROR_FIRST && mysql_errno <= CR_ERROR_LAST;
+}
+
+static bool s_is_interruption(uint32_t mysql_errno)
+{
+    return mysql_errno == ER_QUERY_INTERRUPTED || mysql_errno == ER_STATEMENT_TIMEOUT ||
+           mysql_errno == ER_QUERY_TIMEOUT;
+}
+
+/* One statement that the server rolls back whole.  A CALL may have committed
+ * on its way, and DDL commits by itself. */
+static bool s_is_atomic(uint8_t sql_class)
+{
+    return sql_class == PCL_SQL_READ || sql_class == PCL_SQL_LOCKING_READ ||
+           sql_class == PCL_SQL_WRITE;
+}
+
+static pcl_retry s_safe_if(bool condition)
+{
+    return condition ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+}
+
+static pcl_outcome s_loss(pcl_stage stage, bool is_read, bool killed)
+{
+    bool safe = is_read || stage != PCL_STAGE_EXECUTE;
+    if (killed) {
+        return (pcl_outcome){.err = PCL_ERR_DEADLINE, .retry = s_safe_if(safe), .broken = true};
+    }
+    return (pcl_outcome){.err = stage == PCL_STAGE_CONNECT ? PCL_ERR_NO_NODE : PCL_ERR_LOST,
+                         .retry = s_safe_if(safe),
+                         .node_fault = true,
+                         .broken = true};
+}
+
+pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno,
+                                 bool killed)
+{
+    bool is_read = pcl_sql_is_read((pcl_sql_class)sql_class);
+    bool unstarted = stage != PCL_STAGE_EXECUTE;
+    if (pcl_errno_is_loss(mysql_errno)) {
+        return s_loss(stage, is_read, killed);
+    }
+    if (s_is_interruption(mysql_errno)) {
+        return (pcl_outcome){.err = killed ? PCL_ERR_DEADLINE : PCL_ERR_SQL,
+                             .retry = s_safe_if(unstarted || s_is_atomic(sql_class))};
+    }
+    switch (mysql_errno) {
+    case PCL_ER_DEADLOCK:
+    case PCL_ER_LOCK_WAIT:
+        return (pcl_outcome){.err = PCL_ERR_SQL, .retry = s_safe_if(s_is_atomic(sql_class))};
+    case PCL_ER_CON_COUNT:
+    case ER_TOO_MANY_USER:
+    case PCL_ER_MAX_PREPARED:
+        return (pcl_outcome){.err = PCL_ERR_OVERLOADED,
+                             .retry = s_safe_if(unstarted || is_read),
+                             .node_fault = true};
+    case ER_OUTOFMEMORY:
+    case ER_OUT_OF_SORTMEMORY:
+    case ER_DISK_FULL:
+    case CR_OUT_OF_MEMORY:
+        return (pcl_outcome){.err = PCL_ERR_SQL,
+                             .retry = s_safe_if(is_read),
+                             .node_fault = true,
+                             .broken = mysql_errno == CR_OUT_OF_MEMORY};
+    case PCL_CR_NET_PACKET_TOO_LARGE:
+        return (pcl_outcome){.err = PCL_ERR_TOO_LARGE,
+                             .retry = is_read ? PCL_RETRY_NEVER : PCL_RETRY_UNSAFE,
+                             .broken = true};
+    case PCL_CR_NEW_STMT_METADATA:
+        return (pcl_outcome){.err = PCL_ERR_INTERNAL, .retry = s_safe_if(is_read), .broken = true};
+    default:
+        break;
+    }
+    if (stage == PCL_STAGE_CONNECT) { /* the server refuses the agent itself */
+        return (pcl_outcome){.err = PCL_ERR_NO_NODE, .retry = PCL_RETRY_SAFE, .node_fault = true};
+    }
+    return (pcl_outcome){.err = PCL_ERR_SQL, .retry = PCL_RETRY_NEVER};
+}
+
+pcl_outcome pcl_outcome_of_success(uint8_t sql_class, bool killed)
+{
+    if (killed && !pcl_sql_is_read((pcl_sql_class)sql_class)) {
+        return (pcl_outcome){.err = PCL_ERR_DEADLINE, .retry = PCL_RETRY_UNSAFE};
+    }
+    return (pcl_outcome){.err = PCL_ERR_OK};
+}
+
+pcl_outcome pcl_outcome_of_silence(uint8_t sql_class)
+{
+    return (pcl_outcome){.err = PCL_ERR_DEADLINE,
+                         .retry = s_safe_if(pcl_sql_is_read((pcl_sql_class)sql_class))};
+}

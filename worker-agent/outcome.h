@@ -1,0 +1,72 @@
+/* outcome.h - the agent's rules: what may run here now, and what a failure
+ * means to the client.  Pure.
+ *
+ * The client's question is always the same: may I send it again?  `safe` is
+ * only said when nothing ran, the server said that it rolled back, or the
+ * statement was a read.
+ */
+#ifndef PCL_WORKER_AGENT_OUTCOME_H
+#define PCL_WORKER_AGENT_OUTCOME_H
+
+#include "common/error.h"
+#include "sql/classify.h"
+#include "wire/report.h"
+#include "wire/request.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct pcl_outcome {
+    pcl_err err;
+    pcl_retry retry;
+    bool node_fault; /* the node's own reason: it says something about the node */
+    bool broken;     /* the connection cannot be used any more */
+} pcl_outcome;
+
+/* What the node says it is when a request arrives, or is about to run. */
+typedef struct pcl_admission {
+    bool ready; /* set up, and the database answers */
+    bool draining;
+    bool source; /* the role, as the database has it */
+    bool read_only;
+} pcl_admission;
+
+/* OK, or why the request may not run here: UNSUPPORTED, NO_NODE, DRAINING.
+ * *out_reason is static text, "" with OK. */
+pcl_err pcl_admit(const pcl_admission *node, pcl_op op, uint8_t sql_class, const char **out_reason);
+
+/* How far the statement had come when it failed. */
+typedef enum pcl_stage {
+    PCL_STAGE_CONNECT = 0, /* nothing was sent */
+    PCL_STAGE_PREPARE,     /* the server had the text, and did not run it */
+    PCL_STAGE_EXECUTE,     /* it may have run */
+} pcl_stage;
+
+/* Of a failure with MySQL's errno (server's or client library's).  killed: our
+ * watchdog had fired at it. */
+pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno,
+                                 bool killed);
+
+/* Of a success: OK, unless our watchdog had fired at a write; then the deadline
+ * is over and what stands may wait for an acknowledgement that never came. */
+pcl_outcome pcl_outcome_of_success(uint8_t sql_class, bool killed);
+
+/* Of a statement that has not come back at its deadline. */
+pcl_outcome pcl_outcome_of_silence(uint8_t sql_class);
+
+/* True when the connection was lost, or never there. */
+bool pcl_errno_is_loss(uint32_t mysql_errno);
+
+/* Errors of the server that the agent reacts to. */
+#define PCL_ER_CON_COUNT            1040u
+#define PCL_ER_DB_ACCESS            1044u
+#define PCL_ER_NO_DB                1046u
+#define PCL_ER_BAD_DB               1049u
+#define PCL_ER_LOCK_WAIT            1205u
+#define PCL_ER_DEADLOCK             1213u
+#define PCL_ER_UNSUPPORTED_PS       1295u
+#define PCL_ER_MAX_PREPARED         1461u
+#define PCL_CR_NEW_STMT_METADATA    2057u
+#define PCL_CR_NET_PACKET_TOO_LARGE 2020u
+
+#endif

@@ -1,0 +1,61 @@
+#include "worker-agent/actor.h"
+#include "worker-agent/options.h"
+
+/* clang-format off */
+static const pcl_config_entry s_entries[] = {
+    {"node/name", PCL_CONFIG_TEXT, 1, PCL_NAME_SIZE_MAX, NULL, NULL, false,
+     "Name of this node, as the proxy's key list and the route of a reply have it."},
+    {"node/role", PCL_CONFIG_CHOICE, 0, 0, NULL, "source|replica", false,
+     "What the agent sets its database up as."},
+    {"proxy/endpoint", PCL_CONFIG_ENDPOINT, 0, 0, NULL, NULL, false,
+     "Where the proxy takes agents."},
+    {"proxy/public_key", PCL_CONFIG_PUBLIC_KEY, 0, 0, "", NULL, false,
+     "The proxy's CURVE key; needed on tcp."},
+    {"proxy/queue_max", PCL_CONFIG_UINT, 1, 1000000, "4096", NULL, false,
+     "Messages that may wait on the way to or from the proxy."},
+    {"curve/key_file", PCL_CONFIG_SECRET_KEY, 0, 0, "", NULL, false,
+     "The agent's own keys; needed on tcp."},
+    {"curve/insecure", PCL_CONFIG_BOOL, 0, 1, "0", NULL, false,
+     "1: plain tcp, for experiments on one machine only."},
+    {"database/socket", PCL_CONFIG_PATH, 0, 0, "", NULL, false,
+     "Unix socket of the database server; empty: host and port."},
+    {"database/host", PCL_CONFIG_TEXT, 0, PCL_HOST_SIZE - 1, "127.0.0.1", NULL, false,
+     "Address of the database server where no socket is given."},
+    {"database/port", PCL_CONFIG_UINT, 1, 65535, "3306", NULL, false,
+     "Port of the database server; with a socket it is only reported."},
+    {"database/admin_user", PCL_CONFIG_TEXT, 1, PCL_USER_SIZE - 1, "root", NULL, false,
+     "Account that makes the other accounts, sets replication up and ends statements."},
+    {"database/admin_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, "", NULL, false,
+     "File with that account's password; empty: none, as with socket authentication."},
+    {"database/schemas", PCL_CONFIG_TEXT, 0, PCL_SCHEMAS_SIZE - 1, "demo", NULL, false,
+     "Blank-separated patterns (with % and _) of the schemas that clients may use; the first "
+     "that is a plain name is the schema of requests that name none."},
+    {"accounts/read_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, false,
+     "File with the password of the account that reads run under."},
+    {"accounts/write_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, false,
+     "File with the password of the account that everything else runs under."},
+    {"accounts/replication_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, false,
+     "File with the password that replicas log in to the source with; the same on all nodes."},
+    {"replication/source_host", PCL_CONFIG_TEXT, 0, PCL_HOST_SIZE - 1, "", NULL, false,
+     "Replica: address of the source's database."},
+    {"replication/source_port", PCL_CONFIG_UINT, 1, 65535, "3306", NULL, false,
+     "Replica: port of the source's database."},
+    {"replication/semi_sync", PCL_CONFIG_BOOL, 0, 1, "1", NULL, false,
+     "1: a write is acknowledged once a replica holds it."},
+    {"pool/threads", PCL_CONFIG_UINT, 1, 256, "8", NULL, false,
+     "Statements that run at the same time; each thread has a connection of each account."},
+    {"pool/queue_max", PCL_CONFIG_UINT, 1, 100000, "1024", NULL, false,
+     "Statements that may wait for a thread; more are answered OVERLOADED."},
+    {"pool/statements_max", PCL_CONFIG_UINT, 1, 4096, "256", NULL, false,
+     "Prepared statements kept a connection; less where the server's own limit is lower."},
+    PCL_CONFIG_COMMON,
+};
+/* clang-format on */
+
+const pcl_role pcl_worker_agent_role = {
+    .name = "worker-agent",
+    .summary = "Runs statements on the database beside it and reports how it is.",
+    .entries = s_entries,
+    .entry_count = sizeof s_entries / sizeof s_entries[0],
+    .actor = pcl_worker_agent_actor,
+};

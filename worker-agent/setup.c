@@ -1,0 +1,295 @@
+#include "worker-agent/setup.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define SQL_SIZE_MAX 8192u
+
+#define READ_RIGHTS "SELECT, SHOW VIEW"
+/* Rows and definitions; nothing that reaches beyond the schemas. */
+#define WRITE_RIGHTS                                                                               \
+    "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, "                     \
+    "CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, "      \
+    "ALTER ROUTINE, TRIGGER"
+
+static const char *const HEARTBEAT[] = {
+    "CREATE DATABASE IF NOT EXISTS portcullis CHARACTER SET utf8mb4",
+    "CREATE TABLE IF NOT EXISTS portcullis.heartbeat ("
+    "id TINYINT UNSIGNED NOT NULL PRIMARY KEY, "
+    "node VARCHAR(63) NOT NULL, "
+    "beat_us BIGINT UNSIGNED NOT NULL COMMENT 'microseconds since 1970, the source''s clock'"
+    ") ENGINE=InnoDB",
+    "INSERT IGNORE INTO portcullis.heartbeat (id, node, beat_us) VALUES (1, '', 0)",
+    NULL,
+};
+
+typedef struct setup {
+    MYSQL *mysql;
+    const pcl_flavor_ops *flavor;
+    const pcl_agent_options *options;
+    pcl_buffer sql; /* wiped after each use */
+    pcl_sql_error *error;
+} setup;
+
+static bool s_run(setup *self)
+{
+    return pcl_sql_run_wiped(&self->sql, self->mysql, self->error);
+}
+
+static void s_put_account(setup *self, const char *user, const char *host)
+{
+    pcl_sql_put_literal(&self->sql, self->mysql, user);
+    pcl_sql_put(&self->sql, "@");
+    pcl_sql_put_literal(&self->sql, self->mysql, host);
+}
+
+static bool s_make_account(setup *self, const char *user, const char *host, const char *password)
+{
+    static const char *const FORMS[] = {"CREATE USER IF NOT EXISTS ", "ALTER USER "};
+    for (size_t index = 0; index < sizeof FORMS / sizeof FORMS[0]; index++) {
+        pcl_sql_put(&self->sql, FORMS[index]);
+        s_put_account(self, user, host);
+        pcl_sql_put(&self->sql, " IDENTIFIED BY ");
+        pcl_sql_put_literal(&self->sql, self->mysql, password);
+        if (!s_run(self)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool s_grant_on(setup *self, const char *rights, pcl_bytes schema, const char *user,
+                       const char *host)
+{
+    pcl_sql_put(&self->sql, "GRANT ");
+    pcl_sql_put(&self->sql, rights);
+    pcl_sql_put(&self->sql, " ON ");
+    pcl_sql_put_identifier(&self->sql, schema);
+    pcl_sql_put(&self->sql, ".* TO ");
+    s_put_account(self, user, host);
+    return s_run(self);
+}
+
+/* On each of the configured schemas.  A right that an operator took back in
+ * part is not given again below that level. */
+static bool s_grant(setup *self, const char *rights, const char *user, const char *host)
+{
+    const char *cursor = self->options->schemas;
+    for (;;) {
+        cursor += strspn(cursor, " \t");
+        size_t length = strcspn(cursor, " \t");
+        if (length == 0) {
+            return true;
+        }
+        if (!s_grant_on(self, rights, pcl_bytes_of(cursor, length), user, host)) {
+            return false;
+        }
+        cursor += length;
+    }
+}
+
+/* Over the socket an account is @localhost, and an anonymous account there would
+ * stand before one @%; replicas come from anywhere, this host included. */
+static bool s_make_accounts(setup *self)
+{
+    const pcl_agent_options *options = self->options;
+    const char *host = options->socket[0] != '\0' ? "localhost" : "%";
+    static const char *const REPLICA_HOSTS[] = {"%", "localhost"};
+    if (!s_make_account(self, PCL_USER_READ, host, options->read_password) ||
+        !s_make_account(self, PCL_USER_WRITE, host, options->write_password) ||
+        !s_grant(self, READ_RIGHTS, PCL_USER_READ, host) ||
+        !s_grant(self, WRITE_RIGHTS, PCL_USER_WRITE, host)) {
+        return false;
+    }
+    for (size_t index = 0; index < sizeof REPLICA_HOSTS / sizeof REPLICA_HOSTS[0]; index++) {
+        if (!s_make_account(self, PCL_USER_REPLICATION, REPLICA_HOSTS[index],
+                            options->replication_password)) {
+            return false;
+        }
+        pcl_sql_put(&self->sql, "GRANT REPLICATION SLAVE ON *.* TO ");
+        s_put_account(self, PCL_USER_REPLICATION, REPLICA_HOSTS[index]);
+        if (!s_run(self)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool s_install_plugins(setup *self)
+{
+    for (const char *const *plugin = self->flavor->semi_sync_plugins; *plugin != NULL;
+         plugin += 2) {
+        char sql[256];
+        uint64_t installed = 0;
+        (void)snprintf(sql, sizeof sql,
+                       "SELECT COUNT(*) FROM information_schema.plugins WHERE plugin_name='%s'",
+                       plugin[0]);
+        if (!pcl_query_uint(self->mysql, sql, &installed, self->error)) {
+            return false;
+        }
+        (void)snprintf(sql, sizeof sql, "INSTALL PLUGIN %s SONAME '%s'", plugin[0], plugin[1]);
+        if (installed == 0 && !pcl_query_run(self->mysql, sql, self->error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Everything that stays out of the binary log. */
+static bool s_set_up_locally(setup *self)
+{
+    return pcl_query_run_all(self->mysql, self->flavor->adminable, self->error) &&
+           pcl_query_run(self->mysql, "SET SESSION sql_log_bin=0", self->error) &&
+           s_make_accounts(self) && s_install_plugins(self) &&
+           pcl_query_run(self->mysql, "SET SESSION sql_log_bin=1", self->error);
+}
+
+static bool s_make_heartbeat(setup *self)
+{
+    uint64_t present = 0;
+    /* The table may be there without its row, when an agent died in between. */
+    bool asked = pcl_query_uint(self->mysql,
+                                "SELECT COUNT(*) FROM information_schema.tables WHERE "
+                                "table_schema='portcullis' AND table_name='heartbeat'",
+                                &present, self->error) &&
+                 (present == 0 ||
+                  pcl_query_uint(self->mysql,
+                                 "SELECT COUNT(*) FROM portcullis.heartbeat WHERE id=1", &present,
+                                 self->error));
+    if (!asked) {
+        return false;
+    }
+    if (present > 0) {
+        return true; /* no write: it could wait for a replica that is away */
+    }
+    return pcl_query_run(self->mysql, self->flavor->semi_sync_source_off, self->error) &&
+           pcl_query_run_all(self->mysql, HEARTBEAT, self->error);
+}
+
+/* --- Replication ----------------------------------------------------------- */
+
+typedef struct replication {
+    bool configured;
+    bool same_source;
+    bool running; /* both threads */
+} replication;
+
+static bool s_read_replication(setup *self, replication *out_replication)
+{
+    const pcl_flavor_ops *flavor = self->flavor;
+    pcl_row row;
+    if (!pcl_query_row(self->mysql, flavor->replication_sql, &row, self->error)) {
+        return false;
+    }
+    const char *gtid = pcl_row_text(&row, flavor->uses_gtid);
+    bool by_gtid = strcasecmp(gtid, "No") != 0 && strcmp(gtid, "0") != 0;
+    *out_replication = (replication){
+        .configured = row.cells != NULL && pcl_row_text(&row, flavor->source_host)[0] != '\0',
+        .same_source = strcmp(pcl_row_text(&row, flavor->source_host),
+                              self->options->source_host) == 0 &&
+                       pcl_row_uint(&row, flavor->source_port) == self->options->source_port &&
+                       strcmp(pcl_row_text(&row, flavor->source_user), PCL_USER_REPLICATION) == 0 &&
+                       by_gtid,
+        .running = strcmp(pcl_row_text(&row, flavor->io_running), "Yes") == 0 &&
+                   strcmp(pcl_row_text(&row, flavor->sql_running), "Yes") == 0,
+    };
+    pcl_row_free(&row);
+    return true;
+}
+
+static bool s_set_up_replica(setup *self, const char **out_step)
+{
+    const pcl_flavor_ops *flavor = self->flavor;
+    replication now;
+    *out_step = "read-only";
+    if (!pcl_query_run_all(self->mysql, flavor->read_only, self->error)) {
+        return false;
+    }
+    *out_step = "replication";
+    if (!s_read_replication(self, &now)) {
+        return false;
+    }
+    if (now.configured && now.same_source && now.running) {
+        return true;
+    }
+    if (now.configured && !pcl_query_run(self->mysql, flavor->stop, self->error)) {
+        return false;
+    }
+    if (!pcl_query_run_all(self->mysql, flavor->parallel, self->error) ||
+        (self->options->semi_sync &&
+         !pcl_query_run_all(self->mysql, flavor->semi_sync_replica_on, self->error))) {
+        return false;
+    }
+    if (!now.configured || !now.same_source) {
+        flavor->put_change_source(&self->sql, self->mysql, self->options);
+        if (!s_run(self)) {
+            return false;
+        }
+    }
+    return pcl_query_run(self->mysql, flavor->start, self->error);
+}
+
+static bool s_set_up_source(setup *self, const char **out_step)
+{
+    replication now;
+    *out_step = "replication";
+    if (!s_read_replication(self, &now)) {
+        return false;
+    }
+    if (now.configured) {
+        *self->error = (pcl_sql_error){
+            .number = 0, .message = "the node is configured as the source and replicates itself"};
+        return false;
+    }
+    *out_step = "read-only";
+    if (!pcl_query_run_all(self->mysql, self->flavor->writable, self->error)) {
+        return false;
+    }
+    *out_step = "heartbeat table";
+    if (!s_make_heartbeat(self)) {
+        return false;
+    }
+    *out_step = "semi-synchronous replication";
+    return pcl_query_run_all(self->mysql, self->flavor->semi_sync_source_setup, self->error);
+}
+
+bool pcl_setup_node(pcl_connection *connection, const pcl_flavor_ops *flavor,
+                    const pcl_agent_options *options, const char **out_step,
+                    pcl_sql_error *out_error)
+{
+    setup self = {.mysql = pcl_connection_mysql(connection),
+                  .flavor = flavor,
+                  .options = options,
+                  .error = out_error};
+    pcl_buffer_init(&self.sql, SQL_SIZE_MAX);
+    *out_step = "accounts";
+    bool ok = s_set_up_locally(&self);
+    if (ok) {
+        ok = options->role == PCL_NODE_SOURCE ? s_set_up_source(&self, out_step)
+                                              : s_set_up_replica(&self, out_step);
+    }
+    pcl_buffer_release(&self.sql);
+    return ok;
+}
+
+bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_on,
+                         pcl_sql_error *out_error)
+{
+    uint64_t on = 0;
+    uint64_t clients = 0;
+    if (!pcl_query_uint(mysql, flavor->semi_sync_source_sql, &on, out_error)) {
+        return false;
+    }
+    if (on == 0) {
+        if (!pcl_query_uint(mysql, flavor->semi_sync_clients_sql, &clients, out_error) ||
+            (clients > 0 && !pcl_query_run(mysql, flavor->semi_sync_source_on, out_error))) {
+            return false;
+        }
+    }
+    *out_on = on != 0 || clients > 0;
+    return true;
+}

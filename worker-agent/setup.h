@@ -1,0 +1,33 @@
+/* setup.h - makes a database server a node: accounts, schema, replication.
+ *
+ * Idempotent: run at each (re)connection of the agent with its server, it
+ * changes only what is not so yet, except that passwords are set each time.
+ *
+ *  1. Accounts are made on each node by itself and never enter the binary log:
+ *     so a write on the source that waits for a replica, which waits for its
+ *     account, cannot come about, and a replica writes nothing of its own to
+ *     its history.
+ *  2. What does enter the log (schema `portcullis` and its tables) is made by
+ *     the source once.
+ *  3. Semi-synchronous replication is off on the source until a replica that
+ *     acknowledges is connected (pcl_setup_semi_sync), then it stays on.
+ *  4. Replication that runs from the right source is left alone.  One that has
+ *     stopped is started.  Only one with another source is pointed anew, since
+ *     that drops what was received and not applied.
+ */
+#ifndef PCL_WORKER_AGENT_SETUP_H
+#define PCL_WORKER_AGENT_SETUP_H
+
+#include "worker-agent/flavor.h"
+
+/* connection: the admin account's, open.  *out_step: what failed, static text, for the log. */
+bool pcl_setup_node(pcl_connection *connection, const pcl_flavor_ops *flavor,
+                    const pcl_agent_options *options, const char **out_step,
+                    pcl_sql_error *out_error) PCL_MUST_CHECK;
+
+/* On the source, now and then: switches semi-synchronous replication on as soon
+ * as a replica acknowledges.  *out_on: it is on now. */
+bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_on,
+                         pcl_sql_error *out_error) PCL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,198 @@
+#include "worker-agent/watchdog.h"
+
+#include "common/clock.h"
+#include "net/time.h"
+#include "worker-agent/connection.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define READ_TIMEOUT_S 1u
+
+typedef enum slot_state {
+    SLOT_IDLE = 0,
+    SLOT_ARMED,
+    SLOT_FIRED, /* KILL QUERY was or is being sent */
+    SLOT_ENDED, /* KILL CONNECTION, too */
+} slot_state;
+
+typedef struct slot {
+    slot_state state;
+    uint64_t session_id;
+    uint64_t due_us; /* of the next step */
+} slot;
+
+struct pcl_watchdog {
+    pcl_connection *connection; /* the thread's own */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* Under the lock: */
+    slot *slots;
+    uint32_t slot_count;
+    uint64_t wake_us; /* when the thread looks next; later arms need not wake it */
+    bool stop;
+    atomic_uint_fast64_t kills;
+};
+
+/* The earliest due slot, or slot_count when nothing is armed. */
+static uint32_t s_earliest(const pcl_watchdog *self)
+{
+    uint32_t found = self->slot_count;
+    for (uint32_t index = 0; index < self->slot_count; index++) {
+        const slot *candidate = &self->slots[index];
+        bool waits = candidate->state == SLOT_ARMED || candidate->state == SLOT_FIRED;
+        if (waits && (found == self->slot_count || candidate->due_us < self->slots[found].due_us)) {
+            found = index;
+        }
+    }
+    return found;
+}
+
+static void s_wait(pcl_watchdog *self, uint64_t wake_us, uint64_t now_us)
+{
+    self->wake_us = wake_us;
+    if (wake_us == UINT64_MAX) {
+        (void)pthread_cond_wait(&self->changed, &self->lock);
+        return;
+    }
+    uint64_t wait_us = pcl_time_left_us(wake_us, now_us);
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t nsec = (uint64_t)until.tv_nsec + wait_us % PCL_US_PER_S * 1000;
+    until.tv_sec += (time_t)(wait_us / PCL_US_PER_S + nsec / 1000000000);
+    until.tv_nsec = (long)(nsec % 1000000000);
+    (void)pthread_cond_timedwait(&self->changed, &self->lock, &until);
+}
+
+/* Without the lock: the server may take its time.  A session that is gone
+ * already is an error of the server and what we want. */
+static void s_kill(pcl_watchdog *self, uint64_t session_id, bool hard)
+{
+    char sql[64];
+    int size = snprintf(sql, sizeof sql, "KILL %s %" PRIu64, hard ? "CONNECTION" : "QUERY",
+                        session_id);
+    assert(size > 0 && (size_t)size < sizeof sql);
+    pcl_sql_error error;
+    if (!pcl_connection_open(self->connection, &error)) {
+        return; /* then the statement's session is as good as dead */
+    }
+    if (mysql_query(pcl_connection_mysql(self->connection), sql) != 0) {
+        pcl_sql_error_of(&error, pcl_connection_mysql(self->connection));
+        if (error.number >= 2000 && error.number < 3000) {
+            pcl_connection_close(self->connection); /* no answer: a fresh one next time */
+        }
+        return;
+    }
+    atomic_fetch_add_explicit(&self->kills, 1, memory_order_relaxed);
+}
+
+static void *s_thread(void *argument)
+{
+    pcl_watchdog *self = argument;
+    (void)mysql_thread_init();
+    pcl_sql_error error;
+    /* Before the server is short of sessions; where it is not up yet, later. */
+    (void)!pcl_connection_open(self->connection, &error);
+    (void)pthread_mutex_lock(&self->lock);
+    while (!self->stop) {
+        uint64_t now_us = pcl_now_us();
+        uint32_t index = s_earliest(self);
+        if (index == self->slot_count) {
+            s_wait(self, UINT64_MAX, now_us);
+            continue;
+        }
+        slot *due = &self->slots[index];
+        if (due->due_us > now_us) {
+            s_wait(self, due->due_us, now_us);
+            continue;
+        }
+        bool hard = due->state == SLOT_FIRED;
+        uint64_t session_id = due->session_id;
+        due->state = hard ? SLOT_ENDED : SLOT_FIRED;
+        due->due_us = now_us + PCL_WATCHDOG_HARD_MS * PCL_US_PER_MS;
+        self->wake_us = 0; /* awake */
+        (void)pthread_mutex_unlock(&self->lock);
+        s_kill(self, session_id, hard);
+        (void)pthread_mutex_lock(&self->lock);
+    }
+    (void)pthread_mutex_unlock(&self->lock);
+    pcl_connection_close(self->connection);
+    mysql_thread_end();
+    return NULL;
+}
+
+pcl_watchdog *pcl_watchdog_new(const pcl_agent_options *options, uint32_t slot_count)
+{
+    assert(slot_count > 0);
+    pcl_watchdog *self = calloc(1, sizeof *self);
+    assert(self != NULL);
+    self->slots = calloc(slot_count, sizeof(slot));
+    assert(self->slots != NULL);
+    self->slot_count = slot_count;
+    self->connection = pcl_connection_new(options, PCL_ACCOUNT_ADMIN, 1, READ_TIMEOUT_S);
+    int failed = pthread_mutex_init(&self->lock, NULL);
+    assert(failed == 0);
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    assert(failed == 0);
+    failed = pthread_cond_init(&self->changed, &attributes);
+    assert(failed == 0);
+    (void)pthread_condattr_destroy(&attributes);
+    failed = pthread_create(&self->thread, NULL, s_thread, self);
+    assert(failed == 0);
+    return self;
+}
+
+void pcl_watchdog_destroy(pcl_watchdog **self_p)
+{
+    pcl_watchdog *self = *self_p;
+    if (self == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&self->lock);
+    self->stop = true;
+    (void)pthread_cond_signal(&self->changed);
+    (void)pthread_mutex_unlock(&self->lock);
+    (void)pthread_join(self->thread, NULL);
+    pcl_connection_destroy(&self->connection);
+    (void)pthread_cond_destroy(&self->changed);
+    (void)pthread_mutex_destroy(&self->lock);
+    free(self->slots);
+    free(self);
+    *self_p = NULL;
+}
+
+void pcl_watchdog_arm(pcl_watchdog *self, uint32_t slot_index, uint64_t session_id,
+                      uint64_t deadline_us)
+{
+    assert(slot_index < self->slot_count);
+    (void)pthread_mutex_lock(&self->lock);
+    self->slots[slot_index] = (slot){
+        .state = SLOT_ARMED, .session_id = session_id, .due_us = deadline_us};
+    if (deadline_us < self->wake_us) {
+        (void)pthread_cond_signal(&self->changed);
+    }
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
+bool pcl_watchdog_disarm(pcl_watchdog *self, uint32_t slot_index)
+{
+    assert(slot_index < self->slot_count);
+    (void)pthread_mutex_lock(&self->lock);
+    bool fired = self->slots[slot_index].state > SLOT_ARMED;
+    self->slots[slot_index].state = SLOT_IDLE;
+    (void)pthread_mutex_unlock(&self->lock);
+    return fired;
+}
+
+uint64_t pcl_watchdog_kills(const pcl_watchdog *self)
+{
+    return atomic_load_explicit(&self->kills, memory_order_relaxed);
+}

@@ -1,0 +1,35 @@
+/* watchdog.h - ends statements that are past their deadline.
+ *
+ * One thread with a session of its own.  A worker arms its slot before it
+ * sends a statement and disarms it when the answer is in.  At the deadline the
+ * watchdog sends KILL QUERY, and where that does not help (a commit that waits
+ * for a replica does not hear it) KILL CONNECTION a little later.
+ *
+ * A KILL must never hit the next statement: once the watchdog has fired at a
+ * slot, disarm says so, and the worker closes that session for good.  Whenever
+ * the KILL arrives, it then finds the old session, or none.
+ */
+#ifndef PCL_WORKER_AGENT_WATCHDOG_H
+#define PCL_WORKER_AGENT_WATCHDOG_H
+
+#include "common/error.h"
+#include "worker-agent/options.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PCL_WATCHDOG_HARD_MS 200u /* between the two */
+
+typedef struct pcl_watchdog pcl_watchdog;
+
+/* options is borrowed.  Starts the thread. */
+pcl_watchdog *pcl_watchdog_new(const pcl_agent_options *options, uint32_t slot_count);
+void pcl_watchdog_destroy(pcl_watchdog **self_p);
+
+void pcl_watchdog_arm(pcl_watchdog *self, uint32_t slot, uint64_t session_id, uint64_t deadline_us);
+/* True: it has fired; the session must not be used again. */
+bool pcl_watchdog_disarm(pcl_watchdog *self, uint32_t slot) PCL_MUST_CHECK;
+
+uint64_t pcl_watchdog_kills(const pcl_watchdog *self); /* since start; from any thread */
+
+#endif
