@@ -30,7 +30,8 @@ struct pcl_relay {
     pcl_ticket_table *table; /* of pcl_relay_entry */
     uint64_t *parked;        /* ring of tickets; as many as the table has entries */
     uint32_t parked_first;
-    uint32_t parked_count;
+    uint32_t parked_count; /* tickets in the ring; some may be of entries that left */
+    size_t parked_size;    /* octets of the replies that wait */
     bool draining;
     pcl_buffer error; /* an error reply while it is encoded */
     pcl_log_limit log_limit;
@@ -111,6 +112,7 @@ static void s_entry_move(pcl_relay_entry *target, pcl_relay_entry *source)
 /* The one way out of the table. */
 static void s_remove(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry)
 {
+    self->parked_size -= entry->parked_size;
     if (self->options.gone != NULL) {
         self->options.gone(self->options.context, entry);
     }
@@ -281,7 +283,8 @@ static bool s_park(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, pcl
                    uint64_t now_us)
 {
     uint32_t capacity = pcl_ticket_table_capacity(self->table);
-    if (self->parked_count == capacity) { /* tickets of removed entries stand in the ring too */
+    size_t size = zmq_msg_size(&reply->payload);
+    if (self->parked_count == capacity || size > PCL_RELAY_PARKED_SIZE_MAX - self->parked_size) {
         return false;
     }
     uint64_t index = ((uint64_t)self->parked_first + self->parked_count) % capacity;
@@ -289,6 +292,8 @@ static bool s_park(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, pcl
     self->parked_count++;
     s_reply_move(&entry->reply, reply);
     entry->parked = true;
+    entry->parked_size = size;
+    self->parked_size += size;
     pcl_ticket_table_set_deadline(self->table, ticket, now_us + PCL_RELAY_PARK_MS * PCL_US_PER_MS);
     pcl_metric_add(self->metrics.parked, 1);
     return true;
@@ -367,6 +372,26 @@ static void s_fail(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, pcl
     s_answer(self, ticket, entry, &reply, now_us);
 }
 
+/* As s_park, for an entry that is not in the table. */
+static bool s_park_refusal(pcl_relay *self, pcl_relay_entry *entry, pcl_relay_reply *reply,
+                           uint64_t now_us)
+{
+    if (self->parked_count > pcl_ticket_table_capacity(self->table) / 4) {
+        return false;
+    }
+    uint64_t ticket = 0;
+    pcl_relay_entry *kept = pcl_ticket_table_add(self->table, now_us, &ticket);
+    if (kept == NULL) {
+        return false;
+    }
+    s_entry_move(kept, entry);
+    if (!s_park(self, ticket, kept, reply, now_us)) {
+        s_remove(self, ticket, kept);
+        return false;
+    }
+    return true;
+}
+
 void pcl_relay_refuse(pcl_relay *self, pcl_relay_entry *entry, const pcl_reply_error *error,
                       uint64_t now_us)
 {
@@ -376,19 +401,8 @@ void pcl_relay_refuse(pcl_relay *self, pcl_relay_entry *entry, const pcl_reply_e
     pcl_relay_reply reply;
     s_error_reply(self, entry, error, &reply, now_us);
     pcl_err err = s_try(self, entry, &reply, now_us);
-    if (err == PCL_ERR_OVERLOADED) {
-        uint64_t ticket = 0;
-        pcl_relay_entry *kept = pcl_ticket_table_add(self->table, now_us, &ticket);
-        if (kept != NULL) {
-            s_entry_move(kept, entry);
-            if (!s_park(self, ticket, kept, &reply, now_us)) {
-                s_remove(self, ticket, kept);
-                kept = NULL;
-            }
-        }
-        if (kept == NULL) {
-            pcl_metric_add(self->metrics.slow, 1);
-        }
+    if (err == PCL_ERR_OVERLOADED && !s_park_refusal(self, entry, &reply, now_us)) {
+        pcl_metric_add(self->metrics.slow, 1);
     }
     s_reply_close(&reply);
     pcl_relay_entry_release(entry);

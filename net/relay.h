@@ -16,7 +16,9 @@
  *     one function, which frees all it holds.
  *  2. A reply whose ticket is stale, or whose id is not the entry's, is dropped and counted.
  *  3. A peer that is gone is not waited for: its reply is dropped and counted.
- *  4. A peer whose queue is full is tried again each turn, for PCL_RELAY_PARK_MS at most.
+ *  4. A peer whose queue is full is tried again each turn, for PCL_RELAY_PARK_MS at most.  What
+ *     waits so has at most PCL_RELAY_PARKED_SIZE_MAX octets, and refusals take at most a quarter
+ *     of the table, so that a peer that asks and never reads keeps nobody else out.
  *  5. What was in flight on a lost link is answered LOST: retry safe when the entry is
  *     repeatable, else unsafe.  DEADLINE likewise.
  *  6. Work that has no time left, or for which there is no ticket, link or queue, does not go
@@ -31,9 +33,10 @@
 #include "net/link.h"
 #include "wire/reply.h"
 
-#define PCL_RELAY_PARK_MS        1000u
-#define PCL_RELAY_RETRY_AFTER_MS 50u /* what OVERLOADED advises */
-#define PCL_RELAY_OWNER_NONE     UINT32_MAX
+#define PCL_RELAY_PARK_MS         1000u
+#define PCL_RELAY_PARKED_SIZE_MAX (64u * 1024u * 1024u)
+#define PCL_RELAY_RETRY_AFTER_MS  50u /* what OVERLOADED advises */
+#define PCL_RELAY_OWNER_NONE      UINT32_MAX
 
 typedef struct pcl_relay_reply {
     zmq_msg_t payload;
@@ -57,9 +60,10 @@ typedef struct pcl_relay_entry {
     uint8_t id[PCL_ID_SIZE];
     bool has_id; /* false: the reply says nil */
     pcl_op op;
-    uint8_t sql_class; /* pcl_sql_class */
-    bool repeatable;   /* running it twice does what once does: a read, ping, status */
-    bool parked;       /* reply waits for the peer's queue; relay's own */
+    uint8_t sql_class;  /* pcl_sql_class */
+    bool repeatable;    /* running it twice does what once does: a read, ping, status */
+    bool parked;        /* reply waits for the peer's queue; the relay's own */
+    size_t parked_size; /* octets of its payload; the relay's own */
     char principal[PCL_NAME_SIZE_MAX + 1];
     pcl_relay_reply reply; /* only while parked */
 } pcl_relay_entry;
