@@ -109,27 +109,40 @@ static int64_t s_signed(uint64_t bits, uint8_t width)
     return negative ? -1 - (int64_t)(~bits & mask) : (int64_t)bits;
 }
 
-static pcl_mp_value s_number(lead_meaning lead, uint64_t bits)
+/* The sign decides the type, not the format. */
+static void s_put_number(pcl_mp_value *value, lead_meaning lead, uint64_t bits)
 {
     if (lead.type == PCL_MP_FLOAT) {
-        return (pcl_mp_value){.type = PCL_MP_FLOAT, .real = s_real(bits, lead.width)};
+        value->real = s_real(bits, lead.width);
+        return;
     }
-    if (lead.is_signed) {
-        int64_t number = lead.width == 0 ? lead.value : s_signed(bits, lead.width);
-        if (number < 0) {
-            return (pcl_mp_value){.type = PCL_MP_INT, .sint = number};
-        }
-        bits = (uint64_t)number;
+    int64_t number = lead.width == 0    ? lead.value
+                     : lead.is_signed   ? s_signed(bits, lead.width)
+                     : bits > INT64_MAX ? 0
+                                        : (int64_t)bits;
+    value->type = number < 0 ? PCL_MP_INT : PCL_MP_UINT;
+    value->sint = number;
+    value->uint = number < 0 ? 0 : bits;
+}
+
+/* The rule that a value with these bits breaks where left octets follow its
+ * head; NULL when it breaks none.  Every value takes an octet at least. */
+static const char *s_rule_of_size(pcl_mp_type type, uint64_t bits, size_t left)
+{
+    bool is_run = type == PCL_MP_STR || type == PCL_MP_BIN || type == PCL_MP_EXT;
+    if (is_run && bits > left) {
+        return RULE_LENGTH;
     }
-    return (pcl_mp_value){
-        .type = PCL_MP_UINT,
-        .uint = bits,
-        .sint = bits <= INT64_MAX ? (int64_t)bits : 0,
-    };
+    if ((type == PCL_MP_ARRAY && bits > left) || (type == PCL_MP_MAP && bits > left / 2)) {
+        return RULE_COUNT;
+    }
+    return NULL;
 }
 
 /* Reads the head at offset, and the octets of a str, bin or ext with it.
- * Returns NULL, or the rule that the octets break. */
+ * Returns NULL, or the rule that the octets break.  Members are stored one by
+ * one where they belong: a local value that is copied out at the end costs a
+ * stall for each wide load of narrow stores, four times the rest. */
 static const char *s_read(pcl_bytes source, size_t offset, pcl_mp_value *out_value,
                           size_t *out_offset)
 {
@@ -140,46 +153,44 @@ static const char *s_read(pcl_bytes source, size_t offset, pcl_mp_value *out_val
     if (lead.is_reserved) {
         return RULE_RESERVED;
     }
-    size_t left = source.size - offset;
     size_t head_left = (size_t)lead.width + (lead.type == PCL_MP_EXT ? 1 : 0);
-    if (left < head_left) {
+    if (source.size - offset < head_left) {
         return RULE_TRUNCATED;
     }
     uint64_t bits = lead.width == 0 ? (uint64_t)lead.value
                                     : pcl_get_be(source.data + offset, lead.width);
     offset += head_left;
-    left -= head_left;
-    pcl_mp_value value = {.type = lead.type};
+    const char *rule = s_rule_of_size(lead.type, bits, source.size - offset);
+    if (rule != NULL) {
+        return rule;
+    }
+    *out_value = (pcl_mp_value){.type = lead.type};
     switch (lead.type) {
     case PCL_MP_NIL:
         break;
     case PCL_MP_BOOL:
-        value.boolean = bits != 0;
+        out_value->boolean = bits != 0;
         break;
     case PCL_MP_UINT:
     case PCL_MP_INT:
     case PCL_MP_FLOAT:
-        value = s_number(lead, bits);
+        s_put_number(out_value, lead, bits);
+        break;
+    case PCL_MP_EXT:
+        memcpy(&out_value->ext_type, source.data + offset - 1, 1);
+        out_value->bytes = pcl_bytes_of(source.data + offset, (size_t)bits);
+        offset += (size_t)bits;
         break;
     case PCL_MP_STR:
     case PCL_MP_BIN:
-    case PCL_MP_EXT:
-        if (bits > left) {
-            return RULE_LENGTH;
-        }
-        value.bytes = pcl_bytes_of(source.data + offset, (size_t)bits);
-        value.ext_type = lead.type == PCL_MP_EXT ? (int8_t)source.data[offset - 1] : 0;
+        out_value->bytes = pcl_bytes_of(source.data + offset, (size_t)bits);
         offset += (size_t)bits;
         break;
     case PCL_MP_ARRAY:
-    case PCL_MP_MAP: /* every value takes an octet at least */
-        if (bits > (lead.type == PCL_MP_MAP ? left / 2 : left)) {
-            return RULE_COUNT;
-        }
-        value.count = (uint32_t)bits;
+    case PCL_MP_MAP:
+        out_value->count = (uint32_t)bits;
         break;
     }
-    *out_value = value;
     *out_offset = offset;
     return NULL;
 }

@@ -357,7 +357,7 @@ static bool s_keys_agree(const pcl_reply *reply, uint32_t seen)
 pcl_err pcl_reply_decode(pcl_reply *out_reply, pcl_bytes source)
 {
     assert(out_reply != NULL);
-    if (source.size > PCL_REPLY_SIZE_MAX) {
+    if (source.size > (size_t)PCL_REPLY_SIZE_MAX) {
         return PCL_ERR_TOO_LARGE;
     }
     pcl_err err = pcl_mp_check(source, PCL_MSGPACK_DEPTH_MAX, PCL_MP_KEYS_MAX, NULL);

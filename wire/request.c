@@ -125,8 +125,11 @@ static pcl_err s_fail_unknown(pcl_fault *fault, const char *prefix, pcl_bytes ke
     size_t size = strlen(prefix);
     memcpy(field, prefix, size);
     for (size_t index = 0; index < key.size && size < sizeof field - 1; index++) {
-        bool printable = key.data[index] > ' ' && key.data[index] < 0x7f;
-        field[size++] = printable ? (char)key.data[index] : '?';
+        char octet = (char)key.data[index];
+        if (octet <= ' ' || octet >= 0x7f) {
+            octet = '?';
+        }
+        field[size++] = octet;
     }
     field[size] = '\0';
     return s_fail(fault, PCL_ERR_MALFORMED, field, "is not a key of this protocol");
@@ -446,8 +449,9 @@ static pcl_err s_read_value(decoder *self, const key_rule *rule)
 
 static const key_rule *s_rule_of(pcl_bytes key)
 {
-    for (size_t index = 0; index < RULE_COUNT; index++) {
-        if (pcl_bytes_is(key, s_rules[index].name)) {
+    for (size_t index = 0; key.size > 0 && index < RULE_COUNT; index++) {
+        const char *name = s_rules[index].name; /* the first octet tells most of them apart */
+        if (key.data[0] == (uint8_t)name[0] && pcl_bytes_is(key, name)) {
             return &s_rules[index];
         }
     }
@@ -573,7 +577,7 @@ pcl_err pcl_request_decode(pcl_request *out_request, pcl_bytes source, pcl_fault
     decoder self = {.reader = pcl_mp_reader_of(source), .fault = out_fault};
     opening keys = {0};
     pcl_err err;
-    if (source.size > PCL_REQUEST_SIZE_MAX) {
+    if (source.size > (size_t)PCL_REQUEST_SIZE_MAX) {
         err = s_fail(out_fault, PCL_ERR_TOO_LARGE, "", "at most %u octets", PCL_REQUEST_SIZE_MAX);
     } else {
         keys = s_read_opening(source);

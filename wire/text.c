@@ -8,7 +8,7 @@ static bool s_is_digit(uint8_t octet)
 }
 
 /* Whether the octet at *offset is one of two; passes it then. */
-static bool s_take(pcl_bytes text, size_t *offset, char one, char other)
+static bool s_take(pcl_bytes text, size_t *offset, uint8_t one, uint8_t other)
 {
     if (*offset < text.size && (text.data[*offset] == one || text.data[*offset] == other)) {
         (*offset)++;
