@@ -1,6 +1,5 @@
--- The demo schema: a small shop.  Each statement ends with a semicolon at the
--- end of a line and can be run again; infra/up.sh sends them one by one
--- through the gatekeeper.
+-- The demo schema: a small shop.  Each statement can be run again; infra/up.sh
+-- sends them one by one through the gatekeeper.
 
 CREATE DATABASE IF NOT EXISTS demo;
 

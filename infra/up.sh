@@ -333,6 +333,7 @@ proxy/endpoint=tcp://127.0.0.1:$(port_get proxy.agents)
 proxy/public_key=$(key_public proxy)
 curve/key_file=$secrets/agent-$node.key
 database/socket=$(node_socket "$node")
+database/port=$(port_get "$node")
 database/admin_user=root
 database/admin_password_file=$secrets/admin.password
 database/schemas=demo
@@ -614,6 +615,25 @@ daemon_wait()
     done < <(part_http "$part")
 }
 
+# Every part may be ready and a replica still unknown to the proxy, or its lag:
+# a first look at the cluster shall show all of it.
+cluster_wait()
+{
+    local page deadline=$((SECONDS + 30)) nodes
+    nodes=$(setting_get nodes)
+    until page=$(curl -sS --noproxy '*' --max-time 2 \
+        "http://127.0.0.1:$(port_get http.proxy)/api/cluster" 2>&1) \
+        && [[ $(grep -o '"state":"up"' <<< "$page" | wc -l) -eq $nodes ]] \
+        && [[ $page != *'"lag_ms":-1'* ]]; do
+        if [[ $SECONDS -ge $deadline ]]; then
+            warn "the proxy does not see all $nodes nodes yet; infra/status.sh and the logs tell more"
+            return 0
+        fi
+        sleep 0.1
+    done
+    say "proxy: sees all $nodes nodes"
+}
+
 # What belongs to an earlier shape of the cluster: fewer nodes, roles apart or together.
 leftovers_stop()
 {
@@ -635,27 +655,19 @@ portcullis()
     PORTCULLIS_BUNDLE=$PCL_VAR/client.bundle "$build_dir/client/portcullis" "$@"
 }
 
-# Each statement of demo.sql ends with a semicolon at the end of a line, and can be run again.
+# Its statements can be run again, so a load that was cut off is simply repeated.
 demo_load()
 {
-    local sum statement='' line count=0
+    local sum log=$PCL_VAR/log/demo.log
     sum=$(sha256sum < "$PCL_CHECKOUT/infra/demo.sql")
     [[ $sum != "$(setting_get demo)" ]] || return 0
-    while IFS= read -r line; do
-        [[ $line != --* && -n $line ]] || continue
-        statement+=$line$'\n'
-        if [[ $line == *\; ]]; then
-            portcullis query --timeout 30000 "${statement%;*}" > "$PCL_VAR/log/demo.log" 2>&1 \
-                < /dev/null || {
-                log_tail "$PCL_VAR/log/demo.log"
-                fail "the demo schema could not be loaded; the statement was: $statement"
-            }
-            statement=''
-            count=$((count + 1))
-        fi
-    done < "$PCL_CHECKOUT/infra/demo.sql"
+    if ! portcullis query --timeout 30000 --file "$PCL_CHECKOUT/infra/demo.sql" \
+        > "$log" 2>&1 < /dev/null; then
+        log_tail "$log"
+        fail "the demo schema could not be loaded"
+    fi
     setting_put demo "$sum"
-    say "demo: schema loaded with $count statements through the gatekeeper"
+    say "demo: schema loaded through the gatekeeper"
 }
 
 readonly first_query='SELECT id, name, city, balance FROM demo.customers ORDER BY balance DESC LIMIT 3'
@@ -720,6 +732,7 @@ main()
     configs_make
     nodes_start
     daemons_start
+    cluster_wait
     if [[ $want_demo -eq 1 ]]; then
         demo_load
         first_answer

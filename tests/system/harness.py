@@ -119,6 +119,17 @@ class Cluster:
             self.script("part.sh", "start", *dead)
         for name in sorted(self.parts(), key=lambda name: not name.startswith("node")):
             self.wait_ready(name)
+        wait_until(self.whole, 30, "the proxy sees every node")
+
+    def whole(self):
+        """Does the proxy see every node up, and how far behind each is?"""
+        name = "proxy" if "proxy" in self.parts() else "portcullisd"
+        status, text = self.get(name, "/api/cluster", "proxy")
+        if status != 200:
+            return False
+        seen = json.loads(text)["nodes"]
+        return (len(seen) == len(self.nodes())
+                and all(node["state"] == "up" and node["lag_ms"] >= 0 for node in seen))
 
     # --- A part ------------------------------------------------------------------
 
