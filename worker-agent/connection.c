@@ -41,8 +41,12 @@ void pcl_sql_error_of(pcl_sql_error *out_error, MYSQL *mysql)
     (void)snprintf(out_error->message, sizeof out_error->message, "%s", mysql_error(mysql));
 }
 
-void pcl_sql_error_of_stmt(pcl_sql_error *out_error, MYSQL_STMT *stmt)
+void pcl_sql_error_of_stmt(pcl_sql_error *out_error, MYSQL_STMT *stmt, MYSQL *mysql)
 {
+    if (mysql_stmt_errno(stmt) == 0) {
+        pcl_sql_error_of(out_error, mysql);
+        return;
+    }
     out_error->number = mysql_stmt_errno(stmt);
     (void)snprintf(out_error->sqlstate, sizeof out_error->sqlstate, "%s",
                    mysql_stmt_sqlstate(stmt));
@@ -337,7 +341,7 @@ static MYSQL_STMT *s_prepare(pcl_connection *self, pcl_bytes sql, pcl_sql_error 
         return NULL;
     }
     if (mysql_stmt_prepare(stmt, (const char *)sql.data, (unsigned long)sql.size) != 0) {
-        pcl_sql_error_of_stmt(out_error, stmt);
+        pcl_sql_error_of_stmt(out_error, stmt, self->mysql);
         (void)mysql_stmt_close(stmt);
         return NULL;
     }
@@ -405,7 +409,7 @@ static void s_copy_token(char *target, size_t target_size, const char *data, siz
     }
 }
 
-void pcl_connection_token(pcl_connection *self, bool rows, char *target, size_t target_size)
+void pcl_connection_token(pcl_connection *self, bool ask, char *target, size_t target_size)
 {
     const char *data = NULL;
     size_t size = 0;
@@ -432,7 +436,7 @@ void pcl_connection_token(pcl_connection *self, bool rows, char *target, size_t 
     }
     pcl_sql_error error;
     bool mariadb = strstr(mysql_get_server_info(self->mysql), "MariaDB") != NULL;
-    if (rows && mariadb && s_run(self, "SELECT @@last_gtid", &error)) {
+    if (ask && mariadb && s_run(self, "SELECT @@last_gtid", &error)) {
         MYSQL_RES *result = mysql_store_result(self->mysql);
         MYSQL_ROW row = result != NULL ? mysql_fetch_row(result) : NULL;
         if (row != NULL && row[0] != NULL) {

@@ -80,12 +80,13 @@ void pcl_connection_release(pcl_connection *self, pcl_prepared *prepared);
 void pcl_connection_discard(pcl_connection *self, pcl_bytes sql, pcl_prepared *prepared);
 
 /* The GTID of the write just run, into target (NUL terminated, "" when nothing
- * was written or the server does not say).  rows: the statement returned rows,
- * so no OK packet carried it. */
-void pcl_connection_token(pcl_connection *self, bool rows, char *target, size_t target_size);
+ * was written or the server does not say).  ask: the statement returned rows,
+ * so where no packet carried it the server is asked. */
+void pcl_connection_token(pcl_connection *self, bool ask, char *target, size_t target_size);
 
 /* Fills *out_error from a handle, for the callers that use one directly. */
 void pcl_sql_error_of(pcl_sql_error *out_error, MYSQL *mysql);
-void pcl_sql_error_of_stmt(pcl_sql_error *out_error, MYSQL_STMT *stmt);
+/* Connector/C leaves what goes wrong between two rows with the session only. */
+void pcl_sql_error_of_stmt(pcl_sql_error *out_error, MYSQL_STMT *stmt, MYSQL *mysql);
 
 #endif

@@ -122,6 +122,16 @@ static uint32_t s_short_us(uint64_t us)
     return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
+/* Whether a write that returns rows has a token is known after its rows; the
+ * map's count stands in the reply's first octet. */
+static void s_one_pair_more(pcl_buffer *reply)
+{
+    if (reply->size > 0) {
+        assert((reply->data[0] & 0xf0) == 0x80 && reply->data[0] < 0x8f); /* fixmap */
+        reply->data[0]++;
+    }
+}
+
 /* The pairs after the rows, or all pairs of a write. */
 static void s_put_end(const pcl_worker *self, attempt *try)
 {
@@ -138,10 +148,12 @@ static void s_put_end(const pcl_worker *self, attempt *try)
         }
         pcl_mp_put_text(reply, "warnings");
         pcl_mp_put_uint(reply, try->warnings);
-        if (try->token[0] != '\0') {
-            pcl_mp_put_text(reply, "token");
-            pcl_mp_put_text(reply, try->token);
-        }
+    } else if (try->token[0] != '\0') {
+        s_one_pair_more(reply);
+    }
+    if (try->token[0] != '\0') {
+        pcl_mp_put_text(reply, "token");
+        pcl_mp_put_text(reply, try->token);
     }
     pcl_route route = {
         .node = self->options->node,
@@ -176,6 +188,12 @@ static void s_take_result_status(attempt *try, pcl_result_status status)
         s_fail(try, PCL_ERR_TOO_LARGE,
                "the result is over 16 MiB; add a LIMIT, or select fewer columns");
         return;
+    case PCL_RESULT_STALE:
+        try->failed = true;
+        try->error = (pcl_sql_error){.number = PCL_CR_NEW_STMT_METADATA,
+                                     .sqlstate = "HY000",
+                                     .message = "the table changed under the statement"};
+        return;
     case PCL_RESULT_NO_MEMORY:
         s_fail(try, PCL_ERR_NO_MEMORY, "");
         return;
@@ -193,6 +211,7 @@ static void s_open_rows(attempt *try)
  * the reply's (a CALL may have several). */
 static void s_read_prepared(pcl_worker *self, attempt *try, MYSQL_STMT *stmt)
 {
+    MYSQL *mysql = pcl_connection_mysql(try->connection);
     int next = 0;
     while (next == 0 && !try->failed) {
         if (mysql_stmt_field_count(stmt) == 0) {
@@ -200,8 +219,8 @@ static void s_read_prepared(pcl_worker *self, attempt *try, MYSQL_STMT *stmt)
             try->insert_id = mysql_stmt_insert_id(stmt);
         } else if (!try->rows) {
             s_open_rows(try);
-            s_take_result_status(try,
-                                 pcl_result_put_prepared(&self->result, stmt, &try->job->reply));
+            s_take_result_status(
+                try, pcl_result_put_prepared(&self->result, stmt, mysql, &try->job->reply));
         }
         if (!try->failed) {
             (void)mysql_stmt_free_result(stmt);
@@ -211,8 +230,8 @@ static void s_read_prepared(pcl_worker *self, attempt *try, MYSQL_STMT *stmt)
     if (next > 0) {
         try->failed = true;
     }
-    if (try->failed && try->own_err == PCL_ERR_OK) {
-        pcl_sql_error_of_stmt(&try->error, stmt);
+    if (try->failed && try->own_err == PCL_ERR_OK && try->error.number == 0) {
+        pcl_sql_error_of_stmt(&try->error, stmt, mysql);
     }
 }
 
@@ -274,13 +293,15 @@ static void s_run_prepared(pcl_worker *self, attempt *try, pcl_prepared *prepare
         try->stage = PCL_STAGE_EXECUTE;
         ran = mysql_stmt_execute(stmt) == 0;
     }
+    self->result.renamed = false;
     if (ran) {
         s_read_prepared(self, try, stmt);
     } else {
         try->failed = true;
-        pcl_sql_error_of_stmt(&try->error, stmt);
+        pcl_sql_error_of_stmt(&try->error, stmt, pcl_connection_mysql(try->connection));
     }
-    if (!sent || (try->failed && try->error.number == PCL_CR_NEW_STMT_METADATA)) {
+    bool stale = try->failed && try->error.number == PCL_CR_NEW_STMT_METADATA;
+    if (!sent || stale || (!try->failed && self->result.renamed)) {
         pcl_connection_discard(try->connection, try->request->sql, prepared);
     } else if (try->failed && try->own_err != PCL_ERR_OK) {
         /* Rows are left that nobody wants: the session goes, not the rows. */
@@ -328,7 +349,8 @@ static void s_settle(attempt *try)
     uint8_t sql_class = try->job->message.head.sql_class;
     if (!try->failed && !pcl_sql_is_read((pcl_sql_class)sql_class)) {
         try->warnings = mysql_warning_count(mysql);
-        pcl_connection_token(try->connection, try->rows, try->token, sizeof try->token);
+        bool ask = try->rows && sql_class != PCL_SQL_LOCKING_READ;
+        pcl_connection_token(try->connection, ask, try->token, sizeof try->token);
     }
     if (sql_class == PCL_SQL_CALL) {
         pcl_connection_close(try->connection); /* a routine may have set variables */

@@ -237,22 +237,35 @@ static pcl_result_status s_put_rows(pcl_result_reader *self, MYSQL_STMT *stmt, u
     return PCL_RESULT_DONE;
 }
 
-pcl_result_status pcl_result_put_prepared(pcl_result_reader *self, MYSQL_STMT *stmt,
+static bool s_is_renamed(MYSQL_STMT *stmt, const MYSQL_FIELD *fields, uint32_t columns)
+{
+    MYSQL_RES *metadata = mysql_stmt_result_metadata(stmt);
+    bool same = metadata != NULL && mysql_num_fields(metadata) == columns;
+    const MYSQL_FIELD *known = same ? mysql_fetch_fields(metadata) : NULL;
+    for (uint32_t index = 0; index < columns && same; index++) {
+        same = pcl_bytes_equal(pcl_bytes_of(known[index].name, known[index].name_length),
+                               pcl_bytes_of(fields[index].name, fields[index].name_length));
+    }
+    mysql_free_result(metadata);
+    return !same;
+}
+
+pcl_result_status pcl_result_put_prepared(pcl_result_reader *self, MYSQL_STMT *stmt, MYSQL *mysql,
                                           pcl_buffer *buffer)
 {
-    /* Asked for after each execution: DDL since the last may have changed them. */
-    MYSQL_RES *metadata = mysql_stmt_result_metadata(stmt);
-    if (metadata == NULL) {
-        return PCL_RESULT_FAILED;
-    }
-    uint32_t columns = mysql_num_fields(metadata);
+    /* The session's, which this execution sent: the statement's own keep the
+     * names that the columns had when it was prepared. */
+    const MYSQL_FIELD *fields = mysql->fields;
+    uint32_t columns = mysql_stmt_field_count(stmt);
     assert(columns > 0);
+    if (fields == NULL || mysql->field_count != columns) {
+        return PCL_RESULT_STALE;
+    }
     if (!s_reserve(self, columns)) {
-        mysql_free_result(metadata);
         return PCL_RESULT_NO_MEMORY;
     }
-    s_put_columns(self, mysql_fetch_fields(metadata), columns, buffer);
-    mysql_free_result(metadata);
+    s_put_columns(self, fields, columns, buffer);
+    self->renamed = s_is_renamed(stmt, fields, columns);
     for (uint32_t index = 0; index < columns; index++) {
         s_bind_cell(&self->binds[index], &self->cells[index]);
     }
