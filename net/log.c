@@ -74,6 +74,9 @@ void pcl_log(pcl_log_level level, const char *who, const char *event, const char
         va_end(values);
         used += s_written(count, size - used);
     }
+    while (line[used - 1] == ' ') {
+        used--; /* the pairs were empty */
+    }
     for (size_t index = 0; index < used; index++) {
         if ((unsigned char)line[index] < 0x20 || line[index] == 0x7f) {
             line[index] = '?'; /* one event stays one line, whatever the values hold */
