@@ -152,6 +152,8 @@ static void s_run(zsock_t *pipe, void *argument)
         pcl_loop_add_socket(self.loop, pipe, s_on_pipe, &self);
         pcl_loop_add_socket(self.loop, self.socket, s_on_request, &self);
         pcl_loop_run(self.loop);
+        /* Closing alone would free the name only some time later. */
+        (void)zsock_unbind(self.socket, "%s", ZAP_ENDPOINT);
     }
     pcl_loop_destroy(&self.loop);
     zsock_destroy(&self.socket);
