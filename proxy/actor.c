@@ -8,6 +8,7 @@
 #include "proxy/proxy.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,21 @@ static bool s_is_plain(const pcl_config *config, const char *path)
 {
     const char *endpoint = pcl_config_text(config, path);
     return pcl_config_bool(config, "curve/insecure") || strncmp(endpoint, "tcp://", 6) != 0;
+}
+
+/* On tcp it must be possible to tell who speaks, or nobody is let in. */
+static bool s_keys_suffice(const pcl_proxy *self, char *error)
+{
+    const char *missing = NULL;
+    if (!self->brokers_plain && self->broker_keys == NULL) {
+        missing = "brokers/keys";
+    } else if (!self->agents_plain && self->agent_keys == NULL) {
+        missing = "agents/keys";
+    }
+    if (missing != NULL) {
+        snprintf(error, ERROR_SIZE, "%s is needed on tcp, unless curve/insecure is set", missing);
+    }
+    return missing == NULL;
 }
 
 /* Replaces *list by what the file of that path holds now.  false: *list stays,
@@ -106,7 +122,8 @@ static bool s_open(pcl_proxy *self)
     self->walk = calloc(self->settings.inflight_max, sizeof *self->walk);
     self->members = pcl_membership_new(PCL_NODES_MAX, self->started_us);
     bool opened = self->requests != NULL && self->walk != NULL && self->members != NULL &&
-                  s_read_key_lists(self, self->config, error) && s_open_sockets(self, error);
+                  s_read_key_lists(self, self->config, error) && s_keys_suffice(self, error) &&
+                  s_open_sockets(self, error);
     if (!opened) {
         pcl_log(PCL_LOG_ERROR, "proxy", "start-failed", "error=\"%s\"",
                 pcl_log_escape(error, escaped, sizeof escaped));
@@ -226,6 +243,10 @@ static void s_run(pcl_proxy *self, zsock_t *pipe, bool opened)
                           self);
     }
     pcl_actor_run(pipe, opened, self->loop, &HOOKS, self);
+    if (opened) { /* so that nobody waits for beats to stop */
+        pcl_proxy_brokers_goodbye(self, pcl_now_us());
+        pcl_proxy_agents_goodbye(self, pcl_now_us());
+    }
     pcl_loop_destroy(&self->loop);
 }
 

@@ -99,6 +99,11 @@ static bool s_is_introduction(pcl_kind kind)
     return kind == PCL_KIND_BEAT || kind == PCL_KIND_PING || kind == PCL_KIND_BYE;
 }
 
+static bool s_is_connection(pcl_proxy_node *node, zmq_msg_t *peer)
+{
+    return node->connected && pcl_bytes_equal(pcl_frame_bytes(&node->peer), pcl_frame_bytes(peer));
+}
+
 /* Who speaks, where no key proves it: the name in a beat is believed, and other
  * messages are of the connection that the beat came on, or of the run of the
  * agent that their report names. */
@@ -109,9 +114,7 @@ static uint32_t s_identify_plain(pcl_proxy *self, pcl_hop_message *message,
         return pcl_membership_add(self->members, message->head.principal);
     }
     for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
-        pcl_proxy_node *node = &self->nodes[index];
-        if (node->connected &&
-            pcl_bytes_equal(pcl_frame_bytes(&node->peer), pcl_frame_bytes(&message->peer))) {
+        if (s_is_connection(&self->nodes[index], &message->peer)) {
             return index;
         }
     }
@@ -147,20 +150,34 @@ static void s_pong(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
     (void)!pcl_hop_send(self->agents_socket, &message->peer, &pong, NULL, NULL);
 }
 
-/* A newer report came this way: here the node can be reached. */
-static void s_connect(pcl_proxy *self, uint32_t index, zmq_msg_t *peer)
+/* A newer report came this way: here the node can be reached.  Behind a new
+ * connection may be another process with another clock. */
+static void s_connect(pcl_proxy *self, uint32_t index, pcl_hop_message *message, uint64_t now_us)
 {
     pcl_proxy_node *node = &self->nodes[index];
-    if (node->connected && pcl_bytes_equal(pcl_frame_bytes(&node->peer), pcl_frame_bytes(peer))) {
+    if (s_is_connection(node, &message->peer)) {
         return;
     }
     if (!node->connected) {
         pcl_proxy_telemetry_node(self, index);
     }
-    int copied = zmq_msg_copy(&node->peer, peer);
+    int copied = zmq_msg_copy(&node->peer, &message->peer);
     assert(copied == 0);
     node->connected = true;
     node->transit = (pcl_transit){0};
+    (void)pcl_transit_wait_us(&node->transit, message->head.sent_us, now_us); /* its first */
+}
+
+/* When the message was sent, by our clock; now where there is nothing to compare with. */
+static uint64_t s_sent_us(pcl_proxy *self, uint32_t index, pcl_hop_message *message,
+                          uint64_t now_us)
+{
+    pcl_proxy_node *node = &self->nodes[index];
+    if (!s_is_connection(node, &message->peer)) {
+        return now_us;
+    }
+    uint64_t wait_us = pcl_transit_wait_us(&node->transit, message->head.sent_us, now_us);
+    return now_us > wait_us ? now_us - wait_us : 0;
 }
 
 static uint64_t s_boot_id(const pcl_head *head, const pcl_report *report)
@@ -221,10 +238,9 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
                           pcl_membership_at(self->members, index)->name, now_us);
         return;
     }
-    pcl_proxy_node *node = &self->nodes[index];
-    uint64_t wait_us = pcl_transit_wait_us(&node->transit, message->head.sent_us, now_us);
-    if (report != NULL && pcl_membership_report(self->members, index, report, now_us - wait_us)) {
-        s_connect(self, index, &message->peer);
+    uint64_t reported_us = s_sent_us(self, index, message, now_us);
+    if (report != NULL && pcl_membership_report(self->members, index, report, reported_us)) {
+        s_connect(self, index, message, now_us);
     }
     s_act(self, index, action, now_us);
     s_dispatch(self, index, message, report, now_us);

@@ -75,23 +75,29 @@ static bool s_send_answer(pcl_proxy *self, pcl_proxy_request *request, const pcl
     return err != PCL_ERR_OVERLOADED;
 }
 
-/* A request that was refused before it got a ticket has nowhere to wait: its
- * answer is dropped then, and the broker's own deadline speaks. */
+/* Keeps the reply until there is room.  What was refused, or answered here, got
+ * no ticket and gets one now; when none is left, the broker's deadline speaks. */
 static void s_park(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
                    const pcl_head *head, zmq_msg_t *payload, uint64_t now_us)
 {
+    uint64_t until_us = now_us + PCL_PROXY_PARK_MS * PCL_US_PER_MS;
     if (ticket == 0) {
-        pcl_proxy_dropped(self, PCL_PROXY_DROP_UNROUTABLE, "broker", now_us);
-        s_remove(self, request, ticket);
-        return;
+        pcl_proxy_request *fresh = pcl_ticket_table_add(self->requests, until_us, &ticket);
+        if (fresh == NULL) {
+            pcl_proxy_dropped(self, PCL_PROXY_DROP_UNROUTABLE, "broker", now_us);
+            pcl_proxy_request_release(request);
+            return;
+        }
+        s_move(fresh, request);
+        request = fresh;
+    } else {
+        pcl_ticket_table_set_deadline(self->requests, ticket, until_us);
     }
     int moved = zmq_msg_move(&request->payload, payload);
     assert(moved == 0);
     request->head = *head;
     request->parked = true;
     self->parked_count++;
-    pcl_ticket_table_set_deadline(self->requests, ticket,
-                                  now_us + PCL_PROXY_PARK_MS * PCL_US_PER_MS);
 }
 
 void pcl_proxy_answer(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
@@ -171,6 +177,11 @@ static void s_answer_self(pcl_proxy *self, pcl_proxy_request *request, uint64_t 
     pcl_mp_put_uint(&buffer, asked->broker_us);
     pcl_mp_put_text(&buffer, "proxy_us");
     pcl_mp_put_uint(&buffer, request->wait_us);
+    if (buffer.failed) {
+        pcl_buffer_release(&buffer);
+        s_answer_code(self, request, 0, PCL_ERR_NO_MEMORY, PCL_RETRY_SAFE, now_us);
+        return;
+    }
     zmq_msg_t payload;
     pcl_frame_of_buffer(&payload, &buffer);
     pcl_buffer_release(&buffer);
@@ -286,7 +297,8 @@ static pcl_retry_verdict s_judge(pcl_proxy *self, const pcl_proxy_request *reque
     return pcl_retry_decide(&facts);
 }
 
-/* true: it is on its way to another node, or answered with an error. */
+/* To another node.  The verdict saw one; when it cannot be reached after all, the
+ * answer is an error. */
 static void s_again(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket, uint64_t now_us)
 {
     uint32_t from = request->node;

@@ -141,7 +141,7 @@ void pcl_proxy_outcome(pcl_proxy *self, uint8_t sql_class, pcl_err code, uint64_
     if (*slot == NULL) {
         char labels[64];
         snprintf(labels, sizeof labels, "class=\"%s\",code=\"%s\"", pcl_sql_class_text(known),
-                 pcl_err_code(code));
+                 pcl_err_code((int)code));
         *slot = pcl_metrics_counter(self->args->metrics, "portcullis_proxy_requests_total", labels,
                                     "Requests answered, by class of statement and outcome.");
     }

@@ -2,11 +2,16 @@
  * inproc: one answer for every request, whatever the agents do.  The test is
  * one thread; while it waits for something, the agents that live beat. */
 #include "common/clock.h"
+#include "net/zap.h"
 #include "proxy/proxy.h"
 #include "sql/classify.h"
 #include "tests/lib/role_fixture.h"
 #include "wire/mp.h"
 #include "wire/report.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 enum { AGENTS_MAX = 4, HELD_MAX = 16, BEAT_MS = 50 };
 
@@ -30,11 +35,11 @@ typedef struct bench {
 
 static bench s_bench; /* large */
 
-static zsock_t *s_dealer(const char *endpoint)
+static zsock_t *s_dealer(const char *endpoint, uint32_t queue_max)
 {
     char error[256];
     pcl_socket_options options = {
-        .endpoint = endpoint, .queue_max = 1000, .message_size_max = PCL_REPLY_SIZE_MAX};
+        .endpoint = endpoint, .queue_max = queue_max, .message_size_max = PCL_REPLY_SIZE_MAX};
     zsock_t *socket = pcl_socket_dealer(&options, error, sizeof error);
     if (socket == NULL) {
         fail_msg("%s", error);
@@ -132,7 +137,7 @@ static agent *s_agent_start(uint32_t index, uint64_t boot_id)
                                 .replicating = true,
                                 .workers = 8,
                                 .queue_max = 100};
-    self->socket = s_dealer(s_bench.agents_endpoint);
+    self->socket = s_dealer(s_bench.agents_endpoint, 1000);
     self->pongs = 0;
     self->mute = false;
     s_agent_beat(self);
@@ -330,7 +335,7 @@ static void s_open_with(const char *settings, uint32_t agent_count)
     (void)snprintf(s_bench.agents_endpoint, sizeof s_bench.agents_endpoint, "inproc://agents-%u",
                    number);
     fixture_start(&s_bench.role, &pcl_proxy_role, s_zpl(settings));
-    s_bench.broker = s_dealer(s_bench.brokers_endpoint);
+    s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1000);
     for (uint32_t index = 0; index < agent_count; index++) {
         (void)s_agent_start(index, 100 + index);
     }
@@ -702,6 +707,51 @@ static void test_the_ticket_table_bounds_the_proxy(void **state)
     (void)s_wait_held(0, 3);
 }
 
+/* A broker that does not read for a while gets every answer all the same. */
+static void test_answers_wait_for_a_slow_broker(void **state)
+{
+    (void)state;
+    s_open_with("limits\n    queue_max = 1\n", 1);
+    zsock_destroy(&s_bench.broker);
+    s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1);
+    agent *source = &s_bench.agents[0];
+    for (uint64_t ticket = 1; ticket <= 8; ticket++) {
+        s_write(ticket);
+        source = s_wait_held(0, (uint32_t)ticket);
+    }
+    for (uint32_t index = 0; index < 8; index++) {
+        s_agent_reply(source, index, PCL_ERR_OK, "done");
+    }
+    zclock_sleep(100);
+    uint32_t seen = 0;
+    for (uint32_t count = 0; count < 8; count++) {
+        pcl_hop_message message;
+        assert_true(s_recv(&message, 500));
+        assert_int_equal(message.head.code, PCL_ERR_OK);
+        seen |= 1u << message.head.ticket;
+        pcl_hop_close(&message);
+    }
+    assert_int_equal(seen, 0x1fe);
+    assert_int_equal(s_dropped("unroutable"), 0);
+}
+
+static void test_answers_for_a_broker_that_left_are_dropped(void **state)
+{
+    (void)state;
+    s_open(1);
+    s_write(1);
+    agent *source = s_wait_held(0, 1);
+    zsock_destroy(&s_bench.broker);
+    zclock_sleep(20);
+    s_agent_reply(source, 0, PCL_ERR_OK, "done");
+    s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1000);
+    s_write(2);
+    source = s_wait_held(0, 2);
+    s_agent_reply(source, 1, PCL_ERR_OK, "done");
+    assert_reply(2, "done", 1000);
+    assert_int_equal(s_dropped("unroutable"), 1);
+}
+
 static void test_the_deadline_is_answered_in_time(void **state)
 {
     (void)state;
@@ -816,6 +866,126 @@ static void test_reload_changes_the_default_strategy(void **state)
     assert_int_equal(source->held[0].head.strategy, PCL_STRATEGY_DIRECT);
 }
 
+/* --- Keys ----------------------------------------------------------------------------- */
+
+typedef struct vault {
+    char folder[64];
+    char key_file[96], list_file[96];
+    char settings[512];
+    pcl_keys proxy, n0, n1, stranger;
+} vault;
+
+/* A port that was free a moment ago. */
+static uint16_t s_free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof address;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int probe = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(probe >= 0);
+    assert_int_equal(bind(probe, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(getsockname(probe, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(close(probe), 0);
+    return ntohs(address.sin_port);
+}
+
+/* Only agents come over tcp; brokers stay on inproc. */
+static void s_vault_open(vault *self)
+{
+    char error[256];
+    (void)snprintf(self->folder, sizeof self->folder, "/tmp/portcullis-test-XXXXXX");
+    assert_non_null(mkdtemp(self->folder));
+    (void)snprintf(self->key_file, sizeof self->key_file, "%s/key", self->folder);
+    (void)snprintf(self->list_file, sizeof self->list_file, "%s/list", self->folder);
+    pcl_keys_make(&self->proxy);
+    pcl_keys_make(&self->n0);
+    pcl_keys_make(&self->n1);
+    pcl_keys_make(&self->stranger);
+    assert_true(pcl_keys_save(&self->proxy, self->key_file, error, sizeof error));
+    FILE *file = fopen(self->list_file, "w");
+    assert_non_null(file);
+    (void)fprintf(file, "n0 %s\nn1 %s\n", self->n0.public_key, self->n1.public_key);
+    assert_int_equal(fclose(file), 0);
+    (void)snprintf(self->settings, sizeof self->settings,
+                   "    keys = \"%s\"\ncurve\n    key_file = \"%s\"\n", self->list_file,
+                   self->key_file);
+}
+
+static void s_vault_close(vault *self)
+{
+    (void)unlink(self->key_file);
+    (void)unlink(self->list_file);
+    assert_int_equal(rmdir(self->folder), 0);
+}
+
+static zsock_t *s_curve_dealer(const vault *safe, const pcl_keys *keys)
+{
+    char error[256];
+    pcl_socket_options options = {.endpoint = s_bench.agents_endpoint,
+                                  .keys = keys,
+                                  .server_key = safe->proxy.public_key,
+                                  .queue_max = 1000,
+                                  .message_size_max = PCL_REPLY_SIZE_MAX};
+    zsock_t *socket = pcl_socket_dealer(&options, error, sizeof error);
+    assert_non_null(socket);
+    zclock_sleep(100); /* the handshake: before it nothing can be sent */
+    return socket;
+}
+
+static void test_a_name_is_its_key_s(void **state)
+{
+    (void)state;
+    vault safe;
+    s_vault_open(&safe);
+    assert_true(pcl_zap_start());
+    memset(&s_bench, 0, sizeof s_bench);
+    (void)snprintf(s_bench.brokers_endpoint, sizeof s_bench.brokers_endpoint, "inproc://keyed");
+    (void)snprintf(s_bench.agents_endpoint, sizeof s_bench.agents_endpoint, "tcp://127.0.0.1:%u",
+                   s_free_port());
+    fixture_start(&s_bench.role, &pcl_proxy_role, s_zpl(safe.settings));
+    s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1000);
+
+    agent *honest = &s_bench.agents[1];
+    honest->report = (pcl_report){.boot_id = 101,
+                                  .role = PCL_NODE_REPLICA,
+                                  .state = PCL_NODE_UP,
+                                  .replicating = true,
+                                  .workers = 8};
+    honest->socket = s_curve_dealer(&safe, &safe.n1);
+    (void)snprintf(honest->name, sizeof honest->name, "n0"); /* which is another's */
+    for (int turn = 0; turn < 20; turn++) {
+        s_turn();
+        zclock_sleep(10);
+    }
+    assert_true(s_dropped("stranger") >= 1);
+    assert_int_equal(honest->pongs, 0);
+    s_read(1);
+    (void)assert_error(1, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 500);
+
+    (void)snprintf(honest->name, sizeof honest->name, "n1");
+    honest->beat_us = 0;
+    for (int turn = 0; turn < 200 && honest->pongs == 0; turn++) {
+        s_turn();
+        zclock_sleep(10);
+    }
+    s_read(2);
+    (void)s_wait_held(1, 1);
+    s_agent_reply(honest, 0, PCL_ERR_OK, "rows");
+    assert_reply(2, "rows", 1000);
+
+    zsock_t *stranger = s_curve_dealer(&safe, &safe.stranger);
+    assert_int_equal(zstr_send(stranger, "let me in"), -1); /* no connection stands */
+    zsock_destroy(&stranger);
+    s_vault_close(&safe);
+}
+
+static int s_close_keyed(void **state)
+{
+    int result = s_close(state);
+    pcl_zap_stop();
+    return result;
+}
+
 #define PROXY_TEST(name) cmocka_unit_test_teardown(name, s_close)
 
 int main(void)
@@ -839,12 +1009,15 @@ int main(void)
         PROXY_TEST(test_garbage_is_dropped_and_counted),
         PROXY_TEST(test_a_full_node_and_a_full_proxy_are_overloaded),
         PROXY_TEST(test_the_ticket_table_bounds_the_proxy),
+        PROXY_TEST(test_answers_wait_for_a_slow_broker),
+        PROXY_TEST(test_answers_for_a_broker_that_left_are_dropped),
         PROXY_TEST(test_the_deadline_is_answered_in_time),
         PROXY_TEST(test_expired_work_goes_no_further),
         PROXY_TEST(test_ping_is_answered_with_no_node_up),
         PROXY_TEST(test_status_is_whole_and_names_every_node),
         PROXY_TEST(test_a_draining_proxy_finishes_and_takes_nothing_new),
         PROXY_TEST(test_reload_changes_the_default_strategy),
+        cmocka_unit_test_teardown(test_a_name_is_its_key_s, s_close_keyed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
