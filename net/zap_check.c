@@ -4,14 +4,17 @@
 #include "net/keys.h"
 #include "net/log.h"
 #include "net/socket.h"
+#include "net/time.h"
 #include "net/zap.h"
 
 #include <assert.h>
 #include <czmq.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-#define DOMAIN           "portcullis.self-test"
-#define MONITOR_ENDPOINT "inproc://portcullis.zap-check"
+#define DOMAIN "portcullis.self-test"
 
 enum { ANSWER_MS_MAX = 3000 };
 
@@ -73,11 +76,18 @@ static bool s_open(s_check *self)
     self->endpoint = zsock_endpoint(self->server);
     int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                  ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
-    if (zmq_socket_monitor(zsock_resolve(self->server), MONITOR_ENDPOINT, events) != 0) {
+    /* A name of its own: that of an earlier check may not be free yet. */
+    char monitor[64];
+    snprintf(monitor, sizeof monitor, "inproc://portcullis.zap-check.%016" PRIx64,
+             pcl_random_u64());
+    self->monitor = zsock_new(ZMQ_PAIR);
+    if (self->monitor == NULL ||
+        zmq_socket_monitor(zsock_resolve(self->server), monitor, events) != 0 ||
+        zsock_connect(self->monitor, "%s", monitor) != 0) {
+        pcl_log(PCL_LOG_ERROR, "zap", "self-test", "error=\"%s\"", zmq_strerror(errno));
         return false;
     }
-    self->monitor = zsock_new(ZMQ_PAIR);
-    return self->monitor != NULL && zsock_connect(self->monitor, "%s", MONITOR_ENDPOINT) == 0;
+    return true;
 }
 
 bool pcl_zap_check(void)
