@@ -43,6 +43,14 @@ def wait_until(question, timeout_s=10.0, what="", every_s=0.02):
         time.sleep(every_s)
 
 
+def alive(pid):
+    """Does the process run?  One that only waits for its parent's look does not."""
+    with contextlib.suppress(OSError):
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
 class Cluster:
     """One cluster.  Options are those of infra/up.sh: nodes, roles ("apart" or "together"),
     sets (["proxy:routing/strategy=random", ...]), demo (load the demo schema)."""

@@ -7,6 +7,8 @@ import subprocess
 import portcullis
 import pytest
 
+from harness import alive
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -52,7 +54,7 @@ def test_other_forms_of_a_cluster(new_cluster, roles, nodes):
     pids = [cluster.pid(name) for name in cluster.parts()]
     sockets = [cluster.node(node)["socket"] for node in cluster.nodes()]
     cluster.script("down.sh")
-    assert pids and not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+    assert pids and not any(alive(pid) for pid in pids)
     assert not any(os.path.exists(socket) for socket in sockets)
 
 
