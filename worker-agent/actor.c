@@ -388,10 +388,19 @@ static void s_drain(void *context, uint64_t now_us)
             pcl_ticket_table_count(self->flights));
 }
 
+/* What was answered without its statement need not be waited for. */
 static bool s_drained(void *context)
 {
     const agent *self = context;
-    return pcl_ticket_table_count(self->flights) == 0;
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    const flight *entry = NULL;
+    while ((entry = pcl_ticket_table_each(self->flights, &cursor, &ticket)) != NULL) {
+        if (!entry->answered) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool s_open_link(agent *self, char *error, size_t error_size)

@@ -17,14 +17,13 @@
 typedef enum slot_state {
     SLOT_IDLE = 0,
     SLOT_ARMED,
-    SLOT_FIRED, /* KILL QUERY was or is being sent */
-    SLOT_ENDED, /* KILL CONNECTION, too */
+    SLOT_FIRED, /* a KILL was or is being sent, and the statement is not back */
 } slot_state;
 
 typedef struct slot {
     slot_state state;
     uint64_t session_id;
-    uint64_t due_us; /* of the next step */
+    uint64_t due_us; /* of the next KILL */
 } slot;
 
 struct pcl_watchdog {
@@ -46,7 +45,7 @@ static uint32_t s_earliest(const pcl_watchdog *self)
     uint32_t found = self->slot_count;
     for (uint32_t index = 0; index < self->slot_count; index++) {
         const slot *candidate = &self->slots[index];
-        bool waits = candidate->state == SLOT_ARMED || candidate->state == SLOT_FIRED;
+        bool waits = candidate->state != SLOT_IDLE;
         if (waits && (found == self->slot_count || candidate->due_us < self->slots[found].due_us)) {
             found = index;
         }
@@ -72,11 +71,10 @@ static void s_wait(pcl_watchdog *self, uint64_t wake_us, uint64_t now_us)
 
 /* Without the lock: the server may take its time.  A session that is gone
  * already is an error of the server and what we want. */
-static void s_kill(pcl_watchdog *self, uint64_t session_id, bool hard)
+static void s_kill(pcl_watchdog *self, uint64_t session_id)
 {
     char sql[64];
-    int size = snprintf(sql, sizeof sql, "KILL %s %" PRIu64, hard ? "CONNECTION" : "QUERY",
-                        session_id);
+    int size = snprintf(sql, sizeof sql, "KILL QUERY %" PRIu64, session_id);
     assert(size > 0 && (size_t)size < sizeof sql);
     pcl_sql_error error;
     if (!pcl_connection_open(self->connection, &error)) {
@@ -112,13 +110,12 @@ static void *s_thread(void *argument)
             s_wait(self, due->due_us, now_us);
             continue;
         }
-        bool hard = due->state == SLOT_FIRED;
         uint64_t session_id = due->session_id;
-        due->state = hard ? SLOT_ENDED : SLOT_FIRED;
-        due->due_us = now_us + PCL_WATCHDOG_HARD_MS * PCL_US_PER_MS;
+        due->state = SLOT_FIRED;
+        due->due_us = now_us + PCL_WATCHDOG_AGAIN_MS * PCL_US_PER_MS;
         self->wake_us = 0; /* awake */
         (void)pthread_mutex_unlock(&self->lock);
-        s_kill(self, session_id, hard);
+        s_kill(self, session_id);
         (void)pthread_mutex_lock(&self->lock);
     }
     (void)pthread_mutex_unlock(&self->lock);
@@ -186,7 +183,7 @@ bool pcl_watchdog_disarm(pcl_watchdog *self, uint32_t slot_index)
 {
     assert(slot_index < self->slot_count);
     (void)pthread_mutex_lock(&self->lock);
-    bool fired = self->slots[slot_index].state > SLOT_ARMED;
+    bool fired = self->slots[slot_index].state == SLOT_FIRED;
     self->slots[slot_index].state = SLOT_IDLE;
     (void)pthread_mutex_unlock(&self->lock);
     return fired;

@@ -1,9 +1,15 @@
 /* watchdog.h - ends statements that are past their deadline.
  *
  * One thread with a session of its own.  A worker arms its slot before it
- * sends a statement and disarms it when the answer is in.  At the deadline the
- * watchdog sends KILL QUERY, and where that does not help (a commit that waits
- * for a replica does not hear it) KILL CONNECTION a little later.
+ * sends a statement and disarms it when the answer is in.  From the deadline on
+ * the watchdog sends KILL QUERY, again and again until the statement is back,
+ * since one that arrives between two steps of a statement is lost.
+ *
+ * It never sends KILL CONNECTION: that frees the client but not the server's
+ * thread when a commit waits for a replica, and each next write would add one
+ * more.  As it is, a commit that does not come back keeps its worker, the
+ * pool's share for writes fills up, and what comes after never starts, which
+ * its client may safely send again.
  *
  * A KILL must never hit the next statement: once the watchdog has fired at a
  * slot, disarm says so, and the worker closes that session for good.  Whenever
@@ -18,7 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PCL_WATCHDOG_HARD_MS 200u /* between the two */
+#define PCL_WATCHDOG_AGAIN_MS 200u
 
 typedef struct pcl_watchdog pcl_watchdog;
 
