@@ -57,7 +57,7 @@ static bool s_is_choice(const char *choices, const char *value)
 }
 
 /* Reads the option at argv[*index] and, where it takes one, its argument. */
-static bool s_parse_option(pcl_cli_line *line, int argc, char *const *argv, int *index,
+static bool s_parse_option(pcl_cli_line *line, int argc, const char *const *argv, int *index,
                            char *problem)
 {
     const char *word = argv[*index];
@@ -114,7 +114,7 @@ static bool s_parse_word(pcl_cli_line *line, const char *word, char *problem)
     return true;
 }
 
-bool pcl_cli_parse(pcl_cli_line *out_line, const pcl_cli *cli, int argc, char *const *argv,
+bool pcl_cli_parse(pcl_cli_line *out_line, const pcl_cli *cli, int argc, const char *const *argv,
                    char *problem)
 {
     assert(argc >= 0);

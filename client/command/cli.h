@@ -66,7 +66,7 @@ struct pcl_cli_line {
 
 /* argv without the program's name.  false: problem (PCL_CLI_PROBLEM_SIZE) says what is wrong, and
  * out_line->command is set if it was known by then. */
-bool pcl_cli_parse(pcl_cli_line *out_line, const pcl_cli *cli, int argc, char *const *argv,
+bool pcl_cli_parse(pcl_cli_line *out_line, const pcl_cli *cli, int argc, const char *const *argv,
                    char *problem) PCL_MUST_CHECK;
 void pcl_cli_release(pcl_cli_line *line);
 

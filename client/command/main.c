@@ -220,8 +220,8 @@ int main(int argc, char **argv)
     pcl_command_set_program(argc > 0 ? argv[0] : NULL);
     pcl_cli_line line;
     char problem[PCL_CLI_PROBLEM_SIZE];
-    bool good = pcl_cli_parse(&line, &s_cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0 ? 1 : 0),
-                              problem);
+    bool good = pcl_cli_parse(&line, &s_cli, argc > 0 ? argc - 1 : 0,
+                              (const char *const *)(argv + (argc > 0 ? 1 : 0)), problem);
     int code = good ? s_run(&line) : pcl_command_usage(&line, problem);
     pcl_cli_release(&line);
     return code;
