@@ -83,7 +83,8 @@ static bool s_port_valid(pcl_bytes text)
 
 bool pcl_bundle_endpoint_valid(pcl_bytes text)
 {
-    if (text.size > PCL_BUNDLE_ENDPOINT_SIZE_MAX || memchr(text.data, 0, text.size) != NULL) {
+    if (text.size == 0 || text.size > PCL_BUNDLE_ENDPOINT_SIZE_MAX ||
+        memchr(text.data, 0, text.size) != NULL) {
         return false;
     }
     if (s_starts(text, "ipc://")) {

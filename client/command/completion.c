@@ -213,6 +213,19 @@ static void s_fish_options(pcl_buffer *buffer, const char *condition, const pcl_
     }
 }
 
+static void s_fish_operand(pcl_buffer *buffer, const char *condition, const char *choices)
+{
+    s_put(buffer, "complete -c portcullis");
+    s_put(buffer, condition);
+    if (s_is_file(choices)) {
+        s_put(buffer, " -F\n");
+        return;
+    }
+    s_put(buffer, " -a '");
+    s_put_words(buffer, choices);
+    s_put(buffer, "'\n");
+}
+
 static void s_fish(const pcl_cli *cli, pcl_buffer *buffer)
 {
     s_put(buffer, "# fish completion of portcullis: portcullis completion fish | source\n"
@@ -230,11 +243,7 @@ static void s_fish(const pcl_cli *cli, pcl_buffer *buffer)
         strncat(condition, "'", 2);
         s_fish_options(buffer, condition, command->options, command->option_count);
         if (command->choices != NULL) {
-            s_put(buffer, "complete -c portcullis");
-            s_put(buffer, condition);
-            s_put(buffer, s_is_file(command->choices) ? " -F" : " -a '");
-            s_put_words(buffer, s_is_file(command->choices) ? "" : command->choices);
-            s_put(buffer, s_is_file(command->choices) ? "\n" : "'\n");
+            s_fish_operand(buffer, condition, command->choices);
         }
     }
 }
