@@ -1,5 +1,7 @@
 #include "net/frames.h"
 
+#include "net/tsan.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -12,12 +14,16 @@ static int s_msg_recv(zmq_msg_t *frame, void *handle)
     do {
         rc = zmq_msg_recv(frame, handle, ZMQ_DONTWAIT);
     } while (rc == -1 && errno == EINTR);
+    if (rc != -1) {
+        PCL_TSAN_TAKES(zmq_msg_data(frame));
+    }
     return rc;
 }
 
 static int s_msg_send(zmq_msg_t *frame, void *handle, int flags)
 {
     int rc;
+    PCL_TSAN_GIVES(zmq_msg_data(frame));
     do {
         rc = zmq_msg_send(frame, handle, flags | ZMQ_DONTWAIT);
     } while (rc == -1 && errno == EINTR);
@@ -94,16 +100,31 @@ const char *pcl_frame_user_id(zmq_msg_t *frame)
     return user_id != NULL ? user_id : "";
 }
 
+/* The first frame, at which libzmq decides whether there is room.  For about a
+ * millisecond it may not have noticed that the peer has read; asking for the
+ * socket's events makes it look. */
+static int s_send_first(zmq_msg_t *frame, void *handle, int flags)
+{
+    int rc = s_msg_send(frame, handle, flags);
+    if (rc == -1 && errno == EAGAIN) {
+        int events;
+        size_t size = sizeof events;
+        if (zmq_getsockopt(handle, ZMQ_EVENTS, &events, &size) == 0) {
+            rc = s_msg_send(frame, handle, flags);
+        }
+    }
+    return rc;
+}
+
 pcl_err pcl_frames_send(zmq_msg_t *frames, uint32_t count, zsock_t *socket)
 {
     assert(frames != NULL && socket != NULL);
     assert(count > 0);
     void *handle = zsock_resolve(socket);
-    if (s_msg_send(&frames[0], handle, count > 1 ? ZMQ_SNDMORE : 0) == -1) {
+    if (s_send_first(&frames[0], handle, count > 1 ? ZMQ_SNDMORE : 0) == -1) {
         return errno == EAGAIN ? PCL_ERR_OVERLOADED : PCL_ERR_UNAVAILABLE;
     }
-    /* libzmq decides at the first frame whether there is room for a message.
-     * When a later one fails, the connection went away in between: the message
+    /* When a later one fails, the connection went away in between: the message
      * is lost with it, as if it had been sent just before, and libzmq swallows
      * the rest of it, which must be offered all the same. */
     for (uint32_t index = 1; index < count; index++) {

@@ -1,0 +1,184 @@
+#include "net/hop.h"
+
+#include "common/rng.h"
+#include "net/socket.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* cmocka 1.1 wants these four before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static zsock_t *s_front, *s_back;
+static char s_error[256];
+
+static int s_set_up(void **state)
+{
+    (void)state;
+    static int number;
+    char endpoint[64];
+    snprintf(endpoint, sizeof endpoint, "inproc://hop-%d", number++);
+    pcl_socket_options options = {.endpoint = endpoint, .queue_max = 4, .message_size_max = 100000};
+    s_front = pcl_socket_router(&options, s_error, sizeof s_error);
+    s_back = pcl_socket_dealer(&options, s_error, sizeof s_error);
+    return s_front == NULL || s_back == NULL;
+}
+
+static int s_tear_down(void **state)
+{
+    (void)state;
+    zsock_destroy(&s_back);
+    zsock_destroy(&s_front);
+    return 0;
+}
+
+static pcl_head s_head(pcl_kind kind)
+{
+    return (pcl_head){.ticket = 77,
+                      .kind = kind,
+                      .budget_us = 5000,
+                      .principal = pcl_bytes_text("alice"),
+                      .id = {1, 2, 3}};
+}
+
+static pcl_hop_recv_result s_recv(pcl_hop_message *message, zsock_t *socket, bool router)
+{
+    zmq_pollitem_t item = {.socket = zsock_resolve(socket), .events = ZMQ_POLLIN};
+    return zmq_poll(&item, 1, 1000) == 1 ? pcl_hop_recv(message, socket, router) : PCL_HOP_NONE;
+}
+
+static void test_there_and_back(void **state)
+{
+    (void)state;
+    zmq_msg_t payload, tail;
+    pcl_frame_copy_of(&payload, pcl_bytes_text("select"));
+    pcl_frame_copy_of(&tail, pcl_bytes_text("seal"));
+    pcl_head head = s_head(PCL_KIND_REQUEST);
+    assert_int_equal(pcl_hop_send(s_back, NULL, &head, &payload, &tail), PCL_ERR_OK);
+    assert_int_equal(zmq_msg_size(&payload), 0);
+    assert_int_equal(zmq_msg_size(&tail), 0);
+    pcl_hop_message request;
+    assert_int_equal(s_recv(&request, s_front, true), PCL_HOP_MESSAGE);
+    assert_int_equal(request.head.ticket, 77);
+    assert_int_equal(request.head.kind, PCL_KIND_REQUEST);
+    assert_true(pcl_bytes_is(request.head.principal, "alice"));
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&request.payload), "select"));
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&request.tail), "seal"));
+    assert_string_equal(request.user_id, "");
+
+    pcl_head answer = s_head(PCL_KIND_REPLY);
+    assert_int_equal(pcl_hop_send(s_front, &request.peer, &answer, NULL, NULL), PCL_ERR_OK);
+    assert_true(zmq_msg_size(&request.peer) > 0); /* still ours: it may be used again */
+    pcl_hop_message reply;
+    assert_int_equal(s_recv(&reply, s_back, false), PCL_HOP_MESSAGE);
+    assert_int_equal(reply.head.kind, PCL_KIND_REPLY);
+    assert_int_equal(zmq_msg_size(&reply.payload), 0);
+    assert_int_equal(zmq_msg_size(&reply.peer), 0);
+    pcl_hop_close(&reply);
+    pcl_hop_close(&request);
+    assert_int_equal(pcl_hop_recv(&reply, s_back, false), PCL_HOP_NONE);
+}
+
+static void test_a_failed_send_gives_all_back(void **state)
+{
+    (void)state;
+    zmq_msg_t peer, payload, tail;
+    pcl_frame_copy_of(&peer, pcl_bytes_text("nobody"));
+    pcl_frame_copy_of(&payload, pcl_bytes_text("a payload that is longer than a small message"));
+    pcl_frame_copy_of(&tail, pcl_bytes_text("tail"));
+    pcl_head head = s_head(PCL_KIND_REPLY);
+    assert_int_equal(pcl_hop_send(s_front, &peer, &head, &payload, &tail), PCL_ERR_UNAVAILABLE);
+    assert_true(
+        pcl_bytes_is(pcl_frame_bytes(&payload), "a payload that is longer than a small message"));
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&tail), "tail"));
+    assert_int_equal(pcl_hop_send(s_front, &peer, &head, NULL, &tail), PCL_ERR_UNAVAILABLE);
+    assert_int_equal(pcl_hop_send(s_front, &peer, &head, NULL, NULL), PCL_ERR_UNAVAILABLE);
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&tail), "tail"));
+    pcl_err err = PCL_ERR_OK;
+    for (int count = 0; count < 100 && err == PCL_ERR_OK; count++) {
+        err = pcl_hop_send(s_back, NULL, &head, NULL, NULL);
+    }
+    assert_int_equal(err, PCL_ERR_OVERLOADED);
+    assert_int_equal(pcl_hop_send(s_back, NULL, &head, &payload, NULL), PCL_ERR_OVERLOADED);
+    assert_int_equal(zmq_msg_size(&payload), 45);
+    zmq_msg_close(&peer);
+    zmq_msg_close(&payload);
+    zmq_msg_close(&tail);
+}
+
+/* Sends count frames of octets. */
+static void s_send_raw(const pcl_bytes *octets, uint32_t count)
+{
+    zmq_msg_t frames[16];
+    for (uint32_t index = 0; index < count; index++) {
+        pcl_frame_copy_of(&frames[index], octets[index]);
+    }
+    assert_int_equal(pcl_frames_send(frames, count, s_back), PCL_ERR_OK);
+}
+
+static void test_what_is_not_of_the_protocol_is_dropped(void **state)
+{
+    (void)state;
+    uint8_t octets[PCL_HEAD_SIZE_MAX];
+    pcl_head head = s_head(PCL_KIND_REQUEST);
+    size_t size = pcl_head_encode(&head, octets);
+    pcl_bytes frames[16] = {pcl_bytes_of(octets, size)};
+    pcl_hop_message message;
+    for (uint32_t count = 1; count <= 16; count++) {
+        s_send_raw(frames, count);
+        pcl_hop_recv_result expected = count == 3 ? PCL_HOP_MESSAGE : PCL_HOP_DROPPED;
+        assert_int_equal(s_recv(&message, s_front, true), expected);
+        if (expected == PCL_HOP_MESSAGE) {
+            pcl_hop_close(&message);
+        }
+    }
+    frames[0].size--;
+    s_send_raw(frames, 3);
+    assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_DROPPED);
+    frames[0].size = 0;
+    s_send_raw(frames, 3);
+    assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_DROPPED);
+}
+
+static void test_any_octets_are_a_safe_input(void **state)
+{
+    (void)state;
+    uint64_t seed = (uint64_t)time(NULL);
+    printf("seed %llu\n", (unsigned long long)seed);
+    pcl_rng rng = pcl_rng_from_seed(seed);
+    pcl_head head = s_head(PCL_KIND_REQUEST);
+    int taken = 0;
+    for (int turn = 0; turn < 5000; turn++) {
+        uint8_t octets[PCL_HEAD_SIZE_MAX];
+        size_t size = pcl_head_encode(&head, octets);
+        octets[pcl_rng_below(&rng, (uint32_t)size)] = (uint8_t)pcl_rng_next(&rng);
+        pcl_bytes frames[3] = {pcl_bytes_of(octets, size)};
+        s_send_raw(frames, 3);
+        pcl_hop_message message;
+        pcl_hop_recv_result result = s_recv(&message, s_front, true);
+        assert_true(result == PCL_HOP_MESSAGE || result == PCL_HOP_DROPPED);
+        if (result == PCL_HOP_MESSAGE) {
+            taken++;
+            pcl_hop_close(&message);
+        }
+    }
+    assert_in_range(taken, 1, 4999);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_there_and_back, s_set_up, s_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_failed_send_gives_all_back, s_set_up, s_tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_not_of_the_protocol_is_dropped, s_set_up,
+                                        s_tear_down),
+        cmocka_unit_test_setup_teardown(test_any_octets_are_a_safe_input, s_set_up, s_tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,297 @@
+#include "net/link.h"
+
+#include "net/key_list.h"
+#include "net/time.h"
+#include "net/zap.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* cmocka 1.1 wants these four before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define TICK_US UINT64_C(50000)
+
+/* The link and, at its other end, a bare ROUTER that answers as it is told.
+ * Sockets are real, the clock is ours. */
+typedef struct s_bench {
+    pcl_link *link;
+    zsock_t *peer;
+    uint64_t peer_boot;   /* in its PONGs; 0: does not answer */
+    uint8_t peer_flags;   /* in its PONGs */
+    uint64_t now_us;      /* the link's clock */
+    int requests;         /* the peer has got */
+    zmq_msg_t routing_id; /* of the link, at the peer */
+} s_bench;
+
+static char s_error[256];
+
+static s_bench s_open(const char *endpoint)
+{
+    pcl_socket_options options = {.endpoint = endpoint, .queue_max = 8, .message_size_max = 10000};
+    s_bench bench = {.now_us = 1000000, .peer_boot = 11};
+    /* The link first: roles of one process start in any order. */
+    bench.link = pcl_link_new(&options, "node1", 5, 1, s_error, sizeof s_error);
+    assert_non_null(bench.link);
+    bench.peer = pcl_socket_router(&options, s_error, sizeof s_error);
+    assert_non_null(bench.peer);
+    zmq_msg_init(&bench.routing_id);
+    return bench;
+}
+
+static void s_close(s_bench *bench)
+{
+    zmq_msg_close(&bench->routing_id);
+    pcl_link_destroy(&bench->link);
+    assert_null(bench->link);
+    zsock_destroy(&bench->peer);
+}
+
+static void s_peer_send(s_bench *bench, pcl_kind kind)
+{
+    pcl_head head = {.kind = kind, .flags = bench->peer_flags, .sent_us = bench->now_us};
+    pcl_head_set_boot_id(&head, bench->peer_boot);
+    assert_int_equal(pcl_hop_send(bench->peer, &bench->routing_id, &head, NULL, NULL), PCL_ERR_OK);
+}
+
+static void s_peer_turn(s_bench *bench)
+{
+    pcl_hop_message message;
+    while (pcl_hop_recv(&message, bench->peer, true) == PCL_HOP_MESSAGE) {
+        pcl_kind kind = message.head.kind;
+        zmq_msg_copy(&bench->routing_id, &message.peer);
+        bench->requests += kind == PCL_KIND_REQUEST;
+        if (kind == PCL_KIND_PING || kind == PCL_KIND_BEAT) {
+            assert_int_equal(pcl_head_boot_id(&message.head), 5);
+            assert_true(pcl_bytes_is(message.head.principal, "node1"));
+            if (bench->peer_boot != 0) {
+                s_peer_send(bench, PCL_KIND_PONG);
+            }
+        }
+        pcl_hop_close(&message);
+    }
+}
+
+/* One turn of a loop at both ends; the last event that was one. */
+static pcl_link_event s_turn(s_bench *bench)
+{
+    bench->now_us += TICK_US;
+    pcl_link_event last = pcl_link_tick(bench->link, bench->now_us, NULL);
+    s_peer_turn(bench);
+    zclock_sleep(1);
+    pcl_hop_message message;
+    while (pcl_hop_recv(&message, pcl_link_socket(bench->link), false) == PCL_HOP_MESSAGE) {
+        pcl_link_event event = pcl_link_heard(bench->link, &message.head, bench->now_us, NULL);
+        last = event != PCL_LINK_NOTHING ? event : last;
+        pcl_hop_close(&message);
+    }
+    return last;
+}
+
+static pcl_link_event s_turns(s_bench *bench, int count)
+{
+    pcl_link_event last = PCL_LINK_NOTHING;
+    while (count-- > 0 && last == PCL_LINK_NOTHING) {
+        last = s_turn(bench);
+    }
+    return last;
+}
+
+static pcl_err s_request(s_bench *bench)
+{
+    pcl_head head = {.kind = PCL_KIND_REQUEST};
+    zmq_msg_t payload;
+    pcl_frame_copy_of(&payload, pcl_bytes_text("x"));
+    pcl_err err = pcl_link_send(bench->link, &head, &payload, NULL, bench->now_us);
+    assert_int_equal(zmq_msg_size(&payload), err == PCL_ERR_OK ? 0 : 1);
+    zmq_msg_close(&payload);
+    return err;
+}
+
+static void test_a_link_is_down_until_the_peer_answers(void **state)
+{
+    (void)state;
+    s_bench bench = s_open("inproc://link-down");
+    bench.peer_boot = 0;
+    assert_int_equal(pcl_link_state_now(bench.link), PCL_LINK_DOWN);
+    assert_int_equal(s_turns(&bench, 20), PCL_LINK_NOTHING);
+    assert_int_equal(s_request(&bench), PCL_ERR_UNAVAILABLE);
+    bench.peer_boot = 11;
+    assert_int_equal(s_turns(&bench, 10), PCL_LINK_CAME_UP);
+    assert_int_equal(pcl_link_state_now(bench.link), PCL_LINK_UP);
+    assert_int_equal(s_request(&bench), PCL_ERR_OK);
+    (void)s_turn(&bench);
+    assert_int_equal(bench.requests, 1);
+    s_close(&bench);
+}
+
+static void test_silence_is_a_loss(void **state)
+{
+    (void)state;
+    s_bench bench = s_open("inproc://link-silent");
+    assert_int_equal(s_turns(&bench, 10), PCL_LINK_CAME_UP);
+    assert_int_equal(s_turns(&bench, 40), PCL_LINK_NOTHING); /* two seconds of beats */
+    bench.peer_boot = 0;
+    uint64_t before_us = bench.now_us;
+    assert_int_equal(s_turns(&bench, 40), PCL_LINK_LOST);
+    assert_in_range(bench.now_us - before_us, 800000, 1250000);
+    assert_int_equal(s_request(&bench), PCL_ERR_UNAVAILABLE);
+    bench.peer_boot = 12;
+    assert_int_equal(s_turns(&bench, 10), PCL_LINK_CAME_UP);
+    s_close(&bench);
+}
+
+static void test_another_boot_is_a_replacement(void **state)
+{
+    (void)state;
+    s_bench bench = s_open("inproc://link-boot");
+    assert_int_equal(s_turns(&bench, 10), PCL_LINK_CAME_UP);
+    bench.peer_boot = 12;
+    assert_int_equal(s_turns(&bench, 10), PCL_LINK_REPLACED);
+    assert_int_equal(s_request(&bench), PCL_ERR_OK);
+    s_close(&bench);
+}
+
+static void test_a_draining_peer_gets_no_requests(void **state)
+{
+    (void)state;
+    s_bench bench = s_open("inproc://link-drain");
+    assert_int_equal(s_turns(&bench, 10), PCL_LINK_CAME_UP);
+    bench.peer_flags = PCL_HEAD_DRAINING;
+    assert_int_equal(s_turns(&bench, 10), PCL_LINK_DRAINS);
+    assert_int_equal(pcl_link_state_now(bench.link), PCL_LINK_DRAINING);
+    assert_int_equal(s_request(&bench), PCL_ERR_UNAVAILABLE);
+    pcl_head cancel = {.kind = PCL_KIND_CANCEL};
+    assert_int_equal(pcl_link_send(bench.link, &cancel, NULL, NULL, bench.now_us), PCL_ERR_OK);
+    bench.peer_flags = 0;
+    assert_int_equal(s_turns(&bench, 10), PCL_LINK_CAME_UP);
+    s_peer_send(&bench, PCL_KIND_BYE);
+    assert_int_equal(s_turns(&bench, 3), PCL_LINK_DRAINS);
+    s_close(&bench);
+}
+
+static void test_a_ping_is_answered(void **state)
+{
+    (void)state;
+    s_bench bench = s_open("inproc://link-ping");
+    assert_int_equal(s_turns(&bench, 10), PCL_LINK_CAME_UP);
+    s_peer_turn(&bench);
+    s_peer_send(&bench, PCL_KIND_PING);
+    zclock_sleep(5);
+    pcl_hop_message message;
+    assert_int_equal(pcl_hop_recv(&message, pcl_link_socket(bench.link), false), PCL_HOP_MESSAGE);
+    (void)pcl_link_heard(bench.link, &message.head, bench.now_us, NULL);
+    pcl_hop_close(&message);
+    zclock_sleep(5);
+    assert_int_equal(pcl_hop_recv(&message, bench.peer, true), PCL_HOP_MESSAGE);
+    assert_int_equal(message.head.kind, PCL_KIND_PONG);
+    assert_int_equal(pcl_head_boot_id(&message.head), 5);
+    pcl_hop_close(&message);
+    s_close(&bench);
+}
+
+/* Beats come at 200 ms, a fifth more or less, and carry the agent's report. */
+static void test_beats_carry_the_report(void **state)
+{
+    (void)state;
+    s_bench bench = s_open("inproc://link-beat");
+    pcl_report report = {.boot_id = 5,
+                         .seq = 9,
+                         .state = PCL_NODE_DRAIN,
+                         .lag_ms = -1,
+                         .gtid = pcl_bytes_text("0-1-2")};
+    int beats = 0;
+    for (int turn = 0; turn < 1000; turn++) { /* ten seconds */
+        bench.now_us += 10000;
+        (void)pcl_link_tick(bench.link, bench.now_us, &report);
+        pcl_hop_message message;
+        while (pcl_hop_recv(&message, bench.peer, true) == PCL_HOP_MESSAGE) {
+            pcl_report heard;
+            assert_int_equal(message.head.kind, PCL_KIND_BEAT);
+            assert_int_equal(message.head.flags, PCL_HEAD_DRAINING);
+            assert_int_equal(pcl_report_decode(&heard, pcl_frame_bytes(&message.tail)), PCL_ERR_OK);
+            assert_int_equal(heard.seq, 9);
+            assert_true(pcl_bytes_is(heard.gtid, "0-1-2"));
+            pcl_hop_close(&message);
+            beats++;
+        }
+    }
+    assert_in_range(beats, 40, 62);
+    s_close(&bench);
+}
+
+static void test_the_wait_of_a_message_is_told(void **state)
+{
+    (void)state;
+    s_bench bench = s_open("inproc://link-wait");
+    pcl_head head = {.kind = PCL_KIND_PONG, .sent_us = 500};
+    pcl_head_set_boot_id(&head, 11);
+    uint64_t wait_us = 99;
+    (void)pcl_link_heard(bench.link, &head, 2000000, &wait_us);
+    assert_int_equal(wait_us, 0);
+    head.sent_us = 1500;
+    (void)pcl_link_heard(bench.link, &head, 2005000, &wait_us);
+    assert_int_equal(wait_us, 4000);
+    pcl_head_set_boot_id(&head, 12); /* another process, another clock */
+    head.sent_us = 1;
+    (void)pcl_link_heard(bench.link, &head, 2006000, &wait_us);
+    assert_int_equal(wait_us, 0);
+    s_close(&bench);
+}
+
+static void test_a_link_over_tcp_with_keys(void **state)
+{
+    (void)state;
+    pcl_keys server, client;
+    pcl_keys_make(&server);
+    pcl_keys_make(&client);
+    assert_true(pcl_zap_start());
+    pcl_key_list *list = pcl_key_list_new();
+    assert_null(pcl_key_list_add(list, "client", client.public_key, ""));
+    pcl_zap_set("brokers", list);
+    pcl_key_list_destroy(&list);
+    pcl_socket_options options = {.endpoint = "tcp://127.0.0.1:*",
+                                  .keys = &server,
+                                  .zap_domain = "brokers",
+                                  .queue_max = 8,
+                                  .message_size_max = 10000};
+    s_bench bench = {.now_us = 1000000, .peer_boot = 11};
+    zmq_msg_init(&bench.routing_id);
+    bench.peer = pcl_socket_router(&options, s_error, sizeof s_error);
+    assert_non_null(bench.peer);
+    options.endpoint = zsock_endpoint(bench.peer);
+    options.keys = &client;
+    options.server_key = server.public_key;
+    bench.link = pcl_link_new(&options, "node1", 5, 1, s_error, sizeof s_error);
+    assert_non_null(bench.link);
+    assert_int_equal(s_turns(&bench, 3000), PCL_LINK_CAME_UP);
+    assert_int_equal(s_request(&bench), PCL_ERR_OK);
+    zmq_pollitem_t item = {.socket = zsock_resolve(bench.peer), .events = ZMQ_POLLIN};
+    assert_int_equal(zmq_poll(&item, 1, 3000), 1);
+    pcl_hop_message message;
+    assert_int_equal(pcl_hop_recv(&message, bench.peer, true), PCL_HOP_MESSAGE);
+    assert_string_equal(message.user_id, client.public_key);
+    pcl_hop_close(&message);
+    s_close(&bench);
+    pcl_zap_stop();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_link_is_down_until_the_peer_answers),
+        cmocka_unit_test(test_silence_is_a_loss),
+        cmocka_unit_test(test_another_boot_is_a_replacement),
+        cmocka_unit_test(test_a_draining_peer_gets_no_requests),
+        cmocka_unit_test(test_a_ping_is_answered),
+        cmocka_unit_test(test_beats_carry_the_report),
+        cmocka_unit_test(test_the_wait_of_a_message_is_told),
+        cmocka_unit_test(test_a_link_over_tcp_with_keys),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
