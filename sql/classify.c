@@ -221,8 +221,8 @@ static void s_lock(s_scan *self)
 
 static void s_keyword(s_scan *self)
 {
-    pcl_sql_keyword keyword = self->now.keyword;
-    pcl_sql_keyword last = self->last.keyword;
+    unsigned keyword = self->now.keyword;
+    unsigned last = self->last.keyword;
     uint32_t offset = self->now.offset;
     if (keyword == PCL_SQL_KW_UPDATE && last == PCL_SQL_KW_FOR) {
         if (s_has(self, PCL_SQL_RULES_QUERY)) {
@@ -265,7 +265,7 @@ static void s_set_name(s_scan *self, const pcl_sql_token *token)
             s_raise(self, PCL_SQL_REFUSED, "sql_mode and character set are pinned", token->offset);
         }
     }
-    pcl_sql_keyword keyword = token->keyword;
+    unsigned keyword = token->keyword;
     bool first = self->last.punctuation == ',' || self->last.keyword == PCL_SQL_KW_SET;
     if (keyword == PCL_SQL_KW_GLOBAL || keyword == PCL_SQL_KW_PERSIST ||
         keyword == PCL_SQL_KW_PERSIST_ONLY || (keyword == PCL_SQL_KW_PASSWORD && first)) {
@@ -468,7 +468,7 @@ static void s_token(s_scan *self)
         return;
     }
     s_settle(self);
-    switch (self->now.kind) {
+    switch ((pcl_sql_token_kind)self->now.kind) {
     case PCL_SQL_TOKEN_WORD:
     case PCL_SQL_TOKEN_QUOTED:
         s_word(self);
@@ -491,7 +491,7 @@ static void s_token(s_scan *self)
         s_punctuation(self);
         break;
     case PCL_SQL_TOKEN_ERROR:
-        s_raise(self, PCL_SQL_REFUSED, self->now.rule, self->now.offset);
+        s_raise(self, PCL_SQL_REFUSED, self->lexer.rule, self->now.offset);
         break;
     case PCL_SQL_TOKEN_STRING:
     case PCL_SQL_TOKEN_NUMBER:

@@ -6,11 +6,12 @@
 #include <string.h>
 
 enum {
-    S_SPACE = 1,   /* TAB to CR and blank */
-    S_DIGIT = 2,   /* 0-9 */
-    S_WORD = 4,    /* may stand in an unquoted identifier */
-    S_HEX = 8,     /* 0-9 a-f A-F */
-    S_CONTROL = 16 /* refused wherever it stands */
+    S_SPACE = 1,    /* TAB to CR and blank */
+    S_DIGIT = 2,    /* 0-9 */
+    S_WORD = 4,     /* may stand in an unquoted identifier */
+    S_HEX = 8,      /* 0-9 a-f A-F */
+    S_CONTROL = 16, /* refused wherever it stands */
+    S_COMMENT = 32  /* may begin a comment: # - slash */
 };
 
 #define S_16(value)                                                                                \
@@ -21,7 +22,7 @@ enum {
 static const uint8_t CLASSES[256] = {
     /* 00 */ 16, 16, 16, 16, 16, 16, 16, 16, 16, 1, 1, 1, 1, 1, 16, 16,
     /* 10 */ S_16(16),
-    /* 20 */ 1, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    /* 20 */ 1, 0, 0, 32, 4, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 32,
     /* 30 */ 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 0, 0, 0, 0, 0, 0,
     /* 40 */ 0, 12, 12, 12, 12, 12, 12, 4, 4, 4, 4, 4, 4, 4, 4, 4,
     /* 50 */ 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 0, 0, 0, 0, 4,
@@ -65,13 +66,14 @@ static pcl_sql_token s_token(pcl_sql_lexer *self, pcl_sql_token_kind kind, uint3
 {
     assert(start <= end && end <= self->size);
     self->at = end;
-    return (pcl_sql_token){.kind = kind, .offset = start, .size = end - start};
+    return (pcl_sql_token){.offset = start, .size = end - start, .kind = (uint8_t)kind};
 }
 
 static pcl_sql_token s_error(pcl_sql_lexer *self, const char *rule, uint32_t offset)
 {
     self->at = self->size; /* nothing follows an error */
-    return (pcl_sql_token){.kind = PCL_SQL_TOKEN_ERROR, .offset = offset, .rule = rule};
+    self->rule = rule;
+    return (pcl_sql_token){.offset = offset, .kind = PCL_SQL_TOKEN_ERROR};
 }
 
 /* What a hint may hold, so that both servers end it at the same place, and
@@ -130,6 +132,9 @@ static const char *s_skip(pcl_sql_lexer *self)
 {
     for (;;) {
         self->at = s_span(self, self->at, S_SPACE);
+        if (!s_is(self, self->at, S_COMMENT)) {
+            return NULL;
+        }
         uint8_t octet = s_octet(self, self->at);
         uint8_t next = s_octet(self, self->at + 1);
         if (octet == '#') {
@@ -210,8 +215,9 @@ static pcl_sql_token s_word(pcl_sql_lexer *self, uint32_t start, uint32_t end)
     bool in_name = self->dot_end == start ||
                    (s_octet(self, end) == '.' && s_is(self, end + 1, S_WORD));
     pcl_sql_token token = s_token(self, PCL_SQL_TOKEN_WORD, start, end);
-    token.keyword = in_name ? PCL_SQL_KW_NONE
-                            : pcl_sql_keyword_find(self->text + start, end - start);
+    if (!in_name) {
+        token.keyword = (uint16_t)pcl_sql_keyword_find(self->text + start, end - start);
+    }
     return token;
 }
 
@@ -375,7 +381,7 @@ pcl_sql_token pcl_sql_lexer_next(pcl_sql_lexer *self)
         return s_error(self, rule, self->at);
     }
     if (self->at >= self->size) {
-        return (pcl_sql_token){.kind = PCL_SQL_TOKEN_END, .offset = self->size};
+        return (pcl_sql_token){.offset = self->size, .kind = PCL_SQL_TOKEN_END};
     }
     pcl_sql_token token = s_cut(self, self->at);
     self->dot_end = token.punctuation == '.' ? self->at : UINT32_MAX;

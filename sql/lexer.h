@@ -29,13 +29,13 @@ typedef enum pcl_sql_token_kind {
     PCL_SQL_TOKEN_ERROR,
 } pcl_sql_token_kind;
 
+/* Sixteen octets, so that one travels in registers. */
 typedef struct pcl_sql_token {
-    pcl_sql_token_kind kind;
-    pcl_sql_keyword keyword; /* of a WORD that is not part of a dotted name */
-    uint32_t offset;         /* octet in the text */
-    uint32_t size;           /* octets */
-    uint8_t punctuation;     /* the octet of a PUNCTUATION, else 0 */
-    const char *rule;        /* of an ERROR: static text, else NULL */
+    uint32_t offset;     /* octet in the text */
+    uint32_t size;       /* octets */
+    uint16_t keyword;    /* pcl_sql_keyword of a WORD that is not part of a dotted name */
+    uint8_t kind;        /* pcl_sql_token_kind */
+    uint8_t punctuation; /* the octet of a PUNCTUATION, else 0 */
 } pcl_sql_token;
 
 /* By value: a copy looks ahead.  Borrows the text. */
@@ -45,6 +45,7 @@ typedef struct pcl_sql_lexer {
     uint32_t at;       /* where the next token is looked for */
     uint32_t dot_end;  /* one past the token before, if that was a `.`, else UINT32_MAX */
     uint32_t word_end; /* one past the token before, if that was a WORD, else UINT32_MAX */
+    const char *rule;  /* after an ERROR: what was broken, static text; else NULL */
 } pcl_sql_lexer;
 
 /* sql.size must not exceed UINT32_MAX - 1.  The text must have passed

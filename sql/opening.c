@@ -250,7 +250,7 @@ static pcl_sql_opening s_show(pcl_sql_lexer lexer, pcl_sql_opening opening)
 
 /* CREATE, ALTER, DROP: the first word that names a sort of object decides,
  * unless it is the value of an option (DEFINER = user). */
-static pcl_sql_opening s_definition(pcl_sql_lexer lexer, pcl_sql_keyword verb, uint32_t offset)
+static pcl_sql_opening s_definition(pcl_sql_lexer lexer, unsigned verb, uint32_t offset)
 {
     bool temporary = false;
     pcl_sql_token last = {.kind = PCL_SQL_TOKEN_END};
@@ -294,7 +294,7 @@ static pcl_sql_opening s_begin(pcl_sql_lexer lexer, pcl_sql_opening opening)
     return opening;
 }
 
-static pcl_sql_opening s_second(pcl_sql_lexer lexer, pcl_sql_keyword first, pcl_sql_opening opening)
+static pcl_sql_opening s_second(pcl_sql_lexer lexer, unsigned first, pcl_sql_opening opening)
 {
     pcl_sql_token token = pcl_sql_lexer_next(&lexer);
     for (size_t index = 0; index < sizeof SECOND / sizeof SECOND[0]; index++) {
@@ -313,12 +313,12 @@ pcl_sql_opening pcl_sql_opening_of(pcl_sql_lexer lexer)
         token = pcl_sql_lexer_next(&lexer);
     }
     if (token.kind == PCL_SQL_TOKEN_ERROR) {
-        return s_refused(token.rule, token.offset);
+        return s_refused(lexer.rule, token.offset);
     }
     if (token.kind == PCL_SQL_TOKEN_END || (token.punctuation == ';' && !in_parentheses)) {
         return s_refused("empty statement", token.offset);
     }
-    pcl_sql_keyword first = token.keyword;
+    unsigned first = token.keyword;
     pcl_sql_opening opening = s_opening(FIRST[first], token.offset);
     bool query = first == PCL_SQL_KW_SELECT || first == PCL_SQL_KW_WITH ||
                  first == PCL_SQL_KW_VALUES || first == PCL_SQL_KW_TABLE;

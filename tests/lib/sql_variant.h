@@ -63,20 +63,42 @@ static inline void s_write_word(pcl_sql_writer *self, const uint8_t *text, size_
     }
 }
 
-static inline void s_write_token(pcl_sql_writer *self, const uint8_t *text, pcl_sql_token token,
+/* Whether back quotes around a word would not join it with a neighbour. */
+static inline bool s_may_quote(const pcl_sql_writer *self, pcl_bytes sql, pcl_sql_token token,
+                               pcl_rng *rng)
+{
+    size_t end = token.offset + token.size;
+    uint8_t before = self->size == 0 ? ' ' : self->out[self->size - 1];
+    uint8_t after = end < sql.size ? sql.data[end] : ' ';
+    return token.keyword == PCL_SQL_KW_NONE && before != '`' && before != '@' && before != '.' &&
+           after != '`' && after != '.' && pcl_rng_below(rng, 2) == 0;
+}
+
+static inline void s_write_token(pcl_sql_writer *self, pcl_bytes sql, pcl_sql_token token,
                                  pcl_sql_variant variant, pcl_rng *rng)
 {
+    const uint8_t *text = sql.data + token.offset;
     bool word = token.kind == PCL_SQL_TOKEN_WORD;
     if (word && variant <= PCL_SQL_VARIANT_MIXED) {
-        s_write_word(self, text + token.offset, token.size, variant, rng);
-    } else if (word && variant == PCL_SQL_VARIANT_QUOTED && token.keyword == PCL_SQL_KW_NONE &&
-               pcl_rng_below(rng, 2) == 0) {
+        s_write_word(self, text, token.size, variant, rng);
+    } else if (word && variant == PCL_SQL_VARIANT_QUOTED && s_may_quote(self, sql, token, rng)) {
         s_write(self, "`", 1);
-        s_write(self, text + token.offset, token.size);
+        s_write(self, text, token.size);
         s_write(self, "`", 1);
     } else {
-        s_write(self, text + token.offset, token.size);
+        s_write(self, text, token.size);
     }
+}
+
+/* Whether other white space may come before a token: not beside the dot of a
+ * name, where it makes a keyword of what is none, and not after two minuses,
+ * where it makes a comment. */
+static inline bool s_may_spread(const pcl_sql_writer *self, pcl_bytes sql, pcl_sql_token token,
+                                uint32_t end)
+{
+    bool dot = sql.data[token.offset] == '.' || (end > 0 && sql.data[end - 1] == '.');
+    bool minuses = self->size >= 2 && memcmp(self->out + self->size - 2, "--", 2) == 0;
+    return !minuses && !(dot && token.offset == end);
 }
 
 /* The text must have passed pcl_sql_text_check. */
@@ -93,13 +115,14 @@ static inline size_t pcl_sql_variant_write(pcl_bytes sql, pcl_sql_variant varian
             s_write(&writer, sql.data + end, sql.size - end);
             return writer.full ? 0 : writer.size;
         }
-        if (variant == PCL_SQL_VARIANT_SPREAD ||
-            (variant == PCL_SQL_VARIANT_GAPS && token.offset > end && end > 0)) {
+        bool gap = variant == PCL_SQL_VARIANT_SPREAD ||
+                   (variant == PCL_SQL_VARIANT_GAPS && token.offset > end && end > 0);
+        if (gap && s_may_spread(&writer, sql, token, end)) {
             s_write_gap(&writer, rng);
         } else {
             s_write(&writer, sql.data + end, token.offset - end);
         }
-        s_write_token(&writer, sql.data, token, variant, rng);
+        s_write_token(&writer, sql, token, variant, rng);
         end = token.offset + token.size;
     }
 }

@@ -12,7 +12,8 @@
 /* A token is written as its kind and its text: w word, k keyword of the
  * classifier, q quoted name, s string, n number, ? parameter, @ user variable,
  * @@ system variable, := assignment, punctuation as it is, !rule an error. */
-static void s_append(char *target, size_t room, const char *text, pcl_sql_token token)
+static void s_append(char *target, size_t room, const char *text, pcl_sql_token token,
+                     const char *rule)
 {
     static const char *const kinds[] = {
         [PCL_SQL_TOKEN_WORD] = "w:",          [PCL_SQL_TOKEN_QUOTED] = "q:",
@@ -24,7 +25,7 @@ static void s_append(char *target, size_t room, const char *text, pcl_sql_token 
     size_t used = strlen(target);
     const char *blank = used == 0 ? "" : " ";
     if (token.kind == PCL_SQL_TOKEN_ERROR) {
-        snprintf(target + used, room - used, "%s!%s@%u", blank, token.rule, token.offset);
+        snprintf(target + used, room - used, "%s!%s@%u", blank, rule, token.offset);
         return;
     }
     const char *kind = token.keyword != PCL_SQL_KW_NONE ? "k:" : kinds[token.kind];
@@ -41,7 +42,7 @@ static void s_check(const char *text, const char *expected)
         if (token.kind == PCL_SQL_TOKEN_END) {
             break;
         }
-        s_append(found, sizeof found, text, token);
+        s_append(found, sizeof found, text, token, lexer.rule);
     }
     if (strcmp(found, expected) != 0) {
         fail_msg("%s\n  cut as   %s\n  expected %s", text, found, expected);
