@@ -2,6 +2,7 @@
 
 #include "net/daemon.h"
 #include "net/frames.h"
+#include "net/tsan.h"
 
 #include <assert.h>
 #include <string.h>
@@ -38,9 +39,11 @@ static void s_reload(s_actor *self, pcl_frames *message)
     pcl_bytes octets = pcl_frame_bytes(&message->frame[1]);
     assert(octets.size == sizeof config);
     memcpy(&config, octets.data, sizeof config);
+    PCL_TSAN_TAKES(config);
     if (self->hooks->reload != NULL) {
         self->hooks->reload(self->context, config);
     }
+    PCL_TSAN_GIVES(config); /* and the old one, which is let go */
     s_say(self, PCL_ACTOR_RELOADED);
 }
 

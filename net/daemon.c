@@ -9,6 +9,7 @@
 #include "net/log.h"
 #include "net/options.h"
 #include "net/time.h"
+#include "net/tsan.h"
 #include "net/zap.h"
 
 #include <assert.h>
@@ -397,6 +398,7 @@ static void s_reload_role(s_daemon *self, s_unit *unit, pcl_config *fresh)
 {
     s_log_changes(unit, fresh);
     unit->reloaded = false;
+    PCL_TSAN_GIVES(fresh);
     if (unit->ended || zstr_sendm(unit->actor, PCL_ACTOR_RELOAD) != 0) {
         pcl_config_destroy(&fresh);
         return;
@@ -414,6 +416,7 @@ static void s_reload_role(s_daemon *self, s_unit *unit, pcl_config *fresh)
         unit->failed = true; /* it may use either configuration: neither may be freed */
         return;
     }
+    PCL_TSAN_TAKES(fresh);
     pcl_config_destroy(&unit->config);
     unit->config = fresh;
     unit->args.config = fresh;

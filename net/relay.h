@@ -34,7 +34,7 @@
 #include "wire/reply.h"
 
 #define PCL_RELAY_PARK_MS         1000u
-#define PCL_RELAY_PARKED_SIZE_MAX (64u * 1024u * 1024u)
+#define PCL_RELAY_PARKED_SIZE_MAX ((size_t)64 * 1024 * 1024)
 #define PCL_RELAY_RETRY_AFTER_MS  50u /* what OVERLOADED advises */
 #define PCL_RELAY_OWNER_NONE      UINT32_MAX
 

@@ -12,6 +12,7 @@
 #include "net/hop.h"
 #include "net/socket.h"
 #include "net/time.h"
+#include "net/tsan.h"
 #include "wire/reply.h"
 
 /* cmocka 1.1 wants these four before it. */
@@ -69,6 +70,7 @@ static inline void fixture_start(role_fixture *self, const pcl_role *role, const
 static inline void fixture_reload(role_fixture *self, const pcl_role *role, const char *zpl)
 {
     pcl_config *fresh = fixture_config(role, zpl);
+    PCL_TSAN_GIVES(fresh);
     zmq_msg_t frame;
     pcl_frame_copy_of(&frame, pcl_bytes_of(&fresh, sizeof fresh));
     assert_int_equal(zstr_sendm(self->actor, PCL_ACTOR_RELOAD), 0);
@@ -77,6 +79,7 @@ static inline void fixture_reload(role_fixture *self, const pcl_role *role, cons
     char *word = zstr_recv(self->actor);
     assert_string_equal(word, PCL_ACTOR_RELOADED);
     zstr_free(&word);
+    PCL_TSAN_TAKES(fresh);
     pcl_config_destroy(&self->config);
     self->config = fresh;
     self->args.config = fresh;
@@ -245,7 +248,11 @@ static inline zmsg_t *fixture_recv(zsock_t *socket, fake_hop *hop, uint64_t wait
         bool readable = zpoller_wait(poller, 2) != NULL;
         zpoller_destroy(&poller);
         if (readable) {
-            return zmsg_recv(socket);
+            zmsg_t *message = zmsg_recv(socket);
+            for (zframe_t *frame = zmsg_first(message); frame != NULL; frame = zmsg_next(message)) {
+                PCL_TSAN_TAKES(zframe_data(frame));
+            }
+            return message;
         }
         if (pcl_now_us() >= until_us) {
             return NULL;
@@ -291,6 +298,15 @@ static inline void fixture_request(pcl_buffer *out_buffer, const char *sql, uint
     pcl_buffer_init(out_buffer, 65536);
     pcl_request_encode(&request, out_buffer);
     assert_false(out_buffer->failed);
+}
+
+/* Sends the message and takes it. */
+static inline void fixture_send(zsock_t *socket, zmsg_t *message)
+{
+    for (zframe_t *frame = zmsg_first(message); frame != NULL; frame = zmsg_next(message)) {
+        PCL_TSAN_GIVES(zframe_data(frame));
+    }
+    assert_int_equal(zmsg_send(&message, socket), 0);
 }
 
 /* The last frame is an error reply of that code and retry, made by hop; NULL: any. */
