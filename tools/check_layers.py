@@ -19,7 +19,7 @@ ALLOWED = {
     "proxy":        {"common", "sql", "wire", "net"},
     "worker-agent": {"common", "sql", "wire", "net"},
     "portcullisd":  {"net", "gatekeeper", "broker", "proxy", "worker-agent"},
-    "bench":        {"common", "client", "proxy"},
+    "bench":        {"common", "sql", "client", "proxy"},
     "tests":        None,               # tests may reach anything
 }
 # External headers that only these folders may see.
