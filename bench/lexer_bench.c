@@ -21,15 +21,15 @@ static const char *const SHORT[] = {
     "INSERT INTO sbtest1 (id, k, c, pad) VALUES (?, ?, ?, ?)",
 };
 static const char *const LONG[] = {
-    "SELECT u.id, u.name, COUNT(o.id) AS orders, SUM(o.total) AS revenue FROM users u "
-    "LEFT JOIN orders o ON o.user_id = u.id AND o.state <> 'void' WHERE u.created_at >= ? "
-    "AND u.country IN ('de', 'fr', 'it') GROUP BY u.id, u.name HAVING COUNT(o.id) > 3 "
-    "ORDER BY revenue DESC LIMIT 50 OFFSET 100",
-    "WITH recent (id, at) AS (SELECT id, MAX(created_at) FROM events WHERE kind = 'login' "
-    "GROUP BY id) SELECT r.id, JSON_EXTRACT(p.doc, '$.plan') AS plan, ROW_NUMBER() OVER "
-    "(PARTITION BY p.region ORDER BY r.at DESC) AS rn FROM recent r JOIN profiles p USING (id)",
-    "SELECT `wp_posts`.* FROM `wp_posts` WHERE 1=1 AND `wp_posts`.`post_type` = 'post' AND "
-    "((`wp_posts`.`post_status` = 'publish')) ORDER BY `wp_posts`.`post_date` DESC LIMIT 0, 10",
+    ("SELECT u.id, u.name, COUNT(o.id) AS orders, SUM(o.total) AS revenue FROM users u "
+     "LEFT JOIN orders o ON o.user_id = u.id AND o.state <> 'void' WHERE u.created_at >= ? "
+     "AND u.country IN ('de', 'fr', 'it') GROUP BY u.id, u.name HAVING COUNT(o.id) > 3 "
+     "ORDER BY revenue DESC LIMIT 50 OFFSET 100"),
+    ("WITH recent (id, at) AS (SELECT id, MAX(created_at) FROM events WHERE kind = 'login' "
+     "GROUP BY id) SELECT r.id, JSON_EXTRACT(p.doc, '$.plan') AS plan, ROW_NUMBER() OVER "
+     "(PARTITION BY p.region ORDER BY r.at DESC) AS rn FROM recent r JOIN profiles p USING (id)"),
+    ("SELECT `wp_posts`.* FROM `wp_posts` WHERE 1=1 AND `wp_posts`.`post_type` = 'post' AND "
+     "((`wp_posts`.`post_status` = 'publish')) ORDER BY `wp_posts`.`post_date` DESC LIMIT 0, 10"),
 };
 
 typedef struct mix {
