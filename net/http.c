@@ -141,11 +141,11 @@ static bool s_listen(pcl_http *self, const pcl_address *address)
     if (address->any.sa_family == AF_INET6) {
         flags |= MHD_USE_IPv6;
     }
-    self->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, s_on_request, self, MHD_OPTION_SOCK_ADDR, &address->any,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+    self->daemon = MHD_start_daemon(flags, 0, NULL, NULL, s_on_request, self, MHD_OPTION_SOCK_ADDR,
+                                    &address->any, MHD_OPTION_CONNECTION_LIMIT,
+                                    (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                                    (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                                    (size_t)MEMORY_MAX, MHD_OPTION_END);
     return self->daemon != NULL;
 }
 
