@@ -3,6 +3,7 @@
 #include "net/frames.h"
 #include "net/log.h"
 #include "net/loop.h"
+#include "net/tsan.h"
 #include "net/zap_check.h"
 
 #include <assert.h>
@@ -147,6 +148,7 @@ static void s_run(zsock_t *pipe, void *argument)
     assert(self.socket != NULL);
     *out_bound = zsock_bind(self.socket, "%s", ZAP_ENDPOINT) == 0;
     bool bound = *out_bound;
+    PCL_TSAN_GIVES(out_bound);
     zsock_signal(pipe, 0);
     if (bound) {
         pcl_loop_add_socket(self.loop, pipe, s_on_pipe, &self);
@@ -165,6 +167,7 @@ bool pcl_zap_start(void)
 {
     bool bound = false;
     zactor_t *handler = zactor_new(s_run, &bound);
+    PCL_TSAN_TAKES(&bound);
     if (handler == NULL || !bound) {
         zactor_destroy(&handler);
         pcl_log(PCL_LOG_ERROR, "zap", "failed", "reason=\"another handler runs\"");
