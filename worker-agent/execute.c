@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #define RETRY_AFTER_MS 50u
+#define TOO_LARGE_TEXT "the result is over 16 MiB; add a LIMIT, or select fewer columns"
 
 struct pcl_worker {
     const pcl_agent_options *options; /* borrowed */
@@ -185,8 +186,7 @@ static void s_take_result_status(attempt *try, pcl_result_status status)
         try->failed = true; /* the caller has the error */
         return;
     case PCL_RESULT_TOO_LARGE:
-        s_fail(try, PCL_ERR_TOO_LARGE,
-               "the result is over 16 MiB; add a LIMIT, or select fewer columns");
+        s_fail(try, PCL_ERR_TOO_LARGE, TOO_LARGE_TEXT);
         return;
     case PCL_RESULT_STALE:
         try->failed = true;
@@ -435,7 +435,12 @@ static void s_execute(pcl_worker *self, pcl_job *job, const pcl_request *request
     }
     if (outcome.err != PCL_ERR_OK) {
         if (outcome.err == PCL_ERR_DEADLINE && !try.failed) {
-            s_fail(&try, outcome.err, "the statement ended after its deadline, and may stand");
+            s_fail(&try, outcome.err,
+                   read ? "the statement was ended at its deadline"
+                        : "the statement ended after its deadline, and may stand");
+        }
+        if (outcome.err == PCL_ERR_TOO_LARGE) {
+            s_fail(&try, outcome.err, TOO_LARGE_TEXT);
         }
         s_put_error(job, outcome, &try.error);
         return;
@@ -445,7 +450,7 @@ static void s_execute(pcl_worker *self, pcl_job *job, const pcl_request *request
     if (job->reply.failed) {
         pcl_retry retry = read ? PCL_RETRY_NEVER : PCL_RETRY_UNSAFE;
         pcl_job_refuse(job, (pcl_outcome){.err = PCL_ERR_TOO_LARGE, .retry = retry},
-                       "the result is over 16 MiB; add a LIMIT, or select fewer columns");
+                       TOO_LARGE_TEXT);
     }
 }
 

@@ -146,10 +146,7 @@ pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t my
 
 pcl_outcome pcl_outcome_of_success(uint8_t sql_class, bool killed)
 {
-    if (killed && !pcl_sql_is_read((pcl_sql_class)sql_class)) {
-        return (pcl_outcome){.err = PCL_ERR_DEADLINE, .retry = PCL_RETRY_UNSAFE};
-    }
-    return (pcl_outcome){.err = PCL_ERR_OK};
+    return killed ? pcl_outcome_of_silence(sql_class) : (pcl_outcome){.err = PCL_ERR_OK};
 }
 
 pcl_outcome pcl_outcome_of_silence(uint8_t sql_class)

@@ -47,8 +47,9 @@ typedef enum pcl_stage {
 pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno,
                                  bool killed);
 
-/* Of a success: OK, unless our watchdog had fired at a write; then the deadline
- * is over and what stands may wait for an acknowledgement that never came. */
+/* Of a success: OK, unless our watchdog had fired.  Then the deadline is over; a
+ * read may show what the KILL left of it (SLEEP() returns 1), and a write may
+ * wait for an acknowledgement that never came. */
 pcl_outcome pcl_outcome_of_success(uint8_t sql_class, bool killed);
 
 /* Of a statement that has not come back at its deadline. */
