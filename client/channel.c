@@ -143,9 +143,6 @@ static void s_wait_for_turn(pcl_channel *self, pcl_call *call)
 
 static void s_take_submitted(pcl_channel *self)
 {
-    uint64_t wakes;
-    ssize_t size = read(self->wake_fd, &wakes, sizeof wakes);
-    (void)size; /* nothing to read: woken by a socket */
     (void)pthread_mutex_lock(&self->mutex);
     pcl_call *call = self->submitted.first;
     self->submitted = (call_list){NULL, NULL};
@@ -379,6 +376,11 @@ static void s_sleep(pcl_channel *self, bool more)
         timeout_ms = (long)((left_us + PCL_US_PER_MS - 1) / PCL_US_PER_MS);
     }
     (void)zmq_poll(items, count, timeout_ms); /* EINTR cannot be: signals are blocked */
+    if ((items[0].revents & ZMQ_POLLIN) != 0) {
+        uint64_t wakes;
+        ssize_t size = read(self->wake_fd, &wakes, sizeof wakes);
+        (void)size; /* readable, so it cannot fail; and what it counts is not needed */
+    }
 }
 
 /* What is still under way when the client closes. */
@@ -416,6 +418,7 @@ static void *s_run(void *argument)
         s_take_submitted(self);
         more = s_listen(self, now_us);
         s_expire(self, now_us);
+        s_take_submitted(self); /* by callbacks, which do not wake */
         s_flush(self, now_us);
     }
     s_complete_all(self);
@@ -532,7 +535,7 @@ pcl_err pcl_channel_submit(pcl_channel *self, pcl_call *call, uint32_t timeout_m
         s_list_append(&self->submitted, call);
         /* Under the mutex, so that a close that follows our completion cannot free the channel
          * under us. */
-        if (first) {
+        if (first && !pcl_channel_is_own_thread(self)) {
             s_wake(self);
         }
     }
