@@ -133,8 +133,9 @@ s_run()
         mount -t proc proc "$root/proc"
         mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
         mount --bind "$checkout" "$root$inside"
-        exec env -i CI="${CI:-}" TERM="${TERM:-dumb}" HOME=/root \
-            PCL_SEED="${PCL_SEED:-}" PCL_TEST_SEED="${PCL_TEST_SEED:-}" \
+        exec env -i ${CI+CI="$CI"} TERM="${TERM:-dumb}" HOME=/root \
+            ${PCL_SEED+PCL_SEED="$PCL_SEED"} \
+            ${PCL_TEST_SEED+PCL_TEST_SEED="$PCL_TEST_SEED"} \
             LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin PORTCULLIS_ROOT_BUILD="$build" \
             chroot "$root" /bin/bash -c "cd $inside && \"\$@\"; exit \$?" run "$@"
     ' enter "$root" "$checkout" "$inside" "$build" "$@"

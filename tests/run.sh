@@ -12,7 +12,8 @@
 #                                  undefined-behaviour sanitizers, ctest with the
 #                                  thread sanitizer
 #   tests/run.sh fuzz [SECONDS]    each fuzz target for so long (default 10)
-#   tests/run.sh style             clang without warnings, clang-format, shellcheck
+#   tests/run.sh style             no warning of gcc and clang, clang-format and
+#                                  the shell scripts
 #
 # Installs what is missing with apt (needs root or sudo only then;
 # PORTCULLIS_NO_INSTALL=1 forbids it).  Builds in build/.  Logs are in
@@ -79,11 +80,6 @@ run_ctest()
     "${fixed[@]}" ctest --preset "$1" -j "$jobs"
 }
 
-build_and_ctest()
-{
-    build "$1" && run_ctest "$1"
-}
-
 run_pytest()
 {
     local folder=$1
@@ -94,7 +90,7 @@ run_pytest()
 
 system_mariadb()
 {
-    build dev && PORTCULLIS_TEST_FLAVOR=mariadb run_pytest "$PCL_CHECKOUT/build/dev" "$@"
+    PORTCULLIS_TEST_FLAVOR=mariadb run_pytest "$PCL_CHECKOUT/build/dev" "$@"
 }
 
 # Out here: into the root and on.  Exit 69 when there can be no root.
@@ -152,12 +148,16 @@ own_files()
     find . \( -path ./build -o -path ./var -o -path ./.git \) -prune -o "$@" -print
 }
 
-style_clang()
+# What optimizes sees more than what debugs, and clang other things than gcc.
+style_warnings()
 {
-    local folder=build/clang
-    build_folder "$folder" "$logs/build-clang.log" -DCMAKE_BUILD_TYPE=Debug \
-        -DCMAKE_C_COMPILER=clang -DPCL_WERROR=ON || return 1
-    say "clang: no warning"
+    local compiler
+    for compiler in gcc clang; do
+        build_folder "build/warnings-$compiler" "$logs/warnings-$compiler.log" \
+            -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=$compiler -DPCL_WERROR=ON \
+            || return 1
+        say "$compiler: no warning"
+    done
 }
 
 style_format()
@@ -212,15 +212,18 @@ clean_up()
 
 all_sanitizers()
 {
-    if step asan-ubsan build_and_ctest asan; then
+    if step build-asan build asan; then
+        step asan-ubsan run_ctest asan || true
         step asan-smoke sanitized_smoke || true
     fi
-    step tsan build_and_ctest tsan || true
+    if step build-tsan build tsan; then
+        step tsan run_ctest tsan || true
+    fi
 }
 
 all_style()
 {
-    step clang style_clang || true
+    step warnings style_warnings || true
     step clang-format style_format || true
     step shellcheck style_shell || true
 }
@@ -230,18 +233,20 @@ everything()
     # The quick ones first; what does not build has nothing to run.
     step shellcheck style_shell || true
     step clang-format style_format || true
-    if step unit build_and_ctest dev; then
+    if step build build dev; then
+        step unit run_ctest dev || true
         step system-mariadb system_mariadb || true
         step system-mysql system_mysql || true
         all_sanitizers
-        step clang style_clang || true
+        step warnings style_warnings || true
         step fuzz fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-10}" || true
     fi
 }
 
 quick()
 {
-    if step unit build_and_ctest dev; then
+    if step build build dev; then
+        step unit run_ctest dev || true
         step smoke-mariadb system_mariadb -m smoke || true
     fi
 }
@@ -286,8 +291,16 @@ main()
     case $mode in
         everything) everything ;;
         quick) quick ;;
-        unit) step unit build_and_ctest dev || true ;;
-        system) step system-mariadb system_mariadb "$@" || true ;;
+        unit)
+            if step build build dev; then
+                step unit run_ctest dev || true
+            fi
+            ;;
+        system)
+            if step build build dev; then
+                step system-mariadb system_mariadb "$@" || true
+            fi
+            ;;
         mysql) step system-mysql system_mysql "$@" || true ;;
         sanitizers) all_sanitizers ;;
         fuzz) step fuzz fuzz_all "${1:-10}" || true ;;
