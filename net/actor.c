@@ -1,17 +1,25 @@
 #include "net/actor.h"
 
+#include "common/clock.h"
 #include "net/daemon.h"
 #include "net/frames.h"
+#include "net/time.h"
 #include "net/tsan.h"
 
 #include <assert.h>
 #include <string.h>
+
+/* A drained role keeps its sockets open for so long after its last reply.  A DEALER with
+ * ZMQ_IMMEDIATE throws away what it has received and not read yet when the other end closes
+ * (docs/decisions/0002), so whoever waits for that reply needs the time to read it. */
+#define LULL_US (200 * PCL_US_PER_MS)
 
 typedef struct s_actor {
     zsock_t *pipe;
     pcl_loop *loop;
     const pcl_actor_hooks *hooks;
     void *context;
+    uint64_t drained_us; /* when nothing was left to do; 0: something is */
     bool draining;
 } s_actor;
 
@@ -71,8 +79,16 @@ static bool s_on_pipe(void *context, uint64_t now_us)
 
 static bool s_is_done(void *context)
 {
-    const s_actor *self = context;
-    return self->draining && (self->hooks->drained == NULL || self->hooks->drained(self->context));
+    s_actor *self = context;
+    if (!self->draining || (self->hooks->drained != NULL && !self->hooks->drained(self->context))) {
+        self->drained_us = 0;
+        return false;
+    }
+    uint64_t now_us = pcl_now_us();
+    if (self->drained_us == 0) {
+        self->drained_us = now_us;
+    }
+    return pcl_time_since_us(self->drained_us, now_us) >= LULL_US;
 }
 
 void pcl_actor_run(zsock_t *pipe, bool opened, pcl_loop *loop, const pcl_actor_hooks *hooks,
