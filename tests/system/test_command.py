@@ -86,6 +86,7 @@ def test_a_missing_bundle_is_78(cluster):
 def test_an_absent_gatekeeper_is_3(cluster, tmp_path):
     text = pathlib.Path(cluster.bundle).read_text()
     bundle = tmp_path / "absent.bundle"
+    bundle.touch(mode=0o600)
     bundle.write_text(re.sub(r"tcp://127\.0\.0\.1:\d+", "tcp://127.0.0.1:9", text))
     answer = subprocess.run([cluster.info["command"], "--bundle", bundle, "query", "SELECT 1", "--timeout", "500"],
                             capture_output=True, text=True, timeout=10, check=False)

@@ -148,7 +148,7 @@ def test_too_few_parameters_are_refused_with_the_count(client):
 
 def test_the_reader_account_cannot_write_whatever_the_class_says(cluster):
     """The class is a claim, the database the judge."""
-    grants = str(cluster.sql(cluster.source(), "SHOW GRANTS FOR portcullis_read"))
+    grants = str(cluster.sql(cluster.source(), "SHOW GRANTS FOR portcullis_read@localhost"))
     for word in ("INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "SUPER", "FILE", "PROCESS", "ALL PRIVILEGES"):
         assert word not in grants.upper().replace("CREATE_", ""), grants
     assert "SELECT" in grants
