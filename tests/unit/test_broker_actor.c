@@ -1,6 +1,8 @@
 #include "broker/broker.h"
+#include "net/zap.h"
 #include "sql/classify.h"
 
+#include "tests/lib/key_vault.h"
 #include "tests/lib/role_fixture.h"
 
 #define UP "portcullis_broker_link_up 1"
@@ -384,6 +386,44 @@ static void test_a_gatekeeper_that_left_costs_its_replies_and_nothing_else(void 
     s_close(&scene);
 }
 
+/* --- Keys -------------------------------------------------------------------- */
+
+/* A gatekeeper whose key is taken off the list is a stranger at its next message. */
+static void test_only_a_gatekeeper_of_the_list_is_listened_to(void **state)
+{
+    (void)state;
+    key_vault vault;
+    s_scene scene;
+    char zpl[1024];
+    vault_open(&vault, "gatekeeper1");
+    assert_true(pcl_zap_start());
+    fake_open(&scene.proxy, "inproc://proxy-curve");
+    (void)snprintf(zpl, sizeof zpl,
+                   "gatekeepers\n    endpoint = \"%s\"\n    keys = \"%s\"\n"
+                   "curve\n    key_file = \"%s\"\n"
+                   "proxy\n    endpoint = \"inproc://proxy-curve\"\npolicy\n    role = \"%s\"\n",
+                   vault.endpoint, vault.list_file, vault.key_file, "reader");
+    fixture_start(&scene.broker, &pcl_broker_role, zpl);
+    fixture_wait_metric(&scene.broker, &scene.proxy, UP);
+    scene.gatekeeper = zsock_new(ZMQ_DEALER);
+    vault_connect(&vault, scene.gatekeeper, &vault.client);
+    s_query(&scene, "SELECT 1", 1, 5000000);
+    fake_wait_held(&scene.proxy, 1);
+    assert_true(pcl_bytes_is(scene.proxy.held[0].head.role, "reader"));
+
+    vault_write_list(&vault, "gatekeeper2", vault.stranger.public_key);
+    fixture_reload(&scene.broker, &pcl_broker_role, zpl);
+    s_query(&scene, "SELECT 2", 2, 5000000);
+    s_expect_error(&scene, 2, PCL_ERR_FORBIDDEN, PCL_RETRY_NEVER, NULL);
+    pcl_head ping = {.kind = PCL_KIND_PING, .sent_us = pcl_now_us()};
+    assert_int_equal(pcl_hop_send(scene.gatekeeper, NULL, &ping, NULL, NULL), PCL_ERR_OK);
+    assert_null(fixture_recv(scene.gatekeeper, &scene.proxy, 50));
+    assert_int_equal(scene.proxy.held_count, 1);
+    s_close(&scene);
+    pcl_zap_stop();
+    vault_close(&vault);
+}
+
 /* --- Orderly stop ------------------------------------------------------------ */
 
 static void test_draining_says_so_and_finishes(void **state)
@@ -433,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_a_proxy_that_starts_again_has_lost_what_it_held),
         cmocka_unit_test(test_a_full_table_is_overloaded),
         cmocka_unit_test(test_a_gatekeeper_that_left_costs_its_replies_and_nothing_else),
+        cmocka_unit_test(test_only_a_gatekeeper_of_the_list_is_listened_to),
         cmocka_unit_test(test_draining_says_so_and_finishes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,13 +1,9 @@
 #include "gatekeeper/gatekeeper.h"
-#include "net/keys.h"
 #include "net/zap.h"
 #include "sql/classify.h"
 
+#include "tests/lib/key_vault.h"
 #include "tests/lib/role_fixture.h"
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #define UP "portcullis_gatekeeper_link_up 1"
 
@@ -595,75 +591,10 @@ static void test_a_client_that_never_reads_is_given_up(void **state)
 
 /* --- Keys -------------------------------------------------------------------- */
 
-typedef struct s_vault {
-    char folder[64];
-    pcl_keys server, client, stranger;
-    uint16_t port;
-    char zpl[1024];
-} s_vault;
-
-static void s_write_list(const s_vault *self, const char *name, const char *public_key)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/clients", self->folder);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    (void)fprintf(file, "%s %s\n", name, public_key);
-    assert_int_equal(fclose(file), 0);
-}
-
-/* A port that was free a moment ago. */
-static uint16_t s_free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t size = sizeof address;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int probe = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(probe >= 0);
-    assert_int_equal(bind(probe, (struct sockaddr *)&address, size), 0);
-    assert_int_equal(getsockname(probe, (struct sockaddr *)&address, &size), 0);
-    assert_int_equal(close(probe), 0);
-    return ntohs(address.sin_port);
-}
-
-static void s_vault_open(s_vault *self)
-{
-    (void)snprintf(self->folder, sizeof self->folder, "/tmp/portcullis-test-XXXXXX");
-    assert_non_null(mkdtemp(self->folder));
-    pcl_keys_make(&self->server);
-    pcl_keys_make(&self->client);
-    pcl_keys_make(&self->stranger);
-    char path[128];
-    char error[256];
-    (void)snprintf(path, sizeof path, "%s/gatekeeper.key", self->folder);
-    assert_true(pcl_keys_save(&self->server, path, error, sizeof error));
-    s_write_list(self, "alice", self->client.public_key);
-    self->port = s_free_port();
-    (void)snprintf(self->zpl, sizeof self->zpl,
-                   "clients\n    endpoint = \"tcp://127.0.0.1:%u\"\n    keys = \"%s/clients\"\n"
-                   "curve\n    key_file = \"%s\"\n"
-                   "broker\n    endpoint = \"inproc://broker-curve\"\n",
-                   self->port, self->folder, path);
-}
-
-static void s_vault_close(s_vault *self)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/gatekeeper.key", self->folder);
-    (void)unlink(path);
-    (void)snprintf(path, sizeof path, "%s/clients", self->folder);
-    (void)unlink(path);
-    assert_int_equal(rmdir(self->folder), 0);
-}
-
-static zsock_t *s_curve_client(const s_vault *vault, const pcl_keys *keys)
+static zsock_t *s_curve_client(const key_vault *vault, const pcl_keys *keys)
 {
     zsock_t *client = zsock_new(ZMQ_DEALER);
-    zsock_set_linger(client, 0);
-    zsock_set_curve_publickey(client, keys->public_key);
-    zsock_set_curve_secretkey(client, keys->secret_key);
-    zsock_set_curve_serverkey(client, vault->server.public_key);
-    assert_int_equal(zsock_connect(client, "tcp://127.0.0.1:%u", vault->port), 0);
+    vault_connect(vault, client, keys);
     return client;
 }
 
@@ -671,12 +602,18 @@ static zsock_t *s_curve_client(const s_vault *vault, const pcl_keys *keys)
 static void test_a_key_is_a_principal_until_it_is_taken_off(void **state)
 {
     (void)state;
-    s_vault vault;
+    key_vault vault;
     s_scene scene;
-    s_vault_open(&vault);
+    vault_open(&vault, "alice");
     assert_true(pcl_zap_start());
     fake_open(&scene.broker, "inproc://broker-curve");
-    fixture_start(&scene.gatekeeper, &pcl_gatekeeper_role, vault.zpl);
+    char zpl[1024];
+    (void)snprintf(zpl, sizeof zpl,
+                   "clients\n    endpoint = \"%s\"\n    keys = \"%s\"\n"
+                   "curve\n    key_file = \"%s\"\n"
+                   "broker\n    endpoint = \"inproc://broker-curve\"\n",
+                   vault.endpoint, vault.list_file, vault.key_file);
+    fixture_start(&scene.gatekeeper, &pcl_gatekeeper_role, zpl);
     fixture_wait_metric(&scene.gatekeeper, &scene.broker, UP);
     zsock_t *client = s_curve_client(&vault, &vault.client);
     zsock_t *stranger = s_curve_client(&vault, &vault.stranger);
@@ -687,8 +624,8 @@ static void test_a_key_is_a_principal_until_it_is_taken_off(void **state)
     fake_reply(&scene.broker, 0, PCL_ERR_OK, "to alice");
     s_assert_frames(s_recv(&scene, client), (const char *const[]){"", "to alice"}, 2);
 
-    s_write_list(&vault, "bob", vault.server.public_key);
-    fixture_reload(&scene.gatekeeper, &pcl_gatekeeper_role, vault.zpl);
+    vault_write_list(&vault, "bob", vault.server.public_key);
+    fixture_reload(&scene.gatekeeper, &pcl_gatekeeper_role, zpl);
     s_send(client, "SELECT 1", 3, 0);
     s_assert_error(&scene, client, "FORBIDDEN", "never");
     assert_null(fixture_recv(stranger, &scene.broker, 50));
@@ -697,7 +634,7 @@ static void test_a_key_is_a_principal_until_it_is_taken_off(void **state)
     zsock_destroy(&stranger);
     s_close(&scene);
     pcl_zap_stop();
-    s_vault_close(&vault);
+    vault_close(&vault);
 }
 
 static void test_limits_reload(void **state)
