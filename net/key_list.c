@@ -199,6 +199,19 @@ pcl_key_list *pcl_key_list_new(void)
     return self;
 }
 
+pcl_key_list *pcl_key_list_read(pcl_bytes text, char *error, size_t error_size)
+{
+    assert(error != NULL);
+    size_t line = 0;
+    pcl_key_list *self = pcl_key_list_new();
+    const char *fault = self == NULL ? "out of memory" : s_parse(self, text, &line);
+    if (fault != NULL) {
+        snprintf(error, error_size, "line %zu: %s", line, fault);
+        pcl_key_list_destroy(&self);
+    }
+    return self;
+}
+
 pcl_key_list *pcl_key_list_load(const char *file, char *error, size_t error_size)
 {
     assert(file != NULL && error != NULL);
@@ -206,13 +219,10 @@ pcl_key_list *pcl_key_list_load(const char *file, char *error, size_t error_size
     pcl_buffer_init(&text, LIST_SIZE_MAX);
     pcl_key_list *self = NULL;
     if (pcl_file_read(&text, file, PCL_FILE_PUBLIC, error, error_size)) {
-        size_t line = 0;
-        self = pcl_key_list_new();
-        const char *fault = self == NULL ? "out of memory"
-                                         : s_parse(self, pcl_buffer_bytes(&text), &line);
-        if (fault != NULL) {
-            snprintf(error, error_size, "%s: line %zu: %s", file, line, fault);
-            pcl_key_list_destroy(&self);
+        char fault[256];
+        self = pcl_key_list_read(pcl_buffer_bytes(&text), fault, sizeof fault);
+        if (self == NULL) {
+            snprintf(error, error_size, "%s: %s", file, fault);
         }
     }
     pcl_buffer_release(&text);
