@@ -31,6 +31,7 @@ typedef struct s_scan {
     s_pending pending;
     uint32_t table_depth;  /* inside JSON_TABLE's parenthesis, 0 when in none */
     uint32_t table_offset; /* of that JSON_TABLE */
+    bool body;             /* a SELECT was seen: a WITH on the outside is ROLLUP or TIES */
     bool ended;            /* a `;` was seen */
     pcl_sql_verdict verdict;
 } s_scan;
@@ -201,10 +202,7 @@ static void s_for_value(s_scan *self)
 
 static void s_with(s_scan *self)
 {
-    bool opens = self->last.kind == PCL_SQL_TOKEN_END || self->last.punctuation == '(' ||
-                 self->last.keyword == PCL_SQL_KW_EXPLAIN ||
-                 self->last.keyword == PCL_SQL_KW_DESCRIBE ||
-                 self->last.keyword == PCL_SQL_KW_DESC || self->last.keyword == PCL_SQL_KW_ANALYZE;
+    bool opens = (self->depth == 0 && !self->body) || self->last.punctuation == '(';
     if (opens && self->depth < S_WITH_DEPTH_MAX) {
         self->with_mask |= UINT64_C(1) << self->depth;
     }
@@ -246,6 +244,11 @@ static void s_keyword(s_scan *self)
         s_for_value(self);
     } else if (keyword == PCL_SQL_KW_CONNECTION && last == PCL_SQL_KW_FOR) {
         s_raise(self, PCL_SQL_ADMIN, "EXPLAIN FOR CONNECTION", offset);
+    } else if ((keyword == PCL_SQL_KW_SCHEMA || keyword == PCL_SQL_KW_DATABASE) &&
+               last == PCL_SQL_KW_FOR) {
+        self->rules |= PCL_SQL_RULES_SCHEMA; /* EXPLAIN FOR SCHEMA */
+    } else if (keyword == PCL_SQL_KW_SELECT) {
+        self->body = true;
     } else if (keyword == PCL_SQL_KW_WITH) {
         s_with(self);
     } else if (keyword == PCL_SQL_KW_SONAME && s_has(self, PCL_SQL_RULES_PROGRAM)) {
