@@ -118,16 +118,24 @@ static void s_complete(pcl_channel *self, pcl_call *call, portcullis_result *res
     pcl_call_destroy(&call);
 }
 
+static bool s_connected(const pcl_channel *self)
+{
+    for (uint32_t index = 0; index < self->peer_count; index++) {
+        if (self->views[index].up) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* When the call is due for an answer of our own. */
 static uint64_t s_due_us(const pcl_channel *self, const pcl_call *call)
 {
     if (!call->waiting) {
         return call->deadline_us + PCL_CHANNEL_GRACE_MS * PCL_US_PER_MS;
     }
-    for (uint32_t index = 0; index < self->peer_count; index++) {
-        if (self->views[index].up) {
-            return call->deadline_us; /* connected: it waits for room, not for a connection */
-        }
+    if (s_connected(self)) {
+        return call->deadline_us; /* it waits for room, not for a connection */
     }
     return call->connect_by_us < call->deadline_us ? call->connect_by_us : call->deadline_us;
 }
@@ -266,8 +274,7 @@ static void s_reasons(const pcl_channel *self, char *text, size_t size)
     }
 }
 
-static portcullis_result *s_overdue_unsent(const pcl_channel *self, const pcl_call *call,
-                                           uint64_t now_us)
+static portcullis_result *s_overdue_unsent(const pcl_channel *self, const pcl_call *call)
 {
     char reasons[600];
     s_reasons(self, reasons, sizeof reasons);
@@ -275,7 +282,7 @@ static portcullis_result *s_overdue_unsent(const pcl_channel *self, const pcl_ca
         return pcl_result_local(PCL_ERR_LOST, PCL_RETRY_SAFE, call->id,
                                 "its gatekeeper went away and no other took it over: %s", reasons);
     }
-    if (now_us >= call->deadline_us) {
+    if (s_connected(self)) {
         return pcl_result_local(PCL_ERR_DEADLINE, PCL_RETRY_SAFE, call->id,
                                 "it could not be sent in time: %s", reasons);
     }
@@ -294,7 +301,7 @@ static void s_expire(pcl_channel *self, uint64_t now_us)
             continue;
         }
         if (call->waiting) {
-            s_complete(self, call, s_overdue_unsent(self, call, now_us));
+            s_complete(self, call, s_overdue_unsent(self, call));
             continue;
         }
         pcl_failover_unanswered(&self->views[call->peer], call->sent_us, now_us);

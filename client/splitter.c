@@ -82,7 +82,7 @@ static bool s_take_delimiter(pcl_splitter *self, size_t offset)
         offset++;
     }
     size_t size = 0;
-    while (offset + size < end && !s_is_space(s_at(self, offset + size))) {
+    while (offset + size < end && s_at(self, offset + size) > ' ') { /* no NUL either */
         size++;
     }
     if (size == 0 || size > PCL_DELIMITER_SIZE_MAX) {

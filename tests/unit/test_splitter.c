@@ -68,6 +68,18 @@ static void statements_are_cut(void **state)
     }
 }
 
+/* It would be empty, and stand everywhere. */
+static void a_delimiter_holds_no_nul(void **state)
+{
+    (void)state;
+    static const char text[] = "DELIMITER \0\nSELECT 1";
+    pcl_splitter splitter = pcl_splitter_of(pcl_bytes_of(text, sizeof text - 1));
+    pcl_bytes statement;
+    assert_true(pcl_splitter_next(&splitter, &statement));
+    assert_int_equal(statement.size, sizeof text - 1);
+    assert_false(pcl_splitter_next(&splitter, &statement));
+}
+
 static void no_octets_do_harm(void **state)
 {
     (void)state;
@@ -93,6 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statements_are_cut),
+        cmocka_unit_test(a_delimiter_holds_no_nul),
         cmocka_unit_test(no_octets_do_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,118 @@
+/* What a client reads that others wrote: bundles, files of statements, parameters, replies in
+ * every format.  The first octet says which.  */
+#include "client/bundle.h"
+#include "client/format.h"
+#include "client/json.h"
+#include "client/param.h"
+#include "client/splitter.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void s_bundle(pcl_bytes text)
+{
+    pcl_bundle bundle;
+    pcl_buffer problems;
+    pcl_buffer_init(&problems, 1u << 20);
+    bool parsed = pcl_bundle_parse(&bundle, text, "bundle", &problems);
+    assert(parsed == (problems.size == 0));
+    for (uint32_t index = 0; parsed && index < bundle.gatekeeper_count; index++) {
+        assert(pcl_bundle_endpoint_valid(pcl_bytes_text(bundle.gatekeepers[index].endpoint)));
+    }
+    pcl_buffer_release(&problems);
+}
+
+static void s_statements(pcl_bytes text)
+{
+    pcl_splitter splitter = pcl_splitter_of(text);
+    pcl_bytes statement;
+    size_t before = 0;
+    while (pcl_splitter_next(&splitter, &statement)) {
+        assert(statement.size > 0);
+        assert(statement.data >= text.data + before);
+        assert(splitter.offset > before && splitter.offset <= text.size);
+        before = splitter.offset;
+    }
+}
+
+static void s_param(pcl_bytes text)
+{
+    char *argument = malloc(text.size + 1);
+    assert(argument != NULL);
+    if (text.size > 0) {
+        memcpy(argument, text.data, text.size);
+    }
+    argument[text.size] = '\0';
+    pcl_param param;
+    const char *problem = NULL;
+    if (pcl_param_parse(&param, argument, &problem)) {
+        pcl_param_release(&param);
+    } else {
+        assert(problem != NULL);
+    }
+    free(argument);
+}
+
+static bool s_sink(void *context, pcl_bytes text)
+{
+    size_t *total = context;
+    *total += text.size;
+    for (size_t index = 0; index < text.size; index++) { /* nothing that a terminal obeys */
+        assert(text.data[index] >= 0x20 || text.data[index] == '\n');
+    }
+    return *total < 1u << 22;
+}
+
+static bool s_any_sink(void *context, pcl_bytes text)
+{
+    size_t *total = context;
+    *total += text.size;
+    return *total < 1u << 22;
+}
+
+static void s_reply(pcl_bytes octets)
+{
+    pcl_reply reply;
+    if (pcl_reply_decode(&reply, octets) != PCL_ERR_OK) {
+        return;
+    }
+    pcl_buffer json;
+    pcl_buffer_init(&json, 1u << 22);
+    bool whole = pcl_json_put(&json, octets);
+    assert(whole || json.failed);
+    pcl_buffer_release(&json);
+    for (int format = PCL_FORMAT_TABLE; reply.has_columns && format < PCL_FORMAT_MSGPACK;
+         format++) {
+        size_t total = 0;
+        bool terminal = format == PCL_FORMAT_TABLE || format == PCL_FORMAT_VERTICAL;
+        bool written = pcl_format_rows((pcl_format)format, &reply, terminal ? s_sink : s_any_sink,
+                                       &total);
+        assert(written || total > 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0) {
+        return 0;
+    }
+    pcl_bytes rest = pcl_bytes_of(data + 1, size - 1);
+    switch (data[0]) {
+    case 'b':
+        s_bundle(rest);
+        break;
+    case 's':
+        s_statements(rest);
+        break;
+    case 'p':
+        s_param(rest);
+        break;
+    default:
+        s_reply(rest);
+        break;
+    }
+    return 0;
+}

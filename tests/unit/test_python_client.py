@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""client/python against a gatekeeper that the test plays: a ROUTER that does what the statement
+says.  usage: test_python_client.py SOURCE"""
+import datetime
+import decimal
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import msgpack
+import zmq
+
+ROOT = pathlib.Path(sys.argv.pop(1)).resolve()
+sys.path.insert(0, str(ROOT / "client/python"))
+import portcullis  # noqa: E402  (the path comes first)
+
+SERVER_PUBLIC, SERVER_SECRET = zmq.curve_keypair()
+OWN_PUBLIC, OWN_SECRET = zmq.curve_keypair()
+
+
+class Gate:
+    """One gatekeeper, in its own thread, on one port for all its lives."""
+
+    def __init__(self):
+        self.port, self.seen, self.held, self.thread = None, [], [], None
+        self.start()
+
+    def start(self):
+        self.stopping, ready = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
+        self.thread.start()
+        assert ready.wait(10)
+
+    def stop(self):
+        self.stopping.set()
+        self.thread.join()
+
+    @property
+    def endpoint(self):
+        return f"tcp://127.0.0.1:{self.port}"
+
+    def _run(self, ready):
+        context = zmq.Context()
+        socket = context.socket(zmq.ROUTER)
+        socket.linger, socket.sndhwm, socket.rcvhwm = 0, 0, 0
+        socket.curve_server, socket.curve_secretkey = True, SERVER_SECRET
+        if self.port is None:
+            self.port = socket.bind_to_random_port("tcp://127.0.0.1")
+        else:
+            socket.bind(self.endpoint)
+        ready.set()
+        while not self.stopping.is_set():
+            if socket.poll(10):
+                self._obey(socket, socket.recv_multipart())
+        socket.close()
+        context.term()
+
+    def _obey(self, socket, frames):
+        request = msgpack.unpackb(frames[-1])
+        sql = request.get("sql", "")
+        self.seen.append(sql)
+        right = {"v": 1, "id": request.get("id"), "ok": True, "columns": [["said", "TEXT", 0]],
+                 "rows": [[sql]], "route": {"node": self.port}, "echo": request}
+        wrong = dict(right, id=b"x" * 16, rows=[["another's"]])
+
+        def answer(reply, to=frames):
+            socket.send_multipart(to[:-1] + [msgpack.packb(reply)])
+
+        if sql.startswith("hold"):
+            self.held.append((frames, right))
+            return
+        if sql == "release":
+            while self.held:
+                held_frames, held = self.held.pop()
+                answer(held, held_frames)
+        if sql.startswith(("wrong", "only wrong")):
+            answer(wrong)
+        if sql.startswith("twice"):
+            answer(right)
+        if sql.startswith("garbage"):
+            socket.send_multipart(frames[:-1] + [b"\xdd\xff\xff\xff\xff"])
+        elif sql.startswith("refuse"):
+            answer({"v": 1, "id": None, "ok": False, "error": {
+                "code": "MALFORMED", "message": "no", "hop": "gatekeeper", "retry": "never"}})
+        elif sql.startswith("drain"):
+            answer({"v": 1, "id": request["id"], "ok": False, "error": {
+                "code": "DRAINING", "message": "", "hop": "gatekeeper", "retry": "safe"}})
+        elif not sql.startswith(("mute", "only wrong")):
+            answer(right)
+
+
+class ClientTest(unittest.TestCase):
+    def setUp(self):
+        self.gates = [Gate(), Gate()]
+
+    def tearDown(self):
+        for gate in self.gates:
+            gate.stop()
+
+    def client(self, count=1, **options):
+        client = portcullis.Client(
+            endpoints=[(gate.endpoint, SERVER_PUBLIC.decode()) for gate in self.gates[:count]],
+            keys=(OWN_PUBLIC.decode(), OWN_SECRET.decode()), **options)
+        self.addCleanup(client.close)
+        return client
+
+    def fails(self, code, retry, client, sql, **options):
+        with self.assertRaises(portcullis.PortcullisError) as caught:
+            client.query(sql, **options)
+        self.assertEqual((caught.exception.code, caught.exception.retry), (code, retry))
+        return caught.exception
+
+    def test_a_query_is_answered(self):
+        client = self.client()
+        result = client.query("SELECT ?", [1, None, b"\x00", decimal.Decimal("1.50"),
+                                           datetime.datetime(2026, 1, 2, 3, 4, 5),
+                                           datetime.timedelta(hours=-101)], strategy="random")
+        self.assertEqual(result.dicts(), [{"said": "SELECT ?"}])
+        echo = result.reply["echo"]
+        self.assertEqual(echo["params"], [
+            1, None, b"\x00", msgpack.ExtType(1, b"1.50"),
+            msgpack.ExtType(2, b"2026-01-02 03:04:05"), msgpack.ExtType(2, b"-101:00:00.000000")])
+        self.assertEqual((echo["strategy"], echo["timeout_ms"], echo["v"]), ("random", 5000, 1))
+        with self.assertRaises(TypeError):
+            client.query("SELECT ?", [object()])
+        self.assertEqual(client.query("after").rows, [["after"]])
+
+    def test_replies_in_another_order_find_their_requests(self):
+        client = self.client()
+        sqls = [f"hold {number}" for number in range(500)] + ["release"]
+        outcomes = client.query_many([(sql, None) for sql in sqls])
+        self.assertEqual([outcome.rows[0][0] for outcome in outcomes], sqls)
+
+    def test_what_is_not_ours_is_dropped(self):
+        client = self.client()
+        for number in range(20):
+            for word in ("wrong", "twice"):
+                self.assertEqual(client.query(f"{word} {number}").rows, [[f"{word} {number}"]])
+        start = time.monotonic()
+        self.fails("DEADLINE", "unsafe", client, "only wrong", timeout_ms=200)
+        self.assertTrue(0.29 < time.monotonic() - start < 0.6)
+        self.fails("DEADLINE", "unsafe", client, "hold late", timeout_ms=100)
+        self.assertEqual(client.query("release").rows, [["release"]])
+        self.fails("INTERNAL", "unsafe", client, "garbage")
+        self.fails("MALFORMED", "never", client, "refuse")
+
+    def test_threads_take_turns(self):
+        client, wrong = self.client(), []
+
+        def work(name):
+            for number in range(50):
+                sql = f"{name}.{number}"
+                if client.query(sql).rows != [[sql]]:
+                    wrong.append(sql)
+        threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
+        self.assertEqual(len(self.gates[0].seen), 400)
+
+    def test_a_gatekeeper_that_comes_back_is_used_again(self):
+        client = self.client()
+        client.query("before")
+        timer = threading.Timer(0.1, self.gates[0].stop)
+        timer.start()
+        start = time.monotonic()
+        self.fails("LOST", "unsafe", client, "mute")
+        self.assertLess(time.monotonic() - start, 1.5)
+        timer.join()
+        self.fails("UNAVAILABLE", "safe", client, "nobody", timeout_ms=3000)
+        threading.Timer(0.3, self.gates[0].start).start()
+        self.assertEqual(client.query("waits").rows, [["waits"]])
+
+    def test_another_gatekeeper_takes_over(self):
+        client = self.client(2)
+        time.sleep(0.2)
+        used = self.gates[0] if client.query("who").route["node"] == self.gates[0].port \
+            else self.gates[1]
+        other = self.gates[1 - self.gates.index(used)]
+        timer = threading.Timer(0.1, used.stop)
+        timer.start()
+        freed = threading.Timer(0.5, self.release_later, (other,))
+        freed.start()
+        result = client.query("hold read", idempotent=True)
+        self.assertEqual(result.route["node"], other.port)
+        timer.join()
+        freed.join()
+        used.start()
+        time.sleep(1)  # it is connected again
+        self.fails("DRAINING", "safe", client, "drain")
+        self.assertEqual([gate.seen.count("drain") for gate in self.gates], [1, 1])
+
+    def release_later(self, gate):
+        with portcullis.Client(endpoints=[(gate.endpoint, SERVER_PUBLIC.decode())],
+                               keys=(OWN_PUBLIC.decode(), OWN_SECRET.decode())) as client:
+            client.query("release")
+
+    def test_a_bundle_and_the_plain_example(self):
+        text = (f'bundle\n    version = "1"\n    principal = "app" # us\ngatekeeper\n'
+                f'    endpoint = "{self.gates[0].endpoint}"\n'
+                f'    public-key = "{SERVER_PUBLIC.decode()}"\ncurve\n'
+                f'    public-key = "{OWN_PUBLIC.decode()}"\n'
+                f'    secret-key = "{OWN_SECRET.decode()}"\n')
+        with tempfile.NamedTemporaryFile("w", suffix=".bundle") as file:
+            file.write(text)
+            file.flush()
+            with portcullis.Client(file.name) as client:
+                self.assertEqual(client.query("from a bundle").rows, [["from a bundle"]])
+            example = ROOT / "client/python/req_example.py"
+            self.assertLessEqual(len(example.read_text().splitlines()), 10)
+            answer = subprocess.run([sys.executable, example, file.name, "ten lines"],
+                                    capture_output=True, text=True, timeout=20, check=False)
+            self.assertEqual(answer.returncode, 0, answer.stderr)
+            self.assertIn("'rows': [['ten lines']]", answer.stdout)
+            file.write("stray\n  words\n")
+            file.flush()
+            with self.assertRaisesRegex(ValueError, ":11: neither"):
+                portcullis.load_bundle(file.name)
+
+    def test_a_closed_client_says_so(self):
+        client = self.client()
+        client.close()
+        client.close()
+        self.fails("UNAVAILABLE", "safe", client, "SELECT 1")
+
+
+if __name__ == "__main__":
+    os.environ.pop("PORTCULLIS_BUNDLE", None)
+    unittest.main(verbosity=1)
