@@ -17,8 +17,7 @@
 #define WHO         "broker"
 #define ZAP_DOMAIN  "gatekeepers"
 #define TICK_US     (10 * PCL_US_PER_MS)
-#define DRAIN_US    (100 * PCL_US_PER_MS) /* at least, so that those who send hear of it */
-#define MESSAGE_MAX 256                   /* an error's text */
+#define MESSAGE_MAX 256 /* an error's text */
 
 enum { STRANGER_LINES_MAX = 5 /* log lines a second */ };
 
@@ -41,8 +40,7 @@ typedef struct broker {
     pcl_peers peers;
     pcl_key_list *keys; /* NULL: nobody is known */
     bool unnamed_allowed;
-    bool draining;       /* what pongs say */
-    uint64_t drained_us; /* once draining: not before this */
+    bool draining; /* what pongs say */
     char role[PCL_NAME_SIZE_MAX + 1];
     pcl_log_limit stranger_limit;
     pcl_metric *refusals[REFUSAL_COUNT];
@@ -275,7 +273,6 @@ static void s_drain(void *context, uint64_t now_us)
 {
     broker *self = context;
     self->draining = true;
-    self->drained_us = now_us + DRAIN_US;
     pcl_relay_drain(self->relay);
     for (uint32_t index = 0; index < self->peers.count; index++) {
         const pcl_peer *peer = &self->peers.peer[index];
@@ -286,14 +283,9 @@ static void s_drain(void *context, uint64_t now_us)
     }
 }
 
-/* Not before those who send have had time to hear of it: what they sent until then is answered
- * too, be it with DRAINING. */
 static bool s_drained(void *context)
 {
-    broker *self = context;
-    uint64_t now_us = pcl_now_us();
-    return now_us >= self->drained_us && !s_on_gatekeepers(self, now_us) &&
-           pcl_relay_count(self->relay) == 0;
+    return pcl_relay_count(((broker *)context)->relay) == 0;
 }
 
 static void s_read_policy(broker *self, const pcl_config *config)

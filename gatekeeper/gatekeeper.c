@@ -18,8 +18,7 @@
 #define ZAP_DOMAIN  "clients"
 #define ANONYMOUS   "anonymous" /* the principal where no keys are in use */
 #define TICK_US     (10 * PCL_US_PER_MS)
-#define DRAIN_US    (100 * PCL_US_PER_MS) /* at least, so that those who send hear of it */
-#define MESSAGE_MAX 256                   /* an error's text */
+#define MESSAGE_MAX 256 /* an error's text */
 
 /* A frame over this ends the connection before it costs memory; one between
  * limits/request_size_max and this still gets its answer. */
@@ -49,7 +48,6 @@ typedef struct gatekeeper {
     pcl_principals *principals;
     pcl_key_list *keys; /* NULL: nobody is known */
     bool anonymous_allowed;
-    uint64_t drained_us; /* once draining: not before this */
     size_t request_size_max;
     pcl_admission_limits limits;
     uint8_t ids[IDS_COUNT][PCL_ID_SIZE]; /* from the system's random source */
@@ -317,19 +315,13 @@ static void s_turn(void *context, uint64_t now_us)
 
 static void s_drain(void *context, uint64_t now_us)
 {
-    gatekeeper *self = context;
-    self->drained_us = now_us + DRAIN_US;
-    pcl_relay_drain(self->relay);
+    (void)now_us;
+    pcl_relay_drain(((gatekeeper *)context)->relay);
 }
 
-/* Not before those who send have had time to hear of it: what they sent until then is answered
- * too, be it with DRAINING. */
 static bool s_drained(void *context)
 {
-    gatekeeper *self = context;
-    uint64_t now_us = pcl_now_us();
-    return now_us >= self->drained_us && !s_on_clients(self, now_us) &&
-           pcl_relay_count(self->relay) == 0;
+    return pcl_relay_count(((gatekeeper *)context)->relay) == 0;
 }
 
 static void s_read_limits(gatekeeper *self, const pcl_config *config)
