@@ -436,16 +436,12 @@ static void s_punctuation(s_scan *self)
     }
 }
 
-/* What the tokens before left open, now that the next one is known. */
-static void s_settle(s_scan *self)
+/* `now` is the first token inside a call that is not judged yet. */
+static void s_settle_call(s_scan *self)
 {
-    bool function = self->now.punctuation == '(';
-    bool verb = self->last.keyword == PCL_SQL_KW_INSERT || self->last.keyword == PCL_SQL_KW_REPLACE;
-    if (verb && !function) {
-        s_become_write(self, self->last.offset);
-    }
-    if (self->pending == S_PENDING_SUBQUERY && self->now.keyword != PCL_SQL_KW_SELECT &&
-        self->now.keyword != PCL_SQL_KW_WITH && self->now.keyword != PCL_SQL_KW_TABLE) {
+    bool query = self->now.keyword == PCL_SQL_KW_SELECT || self->now.keyword == PCL_SQL_KW_WITH ||
+                 self->now.keyword == PCL_SQL_KW_TABLE;
+    if (self->pending == S_PENDING_SUBQUERY && !query) {
         s_raise(self, PCL_SQL_WRITE, "function not known to be free of effects",
                 self->before.offset);
     }
@@ -453,6 +449,18 @@ static void s_settle(s_scan *self)
         s_raise(self, PCL_SQL_STATE, "LAST_INSERT_ID", self->before.offset);
     }
     self->pending = S_PENDING_NONE;
+}
+
+/* What the tokens before left open, now that the next one is known. */
+static void s_settle(s_scan *self)
+{
+    bool verb = self->last.keyword == PCL_SQL_KW_INSERT || self->last.keyword == PCL_SQL_KW_REPLACE;
+    if (verb && self->now.punctuation != '(') {
+        s_become_write(self, self->last.offset);
+    }
+    if (self->pending != S_PENDING_NONE) {
+        s_settle_call(self);
+    }
     /* A WITH list goes on after a parenthesis only by a comma or by AS. */
     if (self->last.punctuation == ')' && self->now.punctuation != ',' &&
         self->now.keyword != PCL_SQL_KW_AS && self->depth < S_WITH_DEPTH_MAX) {

@@ -325,6 +325,9 @@ pcl_sql_opening pcl_sql_opening_of(pcl_sql_lexer lexer)
     if (opening.rule == NULL || (in_parentheses && !query)) {
         return s_refused(UNKNOWN, token.offset);
     }
+    if (query || (opening.rules & PCL_SQL_RULES_WRITE) != 0) {
+        return opening; /* nearly all traffic, and no second word changes it */
+    }
     opening = s_second(lexer, first, opening);
     if (opening.offset != token.offset) {
         return opening;
