@@ -53,7 +53,8 @@ pcl_hop_recv_result pcl_hop_recv(pcl_hop_message *out_message, zsock_t *socket, 
         return PCL_HOP_DROPPED;
     }
     s_take_frames(out_message, &frames, router);
-    strcpy(out_message->user_id, pcl_frame_user_id(&out_message->head_frame));
+    const char *user_id = pcl_frame_user_id(&out_message->head_frame);
+    memcpy(out_message->user_id, user_id, strlen(user_id) + 1); /* its size was checked */
     /* Decoded where the octets stay: head borrows from head_frame. */
     if (pcl_head_decode(&out_message->head, pcl_frame_bytes(&out_message->head_frame)) !=
         PCL_ERR_OK) {

@@ -149,26 +149,26 @@ static bool s_listen(pcl_http *self, const pcl_address *address)
     return self->daemon != NULL;
 }
 
-pcl_http *pcl_http_start(const char *text, pcl_metrics *metrics, char *error, size_t error_size)
+pcl_http *pcl_http_start(const char *address, pcl_metrics *metrics, char *error, size_t error_size)
 {
     assert(text != NULL && metrics != NULL && error != NULL);
-    pcl_address address;
-    const char *fault = pcl_address_parse(&address, text);
-    if (fault == NULL && !pcl_address_is_private(&address)) {
+    pcl_address parsed;
+    const char *fault = pcl_address_parse(&parsed, address);
+    if (fault == NULL && !pcl_address_is_private(&parsed)) {
         fault = "must be a loopback or private address";
     }
     if (fault != NULL) {
-        snprintf(error, error_size, "%s: %s", text, fault);
+        snprintf(error, error_size, "%s: %s", address, fault);
         return NULL;
     }
     pcl_http *self = calloc(1, sizeof *self);
     assert(self != NULL);
     self->metrics = metrics;
-    strcpy(self->reason, "starting");
+    snprintf(self->reason, sizeof self->reason, "starting");
     int rc = pthread_mutex_init(&self->mutex, NULL);
     assert(rc == 0);
-    if (!s_listen(self, &address)) {
-        snprintf(error, error_size, "%s: cannot listen there", text);
+    if (!s_listen(self, &parsed)) {
+        snprintf(error, error_size, "%s: cannot listen there", address);
         pcl_http_stop(&self);
     }
     return self;

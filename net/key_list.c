@@ -136,9 +136,9 @@ const char *pcl_key_list_add(pcl_key_list *self, const char *name, const char *p
         return "the role must be 1 to 63 of A-Z a-z 0-9 . _ -";
     }
     s_row row = {.name = ""};
-    strcpy(row.name, name);
-    strcpy(row.public_key, public_key);
-    strcpy(row.role, role);
+    snprintf(row.name, sizeof row.name, "%s", name);
+    snprintf(row.public_key, sizeof row.public_key, "%s", public_key);
+    snprintf(row.role, sizeof row.role, "%s", role);
     return s_add(self, &row);
 }
 

@@ -81,7 +81,7 @@ static s_verdict s_judge(pcl_frames *request)
         s_is_admitted(pcl_frame_bytes(&request->frame[FRAME_DOMAIN]), public_key)) {
         verdict.status = "200";
         verdict.text = "OK";
-        strcpy(verdict.user_id, public_key);
+        snprintf(verdict.user_id, sizeof verdict.user_id, "%s", public_key);
     }
     return verdict;
 }
