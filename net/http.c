@@ -151,7 +151,7 @@ static bool s_listen(pcl_http *self, const pcl_address *address)
 
 pcl_http *pcl_http_start(const char *address, pcl_metrics *metrics, char *error, size_t error_size)
 {
-    assert(text != NULL && metrics != NULL && error != NULL);
+    assert(address != NULL && metrics != NULL && error != NULL);
     pcl_address parsed;
     const char *fault = pcl_address_parse(&parsed, address);
     if (fault == NULL && !pcl_address_is_private(&parsed)) {
