@@ -119,12 +119,11 @@ s_fail(pcl_fault *fault, pcl_err err, const char *field, const char *rule, ...)
 
 /* A key as the peer wrote it, made fit for a log and a message.  prefix is
  * shorter than a field. */
-static pcl_err s_fail_unknown(pcl_fault *fault, const char *prefix, pcl_bytes key)
+static void s_copy_key(char field[PCL_FAULT_FIELD_SIZE], const char *prefix, pcl_bytes key)
 {
-    char field[sizeof fault->field];
     size_t size = strlen(prefix);
     memcpy(field, prefix, size);
-    for (size_t index = 0; index < key.size && size < sizeof field - 1; index++) {
+    for (size_t index = 0; index < key.size && size < PCL_FAULT_FIELD_SIZE - 1; index++) {
         char octet = (char)key.data[index];
         if (octet <= ' ' || octet >= 0x7f) {
             octet = '?';
@@ -132,6 +131,12 @@ static pcl_err s_fail_unknown(pcl_fault *fault, const char *prefix, pcl_bytes ke
         field[size++] = octet;
     }
     field[size] = '\0';
+}
+
+static pcl_err s_fail_unknown(pcl_fault *fault, const char *prefix, pcl_bytes key)
+{
+    char field[PCL_FAULT_FIELD_SIZE];
+    s_copy_key(field, prefix, key);
     return s_fail(fault, PCL_ERR_MALFORMED, field, "is not a key of this protocol");
 }
 
@@ -540,12 +545,26 @@ static pcl_err s_read_op(decoder *self, const opening *keys)
                         : PCL_ERR_OK;
 }
 
+/* The octets are not well-formed.  A key that stands twice is the one such fault that has a name,
+ * and the only one at whose offset a word can be read. */
+static pcl_err s_fail_check(decoder *self, pcl_bytes source, const pcl_mp_fault *mp_fault)
+{
+    char key[PCL_FAULT_FIELD_SIZE] = "";
+    pcl_mp_reader reader = pcl_mp_reader_of(source);
+    reader.offset = mp_fault->offset;
+    pcl_mp_value value;
+    if (pcl_mp_next(&reader, &value) && value.type == PCL_MP_STR) {
+        s_copy_key(key, "", value.bytes);
+    }
+    return s_fail(self->fault, PCL_ERR_MALFORMED, key, "%s, at octet %zu", mp_fault->rule,
+                  mp_fault->offset);
+}
+
 static pcl_err s_decode(decoder *self, pcl_bytes source, const opening *keys)
 {
     pcl_mp_fault mp_fault;
     if (pcl_mp_check(source, PCL_MSGPACK_DEPTH_MAX, KEYS_MAX, &mp_fault) != PCL_ERR_OK) {
-        return s_fail(self->fault, PCL_ERR_MALFORMED, "", "%s, at octet %zu", mp_fault.rule,
-                      mp_fault.offset);
+        return s_fail_check(self, source, &mp_fault);
     }
     pcl_mp_value map;
     bool read = pcl_mp_next(&self->reader, &map);

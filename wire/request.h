@@ -81,11 +81,13 @@ typedef struct pcl_request {
     pcl_bytes command; /* of PCL_OP_ADMIN */
 } pcl_request;
 
+#define PCL_FAULT_FIELD_SIZE 32u
+
 /* Names the field and the rule it broke; the message of the error reply is
  * "FIELD: RULE" ("timeout_ms: must be an integer from 1 to 600000"). */
 typedef struct pcl_fault {
     pcl_err err;
-    char field[32]; /* "" when the message as a whole is at fault */
+    char field[PCL_FAULT_FIELD_SIZE]; /* "" when the message as a whole is at fault */
     char rule[160];
 } pcl_fault;
 
