@@ -302,6 +302,14 @@ class Cluster:
         with self.client() as client:
             return next(one for one in client.status()["nodes"] if one["name"] == node)
 
+    def wait_serving(self, node, timeout_s=10):
+        """Until the proxy sees the node up, and its lag known."""
+        def serving():
+            seen = self.node_status(node)
+            return (seen["member"], seen["state"]) == ("up", "up") and seen["lag_ms"] >= 0
+
+        wait_until(serving, timeout_s, f"{node} serves")
+
     def setting(self, name, key):
         """A number from a part's configuration, defaults included."""
         command = self.part(name)["command"]
@@ -368,8 +376,10 @@ class Cluster:
             try:
                 config.write_text(text.replace(socket, detour))
                 self.restart(part)
+                self.wait_serving(node)
                 yield proxy
             finally:
                 config.write_text(text)
                 self.restart(part)
+                self.wait_serving(node)
         os.unlink(detour)
