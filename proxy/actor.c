@@ -55,38 +55,39 @@ static bool s_read_keys(const pcl_config *config, const char *path, const char *
     return true;
 }
 
-static bool s_open_socket(pcl_proxy *self, const char *path, const char *domain,
-                          uint32_t message_size_max, const pcl_keys *keys, zsock_t **out_socket,
-                          char *error)
+/* keys NULL: none. */
+static bool s_open_sockets_with(pcl_proxy *self, const pcl_keys *keys, char *error)
 {
     pcl_socket_options options = {
-        .endpoint = pcl_config_text(self->config, path),
+        .endpoint = pcl_config_text(self->config, "agents/endpoint"),
         .keys = keys,
-        .zap_domain = domain,
+        .zap_domain = "agents",
         .queue_max = self->settings.queue_max,
-        .message_size_max = message_size_max,
+        .message_size_max = PCL_REPLY_SIZE_MAX,
         .insecure = pcl_config_bool(self->config, "curve/insecure"),
     };
-    *out_socket = pcl_socket_router(&options, error, ERROR_SIZE);
-    return *out_socket != NULL;
+    self->agents_socket = pcl_socket_router(&options, error, ERROR_SIZE);
+    options.endpoint = pcl_config_text(self->config, "brokers/endpoint");
+    options.zap_domain = "brokers";
+    options.message_size_max = PCL_REQUEST_SIZE_MAX;
+    if (self->agents_socket != NULL) {
+        self->brokers_socket = pcl_socket_router(&options, error, ERROR_SIZE);
+    }
+    return self->brokers_socket != NULL;
 }
 
 static bool s_open_sockets(pcl_proxy *self, char *error)
 {
     const char *key_file = pcl_config_text(self->config, "curve/key_file");
+    if (key_file[0] == '\0') {
+        return s_open_sockets_with(self, NULL, error);
+    }
     pcl_keys keys;
-    bool keyed = key_file[0] != '\0';
-    if (keyed && !pcl_keys_load(&keys, key_file, error, ERROR_SIZE)) {
+    if (!pcl_keys_load(&keys, key_file, error, ERROR_SIZE)) {
         return false;
     }
-    const pcl_keys *own = keyed ? &keys : NULL;
-    bool opened = s_open_socket(self, "agents/endpoint", "agents", PCL_REPLY_SIZE_MAX, own,
-                                &self->agents_socket, error) &&
-                  s_open_socket(self, "brokers/endpoint", "brokers", PCL_REQUEST_SIZE_MAX, own,
-                                &self->brokers_socket, error);
-    if (keyed) {
-        pcl_keys_wipe(&keys);
-    }
+    bool opened = s_open_sockets_with(self, &keys, error);
+    pcl_keys_wipe(&keys);
     return opened;
 }
 

@@ -116,7 +116,7 @@ void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, ui
     assert(need != NULL);
     assert(out != NULL);
     uint32_t count = pcl_membership_count(members);
-    pcl_left_out why[PCL_NODES_MAX];
+    pcl_left_out why[PCL_NODES_MAX] = {PCL_LEFT_OUT_NOT};
     out->count = 0;
     out->suspect = false;
     for (uint32_t index = 0; index < count; index++) {

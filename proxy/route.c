@@ -42,11 +42,37 @@ static pcl_head s_head_for_agent(const pcl_proxy_request *request, const pcl_can
     return head;
 }
 
+/* What was found and what it was judged to cost. */
+typedef struct s_choice {
+    pcl_candidates candidates;
+    float costs[PCL_NODES_MAX];
+    const pcl_candidate *chosen; /* NULL: nobody */
+} s_choice;
+
+static void s_choose(pcl_proxy *self, const pcl_proxy_request *request, uint64_t now_us,
+                     s_choice *out)
+{
+    uint64_t began_us = pcl_now_us();
+    pcl_need need = pcl_proxy_need(self, request);
+    uint32_t position = PCL_CHOICE_NONE;
+    pcl_candidates_find(self->members, &need, now_us, &out->candidates);
+    if (out->candidates.count > 0) {
+        position = pcl_strategy_choose(request->strategy, &self->strategy_state,
+                                       &(pcl_choice_input){.candidates = out->candidates.fit,
+                                                           .count = out->candidates.count,
+                                                           .now_us = now_us,
+                                                           .rng = &self->rng,
+                                                           .out_costs = out->costs});
+    }
+    out->chosen = position == PCL_CHOICE_NONE ? NULL : out->candidates.fit[position];
+    pcl_metric_observe_us(self->telemetry.decision, pcl_time_since_us(began_us, pcl_now_us()));
+}
+
 /* The payload stays with the request; the message shares its octets. */
 static pcl_err s_send(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
-                      const pcl_candidates *candidates, const float *costs,
-                      const pcl_candidate *chosen, uint64_t now_us)
+                      const s_choice *choice, uint64_t now_us)
 {
+    const pcl_candidate *chosen = choice->chosen;
     pcl_proxy_node *node = &self->nodes[chosen->index];
     if (!node->connected) {
         return PCL_ERR_UNAVAILABLE;
@@ -60,7 +86,7 @@ static pcl_err s_send(pcl_proxy *self, pcl_proxy_request *request, uint64_t tick
     if ((request->head.flags & PCL_HEAD_EXPLAIN) != 0) {
         pcl_buffer buffer;
         pcl_buffer_init(&buffer, PCL_REQUEST_SIZE_MAX);
-        pcl_proxy_explain(self, candidates, costs, &buffer);
+        pcl_proxy_explain(self, &choice->candidates, choice->costs, &buffer);
         pcl_frame_of_buffer(&tail, &buffer);
         pcl_buffer_release(&buffer);
     }
@@ -88,36 +114,24 @@ pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ti
     assert(request->node == PCL_MEMBER_NONE);
     bool queue_full = false;
     for (;;) { /* ends: each turn takes a node away */
-        uint64_t began_us = pcl_now_us();
-        pcl_need need = pcl_proxy_need(self, request);
-        pcl_candidates candidates;
-        float costs[PCL_NODES_MAX];
-        pcl_candidates_find(self->members, &need, now_us, &candidates);
-        uint32_t choice = PCL_CHOICE_NONE;
-        if (candidates.count > 0) {
-            choice = pcl_strategy_choose(request->strategy, &self->strategy_state,
-                                         &(pcl_choice_input){.candidates = candidates.fit,
-                                                             .count = candidates.count,
-                                                             .now_us = now_us,
-                                                             .rng = &self->rng,
-                                                             .out_costs = costs});
-        }
-        pcl_metric_observe_us(self->telemetry.decision, pcl_time_since_us(began_us, pcl_now_us()));
-        if (choice == PCL_CHOICE_NONE) {
-            bool full = pcl_candidates_overloaded(&candidates, pcl_membership_count(self->members));
+        s_choice choice;
+        s_choose(self, request, now_us, &choice);
+        if (choice.chosen == NULL) {
+            bool full = pcl_candidates_overloaded(&choice.candidates,
+                                                  pcl_membership_count(self->members));
             return queue_full || full ? PCL_ERR_OVERLOADED : PCL_ERR_NO_NODE;
         }
-        const pcl_candidate *chosen = candidates.fit[choice];
-        pcl_err err = s_send(self, request, ticket, &candidates, costs, chosen, now_us);
+        uint32_t index = choice.chosen->index;
+        pcl_err err = s_send(self, request, ticket, &choice, now_us);
         if (err == PCL_ERR_OK) {
-            s_note_sent(self, request, chosen->index, now_us);
+            s_note_sent(self, request, index, now_us);
             return PCL_ERR_OK;
         }
-        pcl_node_set_add(&request->tried, chosen->index);
+        pcl_node_set_add(&request->tried, index);
         queue_full = queue_full || err == PCL_ERR_OVERLOADED;
         if (err == PCL_ERR_UNAVAILABLE) {
             pcl_metric_add(self->telemetry.unreachable, 1);
-            pcl_proxy_unreachable(self, chosen->index);
+            pcl_proxy_unreachable(self, index);
         }
     }
 }

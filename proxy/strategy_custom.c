@@ -56,10 +56,12 @@ typedef struct estimate {
     uint64_t foreign;
 } estimate;
 
-/* What is left of a count when nothing has been added for a while. */
+/* What is left of a count when nothing has been added for a while.  Under a
+ * hundredth of the time constant that is the count, and no exponential is due. */
 static float s_faded(float count, uint64_t since_us, uint64_t now_us, float fade_us)
 {
-    return count * expf(-(float)pcl_time_since_us(since_us, now_us) / fade_us);
+    float age = (float)pcl_time_since_us(since_us, now_us) / fade_us;
+    return age < 0.01f ? count : count * expf(-age);
 }
 
 static float s_fleet_mean(const pcl_choice_input *input, const float *counts)
