@@ -1,0 +1,161 @@
+/* What may run on a node, and what a failure means to the client. */
+#include "worker-agent/outcome.h"
+
+/* cmocka 1.1 wants these four before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+typedef struct admission_case {
+    pcl_admission node;
+    pcl_op op;
+    uint8_t sql_class;
+    pcl_err err;
+} admission_case;
+
+/* clang-format off */
+#define NODE(is_ready, is_source, is_read_only) \
+    {.ready = (is_ready), .source = (is_source), .read_only = (is_read_only)}
+static const admission_case ADMISSIONS[] = {
+    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_WRITE, PCL_ERR_OK},
+    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_READ, PCL_ERR_OK},
+    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_DDL, PCL_ERR_OK},
+    {NODE(true, true, true), PCL_OP_QUERY, PCL_SQL_WRITE, PCL_ERR_NO_NODE},
+    {NODE(true, false, true), PCL_OP_QUERY, PCL_SQL_LOCKING_READ, PCL_ERR_NO_NODE},
+    {NODE(true, false, false), PCL_OP_QUERY, PCL_SQL_CALL, PCL_ERR_NO_NODE},
+    {NODE(true, false, true), PCL_OP_QUERY, PCL_SQL_READ, PCL_ERR_OK},
+    {NODE(false, true, false), PCL_OP_QUERY, PCL_SQL_READ, PCL_ERR_NO_NODE},
+    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_NONE, PCL_ERR_UNSUPPORTED},
+    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_TRANSACTION, PCL_ERR_UNSUPPORTED},
+    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_ADMIN, PCL_ERR_UNSUPPORTED},
+    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_REFUSED, PCL_ERR_UNSUPPORTED},
+    {NODE(true, true, false), PCL_OP_QUERY, 200, PCL_ERR_UNSUPPORTED},
+    {NODE(true, true, false), PCL_OP_PING, PCL_SQL_NONE, PCL_ERR_UNSUPPORTED},
+    {{.ready = true, .source = true, .draining = true}, PCL_OP_QUERY, PCL_SQL_READ,
+     PCL_ERR_DRAINING},
+};
+/* clang-format on */
+
+static void test_a_node_takes_what_it_may(void **state)
+{
+    (void)state;
+    for (size_t index = 0; index < sizeof ADMISSIONS / sizeof ADMISSIONS[0]; index++) {
+        const admission_case *row = &ADMISSIONS[index];
+        const char *reason = NULL;
+        pcl_err err = pcl_admit(&row->node, row->op, row->sql_class, &reason);
+        assert_int_equal(err, row->err);
+        assert_true((reason[0] == '\0') == (err == PCL_ERR_OK));
+    }
+}
+
+typedef struct failure_case {
+    pcl_stage stage;
+    uint8_t sql_class;
+    uint32_t number;
+    bool killed;
+    pcl_err err;
+    pcl_retry retry;
+} failure_case;
+
+/* clang-format off */
+#define ROW(stage, sql_class, number, killed, err, retry) \
+    {PCL_STAGE_##stage, PCL_SQL_##sql_class, number, killed, PCL_ERR_##err, PCL_RETRY_##retry}
+static const failure_case FAILURES[] = {
+    /* The server refuses the statement. */
+    ROW(PREPARE, READ, 1064, false, SQL, NEVER),
+    ROW(EXECUTE, WRITE, 1062, false, SQL, NEVER),
+    ROW(EXECUTE, WRITE, 1290, false, SQL, NEVER),
+    ROW(EXECUTE, READ, 1792, false, SQL, NEVER),
+    ROW(EXECUTE, READ, 1142, false, SQL, NEVER),
+    /* It rolled the statement back. */
+    ROW(EXECUTE, WRITE, 1213, false, SQL, SAFE),
+    ROW(EXECUTE, WRITE, 1205, false, SQL, SAFE),
+    ROW(EXECUTE, CALL, 1213, false, SQL, UNSAFE),
+    /* The connection is gone. */
+    ROW(CONNECT, WRITE, 2002, false, NO_NODE, SAFE),
+    ROW(CONNECT, READ, 1045, false, NO_NODE, SAFE),
+    ROW(PREPARE, WRITE, 2006, false, LOST, SAFE),
+    ROW(EXECUTE, READ, 2013, false, LOST, SAFE),
+    ROW(EXECUTE, WRITE, 2013, false, LOST, UNSAFE),
+    ROW(EXECUTE, WRITE, 2006, false, LOST, UNSAFE),
+    ROW(EXECUTE, WRITE, 1053, false, LOST, UNSAFE),
+    ROW(EXECUTE, DDL, 1927, false, LOST, UNSAFE),
+    /* Ended at its deadline. */
+    ROW(EXECUTE, READ, 1317, true, DEADLINE, SAFE),
+    ROW(EXECUTE, WRITE, 1317, true, DEADLINE, SAFE),
+    ROW(EXECUTE, WRITE, 3024, true, DEADLINE, SAFE),
+    ROW(EXECUTE, READ, 1969, true, DEADLINE, SAFE),
+    ROW(EXECUTE, CALL, 1317, true, DEADLINE, UNSAFE),
+    ROW(EXECUTE, DDL, 1317, true, DEADLINE, UNSAFE),
+    ROW(PREPARE, DDL, 1317, true, DEADLINE, SAFE),
+    ROW(EXECUTE, WRITE, 2013, true, DEADLINE, UNSAFE),
+    ROW(EXECUTE, READ, 2013, true, DEADLINE, SAFE),
+    /* Ended by someone else. */
+    ROW(EXECUTE, WRITE, 1317, false, SQL, SAFE),
+    /* The node is short of something. */
+    ROW(CONNECT, READ, 1040, false, OVERLOADED, SAFE),
+    ROW(PREPARE, WRITE, 1461, false, OVERLOADED, SAFE),
+    /* Rows that do not fit, columns that changed. */
+    ROW(EXECUTE, READ, 2020, false, TOO_LARGE, NEVER),
+    ROW(EXECUTE, WRITE, 2020, false, TOO_LARGE, UNSAFE),
+    ROW(EXECUTE, WRITE, 2057, false, INTERNAL, UNSAFE),
+};
+/* clang-format on */
+
+static void test_failures_mean_what_the_table_says(void **state)
+{
+    (void)state;
+    for (size_t index = 0; index < sizeof FAILURES / sizeof FAILURES[0]; index++) {
+        const failure_case *row = &FAILURES[index];
+        pcl_outcome outcome = pcl_outcome_of_error(row->stage, row->sql_class, row->number,
+                                                   row->killed);
+        if (outcome.err != row->err || outcome.retry != row->retry) {
+            fail_msg("row %zu: %s %s", index, pcl_err_code((int)outcome.err),
+                     pcl_retry_text((int)outcome.retry));
+        }
+    }
+}
+
+/* Whatever the error: a write that was sent is only said to be safe when the
+ * server said that it rolled back. */
+static void test_a_write_that_was_sent_is_seldom_safe(void **state)
+{
+    (void)state;
+    for (uint32_t number = 1; number < 5000; number++) {
+        pcl_outcome outcome = pcl_outcome_of_error(PCL_STAGE_EXECUTE, PCL_SQL_WRITE, number, false);
+        bool rolled_back = number == 1205 || number == 1213 || number == 1317 || number == 1969 ||
+                           number == 3024;
+        assert_int_equal(outcome.retry == PCL_RETRY_SAFE, rolled_back);
+        assert_int_not_equal(outcome.err, PCL_ERR_OK);
+        if (pcl_errno_is_loss(number)) {
+            assert_true(outcome.broken);
+        }
+    }
+}
+
+static void test_what_came_back_after_its_kill_is_not_believed(void **state)
+{
+    (void)state;
+    pcl_outcome outcome = pcl_outcome_of_success(PCL_SQL_WRITE, false);
+    assert_int_equal(outcome.err, PCL_ERR_OK);
+    outcome = pcl_outcome_of_success(PCL_SQL_WRITE, true);
+    assert_int_equal(outcome.err, PCL_ERR_DEADLINE);
+    assert_int_equal(outcome.retry, PCL_RETRY_UNSAFE);
+    outcome = pcl_outcome_of_success(PCL_SQL_READ, true);
+    assert_int_equal(outcome.err, PCL_ERR_DEADLINE);
+    assert_int_equal(outcome.retry, PCL_RETRY_SAFE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_node_takes_what_it_may),
+        cmocka_unit_test(test_failures_mean_what_the_table_says),
+        cmocka_unit_test(test_a_write_that_was_sent_is_seldom_safe),
+        cmocka_unit_test(test_what_came_back_after_its_kill_is_not_believed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
