@@ -145,9 +145,10 @@ need_met()
 # The first of the names that apt can install here; the first name when it knows none.
 package_choose()
 {
-    local name
+    local name policy
     for name in "$@"; do
-        if apt-cache policy "$name" 2> /dev/null | grep -q 'Candidate: [^(]'; then
+        policy=$(apt-cache policy "$name" 2> /dev/null || true)
+        if [[ $policy =~ Candidate:\ [^\(] ]]; then
             printf '%s\n' "$name"
             return
         fi
@@ -196,6 +197,9 @@ packages_ensure()
     if [[ $may_install -eq 0 ]]; then
         printf 'error: packages are missing; install them with\n' >&2
         printf '    apt-get install --no-install-recommends %s\n' "$missing" >&2
+        if [[ -z $(apt-cache policy libc6 2> /dev/null) ]]; then
+            printf 'after apt-get update: without its lists some names are guesses\n' >&2
+        fi
         exit 1
     fi
     say "installing: $missing"
@@ -541,17 +545,13 @@ part_http()
 # mariadbd or mysqld of the wanted flavor; 1 when it is not installed.
 flavor_server()
 {
-    local name
-    case $1 in
-        mariadb)
-            command -v mariadbd && return 0
-            name=$(command -v mysqld) && "$name" --version | grep -qi mariadb && printf '%s\n' "$name"
-            ;;
-        mysql)
-            name=$(command -v mysqld) && ! "$name" --version | grep -qi mariadb \
-                && printf '%s\n' "$name"
-            ;;
-    esac
+    local name found=mysql
+    if [[ $1 == mariadb ]] && command -v mariadbd; then
+        return 0
+    fi
+    name=$(command -v mysqld) || return 1
+    [[ $("$name" --version 2> /dev/null) != *MariaDB* ]] || found=mariadb
+    [[ $found == "$1" ]] && printf '%s\n' "$name"
 }
 
 flavor_client()

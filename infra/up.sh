@@ -626,7 +626,7 @@ cluster_wait()
         && [[ $(grep -o '"state":"up"' <<< "$page" | wc -l) -eq $nodes ]] \
         && [[ $page != *'"lag_ms":-1'* ]]; do
         if [[ $SECONDS -ge $deadline ]]; then
-            warn "the proxy does not see all $nodes nodes yet; infra/status.sh and the logs tell more"
+            warn "the proxy does not see all $nodes nodes yet; infra/status.sh tells more"
             return 0
         fi
         sleep 0.1
@@ -670,7 +670,9 @@ demo_load()
     say "demo: schema loaded through the gatekeeper"
 }
 
-readonly first_query='SELECT id, name, city, balance FROM demo.customers ORDER BY balance DESC LIMIT 3'
+first_query='SELECT id, name, city, balance FROM demo.customers'
+first_query+=' ORDER BY balance DESC LIMIT 3'
+readonly first_query
 
 # Right after the load a replica may still be behind it.
 first_answer()
