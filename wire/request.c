@@ -545,18 +545,33 @@ static pcl_err s_read_op(decoder *self, const opening *keys)
                         : PCL_ERR_OK;
 }
 
-/* The octets are not well-formed.  A key that stands twice is the one such fault that has a name,
- * and the only one at whose offset a word can be read. */
+/* The key of the outermost map in whose octets, or in whose value's, offset lies; "" when there is
+ * none.  The octets are not well-formed from there on, but they are up to there. */
+static void s_key_at(pcl_bytes source, size_t offset, char field[PCL_FAULT_FIELD_SIZE])
+{
+    pcl_mp_reader reader = pcl_mp_reader_of(source);
+    pcl_mp_value map;
+    pcl_mp_value key;
+    field[0] = '\0';
+    if (offset == 0 || !pcl_mp_next(&reader, &map) || map.type != PCL_MP_MAP) {
+        return;
+    }
+    for (uint32_t index = 0; index < map.count; index++) {
+        if (!pcl_mp_next(&reader, &key) || key.type != PCL_MP_STR) {
+            return;
+        }
+        if (reader.offset > offset || !pcl_mp_skip(&reader, NULL) || reader.offset > offset) {
+            s_copy_key(field, "", key.bytes);
+            return;
+        }
+    }
+}
+
 static pcl_err s_fail_check(decoder *self, pcl_bytes source, const pcl_mp_fault *mp_fault)
 {
-    char key[PCL_FAULT_FIELD_SIZE] = "";
-    pcl_mp_reader reader = pcl_mp_reader_of(source);
-    reader.offset = mp_fault->offset;
-    pcl_mp_value value;
-    if (pcl_mp_next(&reader, &value) && value.type == PCL_MP_STR) {
-        s_copy_key(key, "", value.bytes);
-    }
-    return s_fail(self->fault, PCL_ERR_MALFORMED, key, "%s, at octet %zu", mp_fault->rule,
+    char field[PCL_FAULT_FIELD_SIZE];
+    s_key_at(source, mp_fault->offset, field);
+    return s_fail(self->fault, PCL_ERR_MALFORMED, field, "%s, at octet %zu", mp_fault->rule,
                   mp_fault->offset);
 }
 
