@@ -11,6 +11,14 @@ pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_search_module(MSGPACK REQUIRED IMPORTED_TARGET msgpack-c msgpack)
+# Debian 13's msgpack-c.pc says `includedir=include`, which is nowhere: its
+# headers are where the compiler looks anyway.
+get_target_property(msgpack_folders PkgConfig::MSGPACK INTERFACE_INCLUDE_DIRECTORIES)
+if(msgpack_folders)
+  list(FILTER msgpack_folders INCLUDE REGEX "^/")
+  set_target_properties(PkgConfig::MSGPACK PROPERTIES
+    INTERFACE_INCLUDE_DIRECTORIES "${msgpack_folders}")
+endif()
 
 set(PCL_MYSQL_CLIENT "auto" CACHE STRING "MySQL client library: auto | mariadb | mysql")
 set_property(CACHE PCL_MYSQL_CLIENT PROPERTY STRINGS auto mariadb mysql)
