@@ -482,8 +482,9 @@ FLUSH PRIVILEGES;
 ALTER USER 'root'@'localhost' IDENTIFIED BY '$password';
 SQL
         )
+        # --force: a machine that cannot look up its own name may have a database too.
         mariadb-install-db --no-defaults "${user[@]}" --datadir="$template/data" \
-            --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve \
+            --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve --force \
             --innodb-log-file-size=16M --extra-file="$first" > "$log" 2>&1 < /dev/null
     else
         (
