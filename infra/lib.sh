@@ -78,7 +78,8 @@ json_text()
 
 # NEED lines: what must be there, then the packages that bring it, best first;
 # cmd:NAME is a command, pc:NAME a pkg-config module, py:NAME a module of
-# /usr/bin/python3, file:PATH a file.  Several with | mean any of them.
+# /usr/bin/python3, file:PATH a file, flavor:NAME a database server of that
+# flavor.  Several with | mean any of them.
 readonly PCL_NEED_BUILD="
 cmd:gcc|cmd:cc          gcc
 file:/usr/include/stdio.h libc6-dev
@@ -102,11 +103,11 @@ cmd:flock               util-linux
 cmd:awk                 mawk gawk
 "
 readonly PCL_NEED_MARIADB="
-cmd:mariadbd            mariadb-server-core mariadb-server-core-10.6 mariadb-server
+flavor:mariadb          mariadb-server-core mariadb-server-core-10.6 mariadb-server
 cmd:mariadb             mariadb-client-core mariadb-client-core-10.6 mariadb-client
 "
 readonly PCL_NEED_MYSQL="
-cmd:mysqld              mysql-server-core mysql-server-core-8.4 mysql-server-core-8.0
+flavor:mysql            mysql-server-core mysql-server-core-8.4 mysql-server-core-8.0
 cmd:mysql               mysql-client-core mysql-client-core-8.4 mysql-client-core-8.0
 "
 readonly PCL_NEED_TEST="
@@ -137,6 +138,7 @@ need_met()
             pc:*) pkg-config --exists "${any#pc:}" 2> /dev/null && return 0 ;;
             py:*) /usr/bin/python3 -c "import ${any#py:}" 2> /dev/null && return 0 ;;
             file:*) [[ -e ${any#file:} ]] && return 0 ;;
+            flavor:*) flavor_server "${any#flavor:}" > /dev/null && return 0 ;;
         esac
     done
     return 1

@@ -132,10 +132,9 @@ prepare()
 {
     local needs=("$PCL_NEED_RUN")
     if [[ $(setting_get flavor) == mariadb ]]; then
-        flavor_server mariadb > /dev/null || needs+=("$PCL_NEED_MARIADB")
-        flavor_client mariadb > /dev/null || needs+=("$PCL_NEED_MARIADB")
+        needs+=("$PCL_NEED_MARIADB")
     else
-        flavor_server mysql > /dev/null || needs+=("$PCL_NEED_MYSQL")
+        needs+=("$PCL_NEED_MYSQL")
     fi
     [[ $may_build -eq 0 ]] || needs+=("$PCL_NEED_BUILD")
     packages_ensure "$may_install" "${needs[@]}"

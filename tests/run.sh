@@ -8,9 +8,9 @@
 #   tests/run.sh system [ARGS...]  the system tests on MariaDB; ARGS go to pytest
 #   tests/run.sh mysql [ARGS...]   the same on Oracle's MySQL, in the root that
 #                                  tests/mysql-root.sh makes (needs root)
-#   tests/run.sh sanitizers        ctest and smoke tests with the address and
-#                                  undefined-behaviour sanitizers, ctest with the
-#                                  thread sanitizer
+#   tests/run.sh sanitizers        ctest and system tests with the address and
+#                                  undefined-behaviour sanitizers; ctest and part
+#                                  of the system tests with the thread sanitizer
 #   tests/run.sh fuzz [SECONDS]    each fuzz target for so long (default 10)
 #   tests/run.sh style             no warning of gcc and clang, clang-format and
 #                                  the shell scripts
@@ -114,9 +114,19 @@ inside_root()
     PORTCULLIS_TEST_FLAVOR=mysql run_pytest "$folder" "$@"
 }
 
-sanitized_smoke()
+# All of them.  The quarantine of freed memory is kept small, or it would look
+# like the growth that a test forbids.
+asan_system()
 {
-    UBSAN_OPTIONS=print_stacktrace=1 run_pytest "$PCL_CHECKOUT/build/asan" -m smoke
+    UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=quarantine_size_mb=2 \
+        run_pytest "$PCL_CHECKOUT/build/asan" "$@"
+}
+
+# What kills and routes: the thread sanitizer is too slow for tests of times.
+tsan_system()
+{
+    TSAN_OPTIONS=suppressions=$PCL_CHECKOUT/tests/lib/tsan.supp \
+        run_pytest "$PCL_CHECKOUT/build/tsan" -k 'routing or chaos or values' "$@"
 }
 
 fuzz_all()
@@ -214,10 +224,11 @@ all_sanitizers()
 {
     if step build-asan build asan; then
         step asan-ubsan run_ctest asan || true
-        step asan-smoke sanitized_smoke || true
+        step asan-system asan_system || true
     fi
     if step build-tsan build tsan; then
         step tsan run_ctest tsan || true
+        step tsan-system tsan_system || true
     fi
 }
 
