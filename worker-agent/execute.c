@@ -370,6 +370,10 @@ static bool s_try(pcl_worker *self, attempt *try)
         try->failed = true;
         return false;
     }
+    if (pcl_now_us() >= job->deadline_us) { /* connecting took the time that was left */
+        s_fail(try, PCL_ERR_DEADLINE, "the deadline passed before the statement was sent");
+        return false;
+    }
     pcl_watchdog_arm(self->watchdog, self->slot, pcl_connection_id(connection), job->deadline_us);
     job->started = true;
     if (pcl_connection_use(connection, try->request->db, &try->error)) {
@@ -409,11 +413,15 @@ static pcl_outcome s_judge(const attempt *try)
     if (try->own_err == PCL_ERR_OK) {
         return pcl_outcome_of_error(try->stage, sql_class, try->error.number, job->killed);
     }
-    /* Ours: a read can be sent again as it was; anything else may stand. */
-    bool ran = try->stage == PCL_STAGE_EXECUTE && try->own_err != PCL_ERR_SQL &&
-               !pcl_sql_is_read((pcl_sql_class)sql_class);
-    return (pcl_outcome){.err = try->own_err,
-                         .retry = ran ? PCL_RETRY_UNSAFE : pcl_err_retry(try->own_err)};
+    /* Ours.  What was not sent can be sent again; what ran may stand. */
+    pcl_retry retry = pcl_err_retry((int)try->own_err);
+    if (try->stage != PCL_STAGE_EXECUTE && try->own_err == PCL_ERR_DEADLINE) {
+        retry = PCL_RETRY_SAFE;
+    } else if (try->stage == PCL_STAGE_EXECUTE && try->own_err != PCL_ERR_SQL &&
+               !pcl_sql_is_read((pcl_sql_class)sql_class)) {
+        retry = PCL_RETRY_UNSAFE;
+    }
+    return (pcl_outcome){.err = try->own_err, .retry = retry};
 }
 
 static void s_execute(pcl_worker *self, pcl_job *job, const pcl_request *request)
