@@ -121,9 +121,9 @@ PORTCULLIS_API portcullis *portcullis_open_options(const portcullis_options *opt
                                                    size_t error_size);
 
 /* Completes everything still under way (CANCELLED where it was not sent, else LOST), calling
- * its callbacks, and ends the library's threads.  No other thread may be inside a call on the
- * client, except in portcullis_call and portcullis_future_wait, which return first... their
- * results stay valid.  Not from a callback. */
+ * its callbacks, and ends the library's threads.  Other threads may be waiting in
+ * portcullis_call and portcullis_future_wait, which return; none may start anything any more.
+ * Not from a callback. */
 PORTCULLIS_API void portcullis_close(portcullis **self_p);
 
 /* ---- requests --------------------------------------------------------------------------- */
