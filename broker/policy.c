@@ -72,7 +72,7 @@ static pcl_policy_verdict s_judge_class(pcl_sql_verdict sql)
     case PCL_SQL_REFUSED:
     case PCL_SQL_CLASS_COUNT:
         verdict.err = PCL_ERR_REFUSED;
-        (void)snprintf(verdict.message, sizeof verdict.message, "%s at offset %u", sql.rule,
+        (void)snprintf(verdict.message, sizeof verdict.message, "sql: %s at offset %u", sql.rule,
                        sql.offset);
         break;
     }
@@ -101,7 +101,13 @@ pcl_policy_verdict pcl_policy_judge(const pcl_request *request)
         verdict.repeatable = true;
         return verdict;
     }
-    return s_judge_class(pcl_sql_classify(request->sql));
+    verdict = s_judge_class(pcl_sql_classify(request->sql));
+    if (verdict.err == PCL_ERR_OK && pcl_sql_schema_is_reserved(request->db)) {
+        verdict.err = PCL_ERR_REFUSED;
+        (void)snprintf(verdict.message, sizeof verdict.message,
+                       "db: the schema is not for statements of clients");
+    }
+    return verdict;
 }
 
 pcl_policy_verdict pcl_policy_agree(const pcl_head *head, const pcl_request *request)

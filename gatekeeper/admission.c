@@ -29,7 +29,7 @@ static pcl_sql_class s_classify(const pcl_request *request, char *message, size_
     }
     pcl_sql_verdict verdict = pcl_sql_classify(request->sql);
     if (verdict.sql_class == PCL_SQL_REFUSED) {
-        (void)snprintf(message, message_size, "%s at offset %u", verdict.rule, verdict.offset);
+        (void)snprintf(message, message_size, "sql: %s at offset %u", verdict.rule, verdict.offset);
     }
     return verdict.sql_class;
 }

@@ -49,7 +49,7 @@ static void test_classes_that_do_not_run(void **state)
         {"BEGIN", PCL_ERR_UNSUPPORTED, "needs a session"},
         {"SET @a = 1", PCL_ERR_UNSUPPORTED, "needs a session"},
         {"GRANT ALL ON *.* TO x", PCL_ERR_FORBIDDEN, "admin"},
-        {"SELECT 1; SELECT 2", PCL_ERR_REFUSED, " at offset "},
+        {"SELECT 1; SELECT 2", PCL_ERR_REFUSED, "sql: "},
         {"SELECT 'unfinished", PCL_ERR_REFUSED, " at offset "},
     };
     for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
@@ -58,6 +58,21 @@ static void test_classes_that_do_not_run(void **state)
         assert_int_equal(verdict.err, cases[index].err);
         assert_non_null(strstr(verdict.message, cases[index].said));
         assert_false(verdict.repeatable);
+    }
+}
+
+static void test_a_reserved_schema_is_no_default(void **state)
+{
+    (void)state;
+    const char *reserved[] = {"portcullis", "PORTCULLIS", "mysql"};
+    for (size_t index = 0; index < sizeof reserved / sizeof reserved[0]; index++) {
+        pcl_request request = s_query("SELECT * FROM heartbeat");
+        request.db = pcl_bytes_text(reserved[index]);
+        pcl_policy_verdict verdict = pcl_policy_judge(&request);
+        assert_int_equal(verdict.err, PCL_ERR_REFUSED);
+        assert_non_null(strstr(verdict.message, "db: "));
+        request.db = pcl_bytes_text("demo");
+        assert_int_equal(pcl_policy_judge(&request).err, PCL_ERR_OK);
     }
 }
 
@@ -139,6 +154,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_and_writes_run),
         cmocka_unit_test(test_classes_that_do_not_run),
+        cmocka_unit_test(test_a_reserved_schema_is_no_default),
         cmocka_unit_test(test_ops_that_are_not_served_are_named),
         cmocka_unit_test(test_keys_that_are_not_served_are_named),
         cmocka_unit_test(test_the_head_must_agree_with_the_payload),
