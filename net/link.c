@@ -14,6 +14,7 @@
 
 struct pcl_link {
     zsock_t *socket;                  /* owned */
+    zsock_t *watch;                   /* of the socket's connection; owned; NULL: not watched */
     char name[PCL_NAME_SIZE_MAX + 1]; /* principal of our beats */
     uint64_t boot_id;                 /* ours */
     pcl_rng rng;                      /* jitter */
@@ -47,6 +48,9 @@ void pcl_link_destroy(pcl_link **self_p)
 {
     assert(self_p != NULL);
     if (*self_p != NULL) {
+        if ((*self_p)->watch != NULL) {
+            pcl_socket_unwatch((*self_p)->socket, &(*self_p)->watch);
+        }
         zsock_destroy(&(*self_p)->socket);
         free(*self_p);
         *self_p = NULL;
@@ -57,6 +61,35 @@ zsock_t *pcl_link_socket(pcl_link *self)
 {
     assert(self != NULL);
     return self->socket;
+}
+
+zsock_t *pcl_link_watch(pcl_link *self, char *error, size_t error_size)
+{
+    assert(self != NULL && self->watch == NULL);
+    self->watch = pcl_socket_watch(self->socket, error, error_size);
+    return self->watch;
+}
+
+/* true: the connection ended, and pcl_link_cut has not been asked since. */
+static bool s_is_cut(const pcl_link *self)
+{
+    return self->watch != NULL && (zsock_events(self->watch) & ZMQ_POLLIN) != 0;
+}
+
+pcl_link_event pcl_link_cut(pcl_link *self)
+{
+    assert(self != NULL && self->watch != NULL);
+    pcl_frames message;
+    bool cut = false;
+    while (pcl_frames_recv(&message, self->watch) == PCL_RECV_MESSAGE) {
+        pcl_frames_close(&message); /* only one kind of event is watched */
+        cut = true;
+    }
+    if (!cut) {
+        return PCL_LINK_NOTHING;
+    }
+    self->beat_due_us = 0;
+    return pcl_liveness_cut(&self->liveness);
 }
 
 pcl_link_state pcl_link_state_now(const pcl_link *self)
@@ -159,7 +192,7 @@ pcl_err pcl_link_send(pcl_link *self, pcl_head *head, zmq_msg_t *payload, zmq_ms
     }
     head->sent_us = now_us;
     pcl_err err = pcl_hop_send(self->socket, NULL, head, payload, tail);
-    if (err == PCL_ERR_OVERLOADED && state == PCL_LINK_DOWN) {
+    if (err == PCL_ERR_OVERLOADED && (state == PCL_LINK_DOWN || s_is_cut(self))) {
         return PCL_ERR_UNAVAILABLE; /* no connection, or nobody who reads it */
     }
     return err;

@@ -2,8 +2,9 @@
  * with beats both ways.
  *
  * A link is DOWN until the peer has answered, and again when it has been
- * silent for PCL_BEATS_GONE intervals or comes back with another boot id; in
- * both cases what was in flight on it is lost, and the owner answers for it.
+ * silent for PCL_BEATS_GONE intervals, when the connection ended (of a link
+ * that is watched), or when it comes back with another boot id; in all cases
+ * what was in flight on it is lost, and the owner answers for it.
  */
 #ifndef PCL_NET_LINK_H
 #define PCL_NET_LINK_H
@@ -25,6 +26,15 @@ void pcl_link_destroy(pcl_link **self_p);
 zsock_t *pcl_link_socket(pcl_link *self); /* to poll; owned by the link */
 pcl_link_state pcl_link_state_now(const pcl_link *self);
 
+/* From now on the end of the connection is noticed at once: the peer died, or the network cut it.
+ * Returns the socket to poll, owned by the link; when it is readable, first read the link's own
+ * until nothing is left, for what the peer had answered before counts, then call pcl_link_cut.
+ * NULL: error says why. */
+zsock_t *pcl_link_watch(pcl_link *self, char *error, size_t error_size);
+/* LOST when the connection ended since the last call and the link was not DOWN.  A new connection
+ * does not make the link UP, its peer's answer does; it is asked as soon as it is there. */
+pcl_link_event pcl_link_cut(pcl_link *self);
+
 /* Every turn of the loop, or at least every 50 ms: sends the beat when one is due (every 200 ms,
  * +-20% jitter): a BEAT with report when that is not NULL, else a PING; and notices silence. */
 pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *report);
@@ -37,7 +47,8 @@ pcl_link_event pcl_link_heard(pcl_link *self, const pcl_head *head, uint64_t now
 
 /* Fills head->sent_us and sends.  A REQUEST needs a link that is UP, a CANCEL one
  * that is not DOWN, else UNAVAILABLE; other kinds are always tried.  Then as
- * pcl_hop_send. */
+ * pcl_hop_send, but UNAVAILABLE when there is no queue because a watched
+ * connection ended, even before pcl_link_cut has said so. */
 pcl_err pcl_link_send(pcl_link *self, pcl_head *head, zmq_msg_t *payload, zmq_msg_t *tail,
                       uint64_t now_us) PCL_MUST_CHECK;
 

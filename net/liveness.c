@@ -30,6 +30,14 @@ pcl_link_event pcl_liveness_heard(pcl_liveness *self, pcl_word word, uint64_t bo
     return self->state == PCL_LINK_UP ? PCL_LINK_CAME_UP : PCL_LINK_DRAINS;
 }
 
+pcl_link_event pcl_liveness_cut(pcl_liveness *self)
+{
+    assert(self != NULL);
+    bool was_down = self->state == PCL_LINK_DOWN;
+    self->state = PCL_LINK_DOWN;
+    return was_down ? PCL_LINK_NOTHING : PCL_LINK_LOST;
+}
+
 pcl_link_event pcl_liveness_look(pcl_liveness *self, uint64_t now_us)
 {
     assert(self != NULL);

@@ -44,6 +44,10 @@ typedef enum pcl_word {
 pcl_link_event pcl_liveness_heard(pcl_liveness *self, pcl_word word, uint64_t boot_id,
                                   bool draining);
 
+/* The connection ended: what was sent on it is not answered on another.  LOST unless the link was
+ * down.  The peer's next beat brings the link up again, be it the same boot or not. */
+pcl_link_event pcl_liveness_cut(pcl_liveness *self);
+
 /* At least once a beat interval. */
 pcl_link_event pcl_liveness_look(pcl_liveness *self, uint64_t now_us);
 

@@ -157,6 +157,7 @@ static void s_metrics_make(pcl_relay *self)
 }
 
 static bool s_on_link(void *context, uint64_t now_us);
+static bool s_on_watch(void *context, uint64_t now_us);
 
 static void s_publish_link(pcl_relay *self)
 {
@@ -194,13 +195,15 @@ pcl_relay *pcl_relay_new(const pcl_relay_options *options, char *error, size_t e
     }
     self->link = pcl_link_new(&options->link, "", options->args->boot_id, options->args->seed,
                               error, error_size);
-    if (self->link == NULL) {
+    zsock_t *watch = self->link == NULL ? NULL : pcl_link_watch(self->link, error, error_size);
+    if (watch == NULL) {
         pcl_relay_destroy(&self);
         return NULL;
     }
     s_metrics_make(self);
     s_publish_link(self);
     pcl_loop_add_socket(options->loop, pcl_link_socket(self->link), s_on_link, self);
+    pcl_loop_add_socket(options->loop, watch, s_on_watch, self);
     return self;
 }
 
@@ -572,6 +575,17 @@ static bool s_on_link(void *context, uint64_t now_us)
         pcl_hop_close(&message);
     }
     return true;
+}
+
+/* The connection ended.  What the next hop had answered before is delivered first. */
+static bool s_on_watch(void *context, uint64_t now_us)
+{
+    pcl_relay *self = context;
+    if (s_on_link(self, now_us)) {
+        return true;
+    }
+    s_on_event(self, pcl_link_cut(self->link), now_us);
+    return false;
 }
 
 /* --- Time ------------------------------------------------------------------ */

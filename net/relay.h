@@ -20,7 +20,8 @@
  *     waits so has at most PCL_RELAY_PARKED_SIZE_MAX octets, and refusals take at most a quarter
  *     of the table, so that a peer that asks and never reads keeps nobody else out.
  *  5. What was in flight on a lost link is answered LOST: retry safe when the entry is
- *     repeatable, else unsafe.  DEADLINE likewise.
+ *     repeatable, else unsafe.  DEADLINE likewise.  The link is watched: it is lost as soon as
+ *     its connection ends, once the replies that came before were sent on.
  *  6. Work that has no time left, or for which there is no ticket, link or queue, does not go
  *     on: _forward says why, and the owner refuses it.
  *

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -173,4 +174,31 @@ zsock_t *pcl_socket_dealer(const pcl_socket_options *options, char *error, size_
         zsock_destroy(&socket);
     }
     return socket;
+}
+
+zsock_t *pcl_socket_watch(zsock_t *socket, char *error, size_t error_size)
+{
+    assert(socket != NULL && error != NULL);
+    char endpoint[64];
+    /* Random: the name of a watch that was ended stays taken for a while. */
+    snprintf(endpoint, sizeof endpoint, "inproc://pcl-watch-%016" PRIx64, pcl_random_u64());
+    if (zmq_socket_monitor(zsock_resolve(socket), endpoint, ZMQ_EVENT_DISCONNECTED) != 0) {
+        s_fail(error, error_size, "watch", zmq_strerror(errno));
+        return NULL;
+    }
+    zsock_t *watch = zsock_new(ZMQ_PAIR);
+    if (watch == NULL || !s_set_int(watch, ZMQ_LINGER, 0) ||
+        zsock_connect(watch, "%s", endpoint) == -1) {
+        s_fail(error, error_size, "watch", zmq_strerror(errno));
+        pcl_socket_unwatch(socket, &watch);
+    }
+    return watch;
+}
+
+void pcl_socket_unwatch(zsock_t *socket, zsock_t **watch_p)
+{
+    assert(socket != NULL && watch_p != NULL);
+    /* First the writer: libzmq's own thread would wait for a reader that is gone. */
+    (void)zmq_socket_monitor(zsock_resolve(socket), NULL, 0); /* fails when the context is gone */
+    zsock_destroy(watch_p);
 }

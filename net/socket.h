@@ -29,4 +29,11 @@ typedef struct pcl_socket_options {
 zsock_t *pcl_socket_router(const pcl_socket_options *options, char *error, size_t error_size);
 zsock_t *pcl_socket_dealer(const pcl_socket_options *options, char *error, size_t error_size);
 
+/* A PAIR that gets a message each time one of the socket's connections ends, or a handshake fails;
+ * never on inproc, which has no connections.  libzmq writes it before it takes the connection's
+ * queues away, so when a send fails because the connection is gone, it is there already.  It must
+ * be read, from the socket's thread, and ended before the socket.  NULL: error says why. */
+zsock_t *pcl_socket_watch(zsock_t *socket, char *error, size_t error_size);
+void pcl_socket_unwatch(zsock_t *socket, zsock_t **watch_p);
+
 #endif

@@ -403,6 +403,34 @@ static void test_a_silent_broker_has_lost_what_it_held(void **state)
     s_lose(1, true);
 }
 
+/* The connection ends with the process: nobody waits until silence tells. */
+static void test_a_broker_that_dies_is_missed_at_once(void **state)
+{
+    (void)state;
+    enum { SILENCE_MS = PCL_BEAT_INTERVAL_MS * PCL_BEATS_GONE };
+    s_scene scene;
+    char broker[64];
+    (void)snprintf(broker, sizeof broker, "ipc:///tmp/portcullis-broker-%d", (int)getpid());
+    fake_open(&scene.broker, broker);
+    s_start(&scene, broker, "", "");
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker, UP);
+    zsock_t *writer = s_client(&scene, ZMQ_DEALER);
+    s_send(writer, "DELETE FROM t", 1, 60000);
+    fake_wait_held(&scene.broker, 1);
+    uint64_t since_us = pcl_now_us();
+    fake_close(&scene.broker);
+    zmsg_t *reply = fixture_recv(writer, NULL, FIXTURE_WAIT_MS);
+    assert_error_reply(reply, "LOST", "unsafe", "gatekeeper");
+    assert_true(pcl_now_us() - since_us < SILENCE_MS * UINT64_C(1000) / 2);
+    zmsg_destroy(&reply);
+    s_send(writer, "DELETE FROM t", 2, 60000);
+    reply = fixture_recv(writer, NULL, FIXTURE_WAIT_MS);
+    assert_error_reply(reply, "UNAVAILABLE", "safe", "gatekeeper");
+    zmsg_destroy(&reply);
+    zsock_destroy(&writer);
+    fixture_stop(&scene.gatekeeper);
+}
+
 static void test_a_draining_broker_gets_no_new_work(void **state)
 {
     (void)state;
@@ -695,6 +723,7 @@ int main(void)
         cmocka_unit_test(test_without_a_broker_the_answer_is_unavailable_at_once),
         cmocka_unit_test(test_a_broker_that_starts_again_has_lost_what_it_held),
         cmocka_unit_test(test_a_silent_broker_has_lost_what_it_held),
+        cmocka_unit_test(test_a_broker_that_dies_is_missed_at_once),
         cmocka_unit_test(test_a_draining_broker_gets_no_new_work),
         cmocka_unit_test(test_a_deadline_is_answered_in_time),
         cmocka_unit_test(test_a_reply_with_another_id_is_nobodys),

@@ -281,6 +281,114 @@ static void test_a_link_over_tcp_with_keys(void **state)
     pcl_zap_stop();
 }
 
+/* --- The connection --------------------------------------------------------- */
+
+static void s_bind(s_bench *bench, const char *endpoint)
+{
+    pcl_socket_options options = {
+        .endpoint = endpoint, .queue_max = 8, .message_size_max = 10000, .insecure = true};
+    bench->peer = NULL;
+    for (int turn = 0; turn < 100 && bench->peer == NULL; turn++) {
+        bench->peer = pcl_socket_router(&options, s_error, sizeof s_error);
+        zclock_sleep(bench->peer == NULL ? 10 : 0); /* the last one's port is let go of later */
+    }
+    assert_non_null(bench->peer);
+}
+
+/* A link that is watched and UP, over tcp; endpoint must hold 64 characters. */
+static s_bench s_open_watched(char *endpoint, zsock_t **out_watch)
+{
+    s_bench bench = {.now_us = 1000000, .peer_boot = 11};
+    zmq_msg_init(&bench.routing_id);
+    s_bind(&bench, "tcp://127.0.0.1:*");
+    snprintf(endpoint, 64, "%s", zsock_endpoint(bench.peer));
+    pcl_socket_options options = {
+        .endpoint = endpoint, .queue_max = 8, .message_size_max = 10000, .insecure = true};
+    bench.link = pcl_link_new(&options, "node1", 5, 1, s_error, sizeof s_error);
+    assert_non_null(bench.link);
+    *out_watch = pcl_link_watch(bench.link, s_error, sizeof s_error);
+    assert_non_null(*out_watch);
+    assert_int_equal(s_turns(&bench, 3000), PCL_LINK_CAME_UP);
+    assert_int_equal(pcl_link_cut(bench.link), PCL_LINK_NOTHING);
+    return bench;
+}
+
+static void s_wait_cut(zsock_t *watch)
+{
+    zmq_pollitem_t item = {.socket = zsock_resolve(watch), .events = ZMQ_POLLIN};
+    assert_int_equal(zmq_poll(&item, 1, 5000), 1);
+}
+
+/* The link's clock stands still: nothing here is known from silence. */
+static void test_a_dead_peer_is_noticed_at_once(void **state)
+{
+    (void)state;
+    char endpoint[64];
+    zsock_t *watch = NULL;
+    s_bench bench = s_open_watched(endpoint, &watch);
+    zsock_destroy(&bench.peer);
+    s_wait_cut(watch);
+    /* Before the owner came to it: never OVERLOADED. */
+    pcl_err err = PCL_ERR_OK;
+    for (int turn = 0; turn < 1000 && err == PCL_ERR_OK; turn++) {
+        err = s_request(&bench);
+        zclock_sleep(1);
+    }
+    assert_int_equal(err, PCL_ERR_UNAVAILABLE);
+    assert_int_equal(pcl_link_state_now(bench.link), PCL_LINK_UP);
+    assert_int_equal(pcl_link_cut(bench.link), PCL_LINK_LOST);
+    assert_int_equal(pcl_link_state_now(bench.link), PCL_LINK_DOWN);
+    assert_int_equal(s_request(&bench), PCL_ERR_UNAVAILABLE);
+    assert_int_equal(pcl_link_cut(bench.link), PCL_LINK_NOTHING);
+    s_bind(&bench, endpoint);
+    s_close(&bench);
+}
+
+/* Also the same process: only its word says that it is there. */
+static void test_a_new_connection_is_not_yet_a_link(void **state)
+{
+    (void)state;
+    char endpoint[64];
+    zsock_t *watch = NULL;
+    s_bench bench = s_open_watched(endpoint, &watch);
+    zsock_destroy(&bench.peer);
+    s_wait_cut(watch);
+    assert_int_equal(pcl_link_cut(bench.link), PCL_LINK_LOST);
+    s_bind(&bench, endpoint);
+    bench.peer_boot = 0; /* hears, and says nothing */
+    zmq_pollitem_t item = {.socket = zsock_resolve(bench.peer), .events = ZMQ_POLLIN};
+    while (zmq_poll(&item, 1, 1) == 0) {
+        assert_int_equal(s_turn(&bench), PCL_LINK_NOTHING);
+    }
+    assert_int_equal(s_turn(&bench), PCL_LINK_NOTHING);
+    assert_int_equal(s_request(&bench), PCL_ERR_UNAVAILABLE);
+    bench.peer_boot = 11;
+    assert_int_equal(s_turns(&bench, 3000), PCL_LINK_CAME_UP);
+    assert_int_equal(s_request(&bench), PCL_ERR_OK);
+    s_close(&bench);
+}
+
+static void test_a_full_queue_is_not_a_loss(void **state)
+{
+    (void)state;
+    char endpoint[64];
+    zsock_t *watch = NULL;
+    s_bench bench = s_open_watched(endpoint, &watch);
+    static uint8_t octets[10000];
+    pcl_err err = PCL_ERR_OK;
+    for (int count = 0; count < 100000 && err == PCL_ERR_OK; count++) {
+        pcl_head head = {.kind = PCL_KIND_REQUEST};
+        zmq_msg_t payload;
+        pcl_frame_copy_of(&payload, pcl_bytes_of(octets, sizeof octets));
+        err = pcl_link_send(bench.link, &head, &payload, NULL, bench.now_us);
+        zmq_msg_close(&payload);
+    }
+    assert_int_equal(err, PCL_ERR_OVERLOADED);
+    assert_int_equal(pcl_link_cut(bench.link), PCL_LINK_NOTHING);
+    assert_int_equal(pcl_link_state_now(bench.link), PCL_LINK_UP);
+    s_close(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +400,9 @@ int main(void)
         cmocka_unit_test(test_beats_carry_the_report),
         cmocka_unit_test(test_the_wait_of_a_message_is_told),
         cmocka_unit_test(test_a_link_over_tcp_with_keys),
+        cmocka_unit_test(test_a_dead_peer_is_noticed_at_once),
+        cmocka_unit_test(test_a_new_connection_is_not_yet_a_link),
+        cmocka_unit_test(test_a_full_queue_is_not_a_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,43 @@ static void test_our_own_absence_is_not_the_peers(void **state)
     assert_int_equal(s_look_for(&self, &now_us, GONE_US), PCL_LINK_LOST);
 }
 
+/* The peer may have died or only the connection: its next beat tells, and only that. */
+static void test_the_end_of_the_connection_is_a_loss(void **state)
+{
+    (void)state;
+    static const struct {
+        pcl_link_state before;
+        pcl_link_event event;
+    } CASES[] = {
+        {PCL_LINK_DOWN, PCL_LINK_NOTHING},
+        {PCL_LINK_UP, PCL_LINK_LOST},
+        {PCL_LINK_DRAINING, PCL_LINK_LOST},
+    };
+    for (size_t index = 0; index < sizeof CASES / sizeof CASES[0]; index++) {
+        for (uint64_t boot_id = 7; boot_id <= 8; boot_id++) {
+            pcl_liveness self = {.state = CASES[index].before, .boot_id = 7};
+            assert_int_equal(pcl_liveness_cut(&self), CASES[index].event);
+            assert_int_equal(self.state, PCL_LINK_DOWN);
+            assert_int_equal(pcl_liveness_cut(&self), PCL_LINK_NOTHING);
+            assert_int_equal(pcl_liveness_heard(&self, PCL_WORD_ANY, 0, false), PCL_LINK_NOTHING);
+            assert_int_equal(self.state, PCL_LINK_DOWN);
+            assert_int_equal(pcl_liveness_heard(&self, PCL_WORD_BEAT, boot_id, false),
+                             PCL_LINK_CAME_UP);
+        }
+    }
+}
+
+/* A peer that said goodbye does not come back by connecting again. */
+static void test_a_bye_outlives_the_connection(void **state)
+{
+    (void)state;
+    pcl_liveness self = s_up(1);
+    assert_int_equal(pcl_liveness_heard(&self, PCL_WORD_BYE, 7, false), PCL_LINK_DRAINS);
+    assert_int_equal(pcl_liveness_cut(&self), PCL_LINK_LOST);
+    assert_int_equal(pcl_liveness_heard(&self, PCL_WORD_BEAT, 7, false), PCL_LINK_DRAINS);
+    assert_int_equal(self.state, PCL_LINK_DRAINING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +167,8 @@ int main(void)
         cmocka_unit_test(test_draining_by_flag_can_be_taken_back),
         cmocka_unit_test(test_a_bye_holds_until_the_next_boot),
         cmocka_unit_test(test_our_own_absence_is_not_the_peers),
+        cmocka_unit_test(test_the_end_of_the_connection_is_a_loss),
+        cmocka_unit_test(test_a_bye_outlives_the_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
