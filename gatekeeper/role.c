@@ -1,22 +1,24 @@
 #include "gatekeeper/gatekeeper.h"
 
 #include "common/limits.h"
+#include "net/config_sockets.h"
 
 static const pcl_config_entry s_entries[] = {
     {"clients/endpoint", PCL_CONFIG_ENDPOINT, 0, 0, NULL, NULL, false,
      "Where clients connect: bound by the gatekeeper."},
     {"clients/keys", PCL_CONFIG_KEY_LIST, 0, 0, "", NULL, true,
-     "Key list of the clients: a key's name is its principal.  Empty admits nobody on tcp."},
+     "Key list of the clients: a key's name is its principal; needed on tcp unless curve/insecure "
+     "is 1."},
     {"clients/queue_max", PCL_CONFIG_UINT, 1, 65536, "256", NULL, false,
      "Messages that may wait for one client, each way."},
     {"curve/key_file", PCL_CONFIG_SECRET_KEY, 0, 0, "", NULL, false,
-     "The gatekeeper's own key file; needed as soon as an endpoint is tcp."},
+     "The gatekeeper's own key file; needed on tcp unless curve/insecure is 1."},
     {"curve/insecure", PCL_CONFIG_BOOL, 0, 1, "0", NULL, false,
      "1: plain text on tcp, and whoever connects is the principal `anonymous`."},
     {"broker/endpoint", PCL_CONFIG_ENDPOINT, 0, 0, NULL, NULL, false,
      "The broker: connected to by the gatekeeper."},
     {"broker/public_key", PCL_CONFIG_PUBLIC_KEY, 0, 0, "", NULL, false,
-     "The broker's public key; needed when its endpoint is tcp."},
+     "The broker's public key; needed on tcp unless curve/insecure is 1."},
     {"broker/queue_max", PCL_CONFIG_UINT, 1, 1000000, "20000", NULL, false,
      "Messages that may wait on the way to the broker, and on the way back."},
     {"limits/inflight_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "20000", NULL, false,
@@ -32,10 +34,20 @@ static const pcl_config_entry s_entries[] = {
     PCL_CONFIG_COMMON,
 };
 
+static void s_check(const pcl_config *config, pcl_buffer *problems)
+{
+    static const pcl_config_socket SOCKETS[] = {
+        {"clients/endpoint", "clients/keys", false},
+        {"broker/endpoint", "broker/public_key", true},
+    };
+    pcl_config_check_sockets(config, SOCKETS, sizeof SOCKETS / sizeof SOCKETS[0], problems);
+}
+
 const pcl_role pcl_gatekeeper_role = {
     .name = "gatekeeper",
     .summary = "Admits clients' requests and hands them to the broker.",
     .entries = s_entries,
     .entry_count = sizeof s_entries / sizeof s_entries[0],
     .actor = pcl_gatekeeper_actor,
+    .check = s_check,
 };

@@ -25,8 +25,9 @@ typedef struct s_value {
 struct pcl_config {
     const pcl_config_entry *entries; /* borrowed */
     size_t entry_count;
-    s_value *values; /* owned; one an entry */
-    char *folder;    /* of the file, complete; owned; NULL without a file */
+    s_value *values;  /* owned; one an entry */
+    char *folder;     /* of the file, complete; owned; NULL without a file */
+    const char *file; /* as the caller of load named it; borrowed, only while that runs */
 };
 
 /* What one load needs beside the result. */
@@ -203,14 +204,36 @@ static void s_complete(s_load *load)
     }
 }
 
-pcl_config *pcl_config_load(const pcl_config_entry *entries, size_t entry_count, const char *file,
-                            pcl_buffer *problems)
+void pcl_config_problem(const pcl_config *self, pcl_buffer *problems, const char *path,
+                        const char *format, ...)
+{
+    assert(self != NULL && self->file != NULL && problems != NULL);
+    assert(s_index_of(self, path) < self->entry_count);
+    char rule[LINE_SIZE_MAX];
+    va_list values;
+    va_start(values, format);
+    (void)vsnprintf(rule, sizeof rule, format, values);
+    va_end(values);
+    s_put(problems, "%s: %s: %s\n", self->file, path, rule);
+}
+
+/* The role's own check of a file that was read to its end. */
+static void s_check(s_load *load, pcl_config_checker *check)
+{
+    size_t size = load->problems->size;
+    check(load->config, load->problems);
+    load->failed = load->failed || load->problems->failed || load->problems->size != size;
+}
+
+pcl_config *pcl_config_load(const pcl_config_entry *entries, size_t entry_count,
+                            pcl_config_checker *check, const char *file, pcl_buffer *problems)
 {
     assert(entries != NULL && problems != NULL);
     pcl_config *self = calloc(1, sizeof *self);
     assert(self != NULL);
     self->entries = entries;
     self->entry_count = entry_count;
+    self->file = file;
     self->values = calloc(entry_count + 1, sizeof *self->values);
     assert(self->values != NULL);
     s_load load = {.config = self, .file = file, .problems = problems};
@@ -220,6 +243,10 @@ pcl_config *pcl_config_load(const pcl_config_entry *entries, size_t entry_count,
     if (file == NULL || self->folder != NULL) {
         s_complete(&load);
     }
+    if (check != NULL && self->folder != NULL) {
+        s_check(&load, check);
+    }
+    self->file = NULL;
     if (load.failed) {
         pcl_config_destroy(&self);
     }

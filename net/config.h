@@ -3,6 +3,7 @@
  * A role describes its settings as a table; the checks, --check-config,
  * --print-config, the sample file and the manual are derived from it.  An
  * unknown key is an error, and every mistake is reported, not only the first.
+ * What no setting alone can show, a role's own check adds.
  */
 #ifndef PCL_NET_CONFIG_H
 #define PCL_NET_CONFIG_H
@@ -12,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define PCL_CONFIG_SECRET_SIZE_MAX 254u /* octets of a password in a SECRET_FILE */
 
 typedef enum pcl_config_type {
     PCL_CONFIG_BOOL = 0,    /* 0 or 1 */
@@ -40,13 +43,23 @@ typedef struct pcl_config_entry {
 
 typedef struct pcl_config pcl_config;
 
+/* What settings must be to each other: calls pcl_config_problem for each mistake, and else only
+ * reads.  It is called when the table's own checks are through, whatever they said, so a value may
+ * be one that its entry does not allow, and is "" where it must be given and is not. */
+typedef void(pcl_config_checker)(const pcl_config *config, pcl_buffer *problems);
+
 /* Reads file against the table (entries is borrowed and must outlive the
- * result).  NULL when anything is wrong: then problems holds one line a
- * mistake, "FILE: PATH: what it must be".  file NULL: defaults only, of which
- * files are not looked at; an entry without a default is then "". */
-pcl_config *pcl_config_load(const pcl_config_entry *entries, size_t entry_count, const char *file,
-                            pcl_buffer *problems);
+ * result), then asks check (may be NULL).  NULL when anything is wrong: then
+ * problems holds one line a mistake, "FILE: PATH: what it must be".  file
+ * NULL: defaults only, of which files are not looked at, and check is not
+ * asked; an entry without a default is then "". */
+pcl_config *pcl_config_load(const pcl_config_entry *entries, size_t entry_count,
+                            pcl_config_checker *check, const char *file, pcl_buffer *problems);
 void pcl_config_destroy(pcl_config **self_p);
+
+/* For a checker: one line, of the setting at path. */
+void pcl_config_problem(const pcl_config *self, pcl_buffer *problems, const char *path,
+                        const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* path must stand in the table with that type; anything else is a bug and
  * asserts.  Texts are valid until destroy.  A relative path in the file is

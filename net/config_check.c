@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASSWORD_SIZE_MAX = 1024 };
+enum {
+    PASSWORD_FILE_SIZE_MAX = 1024,
+    IPC_PATH_SIZE_MAX = 107, /* what fits a sockaddr_un */
+};
+
+#define ALPHANUMERIC "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 static bool s_fail(char *rule, size_t rule_size, const char *text)
 {
@@ -83,18 +88,30 @@ static bool s_check_choice(const pcl_config_entry *entry, const char *text, char
     return false;
 }
 
+/* A name, an address, an interface, * or [IPv6]. */
+static bool s_is_host(const char *text, size_t size)
+{
+    if (size > 2 && text[0] == '[' && text[size - 1] == ']') {
+        const char *const inner = text + 1;
+        return memchr(inner, ':', size - 2) != NULL &&
+               strspn(inner, ALPHANUMERIC ":.%") == size - 2;
+    }
+    return (size == 1 && text[0] == '*') || (size > 0 && strspn(text, ALPHANUMERIC "-._") == size);
+}
+
 static bool s_is_endpoint(const char *text)
 {
     if (strncmp(text, "ipc://", 6) == 0) {
-        return text[6] != '\0';
+        return text[6] != '\0' && strlen(text + 6) <= IPC_PATH_SIZE_MAX;
     }
     if (strncmp(text, "inproc://", 9) == 0) {
         return text[9] != '\0';
     }
     const char *colon = strrchr(text, ':');
     uint64_t port = 0;
-    return strncmp(text, "tcp://", 6) == 0 && colon > text + 6 && strpbrk(text, " \t;@") == NULL &&
-           s_parse_uint(colon + 1, &port) && port >= 1 && port <= 65535;
+    return strncmp(text, "tcp://", 6) == 0 && colon > text + 6 &&
+           s_is_host(text + 6, (size_t)(colon - text) - 6) && s_parse_uint(colon + 1, &port) &&
+           port >= 1 && port <= 65535;
 }
 
 static bool s_check_address(const char *text, char *rule, size_t rule_size)
@@ -110,15 +127,17 @@ static bool s_check_address(const char *text, char *rule, size_t rule_size)
 static bool s_check_secret_file(const char *file, char *rule, size_t rule_size)
 {
     pcl_buffer text;
-    pcl_buffer_init(&text, PASSWORD_SIZE_MAX);
+    pcl_buffer_init(&text, PASSWORD_FILE_SIZE_MAX);
     bool fine = pcl_file_read(&text, file, PCL_FILE_SECRET, rule, rule_size);
     if (fine) {
         size_t size = text.size;
         while (size > 0 && (text.data[size - 1] == '\n' || text.data[size - 1] == '\r')) {
             size--;
         }
-        if (size == 0 || memchr(text.data, '\n', size) != NULL) {
-            snprintf(rule, rule_size, "%s: must hold one line with the password", file);
+        if (size == 0 || size > PCL_CONFIG_SECRET_SIZE_MAX ||
+            memchr(text.data, '\n', size) != NULL) {
+            snprintf(rule, rule_size, "%s: must hold one line with the password, of 1 to %u octets",
+                     file, PCL_CONFIG_SECRET_SIZE_MAX);
             fine = false;
         }
     }
@@ -166,7 +185,9 @@ bool pcl_config_check(const pcl_config_entry *entry, const char *text, bool look
         return s_check_choice(entry, text, rule, rule_size);
     case PCL_CONFIG_ENDPOINT:
         return s_is_endpoint(text) ||
-               s_fail(rule, rule_size, "must be tcp://HOST:PORT, ipc://PATH or inproc://NAME");
+               s_fail(rule, rule_size,
+                      "must be tcp://HOST:PORT, with a port from 1 to 65535, ipc://PATH, of at "
+                      "most 107 octets, or inproc://NAME");
     case PCL_CONFIG_ADDRESS:
         return s_check_address(text, rule, rule_size);
     case PCL_CONFIG_PUBLIC_KEY:

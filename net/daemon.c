@@ -132,6 +132,12 @@ static void s_print_buffer(FILE *stream, const pcl_buffer *buffer)
     }
 }
 
+static pcl_config *s_load(const s_unit *unit, const char *file, pcl_buffer *problems)
+{
+    const pcl_role *role = unit->role;
+    return pcl_config_load(role->entries, role->entry_count, role->check, file, problems);
+}
+
 /* Reads the files of all roles.  false: problems were written to standard error. */
 static bool s_load_all(s_daemon *self)
 {
@@ -140,8 +146,7 @@ static bool s_load_all(s_daemon *self)
     bool fine = true;
     for (size_t index = 0; index < self->count; index++) {
         s_unit *unit = &self->units[index];
-        unit->config = pcl_config_load(unit->role->entries, unit->role->entry_count,
-                                       unit->file[0] == '\0' ? NULL : unit->file, &problems);
+        unit->config = s_load(unit, unit->file[0] == '\0' ? NULL : unit->file, &problems);
         fine = unit->config != NULL && fine;
     }
     s_print_buffer(stderr, &problems);
@@ -431,8 +436,7 @@ static void s_reload(s_daemon *self)
     bool fine = true;
     for (size_t index = 0; index < self->count; index++) {
         s_unit *unit = &self->units[index];
-        fresh[index] = pcl_config_load(unit->role->entries, unit->role->entry_count, unit->file,
-                                       &problems);
+        fresh[index] = s_load(unit, unit->file, &problems);
         fine = fresh[index] != NULL && fine;
     }
     if (!fine) {

@@ -34,7 +34,8 @@ typedef struct pcl_role {
     const char *summary; /* one sentence for --help */
     const pcl_config_entry *entries;
     size_t entry_count;
-    zactor_fn *actor; /* argument: pcl_role_args * */
+    zactor_fn *actor;          /* argument: pcl_role_args * */
+    pcl_config_checker *check; /* what the table cannot say; NULL: nothing */
 } pcl_role;
 
 /* Entries that every role's table ends with: log/level, http/address,

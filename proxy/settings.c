@@ -1,3 +1,4 @@
+#include "net/config_sockets.h"
 #include "proxy/actor.h"
 #include "proxy/proxy.h"
 
@@ -33,12 +34,22 @@ static const pcl_config_entry ENTRIES[] = {
     PCL_CONFIG_COMMON,
 };
 
+static void s_check(const pcl_config *config, pcl_buffer *problems)
+{
+    static const pcl_config_socket SOCKETS[] = {
+        {"brokers/endpoint", "brokers/keys", false},
+        {"agents/endpoint", "agents/keys", false},
+    };
+    pcl_config_check_sockets(config, SOCKETS, sizeof SOCKETS / sizeof SOCKETS[0], problems);
+}
+
 const pcl_role pcl_proxy_role = {
     .name = "proxy",
     .summary = "Chooses the database node for each statement.",
     .entries = ENTRIES,
     .entry_count = sizeof ENTRIES / sizeof ENTRIES[0],
     .actor = pcl_proxy_actor,
+    .check = s_check,
 };
 
 void pcl_proxy_settings_read(pcl_proxy_settings *out_settings, const pcl_config *config)

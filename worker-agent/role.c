@@ -1,5 +1,8 @@
+#include "net/config_sockets.h"
 #include "worker-agent/actor.h"
 #include "worker-agent/options.h"
+
+#include <string.h>
 
 /* clang-format off */
 static const pcl_config_entry s_entries[] = {
@@ -10,11 +13,11 @@ static const pcl_config_entry s_entries[] = {
     {"proxy/endpoint", PCL_CONFIG_ENDPOINT, 0, 0, NULL, NULL, false,
      "Where the proxy takes agents."},
     {"proxy/public_key", PCL_CONFIG_PUBLIC_KEY, 0, 0, "", NULL, false,
-     "The proxy's CURVE key; needed on tcp."},
+     "The proxy's CURVE key; needed on tcp unless curve/insecure is 1."},
     {"proxy/queue_max", PCL_CONFIG_UINT, 1, 1000000, "4096", NULL, false,
      "Messages that may wait on the way to or from the proxy."},
     {"curve/key_file", PCL_CONFIG_SECRET_KEY, 0, 0, "", NULL, false,
-     "The agent's own keys; needed on tcp."},
+     "The agent's own keys; needed on tcp unless curve/insecure is 1."},
     {"curve/insecure", PCL_CONFIG_BOOL, 0, 1, "0", NULL, false,
      "1: plain tcp, for experiments on one machine only."},
     {"database/socket", PCL_CONFIG_PATH, 0, 0, "", NULL, false,
@@ -37,7 +40,7 @@ static const pcl_config_entry s_entries[] = {
     {"accounts/replication_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, false,
      "File with the password that replicas log in to the source with; the same on all nodes."},
     {"replication/source_host", PCL_CONFIG_TEXT, 0, PCL_HOST_SIZE - 1, "", NULL, false,
-     "Replica: address of the source's database."},
+     "Replica: address of the source's database; a replica must have one."},
     {"replication/source_port", PCL_CONFIG_UINT, 1, 65535, "3306", NULL, false,
      "Replica: port of the source's database."},
     {"replication/semi_sync", PCL_CONFIG_BOOL, 0, 1, "1", NULL, false,
@@ -52,10 +55,31 @@ static const pcl_config_entry s_entries[] = {
 };
 /* clang-format on */
 
+static void s_check(const pcl_config *config, pcl_buffer *problems)
+{
+    static const pcl_config_socket SOCKETS[] = {{"proxy/endpoint", "proxy/public_key", true}};
+    pcl_config_check_sockets(config, SOCKETS, sizeof SOCKETS / sizeof SOCKETS[0], problems);
+    const char *socket = pcl_config_text(config, "database/socket");
+    if (strlen(socket) >= PCL_SOCKET_SIZE) {
+        pcl_config_problem(config, problems, "database/socket",
+                           "must be a path of at most %u octets", PCL_SOCKET_SIZE - 1);
+    }
+    if (socket[0] == '\0' && pcl_config_text(config, "database/host")[0] == '\0') {
+        pcl_config_problem(config, problems, "database/host",
+                           "must be given, since database/socket is not");
+    }
+    if (strcmp(pcl_config_text(config, "node/role"), "replica") == 0 &&
+        pcl_config_text(config, "replication/source_host")[0] == '\0') {
+        pcl_config_problem(config, problems, "replication/source_host",
+                           "must be given, since node/role is replica");
+    }
+}
+
 const pcl_role pcl_worker_agent_role = {
     .name = "worker-agent",
     .summary = "Runs statements on the database beside it and reports how it is.",
     .entries = s_entries,
     .entry_count = sizeof s_entries / sizeof s_entries[0],
     .actor = pcl_worker_agent_actor,
+    .check = s_check,
 };

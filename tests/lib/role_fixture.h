@@ -45,7 +45,8 @@ static inline pcl_config *fixture_config(const pcl_role *role, const char *zpl)
     (void)close(fd);
     pcl_buffer problems;
     pcl_buffer_init(&problems, 65536);
-    pcl_config *config = pcl_config_load(role->entries, role->entry_count, path, &problems);
+    pcl_config *config = pcl_config_load(role->entries, role->entry_count, role->check, path,
+                                         &problems);
     (void)unlink(path);
     if (config == NULL) {
         fail_msg("%.*s", (int)problems.size, (const char *)problems.data);

@@ -99,6 +99,35 @@ def test_check_config_names_every_mistake(cluster, kind, tmp_path):
         again.unlink(missing_ok=True)
 
 
+SPANNING_MISTAKES = {
+    "gatekeeper": ("clients/keys", "broker/public_key"),
+    "broker": ("gatekeepers/keys", "proxy/public_key"),
+    "proxy": ("brokers/keys", "agents/keys"),
+    "agent": ("proxy/public_key",),
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_check_config_sees_what_does_not_fit_together(cluster, kind):
+    """Every value that is left is right by itself; all that is missing is named at once."""
+    part = cluster.part(_part(cluster, kind))
+    good = pathlib.Path(part["config"])
+    bad = good.parent / f"keyless-{kind}.cfg"
+    try:
+        bad.write_text("".join(line for line in good.read_text().splitlines(keepends=True)
+                               if line.split("=")[0].strip() not in ("key_file", "keys", "public_key")))
+        run = subprocess.run([part["command"][0], "--config", bad, "--check-config"], capture_output=True,
+                             text=True, timeout=10, check=False)
+        assert run.returncode == 78, run
+        lines = (run.stdout + run.stderr).splitlines()
+        wanted = ("curve/key_file", *SPANNING_MISTAKES[kind])
+        assert len(lines) == len(wanted), lines
+        for path in wanted:
+            assert any(f": {path}: must be given" in line for line in lines), lines
+    finally:
+        bad.unlink(missing_ok=True)
+
+
 def test_a_key_that_others_can_read_is_refused(cluster):
     part = cluster.part("gatekeeper")
     text = pathlib.Path(part["config"]).read_text()

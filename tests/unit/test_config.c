@@ -32,7 +32,7 @@ static pcl_config *s_load(const char *file, char **out_problems)
 {
     pcl_buffer problems;
     pcl_buffer_init(&problems, 65536);
-    pcl_config *config = pcl_config_load(ENTRIES, ENTRY_COUNT, file, &problems);
+    pcl_config *config = pcl_config_load(ENTRIES, ENTRY_COUNT, NULL, file, &problems);
     pcl_buffer_put_u8(&problems, 0);
     size_t size;
     *out_problems = (char *)pcl_buffer_take(&problems, &size);
@@ -148,6 +148,42 @@ static void test_every_mistake_is_named(void **state)
     free(problems);
 }
 
+/* What a socket address of the kernel has room for. */
+static void test_a_local_path_must_fit(void **state)
+{
+    (void)state;
+    for (int size = 107; size <= 108; size++) {
+        char text[256];
+        char *problems = NULL;
+        snprintf(text, sizeof text, "front\n    endpoint = ipc://%0*d\n", size, 0);
+        pcl_config *config = s_load(folder_write("path.cfg", text, 0644), &problems);
+        assert_int_equal(config != NULL, size == 107);
+        assert_int_equal(strstr(problems, "of at most 107 octets") != NULL, size == 108);
+        pcl_config_destroy(&config);
+        free(problems);
+    }
+}
+
+static void test_a_password_must_fit(void **state)
+{
+    (void)state;
+    const int size_max = PCL_CONFIG_SECRET_SIZE_MAX;
+    for (int size = size_max; size <= size_max + 1; size++) {
+        char password[512];
+        char *problems = NULL;
+        snprintf(password, sizeof password, "%0*d\n", size, 0);
+        folder_write("long.password", password, 0600);
+        const char *file = folder_write("long.cfg",
+                                        "front\n    endpoint = inproc://x\n"
+                                        "back\n    password_file = long.password\n",
+                                        0644);
+        pcl_config *config = s_load(file, &problems);
+        assert_int_equal(config != NULL, size == size_max);
+        pcl_config_destroy(&config);
+        free(problems);
+    }
+}
+
 static void test_what_has_no_default_must_be_given(void **state)
 {
     (void)state;
@@ -195,6 +231,17 @@ static void test_endpoints(void **state)
         {"ipc://", false},
         {"inproc://", false},
         {"udp://127.0.0.1:5", false},
+        {"tcp://gate-1.example:5000", true},
+        {"tcp://[fe80::1%eth0]:5000", true},
+        {"tcp://127.0.0.1:*", false},
+        {"tcp://::1:5000", false},
+        {"tcp://[]:5000", false},
+        {"tcp://[1]:5000", false},
+        {"tcp://a*:5000", false},
+        {"tcp://user@host:5000", false},
+        {"tcp://127.0.0.1:5000/path", false},
+        {"tcp://eth0;127.0.0.1:5000", false},
+        {"tcp://a b:5000", false},
         {"", false},
     };
     for (size_t index = 0; index < sizeof CASES / sizeof CASES[0]; index++) {
@@ -266,6 +313,8 @@ int main(void)
         cmocka_unit_test(test_values_and_defaults),
         cmocka_unit_test(test_relative_paths_start_at_the_file),
         cmocka_unit_test(test_every_mistake_is_named),
+        cmocka_unit_test(test_a_local_path_must_fit),
+        cmocka_unit_test(test_a_password_must_fit),
         cmocka_unit_test(test_what_has_no_default_must_be_given),
         cmocka_unit_test(test_numbers_are_whole_and_bounded),
         cmocka_unit_test(test_endpoints),

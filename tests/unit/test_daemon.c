@@ -96,10 +96,29 @@ static void s_second(zsock_t *pipe, void *args)
     s_run_role(pipe, args, "second");
 }
 
-static const pcl_role FIRST = {"first", "The first role.", ENTRIES,
-                               sizeof ENTRIES / sizeof ENTRIES[0], s_first};
-static const pcl_role SECOND = {"second", "The second role.", ENTRIES,
-                                sizeof ENTRIES / sizeof ENTRIES[0], s_second};
+static void s_check(const pcl_config *config, pcl_buffer *problems)
+{
+    if (pcl_config_uint(config, "role/fixed") > pcl_config_uint(config, "role/number")) {
+        pcl_config_problem(config, problems, "role/fixed", "must not be more than %s",
+                           "role/number");
+    }
+}
+
+static const pcl_role FIRST = {
+    .name = "first",
+    .summary = "The first role.",
+    .entries = ENTRIES,
+    .entry_count = sizeof ENTRIES / sizeof ENTRIES[0],
+    .actor = s_first,
+    .check = s_check,
+};
+static const pcl_role SECOND = {
+    .name = "second",
+    .summary = "The second role.",
+    .entries = ENTRIES,
+    .entry_count = sizeof ENTRIES / sizeof ENTRIES[0],
+    .actor = s_second,
+};
 
 static int s_daemon_main(int argc, char **argv)
 {
@@ -282,6 +301,10 @@ static void test_reload_is_all_or_nothing(void **state)
     s_wait_for("event=reload-refused");
     s_wait_for("second.cfg: role/number: must be a number from 1 to 100");
     s_configure("second.cfg", "good", 22, "");
+    s_configure("first.cfg", "good", 11, "    fixed = 12\n"); /* each fine, not both together */
+    kill(s_pid, SIGHUP);
+    s_wait_for("first.cfg: role/fixed: must not be more than role/number");
+    s_configure("first.cfg", "good", 11, "    fixed = 5\n");
     kill(s_pid, SIGHUP);
     s_wait_for("event=reloaded");
     assert_non_null(strstr(s_text, "info first event=changed what=\"role/number: 1 -> 11\""));
@@ -321,7 +344,8 @@ static void test_every_configuration_mistake_is_told_with_78(void **state)
 {
     (void)state;
     folder_write("open.key", "curve\n", 0644);
-    s_configure("first.cfg", "badly", 0, "    key_file = open.key\n    colour = blue\n");
+    s_configure("first.cfg", "badly", 0,
+                "    key_file = open.key\n    colour = blue\n    fixed = 5\n");
     folder_write("second.cfg", "log\n    level = loud\n", 0644);
     const char *const options[] = {"--check-config", "--roles",   "first,second",
                                    "--config-dir",   folder_path, NULL};
@@ -330,6 +354,7 @@ static void test_every_configuration_mistake_is_told_with_78(void **state)
         "first.cfg: role/number: must be a number from 1 to 100",
         "open.key: group or others have rights",
         "first.cfg: line 5: role/colour: is not a key",
+        "first.cfg: role/fixed: must not be more than role/number", /* the role's own */
         "second.cfg: log/level: must be one of",
         "second.cfg: role/number: must be given",
     };
