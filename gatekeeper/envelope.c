@@ -2,6 +2,9 @@
 
 #include <assert.h>
 
+/* What a ROUTER makes up; no client can choose an id that begins with NUL. */
+#define OWN_ROUTE_SIZE 5u
+
 static pcl_envelope s_refuse(pcl_envelope envelope, pcl_err err, const char *field,
                              const char *rule)
 {
@@ -58,6 +61,11 @@ static pcl_envelope s_parse_body(pcl_envelope envelope, const size_t *sizes, uin
         }
     }
     return envelope;
+}
+
+bool pcl_envelope_is_own_route(pcl_bytes routing_id)
+{
+    return routing_id.size == OWN_ROUTE_SIZE && routing_id.data[0] == 0;
 }
 
 pcl_envelope pcl_envelope_parse(const size_t *sizes, uint32_t count, bool overflow,

@@ -12,6 +12,7 @@
 #ifndef PCL_GATEKEEPER_ENVELOPE_H
 #define PCL_GATEKEEPER_ENVELOPE_H
 
+#include "common/bytes.h"
 #include "common/error.h"
 #include "common/limits.h"
 
@@ -32,6 +33,10 @@ typedef struct pcl_envelope {
     uint32_t payload_index; /* PCL_ENVELOPE_NOWHERE when there is none; else set also on refusal */
     uint32_t seal_index;    /* PCL_ENVELOPE_NOWHERE when there is none */
 } pcl_envelope;
+
+/* Whether our socket made up this routing id.  One that a client chose could be
+ * chosen by another client after it, which would then get the first one's replies. */
+bool pcl_envelope_is_own_route(pcl_bytes routing_id);
 
 /* sizes: octets of each frame, the routing id's first; at least that one.
  * overflow: there were more frames than count. */

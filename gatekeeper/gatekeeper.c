@@ -257,6 +257,12 @@ static void s_on_message(gatekeeper *self, pcl_frames *frames, uint64_t now_us)
     }
     pcl_envelope envelope = pcl_envelope_parse(sizes, frames->count, frames->overflow,
                                                self->request_size_max);
+    if (envelope.err == PCL_ERR_OK &&
+        !pcl_envelope_is_own_route(pcl_frame_bytes(&frames->frame[0]))) {
+        envelope.err = PCL_ERR_MALFORMED;
+        envelope.field = "envelope";
+        envelope.rule = "a socket that has set its own routing id is not served";
+    }
     zmq_msg_t *payload = envelope.payload_index != PCL_ENVELOPE_NOWHERE
                              ? &frames->frame[envelope.payload_index]
                              : NULL;

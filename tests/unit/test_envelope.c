@@ -107,6 +107,18 @@ static void test_every_short_message_of_small_frames(void **state)
     assert_true(accepted > 0);
 }
 
+/* What libzmq makes up, and what a client can set: anything else that is not empty. */
+static void test_only_routing_ids_of_the_server_are_its_own(void **state)
+{
+    (void)state;
+    assert_true(pcl_envelope_is_own_route(pcl_bytes_of("\0abcd", 5)));
+    assert_true(pcl_envelope_is_own_route(pcl_bytes_of("\0\0\0\0\0", 5)));
+    assert_false(pcl_envelope_is_own_route(pcl_bytes_of("alice", 5)));
+    assert_false(pcl_envelope_is_own_route(pcl_bytes_of("\0abc", 4)));
+    assert_false(pcl_envelope_is_own_route(pcl_bytes_of("\0abcde", 6)));
+    assert_false(pcl_envelope_is_own_route(pcl_bytes_of(NULL, 0)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +126,7 @@ int main(void)
         cmocka_unit_test(test_what_stands_before_the_delimiter_is_echoed),
         cmocka_unit_test(test_each_rule_is_named_and_the_refusal_is_addressable),
         cmocka_unit_test(test_every_short_message_of_small_frames),
+        cmocka_unit_test(test_only_routing_ids_of_the_server_are_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

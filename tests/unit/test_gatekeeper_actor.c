@@ -324,6 +324,27 @@ static void test_each_bad_envelope_gets_one_answer(void **state)
     s_close(&scene);
 }
 
+/* Whoever connected under the same id next would get the replies of the one before. */
+static void test_a_client_may_not_choose_its_routing_id(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = zsock_new(ZMQ_DEALER);
+    zsock_set_linger(client, 0);
+    zsock_set_identity(client, "alice");
+    assert_int_equal(zsock_connect(client, "%s", scene.clients), 0);
+    s_send(client, "SELECT 1", 1, 0);
+    zmsg_t *reply = s_recv(&scene, client);
+    assert_error_reply(reply, "MALFORMED", "never", "gatekeeper");
+    char text[256];
+    assert_non_null(strstr(error_message_of(reply, text), "routing id"));
+    zmsg_destroy(&reply);
+    assert_int_equal(scene.broker.held_count, 0);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
 /* A client that multiplexes matches replies by id, so a refusal carries it. */
 static void test_a_refusal_carries_the_id(void **state)
 {
@@ -719,6 +740,7 @@ int main(void)
         cmocka_unit_test(test_a_seal_goes_on_as_the_tail),
         cmocka_unit_test(test_each_bad_payload_gets_one_answer_and_goes_nowhere),
         cmocka_unit_test(test_each_bad_envelope_gets_one_answer),
+        cmocka_unit_test(test_a_client_may_not_choose_its_routing_id),
         cmocka_unit_test(test_a_refusal_carries_the_id),
         cmocka_unit_test(test_without_a_broker_the_answer_is_unavailable_at_once),
         cmocka_unit_test(test_a_broker_that_starts_again_has_lost_what_it_held),
