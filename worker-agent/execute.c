@@ -374,7 +374,7 @@ static bool s_try(pcl_worker *self, attempt *try)
         s_fail(try, PCL_ERR_DEADLINE, "the deadline passed before the statement was sent");
         return false;
     }
-    pcl_watchdog_arm(self->watchdog, self->slot, pcl_connection_id(connection), job->deadline_us);
+    pcl_watchdog_arm(self->watchdog, self->slot, connection, job->deadline_us);
     job->started = true;
     if (pcl_connection_use(connection, try->request->db, &try->error)) {
         s_run_statement(self, try);

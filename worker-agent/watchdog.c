@@ -2,7 +2,7 @@
 
 #include "common/clock.h"
 #include "net/time.h"
-#include "worker-agent/connection.h"
+#include "worker-agent/query.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define READ_TIMEOUT_S 1u
@@ -22,6 +23,7 @@ typedef enum slot_state {
 
 typedef struct slot {
     slot_state state;
+    pcl_connection *connection; /* borrowed while armed */
     uint64_t session_id;
     uint64_t due_us; /* of the next KILL */
 } slot;
@@ -90,6 +92,44 @@ static void s_kill(pcl_watchdog *self, uint64_t session_id)
     atomic_fetch_add_explicit(&self->kills, 1, memory_order_relaxed);
 }
 
+/* Without the lock, like s_kill: is the session there and idle, or gone? */
+static bool s_is_idle(pcl_watchdog *self, uint64_t session_id)
+{
+    char sql[128];
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT command FROM information_schema.processlist WHERE id=%" PRIu64,
+                   session_id);
+    pcl_sql_error error;
+    pcl_row row;
+    if (!pcl_connection_open(self->connection, &error) ||
+        !pcl_query_row(pcl_connection_mysql(self->connection), sql, &row, &error)) {
+        return false;
+    }
+    bool idle = row.cells == NULL || strcmp(pcl_row_text(&row, "command"), "Sleep") == 0;
+    pcl_row_free(&row);
+    return idle;
+}
+
+/* Under the lock, which it gives up meanwhile.  The slot may be another
+ * statement's when it comes back. */
+static void s_fire(pcl_watchdog *self, slot *due, uint64_t now_us)
+{
+    uint64_t session_id = due->session_id;
+    bool again = due->state == SLOT_FIRED;
+    due->state = SLOT_FIRED;
+    due->due_us = now_us + PCL_WATCHDOG_AGAIN_MS * PCL_US_PER_MS;
+    self->wake_us = 0; /* awake */
+    (void)pthread_mutex_unlock(&self->lock);
+    bool idle = again && s_is_idle(self, session_id);
+    if (!idle) {
+        s_kill(self, session_id);
+    }
+    (void)pthread_mutex_lock(&self->lock);
+    if (idle && due->state == SLOT_FIRED && due->session_id == session_id) {
+        pcl_connection_interrupt(due->connection);
+    }
+}
+
 static void *s_thread(void *argument)
 {
     pcl_watchdog *self = argument;
@@ -110,13 +150,7 @@ static void *s_thread(void *argument)
             s_wait(self, due->due_us, now_us);
             continue;
         }
-        uint64_t session_id = due->session_id;
-        due->state = SLOT_FIRED;
-        due->due_us = now_us + PCL_WATCHDOG_AGAIN_MS * PCL_US_PER_MS;
-        self->wake_us = 0; /* awake */
-        (void)pthread_mutex_unlock(&self->lock);
-        s_kill(self, session_id);
-        (void)pthread_mutex_lock(&self->lock);
+        s_fire(self, due, now_us);
     }
     (void)pthread_mutex_unlock(&self->lock);
     pcl_connection_close(self->connection);
@@ -166,13 +200,15 @@ void pcl_watchdog_destroy(pcl_watchdog **self_p)
     *self_p = NULL;
 }
 
-void pcl_watchdog_arm(pcl_watchdog *self, uint32_t slot_index, uint64_t session_id,
+void pcl_watchdog_arm(pcl_watchdog *self, uint32_t slot_index, pcl_connection *connection,
                       uint64_t deadline_us)
 {
     assert(slot_index < self->slot_count);
     (void)pthread_mutex_lock(&self->lock);
-    self->slots[slot_index] = (slot){
-        .state = SLOT_ARMED, .session_id = session_id, .due_us = deadline_us};
+    self->slots[slot_index] = (slot){.state = SLOT_ARMED,
+                                     .connection = connection,
+                                     .session_id = pcl_connection_id(connection),
+                                     .due_us = deadline_us};
     if (deadline_us < self->wake_us) {
         (void)pthread_cond_signal(&self->changed);
     }

@@ -11,6 +11,10 @@
  * pool's share for writes fills up, and what comes after never starts, which
  * its client may safely send again.
  *
+ * A statement whose session the server shows as idle while its worker still
+ * waits will never be answered (MySQL 9.7 forgets the error of a prepared SET
+ * GLOBAL without the right for it): the watchdog shuts that session's socket.
+ *
  * A KILL must never hit the next statement: once the watchdog has fired at a
  * slot, disarm says so, and the worker closes that session for good.  Whenever
  * the KILL arrives, it then finds the old session, or none.
@@ -19,6 +23,7 @@
 #define PCL_WORKER_AGENT_WATCHDOG_H
 
 #include "common/error.h"
+#include "worker-agent/connection.h"
 #include "worker-agent/options.h"
 
 #include <stdbool.h>
@@ -32,7 +37,9 @@ typedef struct pcl_watchdog pcl_watchdog;
 pcl_watchdog *pcl_watchdog_new(const pcl_agent_options *options, uint32_t slot_count);
 void pcl_watchdog_destroy(pcl_watchdog **self_p);
 
-void pcl_watchdog_arm(pcl_watchdog *self, uint32_t slot, uint64_t session_id, uint64_t deadline_us);
+/* connection: open, borrowed until disarm. */
+void pcl_watchdog_arm(pcl_watchdog *self, uint32_t slot, pcl_connection *connection,
+                      uint64_t deadline_us);
 /* True: it has fired; the session must not be used again. */
 bool pcl_watchdog_disarm(pcl_watchdog *self, uint32_t slot) PCL_MUST_CHECK;
 

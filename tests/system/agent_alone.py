@@ -1,0 +1,260 @@
+"""A worker agent between a bare database server and a proxy that the test plays: what the agent
+does by itself, without a cluster around it."""
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+import msgpack
+import zmq
+
+from harness import BUILD, FLAVOR, wait_until
+
+REQUEST, REPLY, BEAT, PING, PONG, CANCEL, BYE = range(1, 8)
+READ, LOCKING_READ, WRITE, CALL, DDL = range(1, 6)
+EXPLAIN = 2
+NOT_READY, UP, DRAIN = range(3)
+
+
+def now_us():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+def head(kind, ticket=0, sql_class=0, flags=0, budget_us=0, request_id=bytes(16),
+         session=bytes(16), sent_us=None):
+    """docs/rfc/2-hop-protocol.md, section 3."""
+    return struct.pack(">Q2s10BIQIIIIQ16s16sBBH", ticket, b"PC", 1, kind, 0, sql_class, 5, 0, 0, 0,
+                       0, flags, budget_us, now_us() if sent_us is None else sent_us, 11, 22, 33,
+                       0, 0, request_id, session, 0, 0, 0)
+
+
+class Report:
+    """The fields of a report that the tests look at (section 5)."""
+
+    def __init__(self, octets):
+        self.role, self.state = octets[24], octets[25]
+        self.read_only, self.replicating = bool(octets[27] & 1), bool(octets[27] & 2)
+        self.lag_ms, self.rif, self.running, self.queued = struct.unpack(">iIII", octets[32:48])
+        size = struct.unpack(">H", octets[102:104])[0]
+        self.gtid = octets[128:128 + size].decode()
+
+
+class PlayedProxy:
+    """Binds a ROUTER, answers beats, sends requests, keeps replies by ticket."""
+
+    def __init__(self):
+        self.socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.port = self.socket.bind_to_random_port("tcp://127.0.0.1")
+        self.boot_id = os.urandom(8)
+        self.peer = self.report = None
+        self.said_bye = False
+        self.tickets = 0
+        self.replies = {}
+
+    def pump(self, wait_ms=10):
+        if not self.socket.poll(wait_ms):
+            return
+        while True:
+            try:
+                peer, octets, payload, tail = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            kind = octets[11]
+            if tail:
+                self.report = Report(tail)
+            if kind in (BEAT, PING):
+                self.peer = peer
+                pong = head(PONG, session=self.boot_id + bytes(8))
+                self.socket.send_multipart([peer, pong, b"", b""])
+            elif kind == BYE:
+                self.said_bye = True
+            elif kind == REPLY:
+                ticket = struct.unpack(">Q", octets[:8])[0]
+                assert ticket not in self.replies, "two replies to one request"
+                self.replies[ticket] = msgpack.unpackb(payload, strict_map_key=False)
+
+    def pump_for(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.pump()
+
+    def wait_for(self, question, timeout_s=20.0, what=""):
+        def look():
+            self.pump()
+            return self.report is not None and question(self.report)
+        wait_until(look, timeout_s, what)
+
+    def send(self, sql_class, sql, params=None, budget_ms=5000, flags=0, tail=b"", waited_us=0,
+             db=None):
+        self.tickets += 1
+        request = {"v": 1, "sql": sql}
+        if params is not None:
+            request["params"] = params
+        if db is not None:
+            request["db"] = db
+        octets = head(REQUEST, self.tickets, sql_class, flags, budget_ms * 1000, os.urandom(16),
+                      sent_us=now_us() - waited_us)
+        self.socket.send_multipart([self.peer, octets, msgpack.packb(request), tail])
+        return self.tickets
+
+    def reply(self, ticket, timeout_s=10.0):
+        def come():
+            self.pump()
+            return ticket in self.replies
+        wait_until(come, timeout_s, f"a reply to {ticket}")
+        return self.replies[ticket]
+
+    def ask(self, sql_class, sql, params=None, **options):
+        return self.reply(self.send(sql_class, sql, params, **options))
+
+    def run(self, sql_class, sql, params=None, **options):
+        answer = self.ask(sql_class, sql, params, **options)
+        assert answer["ok"], answer["error"]
+        return answer
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Database:
+    """A bare server of the flavor under test, as infra/ starts one: read-only, with GTIDs."""
+
+    def __init__(self, folder, server_id):
+        self.folder = pathlib.Path(folder)
+        self.socket = self.folder / "my.sock"
+        self.port = free_port()
+        self.server_id = server_id
+        self.process = None
+        data = self.folder / "data"
+        if FLAVOR == "mariadb":
+            make = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db",
+                    "--auth-root-authentication-method=normal"]
+        else:
+            make = ["mysqld", "--no-defaults", "--initialize-insecure", f"--datadir={data}"]
+        subprocess.run(make + self.as_root(), check=True, capture_output=True)
+        self.start()
+
+    @staticmethod
+    def as_root():
+        return ["--user=root"] if os.geteuid() == 0 else []
+
+    def start(self):
+        options = ["--no-defaults", f"--datadir={self.folder / 'data'}", f"--socket={self.socket}",
+                   f"--port={self.port}", "--bind-address=127.0.0.1", "--sync-binlog=1",
+                   f"--pid-file={self.folder / 'pid'}", f"--server-id={self.server_id}",
+                   "--innodb-buffer-pool-size=32M", "--secure-file-priv=", "--log-bin=bin",
+                   "--binlog-format=ROW", "--relay-log=relay", "--character-set-server=utf8mb4"]
+        if FLAVOR == "mariadb":
+            options += ["--read-only=1", "--skip-slave-start", "--gtid-strict-mode=1",
+                        "--log-slave-updates=1", "--slave-net-timeout=4"]
+            server = "mariadbd"
+        else:
+            options += ["--super-read-only=ON", "--skip-replica-start=ON", "--gtid-mode=ON",
+                        "--enforce-gtid-consistency=ON", "--mysqlx=OFF", "--replica-net-timeout=4"]
+            server = "mysqld"
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen([server] + options + self.as_root(), stdout=log,
+                                            stderr=log)
+        wait_until(lambda: self.socket.exists() and self.sql("SELECT 1", check=False) == "1", 60,
+                   f"{server} answers")
+
+    def sql(self, text, check=True):
+        command = "mariadb" if FLAVOR == "mariadb" else "mysql"
+        done = subprocess.run([command, "--no-defaults", "-uroot", f"-S{self.socket}", "-NBe", text],
+                              capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.socket.unlink(missing_ok=True)
+
+    def stop_receiving(self):
+        self.sql("STOP SLAVE IO_THREAD" if FLAVOR == "mariadb" else "STOP REPLICA IO_THREAD")
+
+    def start_receiving(self):
+        self.sql("START SLAVE IO_THREAD" if FLAVOR == "mariadb" else "START REPLICA IO_THREAD")
+
+
+class Agent:
+    """The daemon beside a Database, talking to a PlayedProxy."""
+
+    def __init__(self, database, name, role, source=None, **settings):
+        self.database = database
+        self.proxy = PlayedProxy()
+        self.folder = database.folder
+        self.process = None
+        lines = [f'node\n    name = "{name}"\n    role = "{role}"',
+                 f'proxy\n    endpoint = "tcp://127.0.0.1:{self.proxy.port}"',
+                 "curve\n    insecure = 1",
+                 f'database\n    socket = "{database.socket}"\n    port = {database.port}',
+                 "accounts"]
+        for account in ("read", "write", "replication"):
+            password = self.folder / f"{account}.password"
+            password.write_text(f"only-a-test's \\ \"{account}\"\n")
+            password.chmod(0o600)
+            lines.append(f'    {account}_password_file = "{password}"')
+        if source is not None:
+            lines.append("replication\n    source_host = \"127.0.0.1\"\n"
+                         f"    source_port = {source.port}")
+        lines.append("pool")
+        lines += [f"    {key} = {value}" for key, value in settings.items()]
+        self.config = self.folder / "agent.cfg"
+        self.config.write_text("\n".join(lines) + "\n")
+        self.start()
+
+    def start(self):
+        with open(self.folder / "agent.log", "ab") as log:
+            self.process = subprocess.Popen(
+                [BUILD / "worker-agent" / "portcullis-worker-agent", "--config", self.config],
+                stderr=log)
+        self.proxy.report = None
+        self.proxy.wait_for(lambda report: report.state == UP, what="the agent is up")
+
+    def stop(self, timeout_s=15):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout_s)
+
+    def log(self):
+        return (self.folder / "agent.log").read_text()
+
+
+class Pair:
+    """A source and, where asked for, a replica, each with its agent."""
+
+    def __init__(self, replica=False, **settings):
+        self.folder = pathlib.Path(tempfile.mkdtemp(
+            prefix="agent.", dir=os.environ.get("PORTCULLIS_TEST_SCRATCH")))
+        self.parts = []
+        for number, role in enumerate(["source", "replica"] if replica else ["source"]):
+            folder = self.folder / role
+            folder.mkdir()
+            database = Database(folder, number + 1)
+            self.parts.append(database)
+            source = self.parts[0] if role == "replica" else None
+            self.parts.append(Agent(database, role, role, source, **settings))
+        self.source_database, self.source = self.parts[0], self.parts[1]
+        if replica:
+            self.replica_database, self.replica = self.parts[2], self.parts[3]
+        self.proxy = self.source.proxy
+        self.proxy.run(DDL, "CREATE DATABASE IF NOT EXISTS demo")
+
+    def close(self):
+        for part in reversed(self.parts):
+            if isinstance(part, Agent):
+                part.proxy.socket.close()
+            if part.process.poll() is None:
+                part.process.kill()
+            part.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)

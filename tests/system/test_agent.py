@@ -1,0 +1,325 @@
+"""The worker agent alone: values both ways, deadlines, what it says when its database goes."""
+import os
+import signal
+import time
+
+import msgpack
+import pytest
+
+from agent_alone import (CALL, DDL, EXPLAIN, LOCKING_READ, NOT_READY, READ, UP, WRITE, Pair)
+from harness import FLAVOR, wait_until
+
+
+@pytest.fixture(scope="module")
+def pair():
+    one = Pair(threads=4)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def proxy(pair):
+    return pair.proxy
+
+
+@pytest.fixture(scope="module")
+def semi_sync():
+    one = Pair(replica=True, threads=4)
+    yield one
+    one.close()
+
+
+def error(answer):
+    assert not answer["ok"], answer
+    return answer["error"]["code"], answer["error"]["retry"]
+
+
+DECIMAL = "12345678901234567890123456789012345.123456789012345678901234567890"
+BIG = bytes(range(256)) * 300
+# Column definition, value sent, value that comes back, MySQL's name of the type.
+VALUES = [
+    ("TINYINT", -128, -128, "TINYINT"),
+    ("TINYINT UNSIGNED", 255, 255, "TINYINT"),
+    ("SMALLINT", -32768, -32768, "SMALLINT"),
+    ("MEDIUMINT", -8388608, -8388608, "MEDIUMINT"),
+    ("MEDIUMINT UNSIGNED", 16777215, 16777215, "MEDIUMINT"),
+    ("INT", -2147483648, -2147483648, "INT"),
+    ("INT UNSIGNED", 4294967295, 4294967295, "INT"),
+    ("BIGINT", -2**63, -2**63, "BIGINT"),
+    ("BIGINT UNSIGNED", 2**64 - 1, 2**64 - 1, "BIGINT"),
+    ("BOOL", True, 1, "TINYINT"),
+    ("FLOAT", 1.1, 1.100000023841858, "FLOAT"),
+    ("DOUBLE", 1.1, 1.1, "DOUBLE"),
+    ("DOUBLE", 1e308, 1e308, "DOUBLE"),
+    ("DECIMAL(65,30)", msgpack.ExtType(1, DECIMAL.encode()), DECIMAL, "DECIMAL"),
+    ("DATE", msgpack.ExtType(2, b"2026-11-22"), "2026-11-22", "DATE"),
+    ("DATE", "0000-00-00", "0000-00-00", "DATE"),
+    ("TIME", msgpack.ExtType(2, b"-838:59:59"), "-838:59:59", "TIME"),
+    ("TIME(6)", "-838:59:58.123456", "-838:59:58.123456", "TIME"),
+    ("DATETIME", "2026-11-22 10:00:00", "2026-11-22 10:00:00", "DATETIME"),
+    ("DATETIME(6)", msgpack.ExtType(2, b"2026-11-22T10:00:00.000001"),
+     "2026-11-22 10:00:00.000001", "DATETIME"),
+    ("DATETIME", "0000-00-00 00:00:00", "0000-00-00 00:00:00", "DATETIME"),
+    ("TIMESTAMP(3) NULL", "2026-11-22 10:00:00.5", "2026-11-22 10:00:00.500", "TIMESTAMP"),
+    ("YEAR", 2026, 2026, "YEAR"),
+    ("CHAR(5)", "ab", "ab", "CHAR"),
+    ("VARCHAR(100)", "ünï \U0001f512", "ünï \U0001f512", "VARCHAR"),
+    ("TINYTEXT", "t", "t", "TINYTEXT"),
+    ("TEXT", "", "", "TEXT"),
+    ("MEDIUMTEXT", "m", "m", "MEDIUMTEXT"),
+    ("LONGTEXT", "é" * 5000, "é" * 5000, "LONGTEXT"),
+    ("BINARY(4)", b"\1\2", b"\1\2\0\0", "BINARY"),
+    ("VARBINARY(20)", b"\0\xff", b"\0\xff", "VARBINARY"),
+    ("TINYBLOB", b"", b"", "TINYBLOB"),
+    ("BLOB", b"x" * 256, b"x" * 256, "BLOB"),
+    ("BLOB", b"x" * 257, b"x" * 257, "BLOB"),
+    ("LONGBLOB", BIG, BIG, "LONGBLOB"),
+    ("BIT(10)", 0x2aa, b"\x02\xaa", "BIT"),
+    ("ENUM('a','b')", "b", "b", "ENUM"),
+    ("SET('x','y','z')", "x,z", "x,z", "SET"),
+    ("JSON", '{"a": 1}', '{"a": 1}', "LONGTEXT" if FLAVOR == "mariadb" else "JSON"),
+]
+
+
+def test_every_type_goes_in_and_comes_out(proxy):
+    columns = ", ".join(f"c{number} {row[0]}" for number, row in enumerate(VALUES))
+    marks = ", ".join("?" for _ in VALUES)
+    proxy.run(DDL, f"CREATE OR REPLACE TABLE types ({columns})" if FLAVOR == "mariadb"
+              else f"CREATE TABLE types ({columns})")
+    proxy.run(WRITE, f"INSERT INTO types VALUES ({marks})", [row[1] for row in VALUES])
+    proxy.run(WRITE, "INSERT INTO types VALUES (" + marks + ")", [None] * len(VALUES))
+    for _ in range(2):  # the second comes from the statement cache
+        answer = proxy.run(READ, "SELECT * FROM types")
+        for number, (definition, _, wanted, name) in enumerate(VALUES):
+            got = answer["rows"][0][number]
+            assert got == wanted and type(got) is type(wanted), definition
+            assert answer["columns"][number][:2] == [f"c{number}", name], definition
+            if "INT" in definition:
+                is_unsigned = answer["columns"][number][2] & 32 != 0
+                assert is_unsigned == ("UNSIGNED" in definition), definition
+        assert answer["rows"][1] == [None] * len(VALUES)
+
+
+def test_geometry_comes_as_octets(proxy):
+    answer = proxy.run(READ, "SELECT ST_GeomFromText('POINT(1 2)')")
+    assert answer["columns"][0][1] == "GEOMETRY"
+    assert isinstance(answer["rows"][0][0], bytes) and len(answer["rows"][0][0]) == 25
+
+
+def test_parameters_keep_their_types(proxy):
+    sent = [None, True, -5, 2**64 - 1, 1.5, "s", b"b", msgpack.ExtType(1, b"1.50")]
+    answer = proxy.run(READ, "SELECT ?,?,?,?,?,?,?,?", sent)
+    assert answer["rows"] == [[None, 1, -5, 2**64 - 1, 1.5, "s", b"b", "1.50"]]
+
+
+def test_a_wrong_number_of_parameters_is_named(proxy):
+    for params in ([1, 2], None):
+        answer = proxy.ask(READ, "SELECT ?", params)
+        assert error(answer) == ("MALFORMED", "never")
+        assert "1 placeholder" in answer["error"]["message"]
+
+
+def test_columns_are_those_of_now(proxy):
+    """A prepared SELECT after DDL: never the names or types of before."""
+    for definition, wanted in [("a INT, b VARCHAR(9)", ["a", "b"]), ("a INT, bb VARCHAR(9)", None),
+                               ("a BIGINT, c DECIMAL(5,2)", None), ("zz DOUBLE", None),
+                               ("zz DOUBLE, b INT, c INT", None)]:
+        wanted = [part.split()[0] for part in definition.split(", ")]
+        types = [part.split()[1].split("(")[0] for part in definition.split(", ")]
+        proxy.run(DDL, "DROP TABLE IF EXISTS changing")
+        proxy.run(DDL, f"CREATE TABLE changing ({definition})")
+        for _ in range(12):
+            columns = proxy.run(READ, "SELECT * FROM changing")["columns"]
+            assert [one[:2] for one in columns] == [list(x) for x in zip(wanted, types)]
+    proxy.run(DDL, "ALTER TABLE changing CHANGE zz renamed DOUBLE")
+    for _ in range(12):
+        assert proxy.run(READ, "SELECT * FROM changing")["columns"][0][0] == "renamed"
+
+
+def test_a_write_says_what_it_did(proxy):
+    proxy.run(DDL, "CREATE TABLE IF NOT EXISTS written (id INT AUTO_INCREMENT PRIMARY KEY, n INT)")
+    first = proxy.run(WRITE, "INSERT INTO written (n) VALUES (1), (2)")
+    assert first["affected"] == 2 and first["insert_id"] >= 1 and first["warnings"] == 0
+    second = proxy.run(WRITE, "UPDATE written SET n=3")
+    assert second["affected"] == 2 and "insert_id" not in second
+    assert first["token"] and second["token"] and first["token"] != second["token"]
+    assert list(first) == ["v", "id", "ok", "affected", "insert_id", "warnings", "token", "route"]
+
+
+def test_reads_cannot_write(proxy):
+    proxy.run(DDL, "CREATE TABLE IF NOT EXISTS untouched (n INT)")
+    for sql in ("INSERT INTO untouched VALUES (1)", "SELECT * FROM untouched FOR UPDATE",
+                "CREATE TABLE made (n INT)", "SELECT * FROM mysql.user",
+                "SELECT * FROM portcullis.heartbeat"):
+        assert error(proxy.ask(READ, sql)) == ("SQL", "never"), sql
+    for sql in ("DELETE FROM portcullis.heartbeat", "DELETE FROM mysql.user",
+                "SELECT 1 INTO OUTFILE '/tmp/x'", "SELECT 1; SELECT 2"):
+        assert error(proxy.ask(WRITE, sql)) == ("SQL", "never"), sql
+    assert proxy.run(READ, "SELECT COUNT(*) FROM untouched")["rows"] == [[0]]
+
+
+def test_the_schema_of_one_request_is_not_the_next_ones(proxy):
+    for _ in range(8):
+        assert error(proxy.ask(READ, "SELECT 1", db="nowhere")) == ("SQL", "never")
+        assert proxy.run(READ, "SELECT DATABASE()")["rows"] == [["demo"]]
+        answer = proxy.run(READ, "SELECT DATABASE()", db="information_schema")
+        assert answer["rows"] == [["information_schema"]]
+
+
+def test_a_call_leaves_nothing_behind(proxy):
+    proxy.run(DDL, "DROP PROCEDURE IF EXISTS leaves")
+    proxy.run(DDL, "CREATE TABLE IF NOT EXISTS half (n INT)")
+    proxy.run(DDL, "CREATE PROCEDURE leaves() BEGIN SET @left=1; START TRANSACTION; "
+                   "INSERT INTO half VALUES (1); END")
+    answer = proxy.ask(CALL, "CALL leaves()")
+    assert error(answer)[0] == "SQL" and "transaction" in answer["error"]["message"]
+    assert proxy.run(READ, "SELECT COUNT(*) FROM half")["rows"] == [[0]]
+    for _ in range(8):
+        assert proxy.run(LOCKING_READ, "SELECT @left FOR UPDATE")["rows"] == [[None]]
+
+
+def test_a_result_that_does_not_fit_is_refused_and_costs_no_session(proxy):
+    answer = proxy.ask(READ, "SELECT REPEAT('x', 1000) FROM information_schema.columns a, "
+                             "information_schema.columns b", budget_ms=20000)
+    assert error(answer) == ("TOO_LARGE", "never")
+    assert "LIMIT" in answer["error"]["message"]
+    assert proxy.run(READ, "SELECT 1")["rows"] == [[1]]
+
+
+def test_an_explained_route_has_the_time_of_each_hop(proxy):
+    tail = msgpack.packb({"candidates": ["source"]})
+    route = proxy.run(READ, "SELECT 1", flags=EXPLAIN, tail=tail)["route"]
+    assert route["candidates"] == ["source"]
+    assert list(route["us"]) == ["gatekeeper", "broker", "proxy", "queue", "exec"]
+    assert [route["us"][hop] for hop in ("gatekeeper", "broker", "proxy")] == [11, 22, 33]
+
+
+def test_a_read_ends_at_its_deadline(proxy):
+    began = time.monotonic()
+    assert error(proxy.ask(READ, "SELECT SLEEP(5)", budget_ms=300)) == ("DEADLINE", "safe")
+    assert 0.28 < time.monotonic() - began < 0.6
+
+
+def test_what_waited_too_long_never_starts(proxy):
+    proxy.run(DDL, "CREATE TABLE IF NOT EXISTS late (n INT)")
+    assert error(proxy.ask(WRITE, "INSERT INTO late VALUES (1)", budget_ms=500,
+                           waited_us=2000000)) == ("DEADLINE", "safe")
+    slow = [proxy.send(READ, "SELECT SLEEP(0.6)") for _ in range(4)]
+    queued = [proxy.send(WRITE, "INSERT INTO late VALUES (2)", budget_ms=200) for _ in range(4)]
+    assert {error(proxy.reply(ticket)) for ticket in queued} == {("DEADLINE", "safe")}
+    assert all(proxy.reply(ticket)["ok"] for ticket in slow)
+    assert proxy.run(READ, "SELECT COUNT(*) FROM late")["rows"] == [[0]]
+
+
+def test_a_kill_never_meets_the_next_statement(proxy):
+    for turn in range(40):
+        ends = [proxy.send(READ, "SELECT BENCHMARK(60000, MD5('x'))", budget_ms=3 + turn % 30)
+                for _ in range(4)]
+        after = [proxy.send(READ, f"SELECT {number}") for number in range(4)]
+        for ticket in ends:
+            proxy.reply(ticket)
+        assert [proxy.reply(ticket)["rows"] for ticket in after] == [[[n]] for n in range(4)]
+
+
+def test_a_statement_that_is_never_answered_gives_its_thread_back(proxy):
+    """MySQL 9.7 forgets the error of a prepared SET GLOBAL without the right for it."""
+    silent = [proxy.send(READ, "SET GLOBAL read_only=1", budget_ms=100) for _ in range(8)]
+    assert not any(proxy.reply(ticket)["ok"] for ticket in silent)
+    proxy.wait_for(lambda report: report.running == 0, what="all threads are back")
+    assert proxy.run(READ, "SELECT @@read_only")["rows"] == [[0]]
+
+
+def test_a_frozen_agent_starts_nothing_stale(pair, proxy):
+    proxy.run(DDL, "CREATE TABLE IF NOT EXISTS frozen (n INT)")
+    pair.source.process.send_signal(signal.SIGSTOP)
+    time.sleep(0.2)  # until each of its threads has stopped
+    try:
+        late = [proxy.send(WRITE, "INSERT INTO frozen VALUES (1)", budget_ms=300)
+                for _ in range(8)]
+        time.sleep(0.8)
+    finally:
+        pair.source.process.send_signal(signal.SIGCONT)
+    assert {error(proxy.reply(ticket)) for ticket in late} == {("DEADLINE", "safe")}
+    assert proxy.run(READ, "SELECT COUNT(*) FROM frozen")["rows"] == [[0]]
+
+
+def test_a_lost_database_is_said_and_found_again(pair, proxy):
+    proxy.run(DDL, "CREATE TABLE IF NOT EXISTS lost (n DOUBLE)")
+    proxy.run(READ, "SELECT 1")
+    reads = [proxy.send(READ, "SELECT SLEEP(5)") for _ in range(2)]
+    write = proxy.send(WRITE, "INSERT INTO lost SELECT SLEEP(5)")
+    proxy.pump_for(0.5)
+    pair.source_database.kill()
+    assert {error(proxy.reply(ticket)) for ticket in reads} == {("LOST", "safe")}
+    assert error(proxy.reply(write)) == ("LOST", "unsafe")
+    proxy.wait_for(lambda report: report.state == NOT_READY, what="the agent says so")
+    assert error(proxy.ask(READ, "SELECT 1")) == ("NO_NODE", "safe")
+    pair.source_database.start()
+    proxy.wait_for(lambda report: report.state == UP and not report.read_only, what="up again")
+    assert proxy.run(WRITE, "INSERT INTO lost VALUES (1)")["affected"] == 1
+
+
+def test_no_secret_is_logged(pair):
+    assert "only-a-test" not in pair.source.log()
+
+
+def test_a_replica_follows_and_takes_no_write(semi_sync):
+    source, replica = semi_sync.proxy, semi_sync.replica.proxy
+    replica.wait_for(lambda report: report.replicating and report.lag_ms == 0,
+                     what="the replica replicates")
+    assert replica.report.read_only and not source.report.read_only
+    source.run(DDL, "CREATE TABLE copied (n INT)")
+    source.run(WRITE, "INSERT INTO copied VALUES (7)")
+    wait_until(lambda: replica.ask(READ, "SELECT * FROM copied").get("rows") == [[7]])
+    assert error(replica.ask(WRITE, "INSERT INTO copied VALUES (8)")) == ("NO_NODE", "safe")
+
+
+def test_commits_wait_for_the_replica_and_reads_do_not(semi_sync):
+    source, database = semi_sync.proxy, semi_sync.source_database
+    name = "master" if FLAVOR == "mariadb" else "source"
+    wait_until(lambda: database.sql(f"SELECT @@rpl_semi_sync_{name}_enabled") == "1", 20,
+               "semi-synchronous replication is on")
+    source.pump()
+    source.wait_for(lambda report: report.state == UP)
+    source.run(DDL, "CREATE TABLE IF NOT EXISTS waited (n INT)")
+    semi_sync.replica_database.stop_receiving()
+    try:
+        blocked = [source.send(WRITE, f"INSERT INTO waited VALUES ({n})", budget_ms=600)
+                   for n in range(12)]
+        source.pump_for(0.2)
+        assert source.run(READ, "SELECT 1", budget_ms=1000)["rows"] == [[1]]
+        ends = [error(source.reply(ticket)) for ticket in blocked]
+        assert ("DEADLINE", "unsafe") in ends and set(ends) <= {("DEADLINE", "unsafe"),
+                                                                ("DEADLINE", "safe")}
+    finally:
+        semi_sync.replica_database.start_receiving()
+    wait_until(lambda: source.ask(WRITE, "INSERT INTO waited VALUES (100)")["ok"], 20)
+    # Of those that may stand all or some do; of those said to be safe none.
+    safe = {n for n, end in enumerate(ends) if end[1] == "safe"}
+    rows = {row[0] for row in source.run(READ, "SELECT n FROM waited")["rows"]}
+    assert not rows & safe
+
+
+def test_an_agent_that_starts_again_leaves_replication_alone(semi_sync):
+    replica = semi_sync.replica
+    assert replica.stop() == 0
+    log = "SHOW SLAVE STATUS" if FLAVOR == "mariadb" else "SHOW REPLICA STATUS"
+    before = semi_sync.replica_database.sql(log)
+    replica.start()
+    replica.proxy.wait_for(lambda report: report.replicating, what="it replicates")
+    assert before.split("\t")[2:4] == semi_sync.replica_database.sql(log).split("\t")[2:4]
+
+
+def test_sigterm_finishes_what_runs_and_says_goodbye():
+    pair = Pair(threads=2)
+    try:
+        slow = [pair.proxy.send(READ, "SELECT SLEEP(0.5)") for _ in range(4)]
+        pair.proxy.pump_for(0.2)
+        os.kill(pair.source.process.pid, signal.SIGTERM)
+        pair.proxy.pump_for(0.2)
+        assert pair.proxy.said_bye
+        assert error(pair.proxy.ask(READ, "SELECT 1")) == ("DRAINING", "safe")
+        assert all(pair.proxy.reply(ticket)["ok"] for ticket in slow)
+        assert pair.source.process.wait(10) == 0
+    finally:
+        pair.close()
