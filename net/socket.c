@@ -23,9 +23,6 @@ static const struct {
     {ZMQ_SNDTIMEO, 0},             /* a loop never waits for a peer */
     {ZMQ_LINGER, 500},             /* the last replies may leave, a dead peer holds nobody up */
     {ZMQ_HANDSHAKE_IVL, 2000},     /* silent connections do not pile up */
-    {ZMQ_HEARTBEAT_IVL, 500},      /* a frozen peer is noticed */
-    {ZMQ_HEARTBEAT_TIMEOUT, 1500}, /* ... by us */
-    {ZMQ_HEARTBEAT_TTL, 1500},     /* ... and we by it */
     {ZMQ_TCP_MAXRT, 3000},         /* unacknowledged data ends the connection */
     {ZMQ_TCP_KEEPALIVE, 1},        /* so does a host that vanished */
     {ZMQ_TCP_KEEPALIVE_IDLE, 10},  /* seconds */
@@ -72,7 +69,10 @@ static bool s_set_common(zsock_t *socket, const pcl_socket_options *options)
     void *handle = zsock_resolve(socket);
     fine = zmq_setsockopt(handle, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max) == 0 && fine;
     fine = s_set_int(socket, ZMQ_SNDHWM, (int)options->queue_max) && fine;
-    fine = s_set_int(socket, ZMQ_RCVHWM, (int)options->queue_max) && fine;
+    /* A connection whose receive queue is full stops reading, and libzmq 4.3 then aborts the
+     * process when that peer's connection ends at the wrong moment (docs/decisions/0003). */
+    bool inproc = strncmp(options->endpoint, "inproc://", 9) == 0;
+    fine = s_set_int(socket, ZMQ_RCVHWM, inproc ? (int)options->queue_max : 0) && fine;
     if (strchr(options->endpoint, '[') != NULL) {
         fine = s_set_int(socket, ZMQ_IPV6, 1) && fine;
     }

@@ -1,8 +1,11 @@
 /* socket.h - the one place where sockets are made and configured.
  *
- * Every socket: finite high-water marks, no blocking send, no linger, a
- * maximum message size, ZMTP heartbeats, bounded handshakes; ROUTER_MANDATORY
- * on a ROUTER, IMMEDIATE on a DEALER.  CURVE on every tcp endpoint unless
+ * Every socket: a finite high-water mark for what it sends, no blocking send, a
+ * short linger, a maximum message size, bounded handshakes; ROUTER_MANDATORY
+ * on a ROUTER, IMMEDIATE on a DEALER.  What it receives is bounded by what its
+ * peers may have in flight, and by the loop that reads it all and refuses what
+ * is too much; a mark there would let a peer end the process
+ * (docs/decisions/0003).  CURVE on every tcp endpoint unless
  * insecure is set; inproc and ipc go plain.
  */
 #ifndef PCL_NET_SOCKET_H
@@ -19,7 +22,7 @@ typedef struct pcl_socket_options {
     const pcl_keys *keys;      /* own; needed on tcp unless insecure */
     const char *server_key;    /* DEALER: the peer's public key, needed likewise */
     const char *zap_domain;    /* ROUTER: whose keys are admitted; never empty */
-    uint32_t queue_max;        /* messages a peer; not 0 */
+    uint32_t queue_max;        /* messages to a peer; not 0 */
     uint32_t message_size_max; /* octets of one frame; not 0 */
     bool insecure;             /* plain tcp; the caller has warned */
 } pcl_socket_options;

@@ -8,8 +8,9 @@ import time
 
 import msgpack
 import portcullis
-import pytest
 import zmq
+
+from harness import wait_until
 from raw import Raw, request, resident_kib
 
 GROWTH_KIB_MAX = 6 * 1024
@@ -182,3 +183,44 @@ def test_silent_connections_are_closed_and_nobody_waits(cluster):
     finally:
         for stream in silent:
             stream.close()
+
+
+def test_a_flood_with_heartbeats_ends_nobody(cluster):
+    """Many connections of one good key, heartbeats on, and more requests than can be read; then all
+    of them go away in the middle.  The gatekeeper lives and others are served."""
+    pids = cluster.pids()
+    context = zmq.Context()
+    keys = Raw(cluster.bundle).bundle
+    endpoint, server_key = keys["gatekeepers"][0]
+    floods, sent = [], 0
+    for _ in range(60):
+        flood = context.socket(zmq.DEALER)
+        flood.curve_serverkey = server_key.encode()
+        flood.curve_publickey, flood.curve_secretkey = keys["public"].encode(), keys["secret"].encode()
+        flood.setsockopt(zmq.HEARTBEAT_IVL, 300)
+        flood.linger, flood.sndhwm = 0, 2000
+        flood.connect(endpoint)
+        floods.append(flood)
+    payload = request(op="ping", timeout_ms=1000)
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        for flood in floods:
+            try:
+                for _ in range(20):
+                    flood.send_multipart([b"", payload], zmq.DONTWAIT)
+                    sent += 1
+            except zmq.Again:
+                pass
+    context.destroy(linger=0)
+    assert sent > 20000
+    assert cluster.pids() == pids
+    with portcullis.Client(cluster.bundle) as client:
+        wait_until(lambda: _answers(client), 10, "the key's own bound to be free again")
+
+
+def _answers(client):
+    try:
+        return client.query("SELECT 1").rows == [[1]]
+    except portcullis.PortcullisError as error:
+        assert error.code == "OVERLOADED" and error.retry == "safe", error
+        return False

@@ -106,8 +106,7 @@ static void test_options_are_set(void **state)
     assert_int_equal(zsock_maxmsgsize(router), FRAME_MAX);
     assert_int_equal(zsock_sndtimeo(router), 0);
     assert_int_equal(zsock_handshake_ivl(router), 2000);
-    assert_int_equal(zsock_heartbeat_ivl(router), 500);
-    assert_int_equal(zsock_heartbeat_timeout(router), 1500);
+    assert_int_equal(zsock_heartbeat_ivl(router), 0);
     assert_int_equal(zsock_backlog(router), 1024);
     assert_true(zsock_linger(router) >= 0 && zsock_linger(router) <= 1000);
     zsock_t *dealer = s_dealer("inproc://options");
@@ -115,6 +114,16 @@ static void test_options_are_set(void **state)
     assert_int_equal(zsock_reconnect_ivl(dealer), 100);
     assert_int_equal(zsock_reconnect_ivl_max(dealer), 1000);
     zsock_destroy(&dealer);
+    zsock_destroy(&router);
+}
+
+/* A receive mark on tcp would let a peer end the process: docs/decisions/0003. */
+static void test_on_tcp_only_what_is_sent_has_a_mark(void **state)
+{
+    (void)state;
+    zsock_t *router = s_router("tcp://127.0.0.1:*");
+    assert_int_equal(zsock_sndhwm(router), QUEUE_MAX);
+    assert_int_equal(zsock_rcvhwm(router), 0);
     zsock_destroy(&router);
 }
 
@@ -271,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_tcp_without_keys_is_refused),
         cmocka_unit_test(test_an_address_in_use_is_told),
         cmocka_unit_test(test_options_are_set),
+        cmocka_unit_test(test_on_tcp_only_what_is_sent_has_a_mark),
         cmocka_unit_test(test_a_peer_that_is_not_there_is_unavailable),
         cmocka_unit_test(test_a_full_queue_is_overloaded),
         cmocka_unit_test(test_without_a_connection_nothing_is_sent),
