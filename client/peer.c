@@ -207,16 +207,18 @@ bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload)
     if (zmq_send(self->socket, octets, sizeof octets, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
         return false;
     }
-    /* ZeroMQ takes a message whole: once the first frame is in, so are the others. */
+    /* A connection can end between two frames.  libzmq then refuses the frame and silently drops
+     * what follows up to the message's last frame: that one must be offered all the same, or it
+     * would swallow the next request instead. */
+    bool whole = zmq_send(self->socket, "", 0, ZMQ_DONTWAIT | ZMQ_SNDMORE) == 0;
     zmq_msg_t copy;
     (void)zmq_msg_init(&copy);
-    bool sent = zmq_send(self->socket, "", 0, ZMQ_DONTWAIT | ZMQ_SNDMORE) == 0 &&
-                zmq_msg_copy(&copy, payload) == 0 &&
-                zmq_msg_send(&copy, self->socket, ZMQ_DONTWAIT) >= 0;
-    if (!sent) {
+    whole = zmq_msg_copy(&copy, payload) == 0 && whole;
+    if (zmq_msg_send(&copy, self->socket, ZMQ_DONTWAIT) < 0) {
         (void)zmq_msg_close(&copy);
+        return false;
     }
-    return sent;
+    return whole;
 }
 
 /* The rest of a message, unread. */
