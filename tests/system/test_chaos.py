@@ -181,6 +181,45 @@ def test_reads_survive_an_agents_death(cluster, how):
             cluster.wait_ready(part)
 
 
+@pytest.mark.parametrize("hop", ["proxy", "broker"])
+def test_a_hop_that_dies_is_missed_at_once(cluster, hop):
+    """Its connection ends with it.  The beats, which would run out after a second, are not waited
+    for, and a queue that is not there is not called full."""
+    cluster.sql(cluster.source(), "DROP TABLE IF EXISTS demo.missed; CREATE TABLE demo.missed (n INT)")
+    cluster.heal()
+    answers = {}
+
+    def ask(sql):
+        with portcullis.Client(cluster.bundle, timeout_ms=8000) as client:
+            try:
+                client.query(sql, db="demo")
+            except portcullis.PortcullisError as error:
+                answers[sql] = (error.code, error.retry, time.monotonic())
+
+    asked = {"SELECT SLEEP(3)": "safe", "INSERT INTO missed VALUES (SLEEP(3))": "unsafe"}
+    threads = [threading.Thread(target=ask, args=(sql,)) for sql in asked]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)  # both run by now
+    try:
+        killed = time.monotonic()
+        cluster.signal(hop, signal.SIGKILL)
+        for thread in threads:
+            thread.join(timeout=10)
+        assert {sql: answer[:2] for sql, answer in answers.items()} == \
+            {sql: ("LOST", retry) for sql, retry in asked.items()}
+        assert max(answer[2] for answer in answers.values()) - killed < 0.5, answers
+        with portcullis.Client(cluster.bundle) as client:
+            for _ in range(50):
+                with pytest.raises(portcullis.PortcullisError) as refused:
+                    client.query("INSERT INTO missed VALUES (1)", db="demo")
+                assert (refused.value.code, refused.value.retry) == ("UNAVAILABLE", "safe")
+    finally:
+        cluster.start(hop)
+        cluster.heal()
+    assert cluster.sql(cluster.source(), "SELECT COUNT(*) FROM demo.missed WHERE n = 1") == [["0"]]
+
+
 def test_a_frozen_agent_does_not_start_stale_work(cluster):
     """What waited in a stopped agent past its deadline is not executed when the agent wakes."""
     part = cluster.agent_of(cluster.source())
