@@ -332,7 +332,7 @@ static void assert_dropped(const char *reason, uint64_t count)
 /* The configuration for this test's endpoints and further settings. */
 static const char *s_zpl(const char *settings)
 {
-    static char zpl[512];
+    static char zpl[1024];
     (void)snprintf(zpl, sizeof zpl,
                    "brokers\n    endpoint = \"%s\"\nagents\n    endpoint = \"%s\"\n%s",
                    s_bench.brokers_endpoint, s_bench.agents_endpoint, settings);
