@@ -5,6 +5,8 @@
 #include "sql/functions.h"
 #include "sql/lexer.h"
 #include "sql/opening.h"
+#include "sql/schema.h"
+#include "sql/table_option.h"
 
 #include <assert.h>
 
@@ -43,18 +45,29 @@ static const uint8_t RANKS[PCL_SQL_CLASS_COUNT] = {
     [PCL_SQL_TRANSACTION] = 7, [PCL_SQL_ADMIN] = 8,        [PCL_SQL_REFUSED] = 9,
 };
 
-static void s_raise(s_scan *self, pcl_sql_class sql_class, const char *rule, uint32_t offset)
-{
-    if (RANKS[sql_class] > RANKS[self->verdict.sql_class]) {
-        self->verdict.sql_class = sql_class;
-        self->verdict.rule = rule;
-        self->verdict.offset = offset;
-    }
-}
-
 static bool s_has(const s_scan *self, unsigned rules)
 {
     return (self->rules & rules) != 0;
+}
+
+/* What a stored program or a view does, others do later without a word of it in
+ * their statements: so it may not be more than its kind allows. */
+static bool s_is_hidden(const s_scan *self, pcl_sql_class sql_class)
+{
+    bool effect = sql_class == PCL_SQL_LOCKING_READ || sql_class == PCL_SQL_WRITE;
+    bool state = sql_class == PCL_SQL_STATE || sql_class == PCL_SQL_ADMIN;
+    return (s_has(self, PCL_SQL_RULES_VIEW) && (effect || state)) ||
+           (s_has(self, PCL_SQL_RULES_PROGRAM) && state);
+}
+
+static void s_raise(s_scan *self, pcl_sql_class sql_class, const char *rule, uint32_t offset)
+{
+    pcl_sql_class raised = s_is_hidden(self, sql_class) ? PCL_SQL_REFUSED : sql_class;
+    if (RANKS[raised] > RANKS[self->verdict.sql_class]) {
+        self->verdict.sql_class = raised;
+        self->verdict.rule = rule;
+        self->verdict.offset = offset;
+    }
 }
 
 /* A name without its quotes.  A doubled quote inside stays doubled: no name
@@ -82,15 +95,35 @@ static bool s_name_is(const s_scan *self, const pcl_sql_token *token, const char
     return name.size == strlen(lower) && pcl_sql_ascii_is(name.data, lower, name.size);
 }
 
-static bool s_is_reserved_schema(const s_scan *self, const pcl_sql_token *token)
+static pcl_sql_schema s_schema(const s_scan *self, const pcl_sql_token *token)
 {
-    return s_is_name(token) && pcl_sql_schema_is_reserved(s_name(self, token));
+    return s_is_name(token) ? pcl_sql_schema_find(s_name(self, token)) : PCL_SQL_SCHEMA_OPEN;
 }
 
-bool pcl_sql_schema_is_reserved(pcl_bytes name)
+/* `now` is the dot behind the name `last`. */
+static void s_dot(s_scan *self)
 {
-    return (name.size == 10 && pcl_sql_ascii_is(name.data, "portcullis", 10)) ||
-           (name.size == 5 && pcl_sql_ascii_is(name.data, "mysql", 5));
+    pcl_sql_schema schema = s_schema(self, &self->last);
+    if (schema == PCL_SQL_SCHEMA_RESERVED) {
+        s_raise(self, PCL_SQL_REFUSED, "reserved schema", self->last.offset);
+    } else if (schema == PCL_SQL_SCHEMA_INFORMATION) {
+        pcl_sql_lexer ahead = self->lexer;
+        pcl_sql_token table = pcl_sql_lexer_next(&ahead);
+        if (!s_is_name(&table) || !pcl_sql_information_is_open(s_name(self, &table))) {
+            s_raise(self, PCL_SQL_REFUSED, "table of information_schema that is not open",
+                    self->last.offset);
+        }
+    }
+}
+
+/* `now` is a name where a schema may be named alone. */
+static void s_bare_schema(s_scan *self)
+{
+    pcl_sql_schema schema = s_schema(self, &self->now);
+    bool shown = schema == PCL_SQL_SCHEMA_INFORMATION && s_has(self, PCL_SQL_RULES_SHOW);
+    if (schema != PCL_SQL_SCHEMA_OPEN && !shown) {
+        s_raise(self, PCL_SQL_REFUSED, "reserved schema", self->now.offset);
+    }
 }
 
 /* Whether `last`, a name before the parenthesis `now`, is certain to be an
@@ -217,6 +250,15 @@ static void s_lock(s_scan *self)
     }
 }
 
+static void s_procedure(s_scan *self)
+{
+    bool query = s_has(self, PCL_SQL_RULES_QUERY) ||
+                 (s_has(self, PCL_SQL_RULES_PROGRAM) && self->body);
+    if (query && !s_has(self, PCL_SQL_RULES_SHOW)) {
+        s_raise(self, PCL_SQL_REFUSED, "PROCEDURE in a SELECT", self->now.offset);
+    }
+}
+
 static void s_keyword(s_scan *self)
 {
     unsigned keyword = self->now.keyword;
@@ -237,9 +279,7 @@ static void s_keyword(s_scan *self)
             s_raise(self, PCL_SQL_REFUSED, "INTO OUTFILE or INTO DUMPFILE", self->last.offset);
         }
     } else if (keyword == PCL_SQL_KW_PROCEDURE) {
-        if (s_has(self, PCL_SQL_RULES_QUERY) && !s_has(self, PCL_SQL_RULES_SHOW)) {
-            s_raise(self, PCL_SQL_REFUSED, "PROCEDURE in a SELECT", offset);
-        }
+        s_procedure(self);
     } else if (keyword == PCL_SQL_KW_FOR) {
         s_for_value(self);
     } else if (keyword == PCL_SQL_KW_CONNECTION && last == PCL_SQL_KW_FOR) {
@@ -251,8 +291,22 @@ static void s_keyword(s_scan *self)
         self->body = true;
     } else if (keyword == PCL_SQL_KW_WITH) {
         s_with(self);
-    } else if (keyword == PCL_SQL_KW_SONAME && s_has(self, PCL_SQL_RULES_PROGRAM)) {
-        s_raise(self, PCL_SQL_ADMIN, "CREATE FUNCTION ... SONAME", offset);
+    } else if (keyword == PCL_SQL_KW_AS && s_has(self, PCL_SQL_RULES_VIEW) && self->depth == 0) {
+        self->rules |= PCL_SQL_RULES_QUERY; /* what stands before are names */
+    }
+}
+
+/* Options stand before the query whose result fills a new table. */
+static void s_table_option(s_scan *self)
+{
+    if (self->body) {
+        return;
+    }
+    pcl_sql_table_place place = {
+        .lexer = self->lexer, .last = self->last, .now = self->now, .depth = self->depth};
+    const char *rule = pcl_sql_table_option_check(&place);
+    if (rule != NULL) {
+        s_raise(self, PCL_SQL_REFUSED, rule, self->now.offset);
     }
 }
 
@@ -297,12 +351,15 @@ static void s_word(s_scan *self)
 {
     if (self->now.keyword != PCL_SQL_KW_NONE) {
         s_keyword(self);
+        if (s_has(self, PCL_SQL_RULES_TABLE)) {
+            s_table_option(self);
+        }
     }
     if (s_has(self, PCL_SQL_RULES_SET)) {
         s_set_name(self, &self->now);
     }
-    if (s_has(self, PCL_SQL_RULES_SCHEMA) && s_is_reserved_schema(self, &self->now)) {
-        s_raise(self, PCL_SQL_REFUSED, "reserved schema", self->now.offset);
+    if (s_has(self, PCL_SQL_RULES_SCHEMA)) {
+        s_bare_schema(self);
     }
     if (self->last.punctuation == '.' && s_has(self, PCL_SQL_RULES_QUERY) &&
         (s_name_is(self, &self->now, "nextval") || s_name_is(self, &self->now, "currval"))) {
@@ -424,9 +481,7 @@ static void s_punctuation(s_scan *self)
         }
         break;
     case '.':
-        if (s_is_reserved_schema(self, &self->last)) {
-            s_raise(self, PCL_SQL_REFUSED, "reserved schema", self->last.offset);
-        }
+        s_dot(self);
         break;
     case ';':
         self->ended = true;

@@ -38,8 +38,9 @@ typedef struct pcl_sql_verdict {
 
 pcl_sql_verdict pcl_sql_classify(pcl_bytes sql);
 
-/* True for the schemas that no client may name, as a default schema neither:
- * `portcullis` and `mysql`, in any case. */
+/* True for the schemas that may not be a client's default schema, in any case:
+ * `mysql`, `performance_schema`, `portcullis` and `sys`, which no client may
+ * name, and `information_schema`, whose tables need their full name. */
 bool pcl_sql_schema_is_reserved(pcl_bytes name);
 
 /* True for classes that any node may run. */

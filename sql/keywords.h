@@ -39,9 +39,11 @@
     X(arg, 'd', DELETE, "delete") \
     X(arg, 'd', DESC, "desc") \
     X(arg, 'd', DESCRIBE, "describe") \
+    X(arg, 'd', DIRECTORY, "directory") \
     X(arg, 'd', DO, "do") \
     X(arg, 'd', DROP, "drop") \
     X(arg, 'd', DUMPFILE, "dumpfile") \
+    X(arg, 'e', ENGINE, "engine") \
     X(arg, 'e', EVENT, "event") \
     X(arg, 'e', EXCEPT, "except") \
     X(arg, 'e', EXECUTE, "execute") \

@@ -1,6 +1,7 @@
 #include "sql/opening.h"
 
 #include "sql/ascii.h"
+#include "sql/program.h"
 
 #include <assert.h>
 #include <string.h>
@@ -15,6 +16,9 @@ enum {
     S_QUERY = PCL_SQL_RULES_QUERY | PCL_SQL_RULES_EXPRESSIONS,
     S_WRITE = PCL_SQL_RULES_WRITE | PCL_SQL_RULES_EXPRESSIONS,
     S_EXPRESSIONS = PCL_SQL_RULES_EXPRESSIONS,
+    S_TABLE = PCL_SQL_RULES_TABLE | PCL_SQL_RULES_EXPRESSIONS,
+    S_PROGRAM = PCL_SQL_RULES_PROGRAM | PCL_SQL_RULES_EXPRESSIONS,
+    S_VIEW = PCL_SQL_RULES_VIEW | PCL_SQL_RULES_EXPRESSIONS,
     S_SHOW = PCL_SQL_RULES_SHOW | PCL_SQL_RULES_SCHEMA | S_QUERY,
 };
 
@@ -53,11 +57,11 @@ static const s_kind FIRST[PCL_SQL_KEYWORD_COUNT] = {
     [PCL_SQL_KW_ROLLBACK] = {PCL_SQL_TRANSACTION, 0, "ROLLBACK"},
     [PCL_SQL_KW_SAVEPOINT] = {PCL_SQL_TRANSACTION, 0, "SAVEPOINT"},
     [PCL_SQL_KW_RELEASE] = {PCL_SQL_TRANSACTION, 0, "RELEASE SAVEPOINT"},
-    [PCL_SQL_KW_XA] = {PCL_SQL_TRANSACTION, 0, "XA"},
+    [PCL_SQL_KW_XA] = {PCL_SQL_ADMIN, 0, "XA"},
     [PCL_SQL_KW_SET] = {PCL_SQL_STATE, PCL_SQL_RULES_SET | S_EXPRESSIONS, "SET"},
     [PCL_SQL_KW_USE] = {PCL_SQL_STATE, PCL_SQL_RULES_SCHEMA, "USE"},
-    [PCL_SQL_KW_PREPARE] = {PCL_SQL_STATE, 0, "PREPARE"},
-    [PCL_SQL_KW_EXECUTE] = {PCL_SQL_STATE, 0, "EXECUTE"},
+    [PCL_SQL_KW_PREPARE] = {PCL_SQL_REFUSED, 0, "PREPARE"},
+    [PCL_SQL_KW_EXECUTE] = {PCL_SQL_REFUSED, 0, "EXECUTE"},
     [PCL_SQL_KW_DEALLOCATE] = {PCL_SQL_STATE, 0, "DEALLOCATE PREPARE"},
     [PCL_SQL_KW_LOCK] = {PCL_SQL_STATE, 0, "LOCK TABLES"},
     [PCL_SQL_KW_UNLOCK] = {PCL_SQL_STATE, 0, "UNLOCK TABLES"},
@@ -128,18 +132,18 @@ static const struct {
     pcl_sql_keyword object;
     s_kind kind;
 } OBJECTS[] = {
-    {PCL_SQL_KW_TABLE, {PCL_SQL_DDL, S_EXPRESSIONS, "table definition"}},
-    {PCL_SQL_KW_TABLES, {PCL_SQL_DDL, S_EXPRESSIONS, "table definition"}},
-    {PCL_SQL_KW_VIEW, {PCL_SQL_DDL, S_EXPRESSIONS, "view definition"}},
+    {PCL_SQL_KW_TABLE, {PCL_SQL_DDL, S_TABLE, "table definition"}},
+    {PCL_SQL_KW_TABLES, {PCL_SQL_DDL, S_TABLE, "table definition"}},
+    {PCL_SQL_KW_VIEW, {PCL_SQL_DDL, S_VIEW, "view definition"}},
     {PCL_SQL_KW_INDEX, {PCL_SQL_DDL, S_EXPRESSIONS, "index definition"}},
-    {PCL_SQL_KW_SEQUENCE, {PCL_SQL_DDL, S_EXPRESSIONS, "sequence definition"}},
+    {PCL_SQL_KW_SEQUENCE, {PCL_SQL_DDL, S_TABLE, "sequence definition"}},
     {PCL_SQL_KW_DATABASE, {PCL_SQL_DDL, PCL_SQL_RULES_SCHEMA, "schema definition"}},
     {PCL_SQL_KW_SCHEMA, {PCL_SQL_DDL, PCL_SQL_RULES_SCHEMA, "schema definition"}},
-    {PCL_SQL_KW_PROCEDURE, {PCL_SQL_DDL, PCL_SQL_RULES_PROGRAM, "stored program"}},
-    {PCL_SQL_KW_FUNCTION, {PCL_SQL_DDL, PCL_SQL_RULES_PROGRAM, "stored program"}},
-    {PCL_SQL_KW_TRIGGER, {PCL_SQL_DDL, PCL_SQL_RULES_PROGRAM, "stored program"}},
-    {PCL_SQL_KW_EVENT, {PCL_SQL_DDL, PCL_SQL_RULES_PROGRAM, "stored program"}},
-    {PCL_SQL_KW_PACKAGE, {PCL_SQL_DDL, PCL_SQL_RULES_PROGRAM, "stored program"}},
+    {PCL_SQL_KW_PROCEDURE, {PCL_SQL_DDL, S_PROGRAM, "stored program"}},
+    {PCL_SQL_KW_FUNCTION, {PCL_SQL_DDL, S_PROGRAM, "stored program"}},
+    {PCL_SQL_KW_TRIGGER, {PCL_SQL_DDL, S_PROGRAM, "stored program"}},
+    {PCL_SQL_KW_EVENT, {PCL_SQL_ADMIN, 0, "event"}},
+    {PCL_SQL_KW_PACKAGE, {PCL_SQL_DDL, S_PROGRAM, "stored program"}},
     {PCL_SQL_KW_USER, {PCL_SQL_ADMIN, 0, "account"}},
     {PCL_SQL_KW_ROLE, {PCL_SQL_ADMIN, 0, "account"}},
     {PCL_SQL_KW_SERVER, {PCL_SQL_ADMIN, 0, "server definition"}},
@@ -248,9 +252,88 @@ static pcl_sql_opening s_show(pcl_sql_lexer lexer, pcl_sql_opening opening)
     return opening;
 }
 
+static pcl_sql_opening s_opening_at(pcl_sql_lexer lexer, bool in_body);
+
+/* The statement of a stored program's body is judged as if it stood alone: whoever
+ * calls the program runs it, and what a program leaves behind in the session that
+ * ran it stays there for others. */
+static pcl_sql_opening s_program(pcl_sql_lexer lexer, unsigned object, pcl_sql_opening program)
+{
+    static const char refused[] = "statement not allowed in a stored program";
+    if (!pcl_sql_program_find_body(&lexer, (pcl_sql_keyword)object)) {
+        return s_refused("stored program with an unknown head", program.offset);
+    }
+    pcl_sql_lexer body = lexer;
+    pcl_sql_token token = pcl_sql_lexer_next(&body);
+    if (token.kind == PCL_SQL_TOKEN_END || token.punctuation == ';') {
+        return program;
+    }
+    if (token.keyword == PCL_SQL_KW_SONAME && object == PCL_SQL_KW_FUNCTION) {
+        return s_opening((s_kind){PCL_SQL_ADMIN, 0, "CREATE FUNCTION ... SONAME"}, token.offset);
+    }
+    if (token.keyword == PCL_SQL_KW_RETURN && object == PCL_SQL_KW_FUNCTION) {
+        return program;
+    }
+    if (token.keyword == PCL_SQL_KW_SET) {
+        bool row = object == PCL_SQL_KW_TRIGGER && pcl_sql_program_sets_new_row(body);
+        return row ? program : s_refused(refused, token.offset);
+    }
+    pcl_sql_opening opening = s_opening_at(lexer, true);
+    if (opening.sql_class != PCL_SQL_READ && opening.sql_class != PCL_SQL_WRITE &&
+        opening.sql_class != PCL_SQL_CALL && opening.sql_class != PCL_SQL_DDL) {
+        return s_refused(refused, opening.offset);
+    }
+    program.rules |= opening.rules & ~(unsigned)PCL_SQL_RULES_QUERY;
+    return program;
+}
+
+/* ALTER DATABASE ... READ ONLY locks everybody out, and UPGRADE moves files. */
+static bool s_schema_is_for_operators(pcl_sql_lexer lexer)
+{
+    for (;;) {
+        pcl_sql_token token = pcl_sql_lexer_next(&lexer);
+        if (token.kind == PCL_SQL_TOKEN_END || token.kind == PCL_SQL_TOKEN_ERROR) {
+            return false;
+        }
+        if (s_token_is(&lexer, &token, "read") || s_token_is(&lexer, &token, "upgrade")) {
+            return true;
+        }
+    }
+}
+
+/* `object` is what CREATE, ALTER or DROP (`verb`) is about. */
+static pcl_sql_opening s_object(pcl_sql_lexer lexer, unsigned verb, unsigned object,
+                                pcl_sql_opening opening, bool in_body)
+{
+    if (verb == PCL_SQL_KW_DROP) {
+        opening.rules &= ~(unsigned)(PCL_SQL_RULES_PROGRAM | PCL_SQL_RULES_TABLE);
+        return opening;
+    }
+    bool schema = object == PCL_SQL_KW_DATABASE || object == PCL_SQL_KW_SCHEMA;
+    if (schema && verb == PCL_SQL_KW_ALTER && s_schema_is_for_operators(lexer)) {
+        return s_opening((s_kind){PCL_SQL_ADMIN, 0, "ALTER DATABASE for operators"},
+                         opening.offset);
+    }
+    if ((opening.rules & PCL_SQL_RULES_PROGRAM) == 0) {
+        return opening;
+    }
+    if (in_body || object == PCL_SQL_KW_PACKAGE) {
+        return s_refused("body of several statements", opening.offset);
+    }
+    return s_program(lexer, object, opening);
+}
+
+/* Behind `DEFINER =`: with another's rights one could do what another may. */
+static bool s_is_other_definer(pcl_sql_lexer lexer)
+{
+    pcl_sql_token token = pcl_sql_lexer_next(&lexer);
+    return !s_token_is(&lexer, &token, "current_user");
+}
+
 /* CREATE, ALTER, DROP: the first word that names a sort of object decides,
- * unless it is the value of an option (DEFINER = user). */
-static pcl_sql_opening s_definition(pcl_sql_lexer lexer, unsigned verb, uint32_t offset)
+ * unless it is the value of an option (ALGORITHM = ...). */
+static pcl_sql_opening s_definition(pcl_sql_lexer lexer, unsigned verb, uint32_t offset,
+                                    bool in_body)
 {
     bool temporary = false;
     pcl_sql_token last = {.kind = PCL_SQL_TOKEN_END};
@@ -258,6 +341,10 @@ static pcl_sql_opening s_definition(pcl_sql_lexer lexer, unsigned verb, uint32_t
         pcl_sql_token token = pcl_sql_lexer_next(&lexer);
         if (token.kind == PCL_SQL_TOKEN_END || token.kind == PCL_SQL_TOKEN_ERROR) {
             break;
+        }
+        if (token.punctuation == '=' && s_token_is(&lexer, &last, "definer") &&
+            s_is_other_definer(lexer)) {
+            return s_refused("DEFINER other than CURRENT_USER", last.offset);
         }
         temporary = temporary || token.keyword == PCL_SQL_KW_TEMPORARY;
         for (size_t index = 0; index < sizeof OBJECTS / sizeof OBJECTS[0]; index++) {
@@ -269,10 +356,7 @@ static pcl_sql_opening s_definition(pcl_sql_lexer lexer, unsigned verb, uint32_t
                 opening.sql_class = PCL_SQL_STATE;
                 opening.rule = "temporary table";
             }
-            if (verb == PCL_SQL_KW_DROP) {
-                opening.rules &= (unsigned)~PCL_SQL_RULES_PROGRAM;
-            }
-            return opening;
+            return s_object(lexer, verb, token.keyword, opening, in_body);
         }
         last = token;
     }
@@ -305,7 +389,8 @@ static pcl_sql_opening s_second(pcl_sql_lexer lexer, unsigned first, pcl_sql_ope
     return opening;
 }
 
-pcl_sql_opening pcl_sql_opening_of(pcl_sql_lexer lexer)
+/* `in_body`: of a stored program, which holds no other. */
+static pcl_sql_opening s_opening_at(pcl_sql_lexer lexer, bool in_body)
 {
     pcl_sql_token token = pcl_sql_lexer_next(&lexer);
     bool in_parentheses = token.punctuation == '(';
@@ -333,10 +418,15 @@ pcl_sql_opening pcl_sql_opening_of(pcl_sql_lexer lexer)
         return opening;
     }
     if (first == PCL_SQL_KW_CREATE || first == PCL_SQL_KW_ALTER || first == PCL_SQL_KW_DROP) {
-        return s_definition(lexer, first, token.offset);
+        return s_definition(lexer, first, token.offset, in_body);
     }
     if (first == PCL_SQL_KW_SHOW) {
         return s_show(lexer, opening);
     }
     return first == PCL_SQL_KW_BEGIN ? s_begin(lexer, opening) : opening;
+}
+
+pcl_sql_opening pcl_sql_opening_of(pcl_sql_lexer lexer)
+{
+    return s_opening_at(lexer, false);
 }
