@@ -354,8 +354,7 @@ static void s_refresh_view(agent *self, uint64_t now_us)
     self->view_us = now_us;
     pcl_observer_view(self->observer, &self->view);
     s_show_ready(self);
-    pcl_pool_counts counts = pcl_pool_count(self->pool);
-    pcl_meter_state(&self->meter, &self->view, &counts);
+    pcl_meter_state(&self->meter, &self->view, self->pool);
     /* A node that nobody asks would keep its old reputation for ever. */
     if (self->view.ready && pcl_time_since_us(self->sampled_us, now_us) >= CANARY_US) {
         pcl_service_add(&self->service, self->view.canary_us, now_us);

@@ -71,16 +71,18 @@ void pcl_meter_job(pcl_meter *self, const pcl_job *job)
     }
 }
 
-void pcl_meter_state(pcl_meter *self, const pcl_node_view *view, const pcl_pool_counts *counts)
+void pcl_meter_state(pcl_meter *self, const pcl_node_view *view, pcl_pool *pool)
 {
-    pcl_metric_set(self->queued, counts->queued);
-    pcl_metric_set(self->running, counts->running);
-    pcl_metric_set(self->connections, counts->connections);
+    pcl_pool_counts counts = pcl_pool_count(pool);
+    uint64_t kills = pcl_pool_kills(pool);
+    pcl_metric_set(self->queued, counts.queued);
+    pcl_metric_set(self->running, counts.running);
+    pcl_metric_set(self->connections, pcl_pool_connections(pool));
     pcl_metric_set(self->lag, view->lag_ms < 0 ? -1.0 : view->lag_ms / MS_PER_S_REAL);
     pcl_metric_set(self->threads_running, view->threads_running);
     pcl_metric_set(self->ready, view->ready ? 1 : 0);
     pcl_metric_set(self->read_only, view->read_only ? 1 : 0);
     pcl_metric_set(self->semi_sync, view->semi_sync ? 1 : 0);
-    pcl_metric_add(self->kills, counts->kills - self->kills_seen);
-    self->kills_seen = counts->kills;
+    pcl_metric_add(self->kills, kills - self->kills_seen);
+    self->kills_seen = kills;
 }

@@ -29,6 +29,6 @@ void pcl_meter_answer(pcl_meter *self, uint8_t sql_class, pcl_err code);
 /* One job that came back from the pool. */
 void pcl_meter_job(pcl_meter *self, const pcl_job *job);
 /* Now and then. */
-void pcl_meter_state(pcl_meter *self, const pcl_node_view *view, const pcl_pool_counts *counts);
+void pcl_meter_state(pcl_meter *self, const pcl_node_view *view, pcl_pool *pool);
 
 #endif

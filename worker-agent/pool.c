@@ -288,9 +288,19 @@ pcl_pool_counts pcl_pool_count(pcl_pool *self)
     (void)pthread_mutex_lock(&self->lock);
     pcl_pool_counts counts = {.queued = self->queued, .running = self->running};
     (void)pthread_mutex_unlock(&self->lock);
-    for (uint32_t index = 0; index < self->thread_count; index++) {
-        counts.connections += pcl_worker_connections(self->threads[index].worker);
-    }
-    counts.kills = pcl_watchdog_kills(self->watchdog);
     return counts;
+}
+
+uint32_t pcl_pool_connections(pcl_pool *self)
+{
+    uint32_t open = 0;
+    for (uint32_t index = 0; index < self->thread_count; index++) {
+        open += pcl_worker_connections(self->threads[index].worker);
+    }
+    return open;
+}
+
+uint64_t pcl_pool_kills(const pcl_pool *self)
+{
+    return pcl_watchdog_kills(self->watchdog);
 }

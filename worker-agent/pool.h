@@ -25,8 +25,6 @@ typedef struct pcl_pool pcl_pool;
 typedef struct pcl_pool_counts {
     uint32_t queued;
     uint32_t running;
-    uint32_t connections; /* open */
-    uint64_t kills;       /* sent since start */
 } pcl_pool_counts;
 
 /* options is borrowed.  Starts options->threads threads and the watchdog. */
@@ -47,5 +45,7 @@ int pcl_pool_fd(const pcl_pool *self);
 pcl_job *pcl_pool_collect(pcl_pool *self);
 
 pcl_pool_counts pcl_pool_count(pcl_pool *self);
+uint32_t pcl_pool_connections(pcl_pool *self); /* open sessions; takes a lock for each */
+uint64_t pcl_pool_kills(const pcl_pool *self); /* KILLs sent since start */
 
 #endif
