@@ -16,6 +16,9 @@
 #define ZMQ_ZAP_ENFORCE_DOMAIN 93
 #endif
 
+/* Name, nonce, authenticator and flags of a CurveZMQ message (ZeroMQ RFC 26). */
+enum { CURVE_FRAME_OVERHEAD = 8 + 8 + 16 + 1 };
+
 /* The option sheet.  Times are milliseconds; what each is for stands beside it. */
 static const struct {
     int name, value;
@@ -57,6 +60,20 @@ static bool s_set_text(zsock_t *socket, int name, const char *text)
     return zmq_setsockopt(zsock_resolve(socket), name, text, strlen(text)) == 0;
 }
 
+/* Whether the endpoint needs CURVE; only then is there anyone to keep out. */
+static bool s_is_curve(const pcl_socket_options *options)
+{
+    return strncmp(options->endpoint, "tcp://", 6) == 0 && !options->insecure;
+}
+
+/* libzmq holds its limit against what is on the wire, where CURVE adds to each
+ * frame; a frame of our own limit would end the connection otherwise. */
+static int64_t s_wire_size_max(const pcl_socket_options *options)
+{
+    int64_t size_max = options->message_size_max;
+    return s_is_curve(options) ? size_max + CURVE_FRAME_OVERHEAD : size_max;
+}
+
 static bool s_set_common(zsock_t *socket, const pcl_socket_options *options)
 {
     assert(options->queue_max > 0 && options->queue_max <= INT_MAX);
@@ -65,7 +82,7 @@ static bool s_set_common(zsock_t *socket, const pcl_socket_options *options)
     for (size_t index = 0; index < sizeof COMMON / sizeof COMMON[0]; index++) {
         fine = s_set_int(socket, COMMON[index].name, COMMON[index].value) && fine;
     }
-    int64_t size_max = options->message_size_max;
+    int64_t size_max = s_wire_size_max(options);
     void *handle = zsock_resolve(socket);
     fine = zmq_setsockopt(handle, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max) == 0 && fine;
     fine = s_set_int(socket, ZMQ_SNDHWM, (int)options->queue_max) && fine;
@@ -77,12 +94,6 @@ static bool s_set_common(zsock_t *socket, const pcl_socket_options *options)
         fine = s_set_int(socket, ZMQ_IPV6, 1) && fine;
     }
     return fine;
-}
-
-/* Whether the endpoint needs CURVE; only then is there anyone to keep out. */
-static bool s_is_curve(const pcl_socket_options *options)
-{
-    return strncmp(options->endpoint, "tcp://", 6) == 0 && !options->insecure;
 }
 
 static bool s_set_keys(zsock_t *socket, const pcl_keys *keys)
