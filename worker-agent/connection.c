@@ -16,8 +16,14 @@
 /* A row that does not fit in a reply need not be read whole. */
 #define PACKET_SIZE_MAX   (PCL_REPLY_SIZE_MAX + 1024u * 1024u)
 /* Strict, and the lexer's meaning: no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES.
- * The same on every flavor, so that a statement means the same everywhere. */
-#define SQL_MODE          "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+ * The same on every flavor, so that a statement means the same everywhere.  No
+ * folder in a table's definition: it would be a client's file outside the data,
+ * and what it names is another on each node. */
+#define SQL_MODE                                                                                   \
+    "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_DIR_IN_CREATE"
+
+/* That the server keeps of a statement; a list so long may lack something. */
+#define WARNINGS_MAX 64u
 
 struct pcl_connection {
     const pcl_agent_options *options; /* borrowed */
@@ -182,7 +188,8 @@ static bool s_read_statement_limit(pcl_connection *self, pcl_sql_error *out_erro
 
 static bool s_pin_session(pcl_connection *self, pcl_sql_error *out_error)
 {
-    if (!s_run(self, "SET SESSION sql_mode='" SQL_MODE "', autocommit=1", out_error)) {
+    if (!s_run(self, "SET SESSION sql_mode='" SQL_MODE "', autocommit=1, max_error_count=64",
+               out_error)) {
         return false;
     }
     if (self->account == PCL_ACCOUNT_ADMIN) {
@@ -399,6 +406,27 @@ void pcl_connection_discard(pcl_connection *self, pcl_bytes sql, pcl_prepared *p
     }
     (void)mysql_stmt_close(prepared->stmt);
     prepared->stmt = NULL;
+}
+
+bool pcl_connection_rolled_back(pcl_connection *self, uint32_t number)
+{
+    pcl_sql_error error;
+    if (!s_run(self, "SHOW WARNINGS", &error)) {
+        return false;
+    }
+    MYSQL_RES *result = mysql_store_result(self->mysql);
+    MYSQL_ROW row = NULL;
+    bool seen = false;
+    bool partial = false;
+    uint32_t count = 0;
+    while (result != NULL && (row = mysql_fetch_row(result)) != NULL) {
+        unsigned long code = row[1] != NULL ? strtoul(row[1], NULL, 10) : 0;
+        seen = seen || code == number;
+        partial = partial || code == PCL_ER_NOT_ROLLED_BACK;
+        count++;
+    }
+    mysql_free_result(result);
+    return seen && !partial && count < WARNINGS_MAX;
 }
 
 static void s_copy_token(char *target, size_t target_size, const char *data, size_t size)

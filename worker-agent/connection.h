@@ -79,6 +79,11 @@ void pcl_connection_release(pcl_connection *self, pcl_prepared *prepared);
 /* As release, and takes it out of the cache: it must be prepared anew. */
 void pcl_connection_discard(pcl_connection *self, pcl_bytes sql, pcl_prepared *prepared);
 
+/* After a statement that failed with a number that rolls back: has the server
+ * rolled back all it did?  false where it does not say so for certain, as of
+ * tables without transactions. */
+bool pcl_connection_rolled_back(pcl_connection *self, uint32_t number);
+
 /* The GTID of the write just run, into target (NUL terminated, "" when nothing
  * was written or the server does not say).  ask: the statement returned rows,
  * so where no packet carried it the server is asked. */

@@ -16,6 +16,7 @@
 
 #define RETRY_AFTER_MS 50u
 #define TOO_LARGE_TEXT "the result is over 16 MiB; add a LIMIT, or select fewer columns"
+#define LATE_TEXT      "the deadline passed before the statement was sent"
 
 struct pcl_worker {
     const pcl_agent_options *options; /* borrowed */
@@ -36,6 +37,7 @@ typedef struct attempt {
     pcl_sql_error error; /* when it failed: MySQL's, or number 0 and a message of ours */
     bool failed;
     pcl_err own_err;   /* when it failed and MySQL did not speak */
+    bool rolled_back;  /* when it failed: nothing of it is left, said the server */
     bool rows;         /* the reply has columns and rows */
     uint64_t affected; /* otherwise these */
     uint64_t insert_id;
@@ -347,6 +349,10 @@ static void s_settle(attempt *try)
         return;
     }
     uint8_t sql_class = try->job->message.head.sql_class;
+    if (try->failed && try->own_err == PCL_ERR_OK &&
+        pcl_may_be_rolled_back(try->stage, sql_class, try->error.number)) {
+        try->rolled_back = pcl_connection_rolled_back(try->connection, try->error.number);
+    }
     if (!try->failed && !pcl_sql_is_read((pcl_sql_class)sql_class)) {
         try->warnings = mysql_warning_count(mysql);
         bool ask = try->rows && sql_class != PCL_SQL_LOCKING_READ;
@@ -357,6 +363,30 @@ static void s_settle(attempt *try)
     } else if (sql_class == PCL_SQL_DDL) {
         pcl_connection_forget_schema(try->connection);
     }
+}
+
+/* From here on the statement has a deadline.  Leaving a schema may replace the
+ * session, which must then be watched anew: a KILL of the old one ends nothing. */
+static bool s_enter_schema(pcl_worker *self, attempt *try)
+{
+    pcl_connection *connection = try->connection;
+    uint64_t deadline_us = try->job->deadline_us;
+    uint64_t session_id = pcl_connection_id(connection);
+    pcl_watchdog_arm(self->watchdog, self->slot, connection, deadline_us);
+    if (!pcl_connection_use(connection, try->request->db, &try->error)) {
+        try->stage = PCL_STAGE_PREPARE;
+        try->failed = true;
+        return false;
+    }
+    if (pcl_connection_id(connection) == session_id) {
+        return true;
+    }
+    pcl_watchdog_arm(self->watchdog, self->slot, connection, deadline_us);
+    if (pcl_now_us() >= deadline_us) {
+        s_fail(try, PCL_ERR_DEADLINE, LATE_TEXT);
+        return false;
+    }
+    return true;
 }
 
 /* Opens, runs, settles.  True: the session was lost, or the statement was out
@@ -371,17 +401,13 @@ static bool s_try(pcl_worker *self, attempt *try)
         return false;
     }
     if (pcl_now_us() >= job->deadline_us) { /* connecting took the time that was left */
-        s_fail(try, PCL_ERR_DEADLINE, "the deadline passed before the statement was sent");
+        s_fail(try, PCL_ERR_DEADLINE, LATE_TEXT);
         return false;
     }
-    pcl_watchdog_arm(self->watchdog, self->slot, connection, job->deadline_us);
     job->started = true;
-    if (pcl_connection_use(connection, try->request->db, &try->error)) {
+    if (s_enter_schema(self, try)) {
         s_run_statement(self, try);
         s_settle(try);
-    } else {
-        try->stage = PCL_STAGE_PREPARE;
-        try->failed = true;
     }
     job->killed = pcl_watchdog_disarm(self->watchdog, self->slot);
     if (job->killed) {
@@ -411,7 +437,8 @@ static pcl_outcome s_judge(const attempt *try)
         return pcl_outcome_of_success(sql_class, job->killed);
     }
     if (try->own_err == PCL_ERR_OK) {
-        return pcl_outcome_of_error(try->stage, sql_class, try->error.number, job->killed);
+        return pcl_outcome_of_error(try->stage, sql_class, try->error.number, job->killed,
+                                    try->rolled_back);
     }
     /* Ours.  What was not sent can be sent again; what ran may stand. */
     pcl_retry retry = pcl_err_retry((int)try->own_err);

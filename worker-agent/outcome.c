@@ -74,17 +74,16 @@ static bool s_is_interruption(uint32_t mysql_errno)
            mysql_errno == ER_QUERY_TIMEOUT;
 }
 
-/* One statement that the server rolls back whole.  A CALL may have committed
- * on its way, and DDL commits by itself. */
-static bool s_is_atomic(uint8_t sql_class)
-{
-    return sql_class == PCL_SQL_READ || sql_class == PCL_SQL_LOCKING_READ ||
-           sql_class == PCL_SQL_WRITE;
-}
-
 static pcl_retry s_safe_if(bool condition)
 {
     return condition ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+}
+
+bool pcl_may_be_rolled_back(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno)
+{
+    bool single = sql_class == PCL_SQL_LOCKING_READ || sql_class == PCL_SQL_WRITE;
+    bool rolls_back = mysql_errno == PCL_ER_DEADLOCK || mysql_errno == PCL_ER_LOCK_WAIT;
+    return stage == PCL_STAGE_EXECUTE && single && rolls_back;
 }
 
 static pcl_outcome s_loss(pcl_stage stage, bool is_read, bool killed)
@@ -100,7 +99,7 @@ static pcl_outcome s_loss(pcl_stage stage, bool is_read, bool killed)
 }
 
 pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno,
-                                 bool killed)
+                                 bool killed, bool rolled_back)
 {
     bool is_read = pcl_sql_is_read((pcl_sql_class)sql_class);
     bool unstarted = stage != PCL_STAGE_EXECUTE;
@@ -109,12 +108,13 @@ pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t my
     }
     if (s_is_interruption(mysql_errno)) {
         return (pcl_outcome){.err = killed ? PCL_ERR_DEADLINE : PCL_ERR_SQL,
-                             .retry = s_safe_if(unstarted || s_is_atomic(sql_class))};
+                             .retry = s_safe_if(unstarted || is_read)};
     }
     switch (mysql_errno) {
     case PCL_ER_DEADLOCK:
     case PCL_ER_LOCK_WAIT:
-        return (pcl_outcome){.err = PCL_ERR_SQL, .retry = s_safe_if(s_is_atomic(sql_class))};
+        return (pcl_outcome){.err = PCL_ERR_SQL,
+                             .retry = s_safe_if(unstarted || is_read || rolled_back)};
     case PCL_ER_CON_COUNT:
     case ER_TOO_MANY_USER:
     case PCL_ER_MAX_PREPARED:

@@ -2,8 +2,8 @@
  * means to the client.  Pure.
  *
  * The client's question is always the same: may I send it again?  `safe` is
- * only said when nothing ran, the server said that it rolled back, or the
- * statement was a read.
+ * only said when nothing ran, it is certain that the server rolled all of it back, or
+ * the statement was a read.
  */
 #ifndef PCL_WORKER_AGENT_OUTCOME_H
 #define PCL_WORKER_AGENT_OUTCOME_H
@@ -43,9 +43,15 @@ typedef enum pcl_stage {
 } pcl_stage;
 
 /* Of a failure with MySQL's errno (server's or client library's).  killed: our
- * watchdog had fired at it. */
+ * watchdog had fired at it.  rolled_back: pcl_may_be_rolled_back, and the server
+ * was asked and has rolled back every table.  What was interrupted never is:
+ * rows of a table without transactions stay as far as the statement came. */
 pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno,
-                                 bool killed);
+                                 bool killed, bool rolled_back);
+
+/* A failure of which it is worth asking.  A CALL may have committed on its
+ * way, and DDL commits by itself. */
+bool pcl_may_be_rolled_back(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno);
 
 /* Of a success: OK, unless our watchdog had fired.  Then the deadline is over; a
  * read may show what the KILL left of it (SLEEP() returns 1), and a write may
@@ -63,6 +69,7 @@ bool pcl_errno_is_loss(uint32_t mysql_errno);
 #define PCL_ER_DB_ACCESS            1044u
 #define PCL_ER_NO_DB                1046u
 #define PCL_ER_BAD_DB               1049u
+#define PCL_ER_NOT_ROLLED_BACK      1196u
 #define PCL_ER_LOCK_WAIT            1205u
 #define PCL_ER_DEADLOCK             1213u
 #define PCL_ER_UNSUPPORTED_PS       1295u

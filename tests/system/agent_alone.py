@@ -1,5 +1,6 @@
 """A worker agent between a bare database server and a proxy that the test plays: what the agent
 does by itself, without a cluster around it."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -167,12 +168,29 @@ class Database:
         wait_until(lambda: self.socket.exists() and self.sql("SELECT 1", check=False) == "1", 60,
                    f"{server} answers")
 
+    def command(self, text):
+        return ["mariadb" if FLAVOR == "mariadb" else "mysql", "--no-defaults", "-uroot",
+                f"-S{self.socket}", "-NBe", text]
+
     def sql(self, text, check=True):
-        command = "mariadb" if FLAVOR == "mariadb" else "mysql"
-        done = subprocess.run([command, "--no-defaults", "-uroot", f"-S{self.socket}", "-NBe", text],
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(self.command(text), capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+    @contextlib.contextmanager
+    def transaction(self, text):
+        """One that has run `text`, and stays open for the block."""
+        mark = f"open-{self.port}-{time.monotonic_ns()}"
+        process = subprocess.Popen(self.command(f"BEGIN; {text}; SELECT '{mark}', SLEEP(60)"))
+        try:
+            wait_until(lambda: f"SELECT '{mark}'" in self.sql("SHOW FULL PROCESSLIST"), 10, text)
+            yield
+        finally:
+            process.kill()
+            process.wait()
+            for line in self.sql("SHOW FULL PROCESSLIST").splitlines():
+                if f"SELECT '{mark}'" in line:
+                    self.sql(f"KILL {line.split()[0]}", check=False)
 
     def kill(self):
         self.process.kill()
@@ -189,7 +207,7 @@ class Database:
 class Agent:
     """The daemon beside a Database, talking to a PlayedProxy."""
 
-    def __init__(self, database, name, role, source=None, **settings):
+    def __init__(self, database, name, role, source=None, schemas="demo", **settings):
         self.database = database
         self.proxy = PlayedProxy()
         self.folder = database.folder
@@ -197,7 +215,8 @@ class Agent:
         lines = [f'node\n    name = "{name}"\n    role = "{role}"',
                  f'proxy\n    endpoint = "tcp://127.0.0.1:{self.proxy.port}"',
                  "curve\n    insecure = 1",
-                 f'database\n    socket = "{database.socket}"\n    port = {database.port}',
+                 f'database\n    socket = "{database.socket}"\n    port = {database.port}\n'
+                 f'    schemas = "{schemas}"',
                  "accounts"]
         for account in ("read", "write", "replication"):
             password = self.folder / f"{account}.password"

@@ -56,13 +56,17 @@ typedef struct failure_case {
     uint8_t sql_class;
     uint32_t number;
     bool killed;
+    bool rolled_back; /* the server says so */
     pcl_err err;
     pcl_retry retry;
 } failure_case;
 
 /* clang-format off */
 #define ROW(stage, sql_class, number, killed, err, retry) \
-    {PCL_STAGE_##stage, PCL_SQL_##sql_class, number, killed, PCL_ERR_##err, PCL_RETRY_##retry}
+    {PCL_STAGE_##stage, PCL_SQL_##sql_class, number, killed, false, PCL_ERR_##err, \
+     PCL_RETRY_##retry}
+#define WHOLE(sql_class, number, retry) \
+    {PCL_STAGE_EXECUTE, PCL_SQL_##sql_class, number, false, true, PCL_ERR_SQL, PCL_RETRY_##retry}
 static const failure_case FAILURES[] = {
     /* The server refuses the statement. */
     ROW(PREPARE, READ, 1064, false, SQL, NEVER),
@@ -70,9 +74,16 @@ static const failure_case FAILURES[] = {
     ROW(EXECUTE, WRITE, 1290, false, SQL, NEVER),
     ROW(EXECUTE, READ, 1792, false, SQL, NEVER),
     ROW(EXECUTE, READ, 1142, false, SQL, NEVER),
-    /* It rolled the statement back. */
-    ROW(EXECUTE, WRITE, 1213, false, SQL, SAFE),
-    ROW(EXECUTE, WRITE, 1205, false, SQL, SAFE),
+    /* It rolled the statement back, and all of it only where it says so. */
+    WHOLE(WRITE, 1213, SAFE),
+    WHOLE(WRITE, 1205, SAFE),
+    WHOLE(LOCKING_READ, 1205, SAFE),
+    WHOLE(WRITE, 1317, UNSAFE),
+    WHOLE(WRITE, 1062, NEVER),
+    ROW(EXECUTE, WRITE, 1213, false, SQL, UNSAFE),
+    ROW(EXECUTE, WRITE, 1205, false, SQL, UNSAFE),
+    ROW(EXECUTE, READ, 1205, false, SQL, SAFE),
+    ROW(PREPARE, WRITE, 1205, false, SQL, SAFE),
     ROW(EXECUTE, CALL, 1213, false, SQL, UNSAFE),
     /* The connection is gone. */
     ROW(CONNECT, WRITE, 2002, false, NO_NODE, SAFE),
@@ -85,8 +96,9 @@ static const failure_case FAILURES[] = {
     ROW(EXECUTE, DDL, 1927, false, LOST, UNSAFE),
     /* Ended at its deadline. */
     ROW(EXECUTE, READ, 1317, true, DEADLINE, SAFE),
-    ROW(EXECUTE, WRITE, 1317, true, DEADLINE, SAFE),
-    ROW(EXECUTE, WRITE, 3024, true, DEADLINE, SAFE),
+    ROW(EXECUTE, WRITE, 1317, true, DEADLINE, UNSAFE),
+    ROW(EXECUTE, WRITE, 3024, true, DEADLINE, UNSAFE),
+    ROW(EXECUTE, LOCKING_READ, 1317, true, DEADLINE, UNSAFE),
     ROW(EXECUTE, READ, 1969, true, DEADLINE, SAFE),
     ROW(EXECUTE, CALL, 1317, true, DEADLINE, UNSAFE),
     ROW(EXECUTE, DDL, 1317, true, DEADLINE, UNSAFE),
@@ -94,7 +106,7 @@ static const failure_case FAILURES[] = {
     ROW(EXECUTE, WRITE, 2013, true, DEADLINE, UNSAFE),
     ROW(EXECUTE, READ, 2013, true, DEADLINE, SAFE),
     /* Ended by someone else. */
-    ROW(EXECUTE, WRITE, 1317, false, SQL, SAFE),
+    ROW(EXECUTE, WRITE, 1317, false, SQL, UNSAFE),
     /* The node is short of something. */
     ROW(CONNECT, READ, 1040, false, OVERLOADED, SAFE),
     ROW(PREPARE, WRITE, 1461, false, OVERLOADED, SAFE),
@@ -111,7 +123,7 @@ static void test_failures_mean_what_the_table_says(void **state)
     for (size_t index = 0; index < sizeof FAILURES / sizeof FAILURES[0]; index++) {
         const failure_case *row = &FAILURES[index];
         pcl_outcome outcome = pcl_outcome_of_error(row->stage, row->sql_class, row->number,
-                                                   row->killed);
+                                                   row->killed, row->rolled_back);
         if (outcome.err != row->err || outcome.retry != row->retry) {
             fail_msg("row %zu: %s %s", index, pcl_err_code((int)outcome.err),
                      pcl_retry_text((int)outcome.retry));
@@ -120,18 +132,30 @@ static void test_failures_mean_what_the_table_says(void **state)
 }
 
 /* Whatever the error: a write that was sent is only said to be safe when the
- * server said that it rolled back. */
+ * server was asked and said that it rolled back. */
 static void test_a_write_that_was_sent_is_seldom_safe(void **state)
 {
     (void)state;
     for (uint32_t number = 1; number < 5000; number++) {
-        pcl_outcome outcome = pcl_outcome_of_error(PCL_STAGE_EXECUTE, PCL_SQL_WRITE, number, false);
-        bool rolled_back = number == 1205 || number == 1213 || number == 1317 || number == 1969 ||
-                           number == 3024;
-        assert_int_equal(outcome.retry == PCL_RETRY_SAFE, rolled_back);
+        pcl_outcome outcome = pcl_outcome_of_error(PCL_STAGE_EXECUTE, PCL_SQL_WRITE, number, false,
+                                                   false);
+        assert_int_not_equal(outcome.retry, PCL_RETRY_SAFE);
         assert_int_not_equal(outcome.err, PCL_ERR_OK);
         if (pcl_errno_is_loss(number)) {
             assert_true(outcome.broken);
+        }
+    }
+}
+
+static void test_only_single_statements_are_asked_about(void **state)
+{
+    (void)state;
+    for (uint8_t sql_class = PCL_SQL_NONE; sql_class <= PCL_SQL_REFUSED; sql_class++) {
+        for (uint32_t number = 1; number < 5000; number++) {
+            bool single = sql_class == PCL_SQL_WRITE || sql_class == PCL_SQL_LOCKING_READ;
+            bool asked = pcl_may_be_rolled_back(PCL_STAGE_EXECUTE, sql_class, number);
+            assert_int_equal(asked, single && (number == 1205 || number == 1213));
+            assert_false(pcl_may_be_rolled_back(PCL_STAGE_PREPARE, sql_class, number));
         }
     }
 }
@@ -155,6 +179,7 @@ int main(void)
         cmocka_unit_test(test_a_node_takes_what_it_may),
         cmocka_unit_test(test_failures_mean_what_the_table_says),
         cmocka_unit_test(test_a_write_that_was_sent_is_seldom_safe),
+        cmocka_unit_test(test_only_single_statements_are_asked_about),
         cmocka_unit_test(test_what_came_back_after_its_kill_is_not_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
