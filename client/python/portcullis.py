@@ -343,7 +343,11 @@ class Client:
                     call.connect_by = time.monotonic() + CONNECT_S
                     waiting.append(call)
                 else:
-                    self._fail(call, "LOST", f"gatekeeper {gatekeeper.endpoint} went away", "unsafe")
+                    self._fail(
+    call,
+    "LOST",
+    f"gatekeeper {gatekeeper.endpoint} went away",
+     "unsafe")
 
     def _expire(self, waiting, now):
         for call in [call for call in waiting if now >= min(call.deadline, call.connect_by)]:

@@ -63,8 +63,22 @@ class FaultProxy:
             pair = (client, server)
             with self._lock:
                 self._pairs.add(pair)
-            threading.Thread(target=self._pump, args=(client, server, pair, True), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, pair, False), daemon=True).start()
+            threading.Thread(
+    target=self._pump,
+    args=(
+        client,
+        server,
+        pair,
+        True),
+         daemon=True).start()
+            threading.Thread(
+    target=self._pump,
+    args=(
+        server,
+        client,
+        pair,
+        False),
+         daemon=True).start()
 
     def _pump(self, source, sink, pair, upward):
         try:

@@ -8,7 +8,7 @@ import zmq
 
 
 def read_bundle(path):
-    """The ZPL of a client bundle as {"gatekeepers": [(endpoint, key)], "public": ..., "secret": ...}."""
+    """A client bundle as {"gatekeepers": [(endpoint, key)], "public": ..., "secret": ...}."""
     gatekeepers, keys, section = [], {}, None
     with open(path, encoding="utf-8") as lines:
         for line in lines:

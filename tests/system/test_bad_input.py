@@ -1,4 +1,4 @@
-"""What bad input gets: one error reply that names the field and the rule, and nothing else happens."""
+"""What bad input gets: one error reply that names the field and the rule, and nothing else."""
 import msgpack
 import portcullis
 import pytest
@@ -15,7 +15,8 @@ BAD = [
     ("trailing octet", request(sql="SELECT 1") + b"\x00", "MALFORMED", []),
     ("array32 bomb", b"\xdd\xff\x00\x00\x00", "MALFORMED", []),
     ("map32 bomb", b"\xdf\x00\xff\xff\xff", "MALFORMED", []),
-    ("array32 bomb inside", msgpack.packb({"v": 1})[:-2] + b"\xa1v\xdd\x00\xff\xff\xff", "MALFORMED", []),
+    ("array32 bomb inside", msgpack.packb({"v": 1})[
+     :-2] + b"\xa1v\xdd\x00\xff\xff\xff", "MALFORMED", []),
     ("31 nested bombs", b"\xdd\x00\xff\xff\xff" * 31, "MALFORMED", []),
     ("depth 10,000", b"\x91" * 10000 + b"\xc0", "MALFORMED", []),
     ("str32 of 4 GiB", b"\xdb\xff\xff\xff\xffab", "MALFORMED", []),
@@ -33,12 +34,14 @@ BAD = [
     ("id as text", request(id="x" * 16, sql="SELECT 1"), "MALFORMED", ["id"]),
     ("timeout 0", request(sql="SELECT 1", timeout_ms=0), "MALFORMED", ["timeout_ms"]),
     ("timeout negative", request(sql="SELECT 1", timeout_ms=-1), "MALFORMED", ["timeout_ms"]),
-    ("timeout of a year", request(sql="SELECT 1", timeout_ms=31536000000), "MALFORMED", ["timeout_ms"]),
+    ("timeout of a year", request(sql="SELECT 1",
+     timeout_ms=31536000000), "MALFORMED", ["timeout_ms"]),
     ("timeout as text", request(sql="SELECT 1", timeout_ms="1s"), "MALFORMED", ["timeout_ms"]),
     ("params as map", request(sql="SELECT ?", params={"a": 1}), "MALFORMED", ["params"]),
     ("params nested", request(sql="SELECT ?", params=[[1]]), "MALFORMED", ["params"]),
     ("param NaN", request(sql="SELECT ?", params=[float("nan")]), "MALFORMED", ["params"]),
-    ("param of unknown ext", request(sql="SELECT ?", params=[msgpack.ExtType(99, b"x")]), "MALFORMED",
+    ("param of unknown ext", request(sql="SELECT ?", params=[msgpack.ExtType(99, b"")]),
+     "MALFORMED",
      ["params"]),
     ("10,000 params", request(sql="SELECT 1", params=[0] * 10000), "TOO_LARGE", ["params"]),
     ("schema name of 65", request(sql="SELECT 1", db="x" * 65), "TOO_LARGE", ["db"]),
@@ -46,16 +49,19 @@ BAD = [
      ["consistency"]),
     ("consistency of two", request(sql="SELECT 1", consistency={"max_lag_ms": 1, "after": "x"}),
      "MALFORMED", ["consistency"]),
-    ("explain_route as int", request(sql="SELECT 1", explain_route=1), "MALFORMED", ["explain_route"]),
+    ("explain_route as int", request(sql="SELECT 1",
+     explain_route=1), "MALFORMED", ["explain_route"]),
     ("sql too long", request(sql="SELECT '" + "x" * 600000 + "'"), "TOO_LARGE", ["sql"]),
     # What the statement itself is refused for.
-    ("two statements", request(sql="SELECT 1; DELETE FROM customers"), "REFUSED", ["sql", "offset"]),
+    ("two statements", request(sql="SELECT 1; DELETE FROM customers"),
+     "REFUSED", ["sql", "offset"]),
     ("executable comment", request(sql="SELECT 1 /*!50000 + 1 */"), "REFUSED", ["comment"]),
     ("unfinished quote", request(sql="SELECT 'abc"), "REFUSED", []),
     ("outfile", request(sql="SELECT 1 INTO OUTFILE '/tmp/x'"), "REFUSED", []),
     ("load_file", request(sql="SELECT LOAD_FILE('/etc/passwd')"), "REFUSED", []),
     ("our schema", request(sql="SELECT * FROM portcullis.heartbeat"), "REFUSED", []),
-    ("our schema as default", request(sql="SELECT * FROM heartbeat", db="portcullis"), "REFUSED", ["db"]),
+    ("our schema as default", request(
+        sql="SELECT * FROM heartbeat", db="portcullis"), "REFUSED", ["db"]),
     ("empty sql", request(sql=" "), "REFUSED", []),
     ("NUL", request(sql="SELECT 1\0"), ("REFUSED", "MALFORMED"), []),
     ("grant", request(sql="GRANT ALL ON *.* TO x"), "FORBIDDEN", []),
@@ -66,7 +72,8 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("payload, code, words", [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+@pytest.mark.parametrize("payload, code, words", [row[1:]
+                         for row in BAD], ids=[row[0] for row in BAD])
 def test_one_error_reply_that_names_field_and_rule(cluster, payload, code, words):
     with Raw(cluster.bundle) as raw:
         reply = raw.ask(payload)

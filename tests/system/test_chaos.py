@@ -48,7 +48,8 @@ class Worker(threading.Thread):
                 time.sleep(0.02)
 
     def _read(self, client, nonce):
-        strategy = self.random.choice(["direct", "random", "round-robin", "least-inflight", "custom"])
+        strategy = self.random.choice(
+            ["direct", "random", "round-robin", "least-inflight", "custom"])
         try:
             result = client.query("SELECT ? AS nonce, COUNT(*) FROM customers", [nonce],
                                   db="demo", strategy=strategy)
@@ -100,7 +101,8 @@ def test_killing_every_part_in_turn(cluster):
     seed = int(os.environ.get("PCL_TEST_SEED", time.time()))
     print(f"PCL_TEST_SEED={seed}")
     cluster.sql(cluster.source(), "DROP TABLE IF EXISTS demo.chaos; CREATE TABLE demo.chaos "
-                "(id BIGINT AUTO_INCREMENT PRIMARY KEY, client INT, nonce VARCHAR(64), KEY (nonce))")
+                "(id BIGINT AUTO_INCREMENT PRIMARY KEY, client INT, nonce VARCHAR(64), "
+                "KEY (nonce))")
     cluster.wait_replicated()
     stop = threading.Event()
     workers = [Worker(cluster.bundle, number, seed, stop) for number in range(CLIENTS)]
@@ -131,13 +133,14 @@ def test_killing_every_part_in_turn(cluster):
           f"slowest {max(worker.slowest_s for worker in workers):.2f} s")
     assert faults == len(_kill_order(cluster)) >= 4
     assert acked >= 500 and sum(worker.reads for worker in workers) >= 2000
-    assert unknown + refused + sum(outcomes.values()) - outcomes["read ok"] - outcomes["write ok"] > 0
+    assert unknown + refused + sum(outcomes.values()) - \
+                                   outcomes["read ok"] - outcomes["write ok"] > 0
     assert max(worker.slowest_s for worker in workers) < TIMEOUT_MS / 1000 + 0.1 + SLACK_S
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
 def test_reads_survive_an_agents_death(cluster, how):
-    """Reads in flight on a replica whose agent dies are answered by another node within a second."""
+    """Reads in flight on a replica whose agent dies are answered elsewhere within a second."""
     replica = cluster.replicas()[0]
     part = cluster.agent_of(replica)
     cluster.heal()
@@ -185,7 +188,9 @@ def test_reads_survive_an_agents_death(cluster, how):
 def test_a_hop_that_dies_is_missed_at_once(cluster, hop):
     """Its connection ends with it.  The beats, which would run out after a second, are not waited
     for, and a queue that is not there is not called full."""
-    cluster.sql(cluster.source(), "DROP TABLE IF EXISTS demo.missed; CREATE TABLE demo.missed (n INT)")
+    cluster.sql(
+    cluster.source(),
+     "DROP TABLE IF EXISTS demo.missed; CREATE TABLE demo.missed (n INT)")
     cluster.heal()
     answers = {}
 

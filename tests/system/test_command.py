@@ -16,8 +16,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 @pytest.fixture
 def run(cluster):
     def call(*arguments, stdin=None, binary=False):
-        return subprocess.run([cluster.info["command"], "--bundle", cluster.bundle, *map(str, arguments)],
-                              input=stdin, capture_output=True, text=not binary, timeout=30, check=False)
+        return subprocess.run([cluster.info["command"],
+    "--bundle",
+    cluster.bundle,
+    *map(str,
+    arguments)],
+    input=stdin,
+    capture_output=True,
+    text=not binary,
+    timeout=30,
+     check=False)
     return call
 
 
@@ -46,8 +54,18 @@ def test_json_csv_and_msgpack_hold_the_same(run):
 
 
 def test_params_strategy_and_route(run, cluster):
-    answer = run("query", "SELECT ? AS a, ? AS b", "--param", "i:42", "--param", "s:text", "--strategy",
-                 "direct", "--route", "--format", "csv")
+    answer = run(
+    "query",
+    "SELECT ? AS a, ? AS b",
+    "--param",
+    "i:42",
+    "--param",
+    "s:text",
+    "--strategy",
+    "direct",
+    "--route",
+    "--format",
+     "csv")
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines()[-1] == "42,text"
     assert cluster.source() in answer.stderr
@@ -88,8 +106,17 @@ def test_an_absent_gatekeeper_is_3(cluster, tmp_path):
     bundle = tmp_path / "absent.bundle"
     bundle.touch(mode=0o600)
     bundle.write_text(re.sub(r"tcp://127\.0\.0\.1:\d+", "tcp://127.0.0.1:9", text))
-    answer = subprocess.run([cluster.info["command"], "--bundle", bundle, "query", "SELECT 1", "--timeout", "500"],
-                            capture_output=True, text=True, timeout=10, check=False)
+    answer = subprocess.run([cluster.info["command"],
+    "--bundle",
+    bundle,
+    "query",
+    "SELECT 1",
+    "--timeout",
+    "500"],
+    capture_output=True,
+    text=True,
+    timeout=10,
+     check=False)
     assert answer.returncode == 3 and "UNAVAILABLE" in answer.stderr
 
 
@@ -107,22 +134,22 @@ def test_ping_and_status(run, cluster):
 def test_help_teaches(cluster):
     for arguments in (["--help"], ["query", "--help"], ["status", "--help"], ["ping", "--help"],
                       ["keygen", "--help"]):
-        answer = subprocess.run([cluster.info["command"], *arguments], capture_output=True, text=True, timeout=10,
-                                check=False)
+        answer = subprocess.run([cluster.info["command"], *arguments],
+                                capture_output=True, text=True, timeout=10, check=False)
         assert answer.returncode == 0 and len(answer.stdout) > 200
         assert "portcullis" in answer.stdout
 
 
 def test_keygen_writes_a_private_file(cluster, tmp_path):
     file = tmp_path / "new.key"
-    answer = subprocess.run([cluster.info["command"], "keygen", file], capture_output=True, text=True, timeout=10,
-                            check=False)
+    answer = subprocess.run([cluster.info["command"], "keygen", file],
+                            capture_output=True, text=True, timeout=10, check=False)
     assert answer.returncode == 0, answer.stderr
     assert file.stat().st_mode & 0o077 == 0
     public = re.search(r'public-key\s*=\s*"([^"]{40})"', file.read_text()).group(1)
     assert public in answer.stdout
-    again = subprocess.run([cluster.info["command"], "keygen", file], capture_output=True, text=True, timeout=10,
-                           check=False)
+    again = subprocess.run([cluster.info["command"], "keygen", file],
+                           capture_output=True, text=True, timeout=10, check=False)
     assert again.returncode != 0 and public in file.read_text()
 
 

@@ -35,7 +35,8 @@ def test_status_shows_every_part(cluster):
         assert os.path.exists(f"/proc/{part['pid']}") and os.path.exists(part["log"])
 
 
-@pytest.mark.parametrize("roles, nodes", [("together", 2), ("apart", 1)], ids=["together", "single"])
+@pytest.mark.parametrize("roles, nodes", [("together", 2),
+                         ("apart", 1)], ids=["together", "single"])
 def test_other_forms_of_a_cluster(new_cluster, roles, nodes):
     cluster = new_cluster(roles, roles=roles, nodes=nodes)
     assert len(cluster.nodes()) == nodes
@@ -58,9 +59,9 @@ def test_other_forms_of_a_cluster(new_cluster, roles, nodes):
     assert not any(os.path.exists(socket) for socket in sockets)
 
 
-@pytest.mark.parametrize("arguments", [["--nodes", "0"], ["--nodes", "ten"], ["--flavor", "oracle"], ["--nope"],
-                                       ["aws"]])
+@pytest.mark.parametrize("arguments", [["--nodes", "0"],
+                         ["--nodes", "ten"], ["--flavor", "oracle"], ["--nope"], ["aws"]])
 def test_wrong_arguments_are_refused_with_a_word(arguments):
-    answer = subprocess.run([ROOT / "infra/up.sh", *arguments], capture_output=True, text=True, timeout=10,
-                            check=False)
+    answer = subprocess.run([ROOT / "infra/up.sh", *arguments],
+                            capture_output=True, text=True, timeout=10, check=False)
     assert answer.returncode == 64 and answer.stderr.strip()

@@ -74,9 +74,11 @@ def test_check_config_names_every_mistake(cluster, kind, tmp_path):
     binary = part["command"][0]
     try:
         lines = [line for line in good.read_text().splitlines() if "endpoint" not in line]
-        bad.write_text("\n".join(lines) + "\nlimits\n    no_such_setting = 5\nlog\n    level = \"loud\"\n")
-        run = subprocess.run([binary, "--config", bad, "--check-config"], capture_output=True, text=True,
-                             timeout=10, check=False)
+        bad.write_text(
+    "\n".join(lines) +
+     "\nlimits\n    no_such_setting = 5\nlog\n    level = \"loud\"\n")
+        run = subprocess.run([binary, "--config", bad, "--check-config"],
+                             capture_output=True, text=True, timeout=10, check=False)
         assert run.returncode == 78, run
         text = run.stdout + run.stderr
         assert "endpoint" in text and "no_such_setting" in text and "level" in text
@@ -84,11 +86,11 @@ def test_check_config_names_every_mistake(cluster, kind, tmp_path):
                               check=False).returncode == 78
     finally:
         bad.unlink(missing_ok=True)
-    fine = subprocess.run([binary, "--config", good, "--check-config"], capture_output=True, timeout=10,
-                          check=False)
+    fine = subprocess.run([binary, "--config", good, "--check-config"],
+                          capture_output=True, timeout=10, check=False)
     assert fine.returncode == 0, fine
-    printed = subprocess.run([binary, "--config", good, "--print-config"], capture_output=True, text=True,
-                             timeout=10, check=False)
+    printed = subprocess.run([binary, "--config", good, "--print-config"],
+                             capture_output=True, text=True, timeout=10, check=False)
     assert printed.returncode == 0
     again = good.parent / f"printed-{kind}.cfg"
     try:
@@ -114,10 +116,15 @@ def test_check_config_sees_what_does_not_fit_together(cluster, kind):
     good = pathlib.Path(part["config"])
     bad = good.parent / f"keyless-{kind}.cfg"
     try:
-        bad.write_text("".join(line for line in good.read_text().splitlines(keepends=True)
-                               if line.split("=")[0].strip() not in ("key_file", "keys", "public_key")))
-        run = subprocess.run([part["command"][0], "--config", bad, "--check-config"], capture_output=True,
-                             text=True, timeout=10, check=False)
+        bad.write_text(
+    "".join(
+        line for line in good.read_text().splitlines(
+            keepends=True) if line.split("=")[0].strip() not in (
+                "key_file",
+                "keys",
+                 "public_key")))
+        run = subprocess.run([part["command"][0], "--config", bad, "--check-config"],
+                             capture_output=True, text=True, timeout=10, check=False)
         assert run.returncode == 78, run
         lines = (run.stdout + run.stderr).splitlines()
         wanted = ("curve/key_file", *SPANNING_MISTAKES[kind])
@@ -149,8 +156,8 @@ def test_a_missing_key_file_is_named(cluster):
     aside = key.with_suffix(".aside")
     key.rename(aside)
     try:
-        run = subprocess.run([part["command"][0], "--config", part["config"]], capture_output=True, text=True,
-                             timeout=10, check=False)
+        run = subprocess.run([part["command"][0], "--config", part["config"]],
+                             capture_output=True, text=True, timeout=10, check=False)
         assert run.returncode == 78 and key.name in run.stdout + run.stderr
     finally:
         aside.rename(key)
@@ -182,7 +189,8 @@ def test_sigterm_finishes_what_runs(cluster):
 
         def ask():
             with portcullis.Client(cluster.bundle, timeout_ms=6000) as client:
-                outcomes.extend(client.query_many([("SELECT SLEEP(0.8)", None)] * 4, strategy="direct"))
+                outcomes.extend(client.query_many(
+                    [("SELECT SLEEP(0.8)", None)] * 4, strategy="direct"))
 
         thread = threading.Thread(target=ask)
         thread.start()

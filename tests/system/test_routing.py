@@ -32,8 +32,8 @@ def test_a_write_is_seen_on_all_nodes(cluster, client):
     assert written.affected == 1
     assert written.route["role"] == "source"
     for node in cluster.nodes():
-        wait_until(lambda node=node: cluster.sql(node, "SELECT * FROM demo.seen") == [["1", "gate"]],
-                   5, f"the row on {node}")
+        wait_until(lambda node=node: cluster.sql(node, "SELECT * FROM demo.seen")
+                   == [["1", "gate"]], 5, f"the row on {node}")
 
 
 def test_direct_is_answered_by_the_source(cluster, client):

@@ -33,8 +33,10 @@ def test_a_slow_read_ends_at_its_deadline_and_stops_running(cluster):
 
 def test_a_write_behind_a_lock_ends_at_its_deadline(cluster):
     source = cluster.source()
-    cluster.sql(source, "DROP TABLE IF EXISTS demo.locked; CREATE TABLE demo.locked (id INT PRIMARY KEY, "
-                "n INT); INSERT INTO demo.locked VALUES (1, 0)")
+    cluster.sql(
+    source,
+    "DROP TABLE IF EXISTS demo.locked; CREATE TABLE demo.locked (id INT PRIMARY KEY, "
+    "n INT); INSERT INTO demo.locked VALUES (1, 0)")
     with cluster.open_transaction(source, "UPDATE demo.locked SET n = 1 WHERE id = 1"):
         with portcullis.Client(cluster.bundle) as client:
             error, took_s = _refusal(client, "UPDATE locked SET n = 2 WHERE id = 1", db="demo",

@@ -68,10 +68,13 @@ def test_a_column_comes_back_exactly(client, sql_type, literal, expected, name):
 
 
 PARAMS = [
-    (None, None), (True, 1), (False, 0), (-2**63, -2**63), (2**64 - 1, 2**64 - 1), (0, 0), (1.5, 1.5), (-1e308, -1e308),
-    ("", ""), ("text with ' \" \\ \0 and ; --", "text with ' \" \\ \0 and ; --"), ("\U0001f9ff", "\U0001f9ff"),
+    (None, None), (True, 1), (False, 0), (-2**63, -2**63), (2**64 - 1, 2**64 - 1),
+    (0, 0), (1.5, 1.5), (-1e308, -1e308),
+    ("", ""), ("\U0001f9ff", "\U0001f9ff"),
+    ("text with ' \" \\ \0 and ; --", "text with ' \" \\ \0 and ; --"),
     (b"\x00\x01\xff", b"\x00\x01\xff"),
-    (decimal.Decimal("12345678901234567890.000000000000000001"), "12345678901234567890.000000000000000001"),
+    (decimal.Decimal("12345678901234567890.000000000000000001"),
+     "12345678901234567890.000000000000000001"),
 ]
 
 
@@ -83,6 +86,15 @@ def test_a_parameter_goes_in_exactly(client, value, expected):
         assert got == expected
     else:
         assert got == expected, (got, result.columns)
+
+
+def test_a_parameter_is_itself_whatever_came_before(client):
+    """The same text on the same connections, with a value of another type each time."""
+    for turn in range(50):
+        for value, expected in PARAMS[turn % len(PARAMS):] + PARAMS[:turn % len(PARAMS)]:
+            expected = int(expected) if isinstance(expected, bool) else expected
+            got = client.query("SELECT ? AS v", [value], strategy="direct").rows[0][0]
+            assert got == expected and type(got) is type(expected), (turn, value, got)
 
 
 def test_temporal_parameters(client):
@@ -149,7 +161,16 @@ def test_too_few_parameters_are_refused_with_the_count(client):
 def test_the_reader_account_cannot_write_whatever_the_class_says(cluster):
     """The class is a claim, the database the judge."""
     grants = str(cluster.sql(cluster.source(), "SHOW GRANTS FOR portcullis_read@localhost"))
-    for word in ("INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "SUPER", "FILE", "PROCESS", "ALL PRIVILEGES"):
+    for word in (
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE",
+    "DROP",
+    "SUPER",
+    "FILE",
+    "PROCESS",
+     "ALL PRIVILEGES"):
         assert word not in grants.upper().replace("CREATE_", ""), grants
     assert "SELECT" in grants
 

@@ -37,7 +37,8 @@ for example in shared static; do
     [[ $code -eq 78 ]] || fail "the $example example ended with $code: $(cat "$root/error")"
 done
 
-foreign=$(nm -D --defined-only "$library" | awk '$2 != "A" { print $3 }' | grep -v '^portcullis_' || true)
+foreign=$(nm -D --defined-only "$library" | awk '$2 != "A" { print $3 }' |
+    grep -v '^portcullis_' || true)
 [[ -z $foreign ]] || fail "the library shows what is not its API: $foreign"
 [[ $(nm -D --defined-only "$library" | grep -c ' T portcullis_') -gt 40 ]] || fail "the API is gone"
 needed=$(readelf -d "$library" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p')
@@ -57,12 +58,15 @@ manual=$(find "$root" -name portcullis.1)
 commands=$("$command" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
 [[ $commands == *query* ]] || fail "--help names no commands"
 for name in $commands; do
-    for option in $("$command" "$name" --help | grep -oE '^ .*--[a-z]+' | grep -oE -- '--[a-z]+'); do
-        grep -q -- "\\\\-\\\\-${option#--}" "$manual" || fail "$option of $name is not in the manual"
+    options=$("$command" "$name" --help | grep -oE '^ .*--[a-z]+' | grep -oE -- '--[a-z]+')
+    for option in $options; do
+        grep -q -- "\\\\-\\\\-${option#--}" "$manual" ||
+            fail "$option of $name is not in the manual"
     done
 done
 if command -v man > /dev/null && [[ $(uname -o) == GNU/Linux ]]; then
-    complaints=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$manual" 2>&1 > /dev/null)
+    complaints=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 \
+        man --warnings -E UTF-8 -l -Tutf8 -Z "$manual" 2>&1 > /dev/null)
     [[ -z $complaints ]] || fail "the manual page is not well formed: $complaints"
 fi
 [[ -f $(find "$root" -path '*portcullis/python/portcullis.py') ]] || fail "no Python client"

@@ -15,7 +15,8 @@
 #define KEY_B "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6"
 
 #define HEAD  "bundle\n    version = \"1\"\n    principal = \"app\"\n"
-#define GATE  "gatekeeper\n    endpoint = \"tcp://127.0.0.1:5500\"\n    public-key = \"" KEY_A "\"\n"
+#define GATE                                                                                       \
+    "gatekeeper\n    endpoint = \"tcp://127.0.0.1:5500\"\n    public-key = \"" KEY_A "\"\n"
 #define CURVE "curve\n    public-key = \"" KEY_A "\"\n    secret-key = \"" KEY_B "\"\n"
 
 static void a_bundle_is_read(void **state)
