@@ -409,8 +409,14 @@ CNF
 
 # A node starts closed and silent: its agent opens the source, starts the
 # replication of a replica, and turns semi-synchronous replication on.
+#
+# A source that comes back as the source commits what its crash left prepared in
+# the binary log: replicas and clients may know it already.  As SLAVE it would cut
+# that off, and give the same GTIDs to other transactions.
 node_config_mariadb()
 {
+    local recovery=SLAVE
+    [[ $node != node1 ]] || recovery=MASTER
     cat << CNF
 innodb_log_file_size = 16M
 aria_pagecache_buffer_size = 4M
@@ -420,7 +426,7 @@ log_slave_updates = ON
 gtid_strict_mode = ON
 gtid_domain_id = 0
 read_only = ON
-init_rpl_role = SLAVE
+init_rpl_role = $recovery
 skip_slave_start = ON
 slave_net_timeout = 4
 slave_parallel_threads = 4
