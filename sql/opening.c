@@ -260,6 +260,9 @@ static pcl_sql_opening s_opening_at(pcl_sql_lexer lexer, bool in_body);
 static pcl_sql_opening s_program(pcl_sql_lexer lexer, unsigned object, pcl_sql_opening program)
 {
     static const char refused[] = "statement not allowed in a stored program";
+    if (object == PCL_SQL_KW_FUNCTION && pcl_sql_program_shadows(lexer)) {
+        return s_refused("stored function with the name of a built-in one", program.offset);
+    }
     if (!pcl_sql_program_find_body(&lexer, (pcl_sql_keyword)object)) {
         return s_refused("stored program with an unknown head", program.offset);
     }

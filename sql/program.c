@@ -1,6 +1,7 @@
 #include "sql/program.h"
 
 #include "sql/ascii.h"
+#include "sql/functions.h"
 
 #include <string.h>
 
@@ -122,8 +123,8 @@ static bool s_is_name(pcl_sql_token token)
     return token.kind == PCL_SQL_TOKEN_WORD || token.kind == PCL_SQL_TOKEN_QUOTED;
 }
 
-/* [IF [NOT] EXISTS] name [. name] */
-static bool s_pass_name(pcl_sql_lexer *lexer)
+/* [IF [NOT] EXISTS] [name .] name; gives the last. */
+static bool s_pass_name(pcl_sql_lexer *lexer, pcl_sql_token *out_name)
 {
     pcl_sql_token token = pcl_sql_lexer_next(lexer);
     if (token.keyword == PCL_SQL_KW_IF) {
@@ -137,9 +138,21 @@ static bool s_pass_name(pcl_sql_lexer *lexer)
     pcl_sql_lexer ahead = *lexer;
     if (pcl_sql_lexer_next(&ahead).punctuation == '.') {
         *lexer = ahead;
-        return s_is_name(pcl_sql_lexer_next(lexer));
+        token = pcl_sql_lexer_next(lexer);
     }
-    return true;
+    *out_name = token;
+    return s_is_name(token);
+}
+
+bool pcl_sql_program_shadows(pcl_sql_lexer lexer)
+{
+    pcl_sql_token name;
+    if (!s_pass_name(&lexer, &name)) {
+        return false;
+    }
+    uint32_t quotes = name.kind == PCL_SQL_TOKEN_QUOTED ? 1 : 0;
+    const uint8_t *text = lexer.text + name.offset + quotes;
+    return pcl_sql_function_find(text, name.size - 2 * quotes) != PCL_SQL_FUNCTION_UNKNOWN;
 }
 
 /* Behind CHARSET and COLLATE stands a name, which is passed unseen. */
@@ -150,7 +163,8 @@ static bool s_wants_name(const pcl_sql_lexer *lexer, pcl_sql_token token)
 
 static bool s_find_routine_body(pcl_sql_lexer *lexer)
 {
-    if (!s_pass_name(lexer)) {
+    pcl_sql_token name;
+    if (!s_pass_name(lexer, &name)) {
         return false;
     }
     pcl_sql_token last = {.kind = PCL_SQL_TOKEN_END};

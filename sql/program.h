@@ -12,6 +12,10 @@
  * the body then. */
 bool pcl_sql_program_find_body(pcl_sql_lexer *lexer, pcl_sql_keyword object);
 
+/* Whether CREATE FUNCTION, behind which `lexer` stands, names it like a function
+ * that statements are judged by: some servers would call it instead. */
+bool pcl_sql_program_shadows(pcl_sql_lexer lexer);
+
 /* Whether the assignments of a SET, behind which `lexer` stands, are all to
  * columns of a trigger's new row. */
 bool pcl_sql_program_sets_new_row(pcl_sql_lexer lexer);

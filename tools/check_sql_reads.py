@@ -13,13 +13,18 @@ fails when
   2. the server counts other placeholders than we do, which shows that it cuts
      the text elsewhere;
   3. a server calls a stored function for a name that we take for a harmless
-     built-in.
+     built-in, unless it is one that some versions build in and others do not:
+     clients cannot make a function of such a name;
+  4. the server makes a stored program that we accept, and whose body, as the
+     server found it, is one that must not be: which shows that we looked for
+     the body elsewhere.  PCL_TEST_SEED replays a run.
 
 The classifier is compiled into a shared object on the spot ($CC, or cc).
 """
 import ctypes
 import os
 import pathlib
+import random
 import re
 import subprocess
 import sys
@@ -28,7 +33,28 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 READ, REFUSED = 1, 9
 ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
+ABSENT = {"md5", "sha", "sha1"}  # a component's since MySQL 9.6, and free names without it
+PROGRAMS = 10000
 SQL_MODE = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
+
+
+TYPES = ("INT", "VARCHAR(9)", "CHAR CHARSET utf8mb4", "CHAR CHARACTER SET latin1",
+         "TEXT COLLATE utf8mb4_bin", "SET('a','b')", "ENUM('a')", "DECIMAL(10,2) UNSIGNED ZEROFILL",
+         "DOUBLE PRECISION", "NATIONAL CHAR VARYING(3)", "LONG VARCHAR", "DATE", "JSON",
+         "CHAR BYTE", "CHAR(3) BINARY", "CHAR ASCII", "LONG", "BIT(3)", "YEAR", "POINT", "TIMESTAMP(3)")
+TRAITS = ("COMMENT 'x'", "LANGUAGE SQL", "DETERMINISTIC", "NOT DETERMINISTIC", "NO SQL",
+          "CONTAINS SQL", "READS SQL DATA", "MODIFIES SQL DATA", "SQL SECURITY INVOKER",
+          "SQL SECURITY DEFINER", "/* c */", "-- c\n")
+NOISE = ("(", "(", ")", "'s'", "charset", "collate", "set", "=", ",", ".", "binary", "x", ":",
+         "returns", "as", "is", "comment", "character", "data", "date", "long", "int")
+BODIES = ("KILL 5", "SET @z = 1", "SET PASSWORD = 'x'", "GRANT ALL ON pcl_oracle.* TO a",
+          "FLUSH TABLES", "SET GLOBAL read_only = 0", "EXECUTE x", "PREPARE x FROM 'SELECT 1'",
+          "SET NAMES latin1", "START TRANSACTION", "COMMIT", "SHUTDOWN", "RESET MASTER",
+          "ALTER USER root@localhost ACCOUNT LOCK", "CREATE USER zz", "XA RECOVER",
+          "DEALLOCATE PREPARE x", "SIGNAL SQLSTATE '45000'", "SHOW PROCESSLIST",
+          "DO GET_LOCK('x', 1)", "SELECT @x", "HANDLER t OPEN", "SET autocommit = 0",
+          "EXECUTE IMMEDIATE 'SELECT 1'", "BEGIN END", "SET NEW.a = 1, autocommit = 0",
+          "LOCK TABLES t READ")
 
 
 class Bytes(ctypes.Structure):
@@ -203,11 +229,56 @@ def check_functions(server, library):
             for call in (f"{name}({values})", f"{name} ({values})", f"{name}((SELECT 1))"):
                 text = f"SELECT {call}".encode()
                 verdict = library.pcl_sql_classify(Bytes(text, len(text)))
-                if verdict.sql_class == READ and server.run(text)[1] == "STORED":
+                stored = verdict.sql_class == READ and server.run(text)[1] == "STORED"
+                if stored and name not in ABSENT:
                     wrong += 1
                     print(f"a stored function may stand for it: {call}")
             server.must(f"DROP FUNCTION `{name}`")
+        made = f"CREATE FUNCTION {name}() RETURNS INT RETURN 1".encode()
+        if library.pcl_sql_classify(Bytes(made, len(made))).sql_class != REFUSED:
+            wrong += 1
+            print(f"a client may make a stored function of this name: {name}")
     return len(names), wrong
+
+
+def some(choose, texts, most):
+    return " ".join(choose(texts) for _ in range(choose(range(most + 1))))
+
+
+def program(choose):
+    """A definition whose body is none of those that may be, sometimes with words
+    between that belong nowhere."""
+    name = choose(("zz", "`zz`", "pcl_oracle.zz", "pcl_oracle . `zz`", "IF NOT EXISTS zz"))
+    noise = some(choose, NOISE, 2) if choose(range(3)) == 0 else ""
+    tail = f"{some(choose, TRAITS, 3)} {noise} {choose(BODIES)}"
+    sort = choose(("PROCEDURE", "FUNCTION", "TRIGGER"))
+    if sort == "TRIGGER":
+        return (f"CREATE TRIGGER {name} {choose(('BEFORE', 'AFTER'))} "
+                f"{choose(('INSERT', 'UPDATE', 'DELETE'))} ON t FOR EACH ROW {noise} "
+                f"{choose(BODIES)}")
+    modes = ("", "IN ", "OUT ", "INOUT ") if sort == "PROCEDURE" else ("",)
+    parameters = ", ".join(f"{choose(modes)}{parameter} {choose(TYPES)}"
+                           for parameter in "abc"[:choose(range(4))])
+    returns = f"RETURNS {choose(TYPES)}" if sort == "FUNCTION" else ""
+    return f"CREATE {sort} {name} ({parameters}) {returns} {tail}"
+
+
+def check_programs(server, library):
+    seed = int(os.environ.get("PCL_TEST_SEED", "0"), 0) or random.randrange(1, 1 << 32)
+    print(f"PCL_TEST_SEED={seed}")
+    choose = random.Random(seed).choice
+    accepted = wrong = 0
+    for _ in range(PROGRAMS):
+        text = program(choose).encode()
+        if library.pcl_sql_classify(Bytes(text, len(text))).sql_class == REFUSED:
+            continue
+        accepted += 1
+        if server.run(text)[0] is None:
+            wrong += 1
+            print(f"a stored program that must not be: {text!r}")
+            for sort in ("PROCEDURE", "FUNCTION", "TRIGGER"):
+                server.must(f"DROP {sort} IF EXISTS zz")
+    return accepted, wrong
 
 
 def main():
@@ -221,10 +292,12 @@ def main():
         written = pathlib.Path(server.must("SELECT @@datadir")) / "pcl_oracle"
         counts = check_statements(server, library, sys.argv[2:], written)
         functions, wrong = check_functions(server, library)
+        accepted, wrong_programs = check_programs(server, library)
         server.must("DROP DATABASE pcl_oracle")
     print(", ".join(f"{value} {name}" for name, value in counts.items()))
     print(f"{functions} functions, {wrong} wrong")
-    sys.exit(bool(counts["wrong"] or wrong))
+    print(f"{PROGRAMS} stored programs, {accepted} accepted, {wrong_programs} wrong")
+    sys.exit(bool(counts["wrong"] or wrong or wrong_programs))
 
 
 if __name__ == "__main__":
