@@ -8,6 +8,7 @@ void pcl_binding_release(pcl_binding *self)
 {
     free(self->params);
     free(self->binds);
+    free(self->types);
     *self = (pcl_binding){0};
 }
 
@@ -24,7 +25,11 @@ static bool s_reserve(pcl_binding *self, uint32_t count)
     if (binds != NULL) {
         self->binds = binds;
     }
-    if (params == NULL || binds == NULL) {
+    uint8_t *types = realloc(self->types, count);
+    if (types != NULL) {
+        self->types = types;
+    }
+    if (params == NULL || binds == NULL || types == NULL) {
         return false;
     }
     self->capacity = count;
@@ -36,8 +41,17 @@ pcl_err pcl_binding_read(pcl_binding *self, pcl_bytes array, uint32_t count)
     if (!s_reserve(self, count)) {
         return PCL_ERR_NO_MEMORY;
     }
-    return pcl_params_read(array, self->params, count, &self->count, &self->fault_index,
-                           &self->fault_rule);
+    pcl_err err = pcl_params_read(array, self->params, count, &self->count, &self->fault_index,
+                                  &self->fault_rule);
+    for (uint32_t index = 0; err == PCL_ERR_OK && index < self->count; index++) {
+        self->types[index] = (uint8_t)self->params[index].type;
+    }
+    return err;
+}
+
+pcl_bytes pcl_binding_types(const pcl_binding *self)
+{
+    return pcl_bytes_of(self->types, self->count);
 }
 
 /* The library only reads a parameter, but takes it as void *. */

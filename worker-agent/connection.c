@@ -22,9 +22,6 @@
 #define SQL_MODE                                                                                   \
     "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_DIR_IN_CREATE"
 
-/* That the server keeps of a statement; a list so long may lack something. */
-#define WARNINGS_MAX 64u
-
 struct pcl_connection {
     const pcl_agent_options *options; /* borrowed */
     pcl_account account;
@@ -170,17 +167,28 @@ static bool s_run(pcl_connection *self, const char *sql, pcl_sql_error *out_erro
     return true;
 }
 
-/* The server bounds prepared statements over all sessions; ours share three
- * quarters of that. */
-static bool s_read_statement_limit(pcl_connection *self, pcl_sql_error *out_error)
+/* The first column of the first row; 0 where there is none. */
+static bool s_ask_number(pcl_connection *self, const char *sql, unsigned long long *out_number,
+                         pcl_sql_error *out_error)
 {
-    if (!s_run(self, "SELECT @@global.max_prepared_stmt_count", out_error)) {
+    if (!s_run(self, sql, out_error)) {
         return false;
     }
     MYSQL_RES *result = mysql_store_result(self->mysql);
     MYSQL_ROW row = result != NULL ? mysql_fetch_row(result) : NULL;
-    unsigned long long limit = row != NULL && row[0] != NULL ? strtoull(row[0], NULL, 10) : 0;
+    *out_number = row != NULL && row[0] != NULL ? strtoull(row[0], NULL, 10) : 0;
     mysql_free_result(result);
+    return true;
+}
+
+/* The server bounds prepared statements over all sessions; ours share three
+ * quarters of that. */
+static bool s_read_statement_limit(pcl_connection *self, pcl_sql_error *out_error)
+{
+    unsigned long long limit = 0;
+    if (!s_ask_number(self, "SELECT @@global.max_prepared_stmt_count", &limit, out_error)) {
+        return false;
+    }
     unsigned long long share = limit * 3 / 4 / (2ull * self->options->threads);
     self->statements_cap = share < self->statements_max ? (uint32_t)share : self->statements_max;
     return true;
@@ -188,8 +196,7 @@ static bool s_read_statement_limit(pcl_connection *self, pcl_sql_error *out_erro
 
 static bool s_pin_session(pcl_connection *self, pcl_sql_error *out_error)
 {
-    if (!s_run(self, "SET SESSION sql_mode='" SQL_MODE "', autocommit=1, max_error_count=64",
-               out_error)) {
+    if (!s_run(self, "SET SESSION sql_mode='" SQL_MODE "', autocommit=1", out_error)) {
         return false;
     }
     if (self->account == PCL_ACCOUNT_ADMIN) {
@@ -355,11 +362,17 @@ static MYSQL_STMT *s_prepare(pcl_connection *self, pcl_bytes sql, pcl_sql_error 
     return stmt;
 }
 
-bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, bool keep,
-                            pcl_prepared *out_prepared, pcl_sql_error *out_error)
+static pcl_statement_key s_key(const pcl_connection *self, pcl_bytes sql, pcl_bytes types)
 {
     pcl_bytes db = pcl_bytes_of(self->db, self->db_size);
-    MYSQL_STMT *stmt = keep ? pcl_statement_cache_find(self->statements, db, sql) : NULL;
+    return (pcl_statement_key){.db = db, .types = types, .sql = sql};
+}
+
+bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, pcl_bytes types, bool keep,
+                            pcl_prepared *out_prepared, pcl_sql_error *out_error)
+{
+    pcl_statement_key key = s_key(self, sql, types);
+    MYSQL_STMT *stmt = keep ? pcl_statement_cache_find(self->statements, &key) : NULL;
     if (stmt != NULL) {
         *out_prepared = (pcl_prepared){.stmt = stmt, .cached = true, .hit = true};
         return true;
@@ -377,7 +390,7 @@ bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, bool keep,
     bool cached = false;
     if (keep && self->statements_cap > 0) {
         s_trim(self, self->statements_cap - 1);
-        cached = pcl_statement_cache_put(self->statements, db, sql, stmt, &evicted);
+        cached = pcl_statement_cache_put(self->statements, &key, stmt, &evicted);
     }
     if (evicted != NULL) {
         (void)mysql_stmt_close(evicted);
@@ -397,11 +410,12 @@ void pcl_connection_release(pcl_connection *self, pcl_prepared *prepared)
     prepared->stmt = NULL;
 }
 
-void pcl_connection_discard(pcl_connection *self, pcl_bytes sql, pcl_prepared *prepared)
+void pcl_connection_discard(pcl_connection *self, pcl_bytes sql, pcl_bytes types,
+                            pcl_prepared *prepared)
 {
     if (prepared->cached) {
-        void *stmt = pcl_statement_cache_remove(self->statements,
-                                                pcl_bytes_of(self->db, self->db_size), sql);
+        pcl_statement_key key = s_key(self, sql, types);
+        void *stmt = pcl_statement_cache_remove(self->statements, &key);
         assert(stmt == prepared->stmt);
     }
     (void)mysql_stmt_close(prepared->stmt);
@@ -418,7 +432,8 @@ bool pcl_connection_rolled_back(pcl_connection *self, uint32_t number)
     MYSQL_ROW row = NULL;
     bool seen = false;
     bool partial = false;
-    uint32_t count = 0;
+    unsigned long long count = 0;
+    unsigned long long count_max = 0;
     while (result != NULL && (row = mysql_fetch_row(result)) != NULL) {
         unsigned long code = row[1] != NULL ? strtoul(row[1], NULL, 10) : 0;
         seen = seen || code == number;
@@ -426,7 +441,9 @@ bool pcl_connection_rolled_back(pcl_connection *self, uint32_t number)
         count++;
     }
     mysql_free_result(result);
-    return seen && !partial && count < WARNINGS_MAX;
+    /* A full list may lack something. */
+    return seen && !partial && s_ask_number(self, "SELECT @@max_error_count", &count_max, &error) &&
+           count < count_max;
 }
 
 static void s_copy_token(char *target, size_t target_size, const char *data, size_t size)

@@ -70,14 +70,15 @@ typedef struct pcl_prepared {
     bool hit;    /* it was in the cache */
 } pcl_prepared;
 
-/* A statement ready to execute, in the session's schema; kept in the cache where keep is set
- * and the text is short enough. */
-bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, bool keep,
+/* A statement ready to execute, in the session's schema, for parameters of these types (see
+ * statement_cache.h); kept in the cache where keep is set and the text is short enough. */
+bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, pcl_bytes types, bool keep,
                             pcl_prepared *out_prepared, pcl_sql_error *out_error) PCL_MUST_CHECK;
 /* Frees the result; closes the statement where it is not cached. */
 void pcl_connection_release(pcl_connection *self, pcl_prepared *prepared);
 /* As release, and takes it out of the cache: it must be prepared anew. */
-void pcl_connection_discard(pcl_connection *self, pcl_bytes sql, pcl_prepared *prepared);
+void pcl_connection_discard(pcl_connection *self, pcl_bytes sql, pcl_bytes types,
+                            pcl_prepared *prepared);
 
 /* After a statement that failed with a number that rolls back: has the server
  * rolled back all it did?  false where it does not say so for certain, as of

@@ -304,7 +304,8 @@ static void s_run_prepared(pcl_worker *self, attempt *try, pcl_prepared *prepare
     }
     bool stale = try->failed && try->error.number == PCL_CR_NEW_STMT_METADATA;
     if (!sent || stale || (!try->failed && self->result.renamed)) {
-        pcl_connection_discard(try->connection, try->request->sql, prepared);
+        pcl_connection_discard(try->connection, try->request->sql,
+                               pcl_binding_types(&self->binding), prepared);
     } else if (try->failed && try->own_err != PCL_ERR_OK) {
         /* Rows are left that nobody wants: the session goes, not the rows. */
         pcl_connection_close(try->connection);
@@ -326,7 +327,8 @@ static void s_run_statement(pcl_worker *self, attempt *try)
     }
     pcl_prepared prepared;
     try->stage = PCL_STAGE_PREPARE;
-    if (pcl_connection_prepare(try->connection, try->request->sql, !ddl, &prepared, &try->error)) {
+    if (pcl_connection_prepare(try->connection, try->request->sql,
+                               pcl_binding_types(&self->binding), !ddl, &prepared, &try->error)) {
         try->job->cache_hit = prepared.hit;
         s_run_prepared(self, try, &prepared);
     } else if (try->error.number == PCL_ER_UNSUPPORTED_PS && self->binding.count == 0) {

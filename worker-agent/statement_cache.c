@@ -8,8 +8,8 @@ typedef struct entry {
     struct entry *chain;         /* same hash bucket */
     uint64_t hash;
     void *handle;
-    size_t db_size, sql_size;
-    uint8_t text[]; /* db, then sql */
+    size_t db_size, types_size, sql_size;
+    uint8_t text[]; /* db, types, sql */
 } entry;
 
 struct pcl_statement_cache {
@@ -20,32 +20,51 @@ struct pcl_statement_cache {
     uint32_t count;
 };
 
-/* FNV-1a over both texts; the size of db keeps ("a","bc") from ("ab","c"). */
-static uint64_t s_hash(pcl_bytes db, pcl_bytes sql)
+static uint64_t s_hash_more(uint64_t hash, pcl_bytes part)
 {
-    uint64_t hash = UINT64_C(14695981039346656037) ^ db.size;
-    for (size_t index = 0; index < db.size; index++) {
-        hash = (hash ^ db.data[index]) * UINT64_C(1099511628211);
+    for (size_t index = 0; index < part.size; index++) {
+        hash = (hash ^ part.data[index]) * UINT64_C(1099511628211);
     }
-    for (size_t index = 0; index < sql.size; index++) {
-        hash = (hash ^ sql.data[index]) * UINT64_C(1099511628211);
-    }
+    return hash;
+}
+
+/* FNV-1a over all parts; the sizes keep ("a","bc") from ("ab","c"). */
+static uint64_t s_hash(const pcl_statement_key *key)
+{
+    uint64_t hash = UINT64_C(14695981039346656037) ^ key->db.size ^
+                    ((uint64_t)key->types.size << 32);
+    hash = s_hash_more(hash, key->db);
+    hash = s_hash_more(hash, key->types);
+    hash = s_hash_more(hash, key->sql);
     return hash ^ (hash >> 29);
 }
 
-static bool s_matches(const entry *candidate, uint64_t hash, pcl_bytes db, pcl_bytes sql)
+/* Points into the entry. */
+static pcl_statement_key s_key(const entry *item)
 {
-    return candidate->hash == hash &&
-           pcl_bytes_equal(pcl_bytes_of(candidate->text, candidate->db_size), db) &&
-           pcl_bytes_equal(pcl_bytes_of(candidate->text + candidate->db_size, candidate->sql_size),
-                           sql);
+    const uint8_t *types = item->text + item->db_size;
+    return (pcl_statement_key){
+        .db = pcl_bytes_of(item->text, item->db_size),
+        .types = pcl_bytes_of(types, item->types_size),
+        .sql = pcl_bytes_of(types + item->types_size, item->sql_size),
+    };
+}
+
+static bool s_matches(const entry *candidate, uint64_t hash, const pcl_statement_key *key)
+{
+    if (candidate->hash != hash) {
+        return false;
+    }
+    pcl_statement_key own = s_key(candidate);
+    return pcl_bytes_equal(own.db, key->db) && pcl_bytes_equal(own.types, key->types) &&
+           pcl_bytes_equal(own.sql, key->sql);
 }
 
 /* Where the pointer to the entry stands; to NULL when there is none. */
-static entry **s_place(const pcl_statement_cache *self, uint64_t hash, pcl_bytes db, pcl_bytes sql)
+static entry **s_place(const pcl_statement_cache *self, uint64_t hash, const pcl_statement_key *key)
 {
     entry **place = &self->buckets[hash & (self->bucket_count - 1)];
-    while (*place != NULL && !s_matches(*place, hash, db, sql)) {
+    while (*place != NULL && !s_matches(*place, hash, key)) {
         place = &(*place)->chain;
     }
     return place;
@@ -106,9 +125,9 @@ void pcl_statement_cache_destroy(pcl_statement_cache **self_p)
     }
 }
 
-void *pcl_statement_cache_find(pcl_statement_cache *self, pcl_bytes db, pcl_bytes sql)
+void *pcl_statement_cache_find(pcl_statement_cache *self, const pcl_statement_key *key)
 {
-    entry *item = *s_place(self, s_hash(db, sql), db, sql);
+    entry *item = *s_place(self, s_hash(key), key);
     if (item == NULL) {
         return NULL;
     }
@@ -117,30 +136,37 @@ void *pcl_statement_cache_find(pcl_statement_cache *self, pcl_bytes db, pcl_byte
     return item->handle;
 }
 
-bool pcl_statement_cache_put(pcl_statement_cache *self, pcl_bytes db, pcl_bytes sql, void *handle,
+/* Returns where the next part goes. */
+static uint8_t *s_copy(uint8_t *target, pcl_bytes part)
+{
+    if (part.size > 0) {
+        memcpy(target, part.data, part.size);
+    }
+    return target + part.size;
+}
+
+bool pcl_statement_cache_put(pcl_statement_cache *self, const pcl_statement_key *key, void *handle,
                              void **out_evicted)
 {
     assert(handle != NULL);
     *out_evicted = NULL;
-    if (sql.size > PCL_STATEMENT_CACHE_TEXT_SIZE_MAX) {
+    if (key->types.size + key->sql.size > PCL_STATEMENT_CACHE_TEXT_SIZE_MAX) {
         return false;
     }
-    entry *item = malloc(sizeof *item + db.size + sql.size);
+    entry *item = malloc(sizeof *item + key->db.size + key->types.size + key->sql.size);
     if (item == NULL) {
         return false;
     }
     if (self->count == self->capacity) {
         *out_evicted = pcl_statement_cache_remove_oldest(self);
     }
-    *item = (entry){
-        .hash = s_hash(db, sql), .handle = handle, .db_size = db.size, .sql_size = sql.size};
-    if (db.size > 0) {
-        memcpy(item->text, db.data, db.size);
-    }
-    if (sql.size > 0) {
-        memcpy(item->text + db.size, sql.data, sql.size);
-    }
-    entry **place = s_place(self, item->hash, db, sql);
+    *item = (entry){.hash = s_hash(key),
+                    .handle = handle,
+                    .db_size = key->db.size,
+                    .types_size = key->types.size,
+                    .sql_size = key->sql.size};
+    (void)s_copy(s_copy(s_copy(item->text, key->db), key->types), key->sql);
+    entry **place = s_place(self, item->hash, key);
     assert(*place == NULL);
     *place = item;
     s_link_newest(self, item);
@@ -148,9 +174,9 @@ bool pcl_statement_cache_put(pcl_statement_cache *self, pcl_bytes db, pcl_bytes 
     return true;
 }
 
-void *pcl_statement_cache_remove(pcl_statement_cache *self, pcl_bytes db, pcl_bytes sql)
+void *pcl_statement_cache_remove(pcl_statement_cache *self, const pcl_statement_key *key)
 {
-    return s_take(self, s_place(self, s_hash(db, sql), db, sql));
+    return s_take(self, s_place(self, s_hash(key), key));
 }
 
 void *pcl_statement_cache_remove_oldest(pcl_statement_cache *self)
@@ -159,8 +185,8 @@ void *pcl_statement_cache_remove_oldest(pcl_statement_cache *self)
     if (item == NULL) {
         return NULL;
     }
-    return s_take(self, s_place(self, item->hash, pcl_bytes_of(item->text, item->db_size),
-                                pcl_bytes_of(item->text + item->db_size, item->sql_size)));
+    pcl_statement_key key = s_key(item);
+    return s_take(self, s_place(self, item->hash, &key));
 }
 
 uint32_t pcl_statement_cache_count(const pcl_statement_cache *self)

@@ -34,6 +34,12 @@ def error(answer):
     return answer["error"]["code"], answer["error"]["retry"]
 
 
+def end_sessions(database, user):
+    for session in database.sql("SELECT id FROM information_schema.processlist "
+                                f"WHERE user='{user}'").split():
+        database.sql(f"KILL {session}", check=False)
+
+
 DECIMAL = "12345678901234567890123456789012345.123456789012345678901234567890"
 BIG = bytes(range(256)) * 300
 # Column definition, value sent, value that comes back, MySQL's name of the type.
@@ -110,6 +116,30 @@ def test_parameters_keep_their_types(proxy):
     sent = [None, True, -5, 2**64 - 1, 1.5, "s", b"b", msgpack.ExtType(1, b"1.50")]
     answer = proxy.run(READ, "SELECT ?,?,?,?,?,?,?,?", sent)
     assert answer["rows"] == [[None, 1, -5, 2**64 - 1, 1.5, "s", b"b", "1.50"]]
+
+
+# Octets that are no UTF-8: MySQL takes a bare placeholder for text, whatever it is given.
+TURNS = [7, "seven", b"\x00\xff", None, msgpack.ExtType(1, b"1.50"), 2.5, "", -2**63, 2**64 - 1,
+         msgpack.ExtType(1, b"-12345678901234567890.000000000000000001"), "x" * 70000, True,
+         msgpack.ExtType(1, b"0.1"), b"\xff", 1e300, "\U0001f512", b"\xfe" * 70000, 0]
+
+
+def test_a_value_is_itself_whatever_came_before(proxy):
+    """MySQL settles a parameter's type when the statement is first executed."""
+    proxy.run(DDL, "CREATE TABLE IF NOT EXISTS told (id INT PRIMARY KEY, t LONGTEXT, b LONGBLOB)")
+    for turn in range(50):
+        for value in TURNS[turn % len(TURNS):] + TURNS[:turn % len(TURNS)]:
+            wanted = value.data.decode() if isinstance(value, msgpack.ExtType) else value
+            wanted = int(wanted) if wanted is True else wanted
+            for sql, params in (("SELECT ? AS v", [value]), ("SELECT ?, 1 + ? AS v", [value, 1])):
+                got = proxy.run(READ, sql, params)["rows"][0][0]
+                assert got == wanted and type(got) is type(wanted), (turn, sql, value, got)
+    for turn in range(12):
+        texts = ["text", 5, "", 1.5, "longer text"]
+        for text in texts:
+            proxy.run(WRITE, "REPLACE INTO told VALUES (?, ?, ?)", [1, text, b"\xff" * turn])
+            row = proxy.run(READ, "SELECT t, b FROM told WHERE t = ?", [str(text)])["rows"]
+            assert row == [[str(text), b"\xff" * turn]], (turn, text)
 
 
 def test_a_wrong_number_of_parameters_is_named(proxy):
@@ -243,20 +273,24 @@ def test_a_lock_wait_is_safe_where_all_was_rolled_back(pair, proxy):
     proxy.run(DDL, "CREATE TABLE IF NOT EXISTS fought (id INT PRIMARY KEY, n INT)")
     proxy.run(DDL, "CREATE TABLE IF NOT EXISTS kept (n INT) ENGINE=MyISAM")
     proxy.run(WRITE, "REPLACE INTO fought VALUES (1, 0), (2, 0), (3, 0)")
-    brief = "SET STATEMENT innodb_lock_wait_timeout=1 FOR {} {}" if FLAVOR == "mariadb" else \
-        "{} /*+ SET_VAR(innodb_lock_wait_timeout=1) */ {}"
-    with pair.source_database.transaction("UPDATE demo.fought SET n=9 WHERE id=3"):
-        for params in (None, [1]):
-            answer = proxy.ask(WRITE, brief.format("UPDATE", "fought SET n=n+" + (
-                "1" if params is None else "?")), params)
-            assert answer["error"].get("errno") == 1205, answer
-            assert error(answer) == ("SQL", "safe")
-        if FLAVOR == "mariadb":  # MySQL refuses to write both kinds in one statement
-            answer = proxy.ask(WRITE, brief.format(
-                "INSERT", "INTO kept SELECT id FROM fought ORDER BY id FOR UPDATE"))
-            assert answer["error"].get("errno") == 1205, answer
-            assert error(answer) == ("SQL", "unsafe")
-            assert proxy.run(READ, "SELECT COUNT(*) FROM kept")["rows"] == [[2]]
+    database = pair.source_database
+    before = database.sql("SELECT @@GLOBAL.innodb_lock_wait_timeout")
+    database.sql("SET GLOBAL innodb_lock_wait_timeout=1")
+    end_sessions(database, "portcullis_write")
+    try:
+        with database.transaction("UPDATE demo.fought SET n=9 WHERE id=3"):
+            for sql, params in (("UPDATE fought SET n=n+1", None), ("UPDATE fought SET n=?", [1])):
+                answer = proxy.ask(WRITE, sql, params)
+                assert answer["error"].get("errno") == 1205, answer
+                assert error(answer) == ("SQL", "safe")
+            if FLAVOR == "mariadb":  # MySQL refuses to write both kinds in one statement
+                answer = proxy.ask(WRITE, "INSERT INTO kept SELECT id FROM fought FOR UPDATE")
+                assert answer["error"].get("errno") == 1205, answer
+                assert error(answer) == ("SQL", "unsafe")
+                assert proxy.run(READ, "SELECT COUNT(*) FROM kept")["rows"] == [[2]]
+    finally:
+        database.sql(f"SET GLOBAL innodb_lock_wait_timeout={before}")
+        end_sessions(database, "portcullis_write")
 
 
 def test_the_watchdog_follows_a_session_that_is_replaced():

@@ -15,6 +15,13 @@ static pcl_bytes s_text(const char *text)
     return pcl_bytes_text(text);
 }
 
+static pcl_statement_key s_typed(const char *db, const char *types, const char *sql)
+{
+    return (pcl_statement_key){.db = s_text(db), .types = s_text(types), .sql = s_text(sql)};
+}
+
+#define KEY(schema, text) (&(pcl_statement_key){.db = s_text(schema), .sql = s_text(text)})
+
 static void *s_handle(uintptr_t number)
 {
     return (void *)(number * 8); /* never looked into */
@@ -33,11 +40,29 @@ static void test_a_text_is_found_under_its_schema_only(void **state)
     (void)state;
     void *evicted = NULL;
     pcl_statement_cache *cache = pcl_statement_cache_new(4);
-    assert_true(pcl_statement_cache_put(cache, s_text("a"), s_text("bc"), s_handle(1), &evicted));
+    assert_true(pcl_statement_cache_put(cache, KEY("a", "bc"), s_handle(1), &evicted));
     assert_null(evicted);
-    assert_ptr_equal(pcl_statement_cache_find(cache, s_text("a"), s_text("bc")), s_handle(1));
-    assert_null(pcl_statement_cache_find(cache, s_text("ab"), s_text("c")));
-    assert_null(pcl_statement_cache_find(cache, s_text(""), s_text("abc")));
+    assert_ptr_equal(pcl_statement_cache_find(cache, KEY("a", "bc")), s_handle(1));
+    assert_null(pcl_statement_cache_find(cache, KEY("ab", "c")));
+    assert_null(pcl_statement_cache_find(cache, KEY("", "abc")));
+    s_empty(&cache);
+}
+
+static void test_types_of_parameters_tell_statements_apart(void **state)
+{
+    (void)state;
+    void *evicted = NULL;
+    pcl_statement_cache *cache = pcl_statement_cache_new(4);
+    const pcl_statement_key keys[] = {s_typed("d", "i", "?"), s_typed("d", "t", "?"),
+                                      s_typed("d", "", "?"), s_typed("", "di", "?")};
+    for (size_t index = 0; index < 4; index++) {
+        assert_null(pcl_statement_cache_find(cache, &keys[index]));
+        assert_true(pcl_statement_cache_put(cache, &keys[index], s_handle(index + 1), &evicted));
+    }
+    for (size_t index = 0; index < 4; index++) {
+        assert_ptr_equal(pcl_statement_cache_find(cache, &keys[index]), s_handle(index + 1));
+        assert_ptr_equal(pcl_statement_cache_remove(cache, &keys[index]), s_handle(index + 1));
+    }
     s_empty(&cache);
 }
 
@@ -46,10 +71,10 @@ static void test_the_least_recently_used_goes(void **state)
     (void)state;
     void *evicted = NULL;
     pcl_statement_cache *cache = pcl_statement_cache_new(2);
-    assert_true(pcl_statement_cache_put(cache, s_text(""), s_text("1"), s_handle(1), &evicted));
-    assert_true(pcl_statement_cache_put(cache, s_text(""), s_text("2"), s_handle(2), &evicted));
-    assert_non_null(pcl_statement_cache_find(cache, s_text(""), s_text("1")));
-    assert_true(pcl_statement_cache_put(cache, s_text(""), s_text("3"), s_handle(3), &evicted));
+    assert_true(pcl_statement_cache_put(cache, KEY("", "1"), s_handle(1), &evicted));
+    assert_true(pcl_statement_cache_put(cache, KEY("", "2"), s_handle(2), &evicted));
+    assert_non_null(pcl_statement_cache_find(cache, KEY("", "1")));
+    assert_true(pcl_statement_cache_put(cache, KEY("", "3"), s_handle(3), &evicted));
     assert_ptr_equal(evicted, s_handle(2));
     assert_int_equal(pcl_statement_cache_count(cache), 2);
     assert_ptr_equal(pcl_statement_cache_remove_oldest(cache), s_handle(1));
@@ -63,9 +88,9 @@ static void test_a_long_text_is_not_kept(void **state)
     void *evicted = NULL;
     memset(text, 'x', sizeof text - 1);
     pcl_statement_cache *cache = pcl_statement_cache_new(1);
-    assert_false(pcl_statement_cache_put(cache, s_text(""), s_text(text), s_handle(1), &evicted));
+    assert_false(pcl_statement_cache_put(cache, KEY("", text), s_handle(1), &evicted));
     text[PCL_STATEMENT_CACHE_TEXT_SIZE_MAX] = '\0';
-    assert_true(pcl_statement_cache_put(cache, s_text(""), s_text(text), s_handle(1), &evicted));
+    assert_true(pcl_statement_cache_put(cache, KEY("", text), s_handle(1), &evicted));
     s_empty(&cache);
 }
 
@@ -74,9 +99,9 @@ static void test_a_removed_text_is_gone(void **state)
     (void)state;
     void *evicted = NULL;
     pcl_statement_cache *cache = pcl_statement_cache_new(3);
-    assert_true(pcl_statement_cache_put(cache, s_text("d"), s_text("q"), s_handle(7), &evicted));
-    assert_ptr_equal(pcl_statement_cache_remove(cache, s_text("d"), s_text("q")), s_handle(7));
-    assert_null(pcl_statement_cache_remove(cache, s_text("d"), s_text("q")));
+    assert_true(pcl_statement_cache_put(cache, KEY("d", "q"), s_handle(7), &evicted));
+    assert_ptr_equal(pcl_statement_cache_remove(cache, KEY("d", "q")), s_handle(7));
+    assert_null(pcl_statement_cache_remove(cache, KEY("d", "q")));
     assert_null(pcl_statement_cache_remove_oldest(cache));
     s_empty(&cache);
 }
@@ -99,14 +124,13 @@ static void s_model_use(pcl_statement_cache *cache, uint32_t *used, uint32_t key
 {
     char text[16];
     (void)snprintf(text, sizeof text, "q%u", (unsigned)key);
-    void *found = pcl_statement_cache_find(cache, s_text("db"), s_text(text));
+    void *found = pcl_statement_cache_find(cache, KEY("db", text));
     assert_true((found != NULL) == (used[key] != 0));
     if (found == NULL) {
         void *evicted = NULL;
         bool full = pcl_statement_cache_count(cache) == MODEL_CAPACITY;
         uint32_t oldest = s_model_oldest(used);
-        assert_true(pcl_statement_cache_put(cache, s_text("db"), s_text(text), s_handle(key + 1),
-                                            &evicted));
+        assert_true(pcl_statement_cache_put(cache, KEY("db", text), s_handle(key + 1), &evicted));
         assert_ptr_equal(evicted, full ? s_handle(oldest + 1) : NULL);
         if (full) {
             used[oldest] = 0;
@@ -130,7 +154,7 @@ static void test_it_does_as_a_model_does(void **state)
         } else {
             char text[16];
             (void)snprintf(text, sizeof text, "q%u", (unsigned)key);
-            void *removed = pcl_statement_cache_remove(cache, s_text("db"), s_text(text));
+            void *removed = pcl_statement_cache_remove(cache, KEY("db", text));
             assert_ptr_equal(removed, used[key] != 0 ? s_handle(key + 1) : NULL);
             used[key] = 0;
         }
@@ -142,6 +166,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_text_is_found_under_its_schema_only),
+        cmocka_unit_test(test_types_of_parameters_tell_statements_apart),
         cmocka_unit_test(test_the_least_recently_used_goes),
         cmocka_unit_test(test_a_long_text_is_not_kept),
         cmocka_unit_test(test_a_removed_text_is_gone),
