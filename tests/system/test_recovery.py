@@ -1,0 +1,147 @@
+"""What comes back after a stop or a crash: nothing acknowledged is gone, and all is served again."""
+import collections
+import signal
+import threading
+import time
+
+import msgpack
+import portcullis
+import pytest
+import zmq
+
+from harness import wait_until
+from raw import Raw, request
+
+SIZE_MAX = 1 << 20  # PCL_REQUEST_SIZE_MAX
+
+
+def _write_until(cluster, stop, number, acked, unknown):
+    with cluster.client(timeout_ms=2000) as client:
+        count = 0
+        while not stop.is_set():
+            count += 1
+            nonce = f"{number}-{count}"
+            try:
+                client.query("INSERT INTO crashed (nonce) VALUES (?)", [nonce], db="demo")
+                acked.append(nonce)
+            except portcullis.PortcullisError as error:
+                if error.retry == "unsafe":
+                    unknown.append(nonce)
+                time.sleep(0.02)
+
+
+def test_the_sources_database_is_killed_under_load_and_comes_back_whole(cluster):
+    cluster.sql(cluster.source(), "DROP TABLE IF EXISTS demo.crashed; CREATE TABLE demo.crashed "
+                "(id BIGINT AUTO_INCREMENT PRIMARY KEY, nonce VARCHAR(64), KEY (nonce))")
+    acked, unknown, stop = [], [], threading.Event()
+    writers = [threading.Thread(target=_write_until, args=(cluster, stop, number, acked, unknown))
+               for number in range(16)]
+    for writer in writers:
+        writer.start()
+    before = []
+    for _ in range(2):
+        time.sleep(1.5)
+        before.append(len(acked))
+        cluster.kill(cluster.source())
+        time.sleep(0.5)
+        cluster.start(cluster.source())
+        wait_until(lambda: len(acked) > before[-1] + 20, 30, "writes to be taken again")
+    stop.set()
+    for writer in writers:
+        writer.join(timeout=10)
+    cluster.heal()
+    cluster.wait_replicated(60)
+    contents = {}
+    for node in cluster.nodes():
+        rows = cluster.sql(node, "SELECT nonce, COUNT(*) FROM demo.crashed GROUP BY nonce")
+        contents[node] = {nonce: int(count) for nonce, count in rows}
+        assert not set(acked) - set(contents[node]), f"{node} has lost acknowledged writes"
+        assert set(contents[node].values()) == {1}, f"{node} holds a write twice"
+        assert set(contents[node]) <= set(acked) | set(unknown)
+    assert len(set(map(str, map(sorted, contents.values())))) == 1, "the nodes differ"
+    assert len(acked) > 200 and before[0] > 50
+    print(f"acked {len(acked)}, unknown {len(unknown)}")
+
+
+@pytest.mark.parametrize("kind", ["gatekeeper", "broker", "proxy", "agent"])
+def test_a_part_that_was_stopped_for_a_while_serves_again(cluster, kind):
+    """The time it was stopped is not taken off the budgets of later requests."""
+    part = cluster.agent_of(cluster.source()) if kind == "agent" else kind
+    stop, outcomes = threading.Event(), collections.Counter()
+
+    def ask():
+        with cluster.client(timeout_ms=800) as own:
+            while not stop.is_set():
+                try:
+                    outcomes[str(own.query("SELECT 1", strategy="direct").rows)] += 1
+                except portcullis.PortcullisError as error:
+                    outcomes[error.code] += 1
+                    time.sleep(0.02)
+
+    askers = [threading.Thread(target=ask) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for _ in range(3):
+        time.sleep(0.3)
+        cluster.signal(part, signal.SIGSTOP)
+        time.sleep(1.5)
+        cluster.signal(part, signal.SIGCONT)
+        time.sleep(0.7)
+    stop.set()
+    for asker in askers:
+        asker.join()
+    assert outcomes["[[1]]"] > 20, outcomes
+    cluster.heal()
+    with cluster.client(timeout_ms=500) as client:
+        wait_until(lambda: _answers(client), 5, "the path to serve again")
+        results = client.query_many([("SELECT ?", [number]) for number in range(50)])
+        failed = [result for result in results if isinstance(result, Exception)]
+        assert not failed, failed[:3]
+
+
+def _answers(client):
+    try:
+        return client.query("SELECT 1", strategy="direct").rows == [[1]]
+    except portcullis.PortcullisError:
+        return False
+
+
+def test_a_request_of_the_largest_size_passes_and_a_larger_one_is_refused(cluster):
+    with Raw(cluster.bundle) as raw:
+        frame = request(sql="SELECT LENGTH(?)", params=[b""])
+        for size, fits in ((SIZE_MAX, True), (SIZE_MAX + 1, False)):
+            blob = b"x" * (size - len(frame) - 3)  # a longer length takes 3 octets more
+            payload = request(sql="SELECT LENGTH(?)", params=[blob])
+            assert len(payload) == size
+            reply = raw.ask(payload, timeout_s=10)
+            assert reply["ok"] is fits, reply
+            assert reply["rows"] == [[len(blob)]] if fits else \
+                reply["error"]["code"] == "TOO_LARGE"
+        assert raw.ask(request(sql="SELECT 1"))["rows"] == [[1]]
+
+
+def test_a_result_just_below_the_bound_passes_whole(cluster, client):
+    cell, rows = 1 << 20, 15
+    text = " UNION ALL ".join(["SELECT REPEAT('x', ?) AS x"] * rows)
+    result = client.query(text, [cell] * rows, timeout_ms=20000)
+    assert [len(row[0]) for row in result.rows] == [cell] * rows
+    more = 16 * (1 << 20) - len(msgpack.packb(result.reply)) - 100
+    text += " UNION ALL SELECT REPEAT('x', ?)"
+    result = client.query(text, [cell] * rows + [more], timeout_ms=20000)
+    assert len(result.rows[-1][0]) == more
+    with pytest.raises(portcullis.PortcullisError) as caught:
+        client.query(text, [cell] * (rows + 1), timeout_ms=20000)
+    assert caught.value.code == "TOO_LARGE"
+    assert client.query("SELECT 1").rows == [[1]]
+
+
+def test_nobody_gets_an_answer_by_taking_anothers_routing_id(cluster):
+    """A routing id is the server's to give; a socket that brings its own is not served."""
+    with Raw(cluster.bundle, identity=b"alice") as first:
+        first.send(b"", request(sql="SELECT SLEEP(0.5), 'a secret'"))
+        first.receive(0.2)
+    with Raw(cluster.bundle, identity=b"alice", kind=zmq.DEALER) as second:
+        answer = second.receive(1.0)
+        assert answer is None or b"a secret" not in answer[-1]
+        reply = second.ask(request(sql="SELECT 1"))
+        assert reply["ok"] is False and "routing id" in reply["error"]["message"]
