@@ -236,15 +236,29 @@ packages_ensure()
 # build_folder DIR LOG CMAKE-ARGS...: configures and builds; on failure the first errors.
 build_folder()
 {
-    local folder=$1 log=$2
+    local folder=$1 log=$2 cached=0 configured=1
     shift 2
     mkdir -p "$folder" "$(dirname "$log")"
-    if ! cmake -G Ninja -S "$PCL_CHECKOUT" -B "$folder" "$@" > "$log" 2>&1 < /dev/null \
-        || ! ninja -C "$folder" >> "$log" 2>&1 < /dev/null; then
+    [[ ! -e $folder/CMakeCache.txt ]] || cached=1
+    if ! build_configure "$folder" "$@" > "$log" 2>&1; then
+        # What an earlier run found may have been removed from the machine since.
+        rm -f "$folder/CMakeCache.txt"
+        if [[ $cached -eq 0 ]] || ! build_configure "$folder" "$@" > "$log" 2>&1; then
+            configured=0
+        fi
+    fi
+    if [[ $configured -eq 0 ]] || ! ninja -C "$folder" >> "$log" 2>&1 < /dev/null; then
         grep -m 10 -E 'error|Error|FAILED' "$log" >&2 || true
         log_tail "$log"
         return 1
     fi
+}
+
+build_configure()
+{
+    local folder=$1
+    shift
+    cmake -G Ninja -S "$PCL_CHECKOUT" -B "$folder" "$@" < /dev/null
 }
 
 # --- State folder --------------------------------------------------------------

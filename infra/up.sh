@@ -440,7 +440,7 @@ CNF
 node_config_mysql()
 {
     cat << CNF
-innodb_redo_log_capacity = 32M
+loose_innodb_redo_log_capacity = 32M
 innodb_buffer_pool_chunk_size = 32M
 performance_schema_digests_size = 0
 performance_schema_error_size = 0
@@ -488,19 +488,21 @@ ALTER USER 'root'@'localhost' IDENTIFIED BY '$password';
 SQL
         )
         # --force: a machine that cannot look up its own name may have a database too.
+        # The password comes in a run of its own: MariaDB 10.6 knows no --extra-file.
         mariadb-install-db --no-defaults "${user[@]}" --datadir="$template/data" \
             --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve --force \
-            --innodb-log-file-size=16M --extra-file="$first" > "$log" 2>&1 < /dev/null
+            --innodb-log-file-size=16M > "$log" 2>&1 < /dev/null \
+            && "$server" --no-defaults --bootstrap "${user[@]}" --datadir="$template/data" \
+                --innodb-log-file-size=16M >> "$log" 2>&1 < "$first"
     else
         (
             umask 077
             printf "ALTER USER 'root'@'localhost' IDENTIFIED BY '%s';\n" "$password" > "$first"
         )
         "$server" --no-defaults "${user[@]}" --initialize-insecure --datadir="$template/data" \
-            --secure-file-priv= --init-file="$first" --innodb-redo-log-capacity=32M \
-            > "$log" 2>&1 < /dev/null
-        # Each server makes its own identity.
-        rm -f "$template/data/auto.cnf"
+            --secure-file-priv= --init-file="$first" --loose-innodb-redo-log-capacity=32M \
+            > "$log" 2>&1 < /dev/null \
+            && rm -f "$template/data/auto.cnf" # each server makes its own identity
     fi || {
         rm -f "$first"
         log_tail "$log"

@@ -250,7 +250,7 @@ everything()
         step system-mysql system_mysql || true
         all_sanitizers
         step warnings style_warnings || true
-        step fuzz fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-10}" || true
+        step fuzz fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-5}" || true
     fi
 }
 
