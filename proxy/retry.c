@@ -66,12 +66,6 @@ pcl_retry_verdict pcl_retry_decide(const pcl_retry_case *request)
     bool may = request->read && request->in_time && request->other && request->budget &&
                request->attempts < PCL_ATTEMPTS_MAX;
     switch (request->end) {
-    case PCL_ATTEMPT_UNSENT:
-        if (request->in_time && request->other) {
-            return again;
-        }
-        return request->in_time ? s_answer(PCL_ERR_NO_NODE, PCL_RETRY_SAFE)
-                                : s_answer(PCL_ERR_DEADLINE, PCL_RETRY_SAFE);
     case PCL_ATTEMPT_DOUBTED:
         return may && request->other_sound ? again : (pcl_retry_verdict){.action = PCL_RETRY_WAIT};
     case PCL_ATTEMPT_LOST:

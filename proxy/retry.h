@@ -1,11 +1,11 @@
-/* retry.h - whether a request that did not end well is sent to another node.
+/* retry.h - whether a request that left for a node and did not end well is sent
+ * to another one.  (What could not leave tries all nodes: pcl_proxy_route.)
  *
- *  1. What never left the proxy may go anywhere.
- *  2. A read that left may go to another node, as long as its deadline, its
+ *  1. A read may go to another node, as long as its deadline, its
  *     PCL_ATTEMPTS_MAX and the budget allow it: a read twice is a read.
- *  3. Anything else that left is sent once: its fate is unknown, and the answer
- *     says so (LOST, retry unsafe).
- *  4. The budget is a fifth of the traffic and ten a second, remembered for ten
+ *  2. Anything else is sent once: its fate is unknown, and the answer says so
+ *     (LOST, retry unsafe).
+ *  3. The budget is a fifth of the traffic and ten a second, remembered for ten
  *     seconds: a dying fleet must not be buried under retries.
  *
  * Pure; times in microseconds.
@@ -35,12 +35,11 @@ void pcl_retry_budget_spend(pcl_retry_budget *self);
 
 /* What happened to an attempt. */
 typedef enum pcl_attempt_end {
-    PCL_ATTEMPT_UNSENT = 0, /* it never left: no route, or the socket's queue is full */
-    PCL_ATTEMPT_DOUBTED,    /* its node is suspect; an answer may still come */
-    PCL_ATTEMPT_LOST,       /* its node is gone or was replaced */
-    PCL_ATTEMPT_REFUSED,    /* answered with a code that says "not me" (pcl_retry_code) */
-    PCL_ATTEMPT_EXPIRED,    /* the deadline and its grace passed */
-    PCL_ATTEMPT_END_COUNT,  /* must stay last */
+    PCL_ATTEMPT_DOUBTED = 0, /* its node is suspect; an answer may still come */
+    PCL_ATTEMPT_LOST,        /* its node is gone or was replaced */
+    PCL_ATTEMPT_REFUSED,     /* answered with a code that says "not me" (pcl_retry_code) */
+    PCL_ATTEMPT_EXPIRED,     /* the deadline and its grace passed */
+    PCL_ATTEMPT_END_COUNT,   /* must stay last */
 } pcl_attempt_end;
 
 typedef enum pcl_retry_action {

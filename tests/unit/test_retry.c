@@ -34,7 +34,7 @@ static void test_a_read_that_lost_its_node_goes_elsewhere(void **state)
 {
     (void)state;
     static const pcl_attempt_end ENDS[] = {PCL_ATTEMPT_DOUBTED, PCL_ATTEMPT_LOST,
-                                           PCL_ATTEMPT_REFUSED, PCL_ATTEMPT_UNSENT};
+                                           PCL_ATTEMPT_REFUSED};
     for (size_t index = 0; index < sizeof ENDS / sizeof ENDS[0]; index++) {
         pcl_retry_case request = s_good(ENDS[index]);
         assert_int_equal(pcl_retry_decide(&request).action, PCL_RETRY_AGAIN);
@@ -78,9 +78,6 @@ static void test_a_write_that_left_is_never_sent_again(void **state)
 {
     (void)state;
     for (int end = 0; end < PCL_ATTEMPT_END_COUNT; end++) {
-        if (end == PCL_ATTEMPT_UNSENT) {
-            continue;
-        }
         for (uint32_t bits = 0; bits < 16; bits++) {
             pcl_retry_case request = {.end = (pcl_attempt_end)end,
                                       .in_time = (bits & 1) != 0,
@@ -95,17 +92,6 @@ static void test_a_write_that_left_is_never_sent_again(void **state)
             }
         }
     }
-}
-
-static void test_what_never_left_may_go_anywhere_and_is_safe(void **state)
-{
-    (void)state;
-    pcl_retry_case write = {.end = PCL_ATTEMPT_UNSENT, .in_time = true, .other = true};
-    assert_int_equal(pcl_retry_decide(&write).action, PCL_RETRY_AGAIN);
-    write.other = false;
-    assert_answer(pcl_retry_decide(&write), PCL_ERR_NO_NODE, PCL_RETRY_SAFE);
-    write.in_time = false;
-    assert_answer(pcl_retry_decide(&write), PCL_ERR_DEADLINE, PCL_RETRY_SAFE);
 }
 
 static void test_codes_that_say_not_me(void **state)
@@ -177,7 +163,6 @@ int main(void)
         cmocka_unit_test(test_each_condition_is_needed),
         cmocka_unit_test(test_a_doubt_moves_a_read_only_to_a_sound_node),
         cmocka_unit_test(test_a_write_that_left_is_never_sent_again),
-        cmocka_unit_test(test_what_never_left_may_go_anywhere_and_is_safe),
         cmocka_unit_test(test_codes_that_say_not_me),
         cmocka_unit_test(test_the_budget_is_a_fifth_and_ten_a_second),
         cmocka_unit_test(test_what_is_not_spent_is_forgotten),
