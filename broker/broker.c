@@ -232,6 +232,7 @@ static void s_on_message(broker *self, pcl_hop_message *message, uint64_t now_us
 static bool s_on_gatekeepers(void *context, uint64_t now_us)
 {
     broker *self = context;
+    (void)now_us; /* each message has its own time */
     for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
         pcl_hop_message message;
         switch (pcl_hop_recv(&message, self->gatekeepers, true)) {
@@ -244,7 +245,7 @@ static bool s_on_gatekeepers(void *context, uint64_t now_us)
             pcl_metric_add(self->dropped, 1);
             break;
         case PCL_HOP_MESSAGE:
-            s_on_message(self, &message, now_us);
+            s_on_message(self, &message, message.received_us);
             pcl_hop_close(&message);
             break;
         }

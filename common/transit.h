@@ -24,7 +24,9 @@ typedef struct pcl_transit {
     bool known;
 } pcl_transit;
 
-/* Notes a message and returns how long it waited, in microseconds. */
+/* Notes a message and returns how long it waited, in microseconds.  received_us must be read after
+ * the message was taken from its socket: an older one teaches a way that is too short, and every
+ * message after it would seem to have waited. */
 uint64_t pcl_transit_wait_us(pcl_transit *self, uint64_t sent_us, uint64_t received_us);
 
 #endif

@@ -1,6 +1,7 @@
 #include "net/hop.h"
 
 #include "net/keys.h"
+#include "net/time.h"
 
 #include <assert.h>
 #include <string.h>
@@ -53,6 +54,7 @@ pcl_hop_recv_result pcl_hop_recv(pcl_hop_message *out_message, zsock_t *socket, 
         return PCL_HOP_DROPPED;
     }
     s_take_frames(out_message, &frames, router);
+    out_message->received_us = pcl_now_us();
     const char *user_id = pcl_frame_user_id(&out_message->head_frame);
     memcpy(out_message->user_id, user_id, strlen(user_id) + 1); /* its size was checked */
     /* Decoded where the octets stay: head borrows from head_frame. */

@@ -20,6 +20,10 @@ typedef struct pcl_hop_message {
     zmq_msg_t tail;       /* seal, explanation or report; may be empty */
     pcl_head head;
     char user_id[41]; /* public key of the peer, "" on inproc and ipc */
+    /* Our clock, read after the message was there.  The clock of the loop's turn may be older than
+     * the message when the process was stopped in between, and would teach pcl_transit a way that
+     * is shorter than any. */
+    uint64_t received_us;
 } pcl_hop_message;
 
 typedef enum pcl_hop_recv_result {

@@ -568,6 +568,7 @@ static bool s_on_link(void *context, uint64_t now_us)
         case PCL_HOP_MESSAGE:
             break;
         }
+        now_us = message.received_us;
         s_on_event(self, pcl_link_heard(self->link, &message.head, now_us, NULL), now_us);
         if (message.head.kind == PCL_KIND_REPLY) {
             s_on_reply(self, &message, now_us);

@@ -91,7 +91,7 @@ bool pcl_proxy_on_broker(void *context, uint64_t now_us)
         case PCL_HOP_NONE:
             return false;
         case PCL_HOP_MESSAGE:
-            s_handle(self, &message, now_us);
+            s_handle(self, &message, message.received_us);
             pcl_hop_close(&message);
             break;
         case PCL_HOP_DROPPED:

@@ -251,6 +251,7 @@ static void s_on_message(agent *self, uint64_t now_us)
 static bool s_on_link(void *context, uint64_t now_us)
 {
     agent *self = context;
+    (void)now_us; /* each message has its own time */
     for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
         if (self->spare == NULL) {
             self->spare = pcl_job_new();
@@ -268,7 +269,7 @@ static bool s_on_link(void *context, uint64_t now_us)
             pcl_loop_stop(self->loop);
             return false;
         case PCL_HOP_MESSAGE:
-            s_on_message(self, now_us);
+            s_on_message(self, self->spare->message.received_us);
             break;
         }
     }

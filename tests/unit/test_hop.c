@@ -1,5 +1,7 @@
 #include "net/hop.h"
 
+#include "net/time.h"
+
 #include "common/rng.h"
 #include "net/socket.h"
 
@@ -171,6 +173,23 @@ static void test_any_octets_are_a_safe_input(void **state)
     assert_in_range(taken, 1, 4999);
 }
 
+/* A receiver may have been stopped since its loop's turn began; what then says when a message came
+ * must not be older than the message (common/transit.h). */
+static void test_a_message_is_received_after_it_was_sent(void **state)
+{
+    (void)state;
+    for (int turn = 0; turn < 100; turn++) {
+        pcl_head head = s_head(PCL_KIND_PING);
+        head.sent_us = pcl_now_us();
+        assert_int_equal(pcl_hop_send(s_back, NULL, &head, NULL, NULL), PCL_ERR_OK);
+        pcl_hop_message message;
+        assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_MESSAGE);
+        assert_true(message.received_us >= message.head.sent_us);
+        assert_true(message.received_us <= pcl_now_us());
+        pcl_hop_close(&message);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +198,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_not_of_the_protocol_is_dropped, s_set_up,
                                         s_tear_down),
         cmocka_unit_test_setup_teardown(test_any_octets_are_a_safe_input, s_set_up, s_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_message_is_received_after_it_was_sent, s_set_up,
+                                        s_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
