@@ -282,6 +282,9 @@ static pcl_sql_opening s_program(pcl_sql_lexer lexer, unsigned object, pcl_sql_o
         return row ? program : s_refused(refused, token.offset);
     }
     pcl_sql_opening opening = s_opening_at(lexer, true);
+    if (opening.rule == COMPOUND || token.keyword == PCL_SQL_KW_BEGIN) {
+        return s_refused("body of several statements", token.offset);
+    }
     if (opening.sql_class != PCL_SQL_READ && opening.sql_class != PCL_SQL_WRITE &&
         opening.sql_class != PCL_SQL_CALL && opening.sql_class != PCL_SQL_DDL) {
         return s_refused(refused, opening.offset);

@@ -311,6 +311,15 @@ static void test_a_refusal_names_its_rule_and_offset(void **state)
         {"SELECT $a$", "name that begins with $", 7},
         {"SELECT (1", "unbalanced parenthesis", 9},
         {"BEGIN NOT ATOMIC SELECT 1; END", "compound statement", 6},
+        {"CREATE PROCEDURE p() KILL 5", "statement not allowed in a stored program", 21},
+        {"CREATE PROCEDURE p() BEGIN SELECT 1; END", "body of several statements", 21},
+        {"CREATE PROCEDURE p() SELECT @x", "user variable", 28},
+        {"CREATE PROCEDURE p) KILL 5", "stored program with an unknown head", 7},
+        {"CREATE DEFINER=root VIEW v AS SELECT 1", "DEFINER other than CURRENT_USER", 7},
+        {"CREATE VIEW v AS SELECT f()", "function not known to be free of effects", 24},
+        {"CREATE TABLE t (a INT) DATA DIRECTORY='x'", "DATA DIRECTORY or INDEX DIRECTORY", 28},
+        {"ALTER TABLE t ENGINE=CONNECT", "ENGINE that is not open", 14},
+        {"TABLE information_schema.processlist", "table of information_schema that is not open", 6},
     };
     for (size_t index = 0; index < sizeof rows / sizeof rows[0]; index++) {
         pcl_sql_verdict verdict = pcl_sql_classify(pcl_bytes_text(rows[index].text));
@@ -340,6 +349,10 @@ static void test_the_reserved_schemas_are_known_in_any_case(void **state)
     assert_true(pcl_sql_schema_is_reserved(pcl_bytes_text("portcullis")));
     assert_true(pcl_sql_schema_is_reserved(pcl_bytes_text("PortCullis")));
     assert_true(pcl_sql_schema_is_reserved(pcl_bytes_text("MYSQL")));
+    assert_true(pcl_sql_schema_is_reserved(pcl_bytes_text("Information_Schema")));
+    assert_true(pcl_sql_schema_is_reserved(pcl_bytes_text("performance_schema")));
+    assert_true(pcl_sql_schema_is_reserved(pcl_bytes_text("sys")));
+    assert_false(pcl_sql_schema_is_reserved(pcl_bytes_text("system")));
     assert_false(pcl_sql_schema_is_reserved(pcl_bytes_text("portcullis2")));
     assert_false(pcl_sql_schema_is_reserved(pcl_bytes_text("mysq")));
     assert_false(pcl_sql_schema_is_reserved(pcl_bytes_text("")));
