@@ -4,6 +4,7 @@
 #include "common/ticket_table.h"
 #include "net/link.h"
 #include "net/log.h"
+#include "net/log_limit.h"
 #include "net/time.h"
 #include "wire/reply.h"
 #include "worker-agent/beater.h"
@@ -40,6 +41,7 @@ typedef struct agent {
     pcl_ticket_table *flights; /* flight: jobs that the pool has */
     pcl_job *spare;            /* what the next message is received into */
     pcl_meter meter;
+    pcl_log_limit connect_limit; /* of connect_failed lines */
     pcl_node_view view;
     uint64_t view_us;
     bool ready_shown; /* what /ready says */
@@ -278,6 +280,19 @@ static bool s_on_link(void *context, uint64_t now_us)
 
 /* --- Results ----------------------------------------------------------------- */
 
+static void s_on_connect_error(agent *self, const pcl_job *job, uint64_t now_us)
+{
+    if (pcl_log_limit_take(&self->connect_limit, now_us)) {
+        char text[PCL_ERROR_TEXT_SIZE];
+        const char *told = job->connect_text != NULL ? job->connect_text : "";
+        pcl_log(PCL_LOG_WARNING, self->who, "connect_failed", "errno=%" PRIu32 " message=\"%s\"",
+                job->connect_errno, pcl_log_escape(told, text, sizeof text));
+    }
+    if (pcl_errno_is_refusal(job->connect_errno)) {
+        pcl_observer_mend_accounts(self->observer);
+    }
+}
+
 static void s_on_result(agent *self, pcl_job *job, uint64_t now_us)
 {
     const pcl_head *head = &job->message.head;
@@ -286,6 +301,9 @@ static void s_on_result(agent *self, pcl_job *job, uint64_t now_us)
     bool answered = entry->answered;
     pcl_ticket_table_remove(self->flights, job->ticket);
     pcl_meter_job(&self->meter, job);
+    if (job->connect_errno != 0) {
+        s_on_connect_error(self, job, now_us);
+    }
     if (answered) {
         pcl_metric_add(self->meter.late, 1);
         return;
@@ -443,6 +461,7 @@ static bool s_open(agent *self)
     self->flights = pcl_ticket_table_new(self->options.queue_max + self->options.threads,
                                          sizeof(flight), self->args->seed);
     assert(self->flights != NULL);
+    self->connect_limit = pcl_log_limit_of(1);
     self->pool = pcl_pool_new(&self->options);
     self->observer = pcl_observer_new(&self->options, self->who);
     self->beater = pcl_beater_new(&self->options, self->observer);

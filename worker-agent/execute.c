@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define RETRY_AFTER_MS 50u
 #define TOO_LARGE_TEXT "the result is over 16 MiB; add a LIMIT, or select fewer columns"
@@ -376,7 +377,7 @@ static bool s_enter_schema(pcl_worker *self, attempt *try)
     uint64_t session_id = pcl_connection_id(connection);
     pcl_watchdog_arm(self->watchdog, self->slot, connection, deadline_us);
     if (!pcl_connection_use(connection, try->request->db, &try->error)) {
-        try->stage = PCL_STAGE_PREPARE;
+        try->stage = pcl_connection_is_open(connection) ? PCL_STAGE_PREPARE : PCL_STAGE_CONNECT;
         try->failed = true;
         return false;
     }
@@ -453,6 +454,19 @@ static pcl_outcome s_judge(const attempt *try)
     return (pcl_outcome){.err = try->own_err, .retry = retry};
 }
 
+/* What the server says of a session that it does not open is about the agent, its
+ * accounts and paths, and not for clients. */
+static void s_hide_connect_error(attempt *try)
+{
+    pcl_job *job = try->job;
+    job->connect_errno = try->error.number;
+    job->connect_text = strdup(try->error.message);
+    (void)snprintf(try->error.message, sizeof try->error.message, "%s",
+                   pcl_errno_is_loss(try->error.number)
+                       ? "the agent cannot reach its database"
+                       : "the agent's database does not let it in");
+}
+
 static void s_execute(pcl_worker *self, pcl_job *job, const pcl_request *request)
 {
     bool read = pcl_sql_is_read((pcl_sql_class)job->message.head.sql_class);
@@ -478,6 +492,9 @@ static void s_execute(pcl_worker *self, pcl_job *job, const pcl_request *request
         }
         if (outcome.err == PCL_ERR_TOO_LARGE) {
             s_fail(&try, outcome.err, TOO_LARGE_TEXT);
+        }
+        if (outcome.err == PCL_ERR_NO_NODE && try.stage == PCL_STAGE_CONNECT) {
+            s_hide_connect_error(&try);
         }
         s_put_error(job, outcome, &try.error);
         return;

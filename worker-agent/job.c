@@ -19,6 +19,7 @@ void pcl_job_destroy(pcl_job **self_p)
     if (self != NULL) {
         pcl_hop_close(&self->message);
         pcl_buffer_release(&self->reply);
+        free(self->connect_text);
         free(self);
         *self_p = NULL;
     }

@@ -22,6 +22,10 @@ typedef struct pcl_job {
     bool started;   /* a statement went to the database */
     bool cache_hit; /* the statement was prepared already */
     bool killed;    /* the watchdog fired at it */
+    /* The session could not be opened: MySQL's errno (0: it could) and text, for
+     * the log only, since they tell of accounts and paths; owned, may be NULL. */
+    uint32_t connect_errno;
+    char *connect_text;
 
     /* The pool's: */
     struct pcl_job *next, *previous; /* in whichever list it stands */

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #define RETRY_MS_MAX     1000u
 #define SEMI_SYNC_MS     1000u
 #define REPLICA_RETRY_MS 5000u
+#define MEND_MS          1000u
 
 struct pcl_observer {
     const pcl_agent_options *options; /* borrowed */
@@ -28,6 +30,8 @@ struct pcl_observer {
     uint32_t retry_ms;
     uint64_t semi_sync_due_us;
     uint64_t restart_due_us; /* of replication that stopped with an error */
+    uint64_t mend_due_us;    /* not sooner, of the accounts */
+    atomic_bool mend_wanted;
     pcl_ticker *ticker;
     pthread_mutex_t lock;
     pcl_node_view view; /* under the lock; written by the thread only */
@@ -154,6 +158,17 @@ static bool s_restart_replication(pcl_observer *self, MYSQL *mysql, pcl_sql_erro
     return pcl_query_run(mysql, self->flavor->start, error);
 }
 
+static bool s_mend_accounts(pcl_observer *self, pcl_sql_error *error)
+{
+    uint64_t now_us = pcl_now_us();
+    if (now_us < self->mend_due_us || !atomic_exchange(&self->mend_wanted, false)) {
+        return true;
+    }
+    self->mend_due_us = now_us + MEND_MS * PCL_US_PER_MS;
+    pcl_log(PCL_LOG_WARNING, self->who, "accounts_made_again", "%s", "");
+    return pcl_setup_accounts(self->connection, self->flavor, self->options, error);
+}
+
 static bool s_look(pcl_observer *self, pcl_node_view *view, pcl_sql_error *error)
 {
     MYSQL *mysql = pcl_connection_mysql(self->connection);
@@ -227,6 +242,9 @@ static uint32_t s_turn(void *context)
         pcl_log(PCL_LOG_INFO, self->who, "set_up", "role=%s flavor=%s",
                 pcl_node_role_text(self->options->role), pcl_flavor_text(self->flavor->flavor));
     }
+    if (!s_mend_accounts(self, &error)) {
+        return s_lose(self, "accounts", &error);
+    }
     pcl_node_view view;
     if (!s_look(self, &view, &error)) {
         return s_lose(self, "look", &error);
@@ -266,6 +284,11 @@ bool pcl_observer_destroy(pcl_observer **self_p, uint32_t wait_ms)
     free(self);
     *self_p = NULL;
     return true;
+}
+
+void pcl_observer_mend_accounts(pcl_observer *self)
+{
+    atomic_store(&self->mend_wanted, true);
 }
 
 void pcl_observer_view(pcl_observer *self, pcl_node_view *out_view)

@@ -40,6 +40,10 @@ pcl_observer *pcl_observer_new(const pcl_agent_options *options, const char *who
 /* false: the thread did not end within wait_ms (see pcl_pool_destroy). */
 bool pcl_observer_destroy(pcl_observer **self_p, uint32_t wait_ms);
 
+/* The server refuses an account that the agent made: make them again, at most
+ * once a second; from any thread. */
+void pcl_observer_mend_accounts(pcl_observer *self);
+
 /* Copies the newest view; from any thread. */
 void pcl_observer_view(pcl_observer *self, pcl_node_view *out_view);
 

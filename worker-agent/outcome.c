@@ -3,10 +3,13 @@
 #define ER_OUTOFMEMORY          1037u
 #define ER_OUT_OF_SORTMEMORY    1038u
 #define ER_DISK_FULL            1021u
+#define ER_ACCESS_DENIED        1045u
 #define ER_SERVER_SHUTDOWN      1053u
 #define ER_NEW_ABORTING         1184u
 #define ER_TOO_MANY_USER        1203u
 #define ER_QUERY_INTERRUPTED    1317u
+#define ER_NO_PASSWORD          1698u
+#define ER_PASSWORD_EXPIRED     1862u
 #define ER_CONNECTION_KILLED    1927u /* MariaDB */
 #define ER_STATEMENT_TIMEOUT    1969u /* MariaDB */
 #define ER_QUERY_TIMEOUT        3024u /* MySQL */
@@ -77,6 +80,12 @@ static bool s_is_interruption(uint32_t mysql_errno)
 static pcl_retry s_safe_if(bool condition)
 {
     return condition ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+}
+
+bool pcl_errno_is_refusal(uint32_t mysql_errno)
+{
+    return mysql_errno == ER_ACCESS_DENIED || mysql_errno == PCL_ER_DB_ACCESS ||
+           mysql_errno == ER_NO_PASSWORD || mysql_errno == ER_PASSWORD_EXPIRED;
 }
 
 bool pcl_may_be_rolled_back(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno)

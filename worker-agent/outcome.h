@@ -64,6 +64,10 @@ pcl_outcome pcl_outcome_of_silence(uint8_t sql_class);
 /* True when the connection was lost, or never there. */
 bool pcl_errno_is_loss(uint32_t mysql_errno);
 
+/* True when the server refuses the account itself: its password was changed, it is
+ * expired or gone.  Setting the accounts up again mends that. */
+bool pcl_errno_is_refusal(uint32_t mysql_errno);
+
 /* Errors of the server that the agent reacts to. */
 #define PCL_ER_CON_COUNT            1040u
 #define PCL_ER_DB_ACCESS            1044u

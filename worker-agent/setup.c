@@ -284,6 +284,21 @@ bool pcl_setup_node(pcl_connection *connection, const pcl_flavor_ops *flavor,
     return ok;
 }
 
+bool pcl_setup_accounts(pcl_connection *connection, const pcl_flavor_ops *flavor,
+                        const pcl_agent_options *options, pcl_sql_error *out_error)
+{
+    setup self = {.mysql = pcl_connection_mysql(connection),
+                  .flavor = flavor,
+                  .options = options,
+                  .error = out_error};
+    pcl_buffer_init(&self.sql, SQL_SIZE_MAX);
+    bool ok = s_set_up_locally(&self) &&
+              (options->role == PCL_NODE_SOURCE ||
+               pcl_query_run_all(self.mysql, flavor->read_only, out_error));
+    pcl_buffer_release(&self.sql);
+    return ok;
+}
+
 bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_on,
                          pcl_sql_error *out_error)
 {

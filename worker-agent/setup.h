@@ -25,6 +25,11 @@ bool pcl_setup_node(pcl_connection *connection, const pcl_flavor_ops *flavor,
                     const pcl_agent_options *options, const char **out_step,
                     pcl_sql_error *out_error) PCL_MUST_CHECK;
 
+/* The accounts alone, and nothing else of the node: for when a client's statement has changed
+ * one.  connection: as above; after a failure it must be closed. */
+bool pcl_setup_accounts(pcl_connection *connection, const pcl_flavor_ops *flavor,
+                        const pcl_agent_options *options, pcl_sql_error *out_error) PCL_MUST_CHECK;
+
 /* On the source, now and then: switches semi-synchronous replication on as soon
  * as a replica acknowledges.  *out_on: it is on now. */
 bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_on,

@@ -338,6 +338,29 @@ def test_a_lost_database_is_said_and_found_again(pair, proxy):
     assert proxy.run(WRITE, "INSERT INTO lost VALUES (1)")["affected"] == 1
 
 
+@pytest.mark.parametrize("sql_class, sql, account, harm", [
+    (WRITE, "REPLACE INTO mended VALUES (1)", "portcullis_write", "ALTER USER {} IDENTIFIED BY 'x'"),
+    (READ, "SELECT COUNT(*) FROM mended", "portcullis_read", "DROP USER {}"),
+])
+def test_an_account_that_was_spoiled_is_made_again(pair, proxy, sql_class, sql, account, harm):
+    proxy.run(DDL, "CREATE TABLE IF NOT EXISTS mended (n INT)")
+    pair.source_database.sql("SET sql_log_bin=0; " + harm.format(f"{account}@localhost"))
+    end_sessions(pair.source_database, account)
+    answers = []
+
+    def served():
+        answers.append(proxy.ask(sql_class, sql))
+        time.sleep(0.05)
+        return answers[-1]["ok"]
+    wait_until(served, 5, "the account lets the agent in")
+    assert len(answers) > 1
+    for answer in answers[:-1]:
+        assert error(answer) == ("NO_NODE", "safe"), answer
+        assert account not in str(answer) and "localhost" not in str(answer)
+    assert "event=connect_failed" in pair.source.log()
+    assert pair.source.log().count("event=accounts_made_again") < 4
+
+
 def test_no_secret_is_logged(pair):
     assert "only-a-test" not in pair.source.log()
 

@@ -160,6 +160,21 @@ static void test_only_single_statements_are_asked_about(void **state)
     }
 }
 
+static void test_a_refused_account_is_told_from_a_lost_server(void **state)
+{
+    (void)state;
+    uint32_t refusals = 0;
+    for (uint32_t number = 1; number < 5000; number++) {
+        if (pcl_errno_is_refusal(number)) {
+            assert_false(pcl_errno_is_loss(number));
+            refusals++;
+        }
+    }
+    assert_int_equal(refusals, 4);
+    assert_true(pcl_errno_is_refusal(1045));
+    assert_false(pcl_errno_is_refusal(2002));
+}
+
 static void test_what_came_back_after_its_kill_is_not_believed(void **state)
 {
     (void)state;
@@ -180,6 +195,7 @@ int main(void)
         cmocka_unit_test(test_failures_mean_what_the_table_says),
         cmocka_unit_test(test_a_write_that_was_sent_is_seldom_safe),
         cmocka_unit_test(test_only_single_statements_are_asked_about),
+        cmocka_unit_test(test_a_refused_account_is_told_from_a_lost_server),
         cmocka_unit_test(test_what_came_back_after_its_kill_is_not_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
