@@ -476,7 +476,8 @@ template_make()
     password=$(< "$PCL_VAR/secrets/admin.password")
     [[ $(id -u) -ne 0 ]] || user=(--user=root)
     rm -rf "$template"
-    mkdir -p "$template"
+    # Its own: a server that starts deletes what others have under way in a tmpdir they share.
+    mkdir -p "$template/tmp"
     if [[ $flavor == mariadb ]]; then
         (
             umask 077
@@ -490,17 +491,17 @@ SQL
         # --force: a machine that cannot look up its own name may have a database too.
         # The password comes in a run of its own: MariaDB 10.6 knows no --extra-file.
         mariadb-install-db --no-defaults "${user[@]}" --datadir="$template/data" \
-            --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve --force \
+            --tmpdir="$template/tmp" --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve --force \
             --innodb-log-file-size=16M > "$log" 2>&1 < /dev/null \
             && "$server" --no-defaults --bootstrap "${user[@]}" --datadir="$template/data" \
-                --innodb-log-file-size=16M >> "$log" 2>&1 < "$first"
+                --tmpdir="$template/tmp" --innodb-log-file-size=16M >> "$log" 2>&1 < "$first"
     else
         (
             umask 077
             printf "ALTER USER 'root'@'localhost' IDENTIFIED BY '%s';\n" "$password" > "$first"
         )
         "$server" --no-defaults "${user[@]}" --initialize-insecure --datadir="$template/data" \
-            --secure-file-priv= --init-file="$first" --loose-innodb-redo-log-capacity=32M \
+            --tmpdir="$template/tmp" --secure-file-priv= --init-file="$first" --loose-innodb-redo-log-capacity=32M \
             > "$log" 2>&1 < /dev/null \
             && rm -f "$template/data/auto.cnf" # each server makes its own identity
     fi || {
