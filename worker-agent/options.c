@@ -1,5 +1,7 @@
 #include "worker-agent/options.h"
 
+#include "worker-agent/schemas.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,18 +42,13 @@ static bool s_password(char target[PCL_PASSWORD_SIZE], const char *path, char *e
 static void s_default_schema(pcl_agent_options *options)
 {
     const char *cursor = options->schemas;
-    for (;;) {
-        cursor += strspn(cursor, " \t");
-        size_t length = strcspn(cursor, " \t");
-        if (length == 0) {
+    pcl_bytes pattern;
+    while ((pattern = pcl_schemas_next(&cursor)).size > 0) {
+        if (memchr(pattern.data, '%', pattern.size) == NULL && pattern.size < PCL_SCHEMA_SIZE) {
+            memcpy(options->default_schema, pattern.data, pattern.size);
+            options->default_schema[pattern.size] = '\0';
             return;
         }
-        if (memchr(cursor, '%', length) == NULL && length < PCL_SCHEMA_SIZE) {
-            memcpy(options->default_schema, cursor, length);
-            options->default_schema[length] = '\0';
-            return;
-        }
-        cursor += length;
     }
 }
 

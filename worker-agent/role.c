@@ -1,6 +1,7 @@
 #include "net/config_sockets.h"
 #include "worker-agent/actor.h"
 #include "worker-agent/options.h"
+#include "worker-agent/schemas.h"
 
 #include <string.h>
 
@@ -55,6 +56,20 @@ static const pcl_config_entry s_entries[] = {
 };
 /* clang-format on */
 
+static void s_check_schemas(const pcl_config *config, pcl_buffer *problems)
+{
+    const char *cursor = pcl_config_text(config, "database/schemas");
+    pcl_bytes pattern;
+    while ((pattern = pcl_schemas_next(&cursor)).size > 0) {
+        const char *reserved = pcl_schemas_reserved(pattern);
+        if (reserved != NULL) {
+            pcl_config_problem(config, problems, "database/schemas",
+                               "%.*s covers the schema %s, which is not for clients",
+                               (int)pattern.size, (const char *)pattern.data, reserved);
+        }
+    }
+}
+
 static void s_check(const pcl_config *config, pcl_buffer *problems)
 {
     static const pcl_config_socket SOCKETS[] = {{"proxy/endpoint", "proxy/public_key", true}};
@@ -68,6 +83,7 @@ static void s_check(const pcl_config *config, pcl_buffer *problems)
         pcl_config_problem(config, problems, "database/host",
                            "must be given, since database/socket is not");
     }
+    s_check_schemas(config, problems);
     if (strcmp(pcl_config_text(config, "node/role"), "replica") == 0 &&
         pcl_config_text(config, "replication/source_host")[0] == '\0') {
         pcl_config_problem(config, problems, "replication/source_host",

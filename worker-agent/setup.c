@@ -1,5 +1,7 @@
 #include "worker-agent/setup.h"
 
+#include "worker-agent/schemas.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -87,17 +89,13 @@ static bool s_grant_on(setup *self, const char *rights, pcl_bytes schema, const 
 static bool s_grant(setup *self, const char *rights, const char *user, const char *host)
 {
     const char *cursor = self->options->schemas;
-    for (;;) {
-        cursor += strspn(cursor, " \t");
-        size_t length = strcspn(cursor, " \t");
-        if (length == 0) {
-            return true;
-        }
-        if (!s_grant_on(self, rights, pcl_bytes_of(cursor, length), user, host)) {
+    pcl_bytes pattern;
+    while ((pattern = pcl_schemas_next(&cursor)).size > 0) {
+        if (!s_grant_on(self, rights, pattern, user, host)) {
             return false;
         }
-        cursor += length;
     }
+    return true;
 }
 
 /* Over the socket an account is @localhost, and an anonymous account there would

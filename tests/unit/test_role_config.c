@@ -104,6 +104,11 @@ static const s_case CASES[] = {
                                 "0123456789012345678901234567890123456789/"
                                 "01234567890123456789/012345\n",
      {"database/socket: must be a path of at most 107 octets"}},
+    {&pcl_worker_agent_role,
+     NODE("source") PROXY PLAIN "database\n    schemas = \"demo% p% sys %\"\n",
+     {"database/schemas: p% covers the schema portcullis, which is not for clients",
+      "database/schemas: sys covers the schema sys, which is not for clients",
+      "database/schemas: % covers the schema mysql, which is not for clients"}},
 };
 
 static void s_expect(const s_case *expected, const char *file, pcl_buffer *told)
