@@ -491,8 +491,8 @@ SQL
         # --force: a machine that cannot look up its own name may have a database too.
         # The password comes in a run of its own: MariaDB 10.6 knows no --extra-file.
         mariadb-install-db --no-defaults "${user[@]}" --datadir="$template/data" \
-            --tmpdir="$template/tmp" --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve --force \
-            --innodb-log-file-size=16M > "$log" 2>&1 < /dev/null \
+            --tmpdir="$template/tmp" --auth-root-authentication-method=normal \
+            --skip-test-db --skip-name-resolve --force --innodb-log-file-size=16M > "$log" 2>&1 < /dev/null \
             && "$server" --no-defaults --bootstrap "${user[@]}" --datadir="$template/data" \
                 --tmpdir="$template/tmp" --innodb-log-file-size=16M >> "$log" 2>&1 < "$first"
     else
@@ -501,7 +501,8 @@ SQL
             printf "ALTER USER 'root'@'localhost' IDENTIFIED BY '%s';\n" "$password" > "$first"
         )
         "$server" --no-defaults "${user[@]}" --initialize-insecure --datadir="$template/data" \
-            --tmpdir="$template/tmp" --secure-file-priv= --init-file="$first" --loose-innodb-redo-log-capacity=32M \
+            --tmpdir="$template/tmp" --secure-file-priv= --init-file="$first" \
+            --loose-innodb-redo-log-capacity=32M \
             > "$log" 2>&1 < /dev/null \
             && rm -f "$template/data/auto.cnf" # each server makes its own identity
     fi || {
