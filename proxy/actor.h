@@ -36,15 +36,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PCL_PROXY_BROKERS_MAX    64u
-#define PCL_PROXY_RETRY_AFTER_MS 20u   /* said with OVERLOADED */
-#define PCL_PROXY_PARK_MS        1000u /* how long a reply waits for room at its broker */
-#define PCL_PROXY_TICK_MS        10u
-#define PCL_PROXY_DROP_LINES_MAX 20u /* of log, a second */
+#define PCL_PROXY_BROKERS_MAX     64u
+#define PCL_PROXY_RETRY_AFTER_MS  20u   /* said with OVERLOADED */
+#define PCL_PROXY_PARK_MS         1000u /* how long a reply waits for room at its broker */
+#define PCL_PROXY_PARKED_SIZE_MAX ((size_t)64 * 1024 * 1024) /* octets of replies that wait */
+#define PCL_PROXY_TICK_MS         10u
+#define PCL_PROXY_DROP_LINES_MAX  20u /* of log, a second */
 
 typedef struct pcl_proxy_settings {
     pcl_strategy_kind strategy; /* for requests that name none */
     bool reads_on_source;
+    bool stale_reads;
     uint32_t lag_ms_max;
     uint32_t inflight_max; /* fixed at start */
     uint32_t node_inflight_max;
@@ -85,7 +87,8 @@ typedef struct pcl_proxy_request {
     pcl_strategy_kind strategy;
     pcl_node_set tried;
     bool read;
-    bool parked; /* its reply waits for room at the broker */
+    bool parked;        /* its reply waits for room at the broker */
+    size_t parked_size; /* octets of that reply */
 } pcl_proxy_request;
 
 /* Why a message was dropped; names in telemetry.c. */
@@ -98,6 +101,7 @@ typedef enum pcl_proxy_drop {
     PCL_PROXY_DROP_WRONG_NODE,  /* the request is not at that node */
     PCL_PROXY_DROP_KIND,        /* a kind that has no business here */
     PCL_PROXY_DROP_UNROUTABLE,  /* the broker that asked is gone */
+    PCL_PROXY_DROP_SLOW,        /* a reply whose broker does not read */
     PCL_PROXY_DROP_REPORT,      /* a report that does not parse */
     PCL_PROXY_DROP_COUNT,       /* must stay last */
 } pcl_proxy_drop;
@@ -126,6 +130,7 @@ typedef struct pcl_proxy {
     pcl_ticket_table *requests;
     uint64_t *walk; /* room for every ticket, for walks that change the table */
     uint32_t parked_count;
+    size_t parked_size; /* octets of the replies that wait */
     pcl_strategy_state strategy_state;
     pcl_rng rng;
     pcl_retry_budget retry_budget;

@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <stddef.h>
 
+enum { EQUAL_LAG_MS = 1000 }; /* replicas that differ by less are alike stale */
+
 const char *pcl_left_out_text(pcl_left_out why)
 {
     static const char *const TEXTS[] = {
@@ -109,6 +111,34 @@ static void s_take(pcl_candidates *out, const pcl_membership *members, pcl_membe
     }
 }
 
+static bool s_is_stale_only(const pcl_member *member, const pcl_need *need, pcl_left_out why)
+{
+    return why == PCL_LEFT_OUT_LAG && member->state == PCL_MEMBER_UP &&
+           member->candidate.own < need->node_inflight_max;
+}
+
+/* Rule 7: of the members that nothing but their lag keeps out, those least behind. */
+static void s_take_least_behind(pcl_candidates *out, const pcl_membership *members,
+                                const pcl_need *need, const pcl_left_out *why, uint64_t now_us)
+{
+    uint32_t least_ms = UINT32_MAX;
+    for (uint32_t index = 0; index < pcl_membership_count(members); index++) {
+        const pcl_member *member = pcl_membership_at(members, index);
+        uint32_t lag_ms = pcl_lag_bound_ms(member, now_us);
+        if (s_is_stale_only(member, need, why[index]) && lag_ms < least_ms) {
+            least_ms = lag_ms;
+        }
+    }
+    for (uint32_t index = 0; index < pcl_membership_count(members); index++) {
+        const pcl_member *member = pcl_membership_at(members, index);
+        if (s_is_stale_only(member, need, why[index]) &&
+            pcl_lag_bound_ms(member, now_us) - least_ms <= EQUAL_LAG_MS) {
+            out->fit[out->count++] = &member->candidate;
+            out->why[index] = PCL_LEFT_OUT_NOT;
+        }
+    }
+}
+
 void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, uint64_t now_us,
                          pcl_candidates *out)
 {
@@ -133,6 +163,10 @@ void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, ui
         if (out->count == 0) { /* rule 5 */
             s_take(out, members, STATES[round], why, PCL_LEFT_OUT_REPLICAS_FIRST);
         }
+    }
+    if (out->count == 0 && need->stale_reads) {
+        out->suspect = false;
+        s_take_least_behind(out, members, need, why, now_us);
     }
 }
 

@@ -11,6 +11,9 @@
  *  4. A node with node_inflight_max requests of ours gets no more.
  *  5. When no replica fits, the source serves reads, if reads_on_source is set.
  *  6. When still none fits, suspect nodes are asked by the same rules.
+ *  7. When still none fits, and the request set no bound on lag of its own, the
+ *     replicas that are least behind serve, if stale_reads is set: with the source
+ *     gone, every replica falls behind its last heartbeat.
  *
  * Pure, no allocation.
  */
@@ -71,6 +74,7 @@ typedef struct pcl_need {
     bool read;            /* false: it may change something */
     bool source_only;     /* a read that must not see the past; a write always is */
     bool reads_on_source; /* rule 5 */
+    bool stale_reads;     /* rule 7; false where the request itself bounds the lag */
     uint32_t lag_ms_max;
     uint32_t node_inflight_max;
     pcl_node_set tried; /* not there again */

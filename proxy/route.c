@@ -19,6 +19,7 @@ pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request)
                        request->head.consistency == PCL_CONSISTENCY_SOURCE ||
                        request->head.consistency == PCL_CONSISTENCY_AFTER,
         .reads_on_source = self->settings.reads_on_source,
+        .stale_reads = self->settings.stale_reads && !bounded,
         .lag_ms_max = lag_ms_max,
         .node_inflight_max = self->settings.node_inflight_max,
         .tried = request->tried,

@@ -23,6 +23,8 @@ static const pcl_config_entry ENTRIES[] = {
      "The strategy for reads that name none."},
     {"routing/reads_on_source", PCL_CONFIG_BOOL, 0, 1, "1", NULL, true,
      "1: the source serves reads when no replica fits."},
+    {"routing/stale_reads", PCL_CONFIG_BOOL, 0, 1, "1", NULL, true,
+     "1: when nobody within routing/lag_ms_max is left, the replicas least behind serve reads."},
     {"routing/lag_ms_max", PCL_CONFIG_UINT, 0, 86400000, "10000", NULL, true,
      "A replica further behind than this, in milliseconds, gets no reads."},
     {"limits/inflight_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "20000", NULL, false,
@@ -62,6 +64,7 @@ void pcl_proxy_settings_read(pcl_proxy_settings *out_settings, const pcl_config 
     *out_settings = (pcl_proxy_settings){
         .strategy = strategy,
         .reads_on_source = pcl_config_bool(config, "routing/reads_on_source"),
+        .stale_reads = pcl_config_bool(config, "routing/stale_reads"),
         .lag_ms_max = (uint32_t)pcl_config_uint(config, "routing/lag_ms_max"),
         .inflight_max = (uint32_t)pcl_config_uint(config, "limits/inflight_max"),
         .node_inflight_max = (uint32_t)pcl_config_uint(config, "limits/node_inflight_max"),

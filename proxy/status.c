@@ -106,6 +106,7 @@ static void s_put_choice(const pcl_proxy *self, pcl_strategy_kind kind, uint64_t
     pcl_need need = {.read = true,
                      .source_only = kind == PCL_STRATEGY_DIRECT,
                      .reads_on_source = self->settings.reads_on_source,
+                     .stale_reads = self->settings.stale_reads,
                      .lag_ms_max = self->settings.lag_ms_max,
                      .node_inflight_max = self->settings.node_inflight_max};
     pcl_strategy_state state = self->strategy_state;

@@ -1,5 +1,6 @@
 """What comes back after a stop or a crash: nothing acknowledged is gone, and all is served again."""
 import collections
+import pathlib
 import signal
 import threading
 import time
@@ -145,3 +146,27 @@ def test_nobody_gets_an_answer_by_taking_anothers_routing_id(cluster):
         assert answer is None or b"a secret" not in answer[-1]
         reply = second.ask(request(sql="SELECT 1"))
         assert reply["ok"] is False and "routing id" in reply["error"]["message"]
+
+
+def test_reads_go_on_without_a_source(cluster, client):
+    """Without a source no heartbeat comes, and the replicas seem to lag: they serve all the same,
+    but not where the request itself bounds the lag."""
+    config = pathlib.Path(cluster.part("proxy")["config"])
+    text = config.read_text()
+    try:
+        config.write_text(text + "routing\n    lag_ms_max = 800\n" if "routing" not in text else
+                          text.replace("routing\n", "routing\n    lag_ms_max = 800\n", 1))
+        cluster.reload("proxy")
+        wait_until(lambda: client.status()["limits"]["lag_ms_max"] == 800, 5, "the new bound")
+        cluster.kill(cluster.agent_of(cluster.source()))
+        wait_until(lambda: all(cluster.node_status(node)["lag_ms"] > 1500
+                               for node in cluster.replicas()), 10, "the replicas to fall behind")
+        for strategy in ("random", "custom"):
+            result = client.query("SELECT 1", strategy=strategy)
+            assert result.route["role"] == "replica" and result.rows == [[1]]
+        with pytest.raises(portcullis.PortcullisError) as caught:
+            client.query("SELECT 1", consistency={"max_lag_ms": 500})
+        assert caught.value.code == "NO_NODE" and caught.value.retry == "safe"
+    finally:
+        config.write_text(text)
+        cluster.reload("proxy")

@@ -169,6 +169,37 @@ static void test_suspect_nodes_are_the_last_resort(void **state)
     pcl_membership_destroy(&members);
 }
 
+/* With the source gone there is no heartbeat, and every replica falls behind. */
+static void test_stale_replicas_serve_when_nobody_else_is_left(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(4);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    need.stale_reads = true;
+    pcl_membership_at(members, 1)->report.lag_ms = 20000;
+    pcl_membership_at(members, 2)->report.lag_ms = 20900;
+    pcl_membership_at(members, 3)->report.lag_ms = 60000;
+    assert_int_equal(s_fit(members, &need, &found), 1); /* the source is better */
+    pcl_membership_at(members, 0)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 2 | 4);
+    assert_int_equal(found.why[3], PCL_LEFT_OUT_LAG);
+    pcl_membership_at(members, 1)->candidate.own = need.node_inflight_max;
+    assert_int_equal(s_fit(members, &need, &found), 4);
+    pcl_membership_at(members, 2)->report.lag_ms = -1; /* it never applied a heartbeat */
+    assert_int_equal(s_fit(members, &need, &found), 8);
+    need.stale_reads = false;
+    assert_int_equal(s_fit(members, &need, &found), 0);
+    need.stale_reads = true;
+    need.source_only = true;
+    assert_int_equal(s_fit(members, &need, &found), 0);
+    need = s_read();
+    need.stale_reads = true;
+    need.read = false;
+    assert_int_equal(s_fit(members, &need, &found), 0);
+    pcl_membership_destroy(&members);
+}
+
 static void test_a_full_node_gets_no_more(void **state)
 {
     (void)state;
@@ -248,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_lag_is_bounded_and_unknown_lag_does_not_fit),
         cmocka_unit_test(test_the_source_serves_reads_only_where_it_may),
         cmocka_unit_test(test_suspect_nodes_are_the_last_resort),
+        cmocka_unit_test(test_stale_replicas_serve_when_nobody_else_is_left),
         cmocka_unit_test(test_a_full_node_gets_no_more),
         cmocka_unit_test(test_random_fleets),
     };
