@@ -492,7 +492,8 @@ SQL
         # The password comes in a run of its own: MariaDB 10.6 knows no --extra-file.
         mariadb-install-db --no-defaults "${user[@]}" --datadir="$template/data" \
             --tmpdir="$template/tmp" --auth-root-authentication-method=normal \
-            --skip-test-db --skip-name-resolve --force --innodb-log-file-size=16M > "$log" 2>&1 < /dev/null \
+            --skip-test-db --skip-name-resolve --force --innodb-log-file-size=16M \
+            > "$log" 2>&1 < /dev/null \
             && "$server" --no-defaults --bootstrap "${user[@]}" --datadir="$template/data" \
                 --tmpdir="$template/tmp" --innodb-log-file-size=16M >> "$log" 2>&1 < "$first"
     else
