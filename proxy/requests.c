@@ -57,6 +57,7 @@ static void s_remove(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticke
 {
     if (request->parked) {
         self->parked_count--;
+        self->parked_size -= request->parked_size;
     }
     pcl_proxy_request_release(request);
     if (ticket != 0) {
@@ -76,18 +77,25 @@ static bool s_send_answer(pcl_proxy *self, pcl_proxy_request *request, const pcl
 }
 
 /* Keeps the reply until there is room.  What was refused, or answered here, got
- * no ticket and gets one now; when none is left, the broker's deadline speaks. */
+ * no ticket and gets one now; when none is left, or what waits is too much
+ * already, the broker's deadline speaks. */
 static void s_park(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
                    const pcl_head *head, zmq_msg_t *payload, uint64_t now_us)
 {
     uint64_t until_us = now_us + PCL_PROXY_PARK_MS * PCL_US_PER_MS;
-    if (ticket == 0) {
-        pcl_proxy_request *fresh = pcl_ticket_table_add(self->requests, until_us, &ticket);
-        if (fresh == NULL) {
-            pcl_proxy_dropped(self, PCL_PROXY_DROP_UNROUTABLE, "broker", now_us);
-            pcl_proxy_request_release(request);
-            return;
-        }
+    size_t size = zmq_msg_size(payload);
+    bool room = size <= PCL_PROXY_PARKED_SIZE_MAX - self->parked_size;
+    pcl_proxy_request *fresh = NULL;
+    if (room && ticket == 0) {
+        fresh = pcl_ticket_table_add(self->requests, until_us, &ticket);
+        room = fresh != NULL;
+    }
+    if (!room) {
+        pcl_proxy_dropped(self, PCL_PROXY_DROP_SLOW, "broker", now_us);
+        s_remove(self, request, ticket);
+        return;
+    }
+    if (fresh != NULL) {
         s_move(fresh, request);
         request = fresh;
     } else {
@@ -97,7 +105,9 @@ static void s_park(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
     assert(moved == 0);
     request->head = *head;
     request->parked = true;
+    request->parked_size = size;
     self->parked_count++;
+    self->parked_size += size;
 }
 
 void pcl_proxy_answer(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
@@ -355,7 +365,7 @@ void pcl_proxy_expire(pcl_proxy *self, uint64_t now_us)
     pcl_proxy_request *request = NULL;
     while ((request = pcl_ticket_table_due(self->requests, now_us, &ticket)) != NULL) {
         if (request->parked) {
-            pcl_proxy_dropped(self, PCL_PROXY_DROP_UNROUTABLE, "broker", now_us);
+            pcl_proxy_dropped(self, PCL_PROXY_DROP_SLOW, "broker", now_us);
             s_remove(self, request, ticket);
         } else {
             s_failed(self, request, ticket, PCL_ATTEMPT_EXPIRED, now_us);

@@ -14,6 +14,7 @@ static const char *const DROP_TEXTS[] = {
     [PCL_PROXY_DROP_WRONG_NODE] = "wrong-node",
     [PCL_PROXY_DROP_KIND] = "kind",
     [PCL_PROXY_DROP_UNROUTABLE] = "unroutable",
+    [PCL_PROXY_DROP_SLOW] = "slow",
     [PCL_PROXY_DROP_REPORT] = "report",
 };
 static_assert(sizeof DROP_TEXTS / sizeof DROP_TEXTS[0] == PCL_PROXY_DROP_COUNT, "a text a reason");

@@ -3,6 +3,7 @@
  * one thread; while it waits for something, the agents that live beat. */
 #include "common/clock.h"
 #include "net/zap.h"
+#include "proxy/actor.h"
 #include "proxy/proxy.h"
 #include "sql/classify.h"
 #include "tests/lib/role_fixture.h"
@@ -13,7 +14,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { AGENTS_MAX = 4, HELD_MAX = 16, BEAT_MS = 50 };
+enum { AGENTS_MAX = 4, HELD_MAX = 64, BEAT_MS = 50 };
 
 typedef struct agent {
     char name[16];
@@ -60,19 +61,25 @@ static bool s_holds(pcl_bytes octets, const char *text)
 
 /* --- Agents ------------------------------------------------------------------ */
 
-static void s_agent_send(agent *self, pcl_head *head, const char *payload)
+/* Takes the frame. */
+static void s_agent_send_frame(agent *self, pcl_head *head, zmq_msg_t *frame)
 {
     uint8_t octets[PCL_REPORT_SIZE_MAX];
-    zmq_msg_t frame;
     zmq_msg_t tail;
     self->report.seq++;
-    pcl_frame_copy_of(&frame, pcl_bytes_text(payload));
     pcl_frame_copy_of(&tail, pcl_bytes_of(octets, pcl_report_encode(&self->report, octets)));
     head->sent_us = pcl_now_us();
-    pcl_err err = pcl_hop_send(self->socket, NULL, head, &frame, &tail);
+    pcl_err err = pcl_hop_send(self->socket, NULL, head, frame, &tail);
     assert_int_equal(err, PCL_ERR_OK);
-    zmq_msg_close(&frame);
+    zmq_msg_close(frame);
     zmq_msg_close(&tail);
+}
+
+static void s_agent_send(agent *self, pcl_head *head, const char *payload)
+{
+    zmq_msg_t frame;
+    pcl_frame_copy_of(&frame, pcl_bytes_text(payload));
+    s_agent_send_frame(self, head, &frame);
 }
 
 static void s_agent_beat(agent *self)
@@ -159,7 +166,7 @@ static void s_agent_stop(agent *self)
 }
 
 /* A reply to the held request; it stays held. */
-static void s_agent_reply(agent *self, uint32_t index, pcl_err code, const char *payload)
+static void s_agent_reply_frame(agent *self, uint32_t index, pcl_err code, zmq_msg_t *frame)
 {
     assert_true(index < self->held_count);
     pcl_head head = self->held[index].head;
@@ -167,7 +174,14 @@ static void s_agent_reply(agent *self, uint32_t index, pcl_err code, const char 
     head.code = code;
     head.retry = pcl_err_retry((int)code);
     head.flags = 0;
-    s_agent_send(self, &head, payload);
+    s_agent_send_frame(self, &head, frame);
+}
+
+static void s_agent_reply(agent *self, uint32_t index, pcl_err code, const char *payload)
+{
+    zmq_msg_t frame;
+    pcl_frame_copy_of(&frame, pcl_bytes_text(payload));
+    s_agent_reply_frame(self, index, code, &frame);
 }
 
 static agent *s_wait_held(uint32_t index, uint32_t count)
@@ -722,13 +736,19 @@ static void test_the_ticket_table_bounds_the_proxy(void **state)
     (void)s_wait_held(0, 3);
 }
 
+/* A proxy and a broker whose queues hold next to nothing. */
+static void s_open_narrow(void)
+{
+    s_open_with("limits\n    queue_max = 1\n", 1);
+    zsock_destroy(&s_bench.broker);
+    s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1);
+}
+
 /* A broker that does not read for a while gets every answer all the same. */
 static void test_answers_wait_for_a_slow_broker(void **state)
 {
     (void)state;
-    s_open_with("limits\n    queue_max = 1\n", 1);
-    zsock_destroy(&s_bench.broker);
-    s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1);
+    s_open_narrow();
     agent *source = &s_bench.agents[0];
     for (uint64_t ticket = 1; ticket <= 8; ticket++) {
         s_write(ticket);
@@ -747,7 +767,67 @@ static void test_answers_wait_for_a_slow_broker(void **state)
         pcl_hop_close(&message);
     }
     assert_int_equal(seen, 0x1fe);
-    assert_dropped("unroutable", 0);
+    assert_dropped("slow", 0);
+}
+
+/* Has count writes answered with size octets each while the broker does not read for pause_ms;
+ * returns how many of the answers arrive then. */
+static uint32_t s_burst(uint32_t count, size_t size, uint32_t pause_ms)
+{
+    zmq_msg_t large; /* one copy for all: inproc hands references on */
+    zmq_msg_init_size(&large, size);
+    memset(zmq_msg_data(&large), 'x', size);
+    agent *source = &s_bench.agents[0];
+    uint32_t first = source->held_count;
+    for (uint32_t index = first; index < first + count; index++) {
+        s_write(index + 1);
+        source = s_wait_held(0, index + 1);
+    }
+    for (uint32_t index = first; index < first + count; index++) {
+        zmq_msg_t frame;
+        zmq_msg_init(&frame);
+        zmq_msg_copy(&frame, &large);
+        s_agent_reply_frame(source, index, PCL_ERR_OK, &frame);
+    }
+    zmq_msg_close(&large);
+    for (uint64_t until_us = pcl_now_us() + pause_ms * PCL_US_PER_MS; pcl_now_us() < until_us;) {
+        s_turn(); /* beats */
+        zclock_sleep(1);
+    }
+    uint32_t arrived = 0;
+    for (pcl_hop_message message; s_recv(&message, 200); arrived++) {
+        assert_int_equal(zmq_msg_size(&message.payload), size);
+        pcl_hop_close(&message);
+    }
+    return arrived;
+}
+
+/* What waits for a broker is bounded in octets, not only in number. */
+static void test_large_answers_do_not_pile_up(void **state)
+{
+    (void)state;
+    const size_t size = 15u * 1024 * 1024;
+    const uint32_t fit = (uint32_t)(PCL_PROXY_PARKED_SIZE_MAX / size);
+    s_open_narrow();
+    uint32_t small = s_burst(12, 100, 100);
+    assert_int_equal(small, 12);
+    uint32_t arrived = s_burst(12, size, 100);
+    assert_in_range(arrived, fit + 1, 11); /* the queue holds some too */
+    assert_dropped("slow", 12 - arrived);
+    uint32_t again = s_burst(12, size, 100); /* what left made room */
+    assert_in_range(again, fit + 1, 11);
+    assert_dropped("slow", 24 - arrived - again);
+}
+
+static void test_answers_do_not_wait_for_ever(void **state)
+{
+    (void)state;
+    s_open_narrow();
+    uint32_t arrived = s_burst(12, 100, PCL_PROXY_PARK_MS + 300);
+    assert_in_range(arrived, 1, 11); /* what the queue held */
+    assert_dropped("slow", 12 - arrived);
+    uint32_t again = s_burst(4, 100, 50); /* and nothing is left behind */
+    assert_int_equal(again, 4);
 }
 
 static void test_answers_for_a_broker_that_left_are_dropped(void **state)
@@ -1025,6 +1105,8 @@ int main(void)
         PROXY_TEST(test_a_full_node_and_a_full_proxy_are_overloaded),
         PROXY_TEST(test_the_ticket_table_bounds_the_proxy),
         PROXY_TEST(test_answers_wait_for_a_slow_broker),
+        PROXY_TEST(test_large_answers_do_not_pile_up),
+        PROXY_TEST(test_answers_do_not_wait_for_ever),
         PROXY_TEST(test_answers_for_a_broker_that_left_are_dropped),
         PROXY_TEST(test_the_deadline_is_answered_in_time),
         PROXY_TEST(test_expired_work_goes_no_further),
