@@ -129,15 +129,25 @@ tsan_system()
         run_pytest "$PCL_CHECKOUT/build/tsan" -k 'routing or chaos or values' "$@"
 }
 
+# The edges that the last status line of a fuzzer's log says it has reached.
+fuzz_edges()
+{
+    grep -o 'cov: [0-9]*' "$1" | tail -n 1 | cut -d ' ' -f 2
+}
+
+# A target must see more edges than a blind one would (its harness alone), and in a
+# run of a minute or more reach some that its checked-in corpus does not.
 fuzz_all()
 {
-    local seconds=$1 target name found=0
+    local seconds=$1 target name from to found=0
     build fuzz || return 1
     for target in build/fuzz/tests/fuzz/fuzz_*; do
         [[ -x $target && -f $target ]] || continue
         found=$((found + 1))
         name=${target##*/fuzz_}
         mkdir -p "build/fuzz/corpus/$name"
+        "$target" -runs=0 "tests/fuzz/corpus/$name" > "$logs/fuzz-$name-corpus.log" 2>&1 || true
+        from=$(fuzz_edges "$logs/fuzz-$name-corpus.log")
         if ! "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
             -print_final_stats=1 -artifact_prefix="build/fuzz/" "build/fuzz/corpus/$name" \
             "tests/fuzz/corpus/$name" > "$logs/fuzz-$name.log" 2>&1; then
@@ -145,7 +155,17 @@ fuzz_all()
             say "$name: a finding; its input is in build/fuzz/"
             return 1
         fi
-        say "$name: $(grep -o 'DONE.*' "$logs/fuzz-$name.log" | tail -n 1)"
+        to=$(fuzz_edges "$logs/fuzz-$name.log")
+        say "$name: $from edges by its corpus, $to in the end;" \
+            "$(grep -o 'Done.*' "$logs/fuzz-$name.log" | tail -n 1)"
+        if [[ ${from:-0} -lt 30 ]]; then
+            say "$name: it is blind to the code that it shall test"
+            return 1
+        fi
+        if [[ $seconds -ge 60 && ${to:-0} -le $from ]]; then
+            say "$name: nothing new was reached in $seconds s"
+            return 1
+        fi
     done
     [[ $found -gt 0 ]] || { say "no fuzz target was built"; return 1; }
     say "$found fuzz targets without a finding, $seconds s each"
