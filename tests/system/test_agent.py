@@ -339,7 +339,8 @@ def test_a_lost_database_is_said_and_found_again(pair, proxy):
 
 
 @pytest.mark.parametrize("sql_class, sql, account, harm", [
-    (WRITE, "REPLACE INTO mended VALUES (1)", "portcullis_write", "ALTER USER {} IDENTIFIED BY 'x'"),
+    (WRITE, "REPLACE INTO mended VALUES (1)", "portcullis_write",
+     "ALTER USER {} IDENTIFIED BY 'x'"),
     (READ, "SELECT COUNT(*) FROM mended", "portcullis_read", "DROP USER {}"),
 ])
 def test_an_account_that_was_spoiled_is_made_again(pair, proxy, sql_class, sql, account, harm):
