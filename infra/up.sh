@@ -466,18 +466,21 @@ CNF
 }
 
 # An empty data folder with the administrator's password set, made once and
-# copied to each node that has none.
+# copied to each node that has none.  Made in /tmp: mariadb-install-db splits a
+# path that has blanks.
+template=
 template_make()
 {
-    local template=$PCL_VAR/template first=$PCL_VAR/secrets/first.sql log=$PCL_VAR/log/template.log
+    local first=$PCL_VAR/secrets/first.sql log=$PCL_VAR/log/template.log
     local flavor server user=() password
     flavor=$(setting_get flavor)
     server=$(flavor_server "$flavor")
     password=$(< "$PCL_VAR/secrets/admin.password")
     [[ $(id -u) -ne 0 ]] || user=(--user=root)
-    rm -rf "$template"
+    template=$(mktemp -d /tmp/portcullis-template.XXXXXX)
+    trap 'rm -rf "$template"' EXIT
     # Its own: a server that starts deletes what others have under way in a tmpdir they share.
-    mkdir -p "$template/tmp"
+    mkdir "$template/tmp"
     if [[ $flavor == mariadb ]]; then
         (
             umask 077
@@ -530,7 +533,7 @@ nodes_start()
     for node in $(nodes_list); do
         if [[ ! -e $PCL_VAR/$node/ready ]]; then
             rm -rf "$PCL_VAR/$node/data"
-            cp -a "$PCL_VAR/template/data" "$PCL_VAR/$node/data"
+            cp -a "$template/data" "$PCL_VAR/$node/data"
             touch "$PCL_VAR/$node/ready"
         fi
         node_config "$node"
@@ -538,7 +541,7 @@ nodes_start()
             "$server" --defaults-file="$PCL_VAR/$node/my.cnf"
         did[$node]=$PART_DID
     done
-    rm -rf "$PCL_VAR/template"
+    [[ -z $template ]] || rm -rf "$template"
     for node in $(nodes_list); do
         node_wait "$node"
         say "$node: database ${did[$node]}, port $(port_get "$node")"
@@ -705,12 +708,12 @@ last_words()
 {
     local tool=./portcullis option=''
     if [[ $PCL_VAR_OWN -eq 0 ]]; then
-        tool=$build_dir/client/portcullis
-        option=" --var $PCL_VAR"
+        tool=${build_dir@Q}/client/portcullis
+        option=" --var ${PCL_VAR@Q}"
     fi
     say ""
     say "The cluster is up. To copy:"
-    [[ $PCL_VAR_OWN -eq 1 ]] || say "  export PORTCULLIS_BUNDLE=$PCL_VAR/client.bundle"
+    [[ $PCL_VAR_OWN -eq 1 ]] || say "  export PORTCULLIS_BUNDLE=${PCL_VAR@Q}/client.bundle"
     say "  $tool query 'SELECT * FROM demo.products LIMIT 5'"
     say "  $tool query --strategy random --route 'SELECT COUNT(*) FROM demo.orders'"
     say "  $tool status"
