@@ -110,8 +110,10 @@ inside_root()
         -DPCL_MYSQL_CLIENT=mysql || return 1
     grep -E 'MySQL client library' "$PORTCULLIS_ROOT_BUILD/mysql.log" || true
     grep -E ': warning: ' "$PORTCULLIS_ROOT_BUILD/mysql.log" || true
-    ctest --test-dir "$folder" -j "$jobs" --output-on-failure || return 1
-    PORTCULLIS_TEST_FLAVOR=mysql run_pytest "$folder" "$@"
+    local status=0
+    ctest --test-dir "$folder" -j "$jobs" --output-on-failure || status=1
+    PORTCULLIS_TEST_FLAVOR=mysql run_pytest "$folder" "$@" || status=1
+    return "$status"
 }
 
 # All of them.  The quarantine of freed memory is kept small, or it would look
