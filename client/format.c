@@ -1,7 +1,7 @@
 #define _XOPEN_SOURCE 700 /* wcwidth */
 #include "client/format.h"
 
-#include "client/json.h"
+#include "wire/json.h"
 #include "wire/mp.h"
 #include "wire/utf8.h"
 

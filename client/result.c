@@ -1,6 +1,6 @@
 #include "client/result.h"
 
-#include "client/json.h"
+#include "wire/json.h"
 #include "wire/mp.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 #include "proxy/actor.h"
 
 #include "common/clock.h"
-#include "proxy/json.h"
+#include "wire/json.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -174,7 +174,7 @@ void pcl_proxy_status_publish(pcl_proxy *self, uint64_t now_us)
     pcl_buffer_init(&status, PCL_REPLY_SIZE_MAX);
     pcl_buffer_init(&page, PCL_REPLY_SIZE_MAX);
     pcl_proxy_status_encode(self, now_us, &status);
-    if (!status.failed && pcl_json_from_msgpack(pcl_buffer_bytes(&status), &page)) {
+    if (!status.failed && pcl_json_put(&page, pcl_buffer_bytes(&status))) {
         pcl_http_publish(self->args->http, "/api/cluster", "application/json",
                          pcl_buffer_bytes(&page));
     }

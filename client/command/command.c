@@ -2,8 +2,8 @@
 
 #include "client/bundle_file.h"
 #include "client/format.h"
-#include "client/json.h"
 #include "client/result.h"
+#include "wire/json.h"
 
 #include <limits.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* query - runs statements and shows what they give. */
 #include "client/command/command.h"
 #include "client/format.h"
-#include "client/json.h"
 #include "client/param.h"
 #include "client/result.h"
 #include "client/splitter.h"
 #include "net/time.h"
+#include "wire/json.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* status - the cluster as the proxy sees it (proxy/README.md has the keys). */
 #include "client/command/command.h"
 #include "client/format.h"
-#include "client/json.h"
 #include "client/result.h"
+#include "wire/json.h"
 
 #include <string.h>
 
@@ -270,8 +270,8 @@ static void s_print(pcl_bytes status)
                  s_text(status, "version", version, sizeof version), uptime_s / 3600,
                  uptime_s / 60 % 60, uptime_s % 60,
                  s_value(s_get(status, "draining")).boolean ? ", draining" : "");
-    (void)printf("strategy %s; %llu requests, %llu in flight of %llu, %llu replies wait for room, "
-                 "%llu sent again\n\n",
+    (void)printf("strategy %s; %llu requests, %llu in flight of %llu, %llu replies wait for room "
+                 "at their broker, %llu sent again\n\n",
                  s_text(status, "strategy", strategy, sizeof strategy), s_uint(status, "requests"),
                  s_uint(status, "inflight"), s_uint(s_get(status, "limits"), "inflight_max"),
                  s_uint(status, "parked"), s_uint(status, "retries"));

@@ -2,9 +2,9 @@
  * every format.  The first octet says which.  */
 #include "client/bundle.h"
 #include "client/format.h"
-#include "client/json.h"
 #include "client/param.h"
 #include "client/splitter.h"
+#include "wire/json.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,5 +1,4 @@
 #include "client/format.h"
-#include "client/json.h"
 #include "wire/mp.h"
 
 /* cmocka 1.1 wants these four before it. */
@@ -241,37 +240,6 @@ static void widths_are_what_a_terminal_shows(void **state)
     }
 }
 
-static void msgpack_becomes_json(void **state)
-{
-    (void)state;
-    pcl_buffer octets;
-    pcl_buffer json;
-    pcl_buffer_init(&octets, 4096);
-    pcl_buffer_init(&json, 4096);
-    pcl_mp_put_map(&octets, 3);
-    pcl_mp_put_text(&octets, "list");
-    pcl_mp_put_array(&octets, 4);
-    pcl_mp_put_bool(&octets, true);
-    pcl_mp_put_double(&octets, (double)INFINITY);
-    pcl_mp_put_int(&octets, INT64_MIN);
-    pcl_mp_put_ext(&octets, 1, pcl_bytes_of("\x01", 1));
-    pcl_mp_put_text(&octets, "empty");
-    pcl_mp_put_map(&octets, 0);
-    pcl_mp_put_text(&octets, "text");
-    pcl_mp_put_str(&octets, pcl_bytes_of("\"\\\0\x7f", 4));
-    assert_true(pcl_json_put(&json, pcl_buffer_bytes(&octets)));
-    pcl_buffer_put_u8(&json, '\0');
-    assert_string_equal((const char *)json.data,
-                        "{\"list\":[true,null,-9223372036854775808,\"0x01\"],\"empty\":{},"
-                        "\"text\":\"\\\"\\\\\\u0000\\u007f\"}");
-    for (size_t size = 0; size < octets.size; size++) {
-        pcl_buffer_clear(&json);
-        assert_false(pcl_json_put(&json, pcl_bytes_of(octets.data, size)));
-    }
-    pcl_buffer_release(&octets);
-    pcl_buffer_release(&json);
-}
-
 static void formats_have_names(void **state)
 {
     (void)state;
@@ -294,7 +262,6 @@ int main(void)
         cmocka_unit_test(floats_are_as_short_as_they_can_be),
         cmocka_unit_test(nothing_is_cut_off),
         cmocka_unit_test(widths_are_what_a_terminal_shows),
-        cmocka_unit_test(msgpack_becomes_json),
         cmocka_unit_test(formats_have_names),
     };
     if (setlocale(LC_CTYPE, "C.UTF-8") == NULL) {

@@ -3,8 +3,8 @@
  * bin and ext become "0x..." in hexadecimal; infinite and undefined floats become null; integers
  * are written whole, also those over 2^53.
  */
-#ifndef PCL_CLIENT_JSON_H
-#define PCL_CLIENT_JSON_H
+#ifndef PCL_WIRE_JSON_H
+#define PCL_WIRE_JSON_H
 
 #include "common/buffer.h"
 #include "common/bytes.h"
@@ -12,8 +12,8 @@
 
 #include <stdbool.h>
 
-/* Appends one value; octets must have passed pcl_mp_check.  false: they had not, and what was
- * appended is no JSON. */
+/* Appends one value.  false, and what was appended is no JSON: octets would not pass pcl_mp_check,
+ * or the buffer is full. */
 bool pcl_json_put(pcl_buffer *buffer, pcl_bytes octets) PCL_MUST_CHECK;
 
 /* Appends the text in quotes, with what JSON wants escaped. */

@@ -1,4 +1,4 @@
-#include "client/json.h"
+#include "wire/json.h"
 
 #include "common/limits.h"
 
@@ -150,5 +150,6 @@ static bool s_put_value(pcl_buffer *buffer, pcl_mp_reader *reader, uint32_t dept
 bool pcl_json_put(pcl_buffer *buffer, pcl_bytes octets)
 {
     pcl_mp_reader reader = pcl_mp_reader_of(octets);
-    return s_put_value(buffer, &reader, PCL_MSGPACK_DEPTH_MAX + 1) && reader.offset == octets.size;
+    return s_put_value(buffer, &reader, PCL_MSGPACK_DEPTH_MAX + 1) &&
+           reader.offset == octets.size && !buffer->failed;
 }
