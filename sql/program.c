@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { S_HEAD_MAX = 64 }; /* words between parameters and body: some ten are in use */
+
 /* What may stand between the parameters of a routine and its body: the words of
  * characteristics and of types.  No statement begins with one of them, so that
  * the first word that is not here begins the body. */
@@ -168,6 +170,7 @@ static bool s_find_routine_body(pcl_sql_lexer *lexer)
         return false;
     }
     pcl_sql_token last = {.kind = PCL_SQL_TOKEN_END};
+    unsigned words = 0;
     for (uint32_t depth = 0;;) {
         pcl_sql_lexer here = *lexer;
         pcl_sql_token token = pcl_sql_lexer_next(lexer);
@@ -193,6 +196,8 @@ static bool s_find_routine_body(pcl_sql_lexer *lexer)
             } else if (!type && !s_is_head(lexer, token)) {
                 *lexer = here;
                 return true;
+            } else if (++words > S_HEAD_MAX) {
+                return false;
             }
         } else if (!inside && token.kind != PCL_SQL_TOKEN_STRING && token.punctuation != '(') {
             return false;
