@@ -1,6 +1,7 @@
 #include "gatekeeper/admission.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 /* The class of the statements of a txn; writes the message of a refused one. */
@@ -46,25 +47,42 @@ static uint32_t s_timeout_ms(const pcl_admission_limits *limits, uint32_t asked_
     return timeout_ms < limits->timeout_ms_max ? timeout_ms : limits->timeout_ms_max;
 }
 
+/* Asked before the work of classifying, so that a flood is refused faster than it comes. */
+static bool s_is_over(const pcl_admission_limits *limits, pcl_principal_load load, char *message,
+                      size_t message_size)
+{
+    if (load.requests >= limits->inflight_principal_max) {
+        (void)snprintf(message, message_size,
+                       "the principal has %u requests in flight, and may have no more",
+                       load.requests);
+        return true;
+    }
+    if (load.octets >= limits->inflight_principal_size_max) {
+        (void)snprintf(message, message_size,
+                       "the principal has %" PRIu64 " octets in flight, and may have no more",
+                       load.octets);
+        return true;
+    }
+    return false;
+}
+
 pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_request *request,
-                                  uint32_t principal_inflight)
+                                  pcl_principal_load load)
 {
     assert(limits != NULL);
     assert(limits->timeout_ms_default > 0);
     assert(limits->timeout_ms_max > 0);
     assert(limits->inflight_principal_max > 0);
+    assert(limits->inflight_principal_size_max > 0);
     assert(request != NULL);
     pcl_admission admission = {
         .err = PCL_ERR_OK,
         .retry = PCL_RETRY_NEVER,
         .timeout_ms = s_timeout_ms(limits, request->timeout_ms),
     };
-    if (principal_inflight >= limits->inflight_principal_max) { /* before the work of classifying */
+    if (s_is_over(limits, load, admission.message, sizeof admission.message)) {
         admission.err = PCL_ERR_OVERLOADED;
         admission.retry = PCL_RETRY_SAFE;
-        (void)snprintf(admission.message, sizeof admission.message,
-                       "the principal has %u requests in flight, and may have no more",
-                       principal_inflight);
         return admission;
     }
     admission.sql_class = s_classify(request, admission.message, sizeof admission.message);

@@ -7,6 +7,7 @@
 #define PCL_GATEKEEPER_ADMISSION_H
 
 #include "common/error.h"
+#include "gatekeeper/principals.h"
 #include "sql/classify.h"
 #include "wire/request.h"
 
@@ -14,9 +15,10 @@
 #include <stdint.h>
 
 typedef struct pcl_admission_limits {
-    uint32_t timeout_ms_default;     /* for a request that says none; not 0 */
-    uint32_t timeout_ms_max;         /* a longer one is cut to it; not 0 */
-    uint32_t inflight_principal_max; /* requests of one principal at the same time; not 0 */
+    uint32_t timeout_ms_default;          /* for a request that says none; not 0 */
+    uint32_t timeout_ms_max;              /* a longer one is cut to it; not 0 */
+    uint32_t inflight_principal_max;      /* requests of one principal at the same time; not 0 */
+    uint64_t inflight_principal_size_max; /* octets of their payloads; not 0 */
 } pcl_admission_limits;
 
 typedef struct pcl_admission {
@@ -28,8 +30,8 @@ typedef struct pcl_admission {
     bool repeatable;         /* running it twice does what once does */
 } pcl_admission;
 
-/* request: decoded.  principal_inflight: what its principal has in flight already. */
+/* request: decoded.  load: what its principal has in flight already. */
 pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_request *request,
-                                  uint32_t principal_inflight);
+                                  pcl_principal_load load);
 
 #endif

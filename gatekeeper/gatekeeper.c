@@ -97,7 +97,7 @@ static void s_gone(void *context, const pcl_relay_entry *entry)
 {
     gatekeeper *self = context;
     if (entry->owner_index != PCL_RELAY_OWNER_NONE) {
-        pcl_principals_release(self->principals, entry->owner_index);
+        pcl_principals_release(self->principals, entry->owner_index, entry->payload_size);
     }
 }
 
@@ -200,13 +200,14 @@ static void s_forward(gatekeeper *self, pcl_relay_entry *entry, const pcl_reques
         .flags = (uint8_t)(seal != NULL ? PCL_HEAD_SEALED : 0),
     };
     pcl_relay_head_fill(&head, request);
-    entry->owner_index = pcl_principals_acquire(self->principals, entry->principal);
+    entry->owner_index = pcl_principals_acquire(self->principals, entry->principal,
+                                                entry->payload_size);
     pcl_err err = entry->owner_index == PCL_RELAY_OWNER_NONE
                       ? PCL_ERR_OVERLOADED
                       : pcl_relay_forward(self->relay, entry, &head, payload, seal, leaves_us);
     if (err != PCL_ERR_OK) {
         if (entry->owner_index != PCL_RELAY_OWNER_NONE) {
-            pcl_principals_release(self->principals, entry->owner_index);
+            pcl_principals_release(self->principals, entry->owner_index, entry->payload_size);
             entry->owner_index = PCL_RELAY_OWNER_NONE;
         }
         s_refuse_unsent(self, entry, err, leaves_us);
@@ -232,8 +233,9 @@ static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *pa
         return;
     }
     entry->op = request.op;
+    entry->payload_size = zmq_msg_size(payload);
     pcl_admission admission = pcl_admission_judge(
-        &self->limits, &request, pcl_principals_inflight(self->principals, entry->principal));
+        &self->limits, &request, pcl_principals_load(self->principals, entry->principal));
     if (admission.err != PCL_ERR_OK) {
         refusal why = admission.err == PCL_ERR_REFUSED ? REFUSAL_STATEMENT : REFUSAL_LIMIT;
         s_refuse(self, why, entry, admission.err, admission.message, now_us);
@@ -339,6 +341,8 @@ static void s_read_limits(gatekeeper *self, const pcl_config *config)
         .timeout_ms_max = (uint32_t)pcl_config_uint(config, "limits/timeout_ms_max"),
         .inflight_principal_max = (uint32_t)pcl_config_uint(config,
                                                             "limits/inflight_principal_max"),
+        .inflight_principal_size_max = pcl_config_uint(config,
+                                                       "limits/inflight_principal_size_max"),
     };
 }
 

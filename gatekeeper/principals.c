@@ -8,8 +8,8 @@
 
 typedef struct principal {
     char name[PCL_NAME_SIZE_MAX + 1];
-    uint32_t inflight; /* 0: the slot is free */
-    uint32_t next;     /* in its bucket, or in the list of free slots; NOWHERE ends it */
+    pcl_principal_load load; /* no requests: the slot is free */
+    uint32_t next;           /* in its bucket, or in the list of free slots; NOWHERE ends it */
 } principal;
 
 struct pcl_principals {
@@ -74,15 +74,15 @@ void pcl_principals_destroy(pcl_principals **self_p)
     }
 }
 
-uint32_t pcl_principals_inflight(const pcl_principals *self, const char *name)
+pcl_principal_load pcl_principals_load(const pcl_principals *self, const char *name)
 {
     assert(self != NULL);
     assert(name != NULL);
     uint32_t index = s_find(self, name);
-    return index == NOWHERE ? 0 : self->slots[index].inflight;
+    return index == NOWHERE ? (pcl_principal_load){0} : self->slots[index].load;
 }
 
-uint32_t pcl_principals_acquire(pcl_principals *self, const char *name)
+uint32_t pcl_principals_acquire(pcl_principals *self, const char *name, size_t size)
 {
     assert(self != NULL);
     assert(name != NULL);
@@ -101,17 +101,20 @@ uint32_t pcl_principals_acquire(pcl_principals *self, const char *name)
         self->heads[bucket] = index;
         self->count++;
     }
-    self->slots[index].inflight++;
+    self->slots[index].load.requests++;
+    self->slots[index].load.octets += size;
     return index;
 }
 
-void pcl_principals_release(pcl_principals *self, uint32_t index)
+void pcl_principals_release(pcl_principals *self, uint32_t index, size_t size)
 {
     assert(self != NULL);
     assert(index < self->capacity);
     principal *held = &self->slots[index];
-    assert(held->inflight > 0);
-    if (--held->inflight > 0) {
+    assert(held->load.requests > 0);
+    assert(held->load.octets >= size);
+    held->load.octets -= size;
+    if (--held->load.requests > 0) {
         return;
     }
     uint32_t *link = &self->heads[s_bucket(self, held->name)];

@@ -25,6 +25,8 @@ static const pcl_config_entry s_entries[] = {
      "Requests that may wait for their reply; one more is answered OVERLOADED."},
     {"limits/inflight_principal_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "5000", NULL, true,
      "The same for one principal."},
+    {"limits/inflight_principal_size_max", PCL_CONFIG_UINT, PCL_REQUEST_SIZE_MAX, UINT32_MAX,
+     "67108864", NULL, true, "Octets of the requests of one principal that wait for their reply."},
     {"limits/request_size_max", PCL_CONFIG_UINT, 1024, (uint64_t)PCL_REQUEST_SIZE_MAX, "1048576",
      NULL, true, "Octets of a request's payload."},
     {"limits/timeout_ms_default", PCL_CONFIG_UINT, 1, PCL_TIMEOUT_MS_MAX, "5000", NULL, true,

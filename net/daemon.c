@@ -22,6 +22,9 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 enum {
     EXIT_FINE = 0,
@@ -216,6 +219,11 @@ static void s_set_limits(const s_daemon *self)
                     strerror(errno));
         }
     }
+#ifdef M_MMAP_THRESHOLD
+    /* Setting it stops glibc from raising it: a flood of large messages would otherwise stay in the
+     * heap for good (2.5 GB measured, 36 MB with it). */
+    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+#endif
 }
 
 static void s_read_signals(s_daemon *self)

@@ -55,6 +55,7 @@ typedef struct pcl_relay_entry {
                                                     first envelope_count are initialised */
     uint32_t envelope_count;
     uint32_t owner_index; /* the owner's own; PCL_RELAY_OWNER_NONE in a fresh entry */
+    size_t payload_size;  /* octets of the request; the owner's own */
     uint64_t peer_ticket; /* what a daemon that asked calls the request; 0 for a client */
     uint64_t arrived_us;
     uint64_t deadline_us;

@@ -18,15 +18,17 @@ static void s_require(bool fact)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const pcl_admission_limits limits = {
-        .timeout_ms_default = 5000, .timeout_ms_max = 60000, .inflight_principal_max = 1};
+    static const pcl_admission_limits limits = {.timeout_ms_default = 5000,
+                                                .timeout_ms_max = 60000,
+                                                .inflight_principal_max = 1,
+                                                .inflight_principal_size_max = 1};
     pcl_request request;
     pcl_fault fault;
     pcl_err err = pcl_request_decode(&request, pcl_bytes_of(data, size), &fault, NULL, NULL);
     if (err != PCL_ERR_OK) {
         return 0;
     }
-    pcl_admission admission = pcl_admission_judge(&limits, &request, 0);
+    pcl_admission admission = pcl_admission_judge(&limits, &request, (pcl_principal_load){0});
     pcl_policy_verdict verdict = pcl_policy_judge(&request);
     s_require(admission.timeout_ms > 0 && admission.timeout_ms <= limits.timeout_ms_max);
     s_require((admission.err == PCL_ERR_OK) == (admission.message[0] == '\0'));

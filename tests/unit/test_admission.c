@@ -9,35 +9,51 @@
 #include <cmocka.h>
 #include <string.h>
 
-static const pcl_admission_limits LIMITS = {
-    .timeout_ms_default = 500, .timeout_ms_max = 2000, .inflight_principal_max = 3};
+static const pcl_admission_limits LIMITS = {.timeout_ms_default = 500,
+                                            .timeout_ms_max = 2000,
+                                            .inflight_principal_max = 3,
+                                            .inflight_principal_size_max = 1000};
+
+static const pcl_principal_load IDLE = {0};
 
 static pcl_request s_query(const char *sql)
 {
     return (pcl_request){.op = PCL_OP_QUERY, .sql = pcl_bytes_text(sql)};
 }
 
+static void test_octets_in_flight_are_bounded_too(void **state)
+{
+    (void)state;
+    pcl_request request = s_query("SELECT 1");
+    pcl_admission full = pcl_admission_judge(&LIMITS, &request,
+                                             (pcl_principal_load){.octets = 1000});
+    assert_int_equal(full.err, PCL_ERR_OVERLOADED);
+    assert_int_equal(full.retry, PCL_RETRY_SAFE);
+    assert_non_null(strstr(full.message, "1000 octets"));
+}
+
 static void test_time_has_a_default_and_a_ceiling(void **state)
 {
     (void)state;
     pcl_request request = s_query("SELECT 1");
-    assert_int_equal(pcl_admission_judge(&LIMITS, &request, 0).timeout_ms, 500);
+    assert_int_equal(pcl_admission_judge(&LIMITS, &request, IDLE).timeout_ms, 500);
     request.timeout_ms = 1;
-    assert_int_equal(pcl_admission_judge(&LIMITS, &request, 0).timeout_ms, 1);
+    assert_int_equal(pcl_admission_judge(&LIMITS, &request, IDLE).timeout_ms, 1);
     request.timeout_ms = 2001;
-    assert_int_equal(pcl_admission_judge(&LIMITS, &request, 0).timeout_ms, 2000);
+    assert_int_equal(pcl_admission_judge(&LIMITS, &request, IDLE).timeout_ms, 2000);
     pcl_admission_limits tight = LIMITS;
     tight.timeout_ms_max = 100; /* under the default */
     request.timeout_ms = 0;
-    assert_int_equal(pcl_admission_judge(&tight, &request, 0).timeout_ms, 100);
+    assert_int_equal(pcl_admission_judge(&tight, &request, IDLE).timeout_ms, 100);
 }
 
 static void test_a_principal_has_a_share(void **state)
 {
     (void)state;
     pcl_request request = s_query("SELECT 1");
-    assert_int_equal(pcl_admission_judge(&LIMITS, &request, 2).err, PCL_ERR_OK);
-    pcl_admission full = pcl_admission_judge(&LIMITS, &request, 3);
+    assert_int_equal(pcl_admission_judge(&LIMITS, &request, (pcl_principal_load){2, 999}).err,
+                     PCL_ERR_OK);
+    pcl_admission full = pcl_admission_judge(&LIMITS, &request, (pcl_principal_load){3, 0});
     assert_int_equal(full.err, PCL_ERR_OVERLOADED);
     assert_int_equal(full.retry, PCL_RETRY_SAFE);
     assert_non_null(strstr(full.message, "3 requests in flight"));
@@ -47,20 +63,20 @@ static void test_only_reads_and_questions_are_repeatable(void **state)
 {
     (void)state;
     pcl_request request = s_query("SELECT 1");
-    assert_true(pcl_admission_judge(&LIMITS, &request, 0).repeatable);
+    assert_true(pcl_admission_judge(&LIMITS, &request, IDLE).repeatable);
     request = s_query("UPDATE t SET a = 1");
-    assert_false(pcl_admission_judge(&LIMITS, &request, 0).repeatable);
+    assert_false(pcl_admission_judge(&LIMITS, &request, IDLE).repeatable);
     request = (pcl_request){.op = PCL_OP_PING};
-    assert_true(pcl_admission_judge(&LIMITS, &request, 0).repeatable);
+    assert_true(pcl_admission_judge(&LIMITS, &request, IDLE).repeatable);
     request = (pcl_request){.op = PCL_OP_COMMIT};
-    assert_false(pcl_admission_judge(&LIMITS, &request, 0).repeatable);
+    assert_false(pcl_admission_judge(&LIMITS, &request, IDLE).repeatable);
 }
 
 static void test_what_nobody_may_run_stops_here(void **state)
 {
     (void)state;
     pcl_request request = s_query("SELECT 1; SELECT 2");
-    pcl_admission admission = pcl_admission_judge(&LIMITS, &request, 0);
+    pcl_admission admission = pcl_admission_judge(&LIMITS, &request, IDLE);
     assert_int_equal(admission.err, PCL_ERR_REFUSED);
     assert_int_equal(admission.retry, PCL_RETRY_NEVER);
     assert_non_null(strstr(admission.message, " at offset "));
@@ -70,6 +86,7 @@ static void test_what_nobody_may_run_stops_here(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_octets_in_flight_are_bounded_too),
         cmocka_unit_test(test_time_has_a_default_and_a_ceiling),
         cmocka_unit_test(test_a_principal_has_a_share),
         cmocka_unit_test(test_only_reads_and_questions_are_repeatable),

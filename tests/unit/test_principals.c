@@ -14,17 +14,18 @@ static void test_counts_each_principal_apart(void **state)
 {
     (void)state;
     pcl_principals *principals = pcl_principals_new(2, 1);
-    uint32_t alice = pcl_principals_acquire(principals, "alice");
-    assert_int_equal(pcl_principals_acquire(principals, "alice"), alice);
-    uint32_t bob = pcl_principals_acquire(principals, "bob");
-    assert_int_equal(pcl_principals_inflight(principals, "alice"), 2);
-    assert_int_equal(pcl_principals_inflight(principals, "bob"), 1);
-    assert_int_equal(pcl_principals_inflight(principals, "carol"), 0);
-    assert_int_equal(pcl_principals_acquire(principals, "carol"), UINT32_MAX);
-    pcl_principals_release(principals, bob);
+    uint32_t alice = pcl_principals_acquire(principals, "alice", 10);
+    assert_int_equal(pcl_principals_acquire(principals, "alice", 10), alice);
+    uint32_t bob = pcl_principals_acquire(principals, "bob", 7);
+    assert_int_equal(pcl_principals_load(principals, "alice").requests, 2);
+    assert_int_equal(pcl_principals_load(principals, "bob").requests, 1);
+    assert_int_equal(pcl_principals_load(principals, "alice").octets, 20);
+    assert_int_equal(pcl_principals_load(principals, "carol").requests, 0);
+    assert_int_equal(pcl_principals_acquire(principals, "carol", 5), UINT32_MAX);
+    pcl_principals_release(principals, bob, 7);
     assert_int_equal(pcl_principals_count(principals), 1);
-    assert_int_not_equal(pcl_principals_acquire(principals, "carol"), UINT32_MAX);
-    assert_int_equal(pcl_principals_inflight(principals, "bob"), 0);
+    assert_int_not_equal(pcl_principals_acquire(principals, "carol", 5), UINT32_MAX);
+    assert_int_equal(pcl_principals_load(principals, "bob").octets, 0);
     pcl_principals_destroy(&principals);
     assert_null(principals);
 }
@@ -45,19 +46,19 @@ static void test_a_random_walk_agrees_with_a_plain_count(void **state)
         uint32_t which = pcl_rng_below(&rng, NAMES);
         (void)snprintf(name, sizeof name, "p%u", which);
         if (held_count < HELD_MAX && pcl_rng_below(&rng, 2) == 0) {
-            held[held_count] = pcl_principals_acquire(principals, name);
+            held[held_count] = pcl_principals_acquire(principals, name, 1);
             assert_int_not_equal(held[held_count], UINT32_MAX);
             held_name[held_count++] = which;
             counts[which]++;
         } else if (held_count > 0) {
             uint32_t index = pcl_rng_below(&rng, held_count);
-            pcl_principals_release(principals, held[index]);
+            pcl_principals_release(principals, held[index], 1);
             counts[held_name[index]]--;
             held_count--;
             held[index] = held[held_count];
             held_name[index] = held_name[held_count];
         }
-        assert_int_equal(pcl_principals_inflight(principals, name), counts[which]);
+        assert_int_equal(pcl_principals_load(principals, name).requests, counts[which]);
     }
     pcl_principals_destroy(&principals);
 }
