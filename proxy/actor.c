@@ -170,6 +170,38 @@ static void s_close(pcl_proxy *self)
     free(self->walk);
 }
 
+bool pcl_proxy_read(pcl_proxy *self, zsock_t *socket, const char *from, pcl_proxy_handler *handler,
+                    uint64_t now_us)
+{
+    for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
+        pcl_hop_message message;
+        switch (pcl_hop_recv(&message, socket, true)) {
+        case PCL_HOP_NONE:
+            return false;
+        case PCL_HOP_MESSAGE:
+            handler(self, &message, message.received_us);
+            pcl_hop_close(&message);
+            break;
+        case PCL_HOP_DROPPED:
+            pcl_proxy_dropped(self, PCL_PROXY_DROP_MALFORMED, from, now_us);
+            break;
+        case PCL_HOP_FAILED:
+            pcl_loop_stop(self->loop);
+            return false;
+        }
+    }
+    return true;
+}
+
+void pcl_proxy_tell(const pcl_proxy *self, zsock_t *socket, zmq_msg_t *peer, pcl_kind kind,
+                    uint64_t now_us)
+{
+    pcl_head head = {
+        .kind = kind, .sent_us = now_us, .flags = self->draining ? PCL_HEAD_DRAINING : 0};
+    pcl_head_set_boot_id(&head, self->args->boot_id);
+    (void)!pcl_hop_send(socket, peer, &head, NULL, NULL);
+}
+
 /* After the readers, so that what already arrived is no silence and no
  * deadline is missed that was met. */
 static void s_on_turn(void *context, uint64_t now_us)

@@ -145,6 +145,18 @@ typedef struct pcl_proxy {
 /* settings.c */
 void pcl_proxy_settings_read(pcl_proxy_settings *out_settings, const pcl_config *config);
 
+/* actor.c: of both sockets, which are ROUTERs */
+
+typedef void(pcl_proxy_handler)(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us);
+/* Hands the messages that wait to the handler, up to a batch; true: more wait.
+ * from is who sends on that socket, for the log. */
+bool pcl_proxy_read(pcl_proxy *self, zsock_t *socket, const char *from, pcl_proxy_handler *handler,
+                    uint64_t now_us);
+/* A PONG, or a BYE.  Who does not take a PONG asks again; who is gone needs no
+ * BYE. */
+void pcl_proxy_tell(const pcl_proxy *self, zsock_t *socket, zmq_msg_t *peer, pcl_kind kind,
+                    uint64_t now_us);
+
 /* brokers.c */
 pcl_loop_reader pcl_proxy_on_broker;
 void pcl_proxy_brokers_goodbye(pcl_proxy *self, uint64_t now_us);

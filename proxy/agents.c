@@ -139,17 +139,6 @@ static uint32_t s_identify(pcl_proxy *self, pcl_hop_message *message, const pcl_
     return pcl_membership_add(self->members, pcl_bytes_text(entry->name));
 }
 
-static void s_pong(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
-{
-    pcl_head pong = {.kind = PCL_KIND_PONG,
-                     .ticket = message->head.ticket,
-                     .sent_us = now_us,
-                     .flags = self->draining ? PCL_HEAD_DRAINING : 0};
-    pcl_head_set_boot_id(&pong, self->args->boot_id);
-    /* An agent that does not take its answer beats again. */
-    (void)!pcl_hop_send(self->agents_socket, &message->peer, &pong, NULL, NULL);
-}
-
 /* A newer report came this way: here the node can be reached.  Behind a new
  * connection may be another process with another clock. */
 static void s_connect(pcl_proxy *self, uint32_t index, pcl_hop_message *message, uint64_t now_us)
@@ -195,7 +184,7 @@ static void s_dispatch(pcl_proxy *self, uint32_t index, pcl_hop_message *message
     switch (message->head.kind) {
     case PCL_KIND_BEAT:
     case PCL_KIND_PING:
-        s_pong(self, message, now_us);
+        pcl_proxy_tell(self, self->agents_socket, &message->peer, PCL_KIND_PONG, now_us);
         return;
     case PCL_KIND_REPLY:
         pcl_proxy_on_reply(self, index, message, report, now_us);
@@ -249,24 +238,7 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 bool pcl_proxy_on_agent(void *context, uint64_t now_us)
 {
     pcl_proxy *self = context;
-    for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
-        pcl_hop_message message;
-        switch (pcl_hop_recv(&message, self->agents_socket, true)) {
-        case PCL_HOP_NONE:
-            return false;
-        case PCL_HOP_MESSAGE:
-            s_handle(self, &message, message.received_us);
-            pcl_hop_close(&message);
-            break;
-        case PCL_HOP_DROPPED:
-            pcl_proxy_dropped(self, PCL_PROXY_DROP_MALFORMED, "agent", now_us);
-            break;
-        case PCL_HOP_FAILED:
-            pcl_loop_stop(self->loop);
-            return false;
-        }
-    }
-    return true;
+    return pcl_proxy_read(self, self->agents_socket, "agent", s_handle, now_us);
 }
 
 void pcl_proxy_agents_goodbye(pcl_proxy *self, uint64_t now_us)
@@ -274,10 +246,7 @@ void pcl_proxy_agents_goodbye(pcl_proxy *self, uint64_t now_us)
     for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
         pcl_proxy_node *node = &self->nodes[index];
         if (node->connected) {
-            pcl_head bye = {.kind = PCL_KIND_BYE, .sent_us = now_us};
-            pcl_head_set_boot_id(&bye, self->args->boot_id);
-            /* One that is gone needs no goodbye. */
-            (void)!pcl_hop_send(self->agents_socket, &node->peer, &bye, NULL, NULL);
+            pcl_proxy_tell(self, self->agents_socket, &node->peer, PCL_KIND_BYE, now_us);
         }
     }
 }

@@ -44,17 +44,6 @@ static bool s_may_speak(const pcl_proxy *self, const pcl_hop_message *message)
            pcl_key_list_find(self->broker_keys, message->user_id) != NULL;
 }
 
-static void s_pong(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
-{
-    pcl_head pong = {.kind = PCL_KIND_PONG,
-                     .ticket = message->head.ticket,
-                     .sent_us = now_us,
-                     .flags = self->draining ? PCL_HEAD_DRAINING : 0};
-    pcl_head_set_boot_id(&pong, self->args->boot_id);
-    /* A broker that does not take its answer asks again. */
-    (void)!pcl_hop_send(self->brokers_socket, &message->peer, &pong, NULL, NULL);
-}
-
 static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 {
     if (!s_may_speak(self, message)) {
@@ -68,7 +57,7 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
         pcl_proxy_begin(self, message, wait_us, now_us);
         return;
     case PCL_KIND_PING:
-        s_pong(self, message, now_us);
+        pcl_proxy_tell(self, self->brokers_socket, &message->peer, PCL_KIND_PONG, now_us);
         return;
     case PCL_KIND_PONG:
     case PCL_KIND_BYE:    /* what it asked for is still answered, or dropped as unroutable */
@@ -85,24 +74,7 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 bool pcl_proxy_on_broker(void *context, uint64_t now_us)
 {
     pcl_proxy *self = context;
-    for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
-        pcl_hop_message message;
-        switch (pcl_hop_recv(&message, self->brokers_socket, true)) {
-        case PCL_HOP_NONE:
-            return false;
-        case PCL_HOP_MESSAGE:
-            s_handle(self, &message, message.received_us);
-            pcl_hop_close(&message);
-            break;
-        case PCL_HOP_DROPPED:
-            pcl_proxy_dropped(self, PCL_PROXY_DROP_MALFORMED, "broker", now_us);
-            break;
-        case PCL_HOP_FAILED:
-            pcl_loop_stop(self->loop);
-            return false;
-        }
-    }
-    return true;
+    return pcl_proxy_read(self, self->brokers_socket, "broker", s_handle, now_us);
 }
 
 void pcl_proxy_brokers_goodbye(pcl_proxy *self, uint64_t now_us)
@@ -110,10 +82,7 @@ void pcl_proxy_brokers_goodbye(pcl_proxy *self, uint64_t now_us)
     for (uint32_t index = 0; index < PCL_PROXY_BROKERS_MAX; index++) {
         pcl_proxy_broker *broker = &self->brokers[index];
         if (broker->known) {
-            pcl_head bye = {.kind = PCL_KIND_BYE, .sent_us = now_us};
-            pcl_head_set_boot_id(&bye, self->args->boot_id);
-            /* One that is gone needs no goodbye. */
-            (void)!pcl_hop_send(self->brokers_socket, &broker->peer, &bye, NULL, NULL);
+            pcl_proxy_tell(self, self->brokers_socket, &broker->peer, PCL_KIND_BYE, now_us);
         }
     }
 }
