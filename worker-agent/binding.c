@@ -44,7 +44,7 @@ pcl_err pcl_binding_read(pcl_binding *self, pcl_bytes array, uint32_t count)
     pcl_err err = pcl_params_read(array, self->params, count, &self->count, &self->fault_index,
                                   &self->fault_rule);
     for (uint32_t index = 0; err == PCL_ERR_OK && index < self->count; index++) {
-        self->types[index] = (uint8_t)self->params[index].type;
+        self->types[index] = pcl_param_kind(&self->params[index]);
     }
     return err;
 }

@@ -11,7 +11,7 @@
 typedef struct pcl_binding {
     pcl_param *params;    /* owned; the values that binds point to */
     MYSQL_BIND *binds;    /* owned */
-    uint8_t *types;       /* owned; a pcl_param_type each */
+    uint8_t *types;       /* owned; a pcl_param_kind each */
     uint32_t capacity;    /* of the three */
     uint32_t count;       /* of the request at hand */
     uint32_t fault_index; /* of a failed read */
@@ -25,7 +25,7 @@ void pcl_binding_release(pcl_binding *self);
  * MALFORMED: fault_index and fault_rule say why.  NO_MEMORY. */
 pcl_err pcl_binding_read(pcl_binding *self, pcl_bytes array, uint32_t count) PCL_MUST_CHECK;
 
-/* The types of what was read, an octet each, until the next read. */
+/* The kinds of what was read, an octet each, until the next read. */
 pcl_bytes pcl_binding_types(const pcl_binding *self);
 
 /* Binds what was read; the statement has that many placeholders. */

@@ -68,6 +68,25 @@ static const char *s_read_one(const pcl_mp_value *value, pcl_param *param)
     return "must be nil, a bool, a number, a string, binary, a decimal or a time";
 }
 
+/* The shortest of a date with a time, the longest of the three; a date has one length. */
+#define DATETIME_SIZE_MIN 19u
+#define TEMPORAL_SIZE_MAX 32u
+#define DATE_SIZE         10u
+
+uint8_t pcl_param_kind(const pcl_param *param)
+{
+    enum { DATE = 0x10, TIME = 0x20, DATETIME = 0x30 };
+    bool text = param->type == PCL_PARAM_TEXT || param->type == PCL_PARAM_TEMPORAL;
+    uint8_t type = (uint8_t)param->type;
+    if (!text || param->bytes.size > TEMPORAL_SIZE_MAX || !pcl_text_is_temporal(param->bytes)) {
+        return type;
+    }
+    if (param->bytes.size >= DATETIME_SIZE_MIN) {
+        return type | DATETIME;
+    }
+    return type | (param->bytes.size == DATE_SIZE && param->bytes.data[4] == '-' ? DATE : TIME);
+}
+
 static pcl_err s_fault(uint32_t index, const char *rule, uint32_t *out_index, const char **out_rule)
 {
     *out_index = index;

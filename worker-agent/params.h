@@ -28,6 +28,11 @@ typedef struct pcl_param {
     pcl_bytes bytes; /* TEXT, OCTETS, DECIMAL, TEMPORAL: borrowed from the array's octets */
 } pcl_param;
 
+/* What a server may settle a statement for when it first executes it with this value: the type,
+ * and of what reads as a date, a time or both, which of them.  Two values of one kind may share
+ * a prepared statement. */
+uint8_t pcl_param_kind(const pcl_param *param);
+
 /* Reads the msgpack array (as wire/request.h checked it; empty: no parameters)
  * into params, which has room for count_max.  MALFORMED: *out_index is the
  * parameter at fault and *out_rule, static text, what it must be. */

@@ -133,12 +133,41 @@ static void test_more_than_there_is_room_for_is_refused(void **state)
     pcl_buffer_release(&buffer);
 }
 
+static uint8_t s_kind(pcl_param_type type, const char *text)
+{
+    pcl_param param = {.type = type, .bytes = pcl_bytes_text(text)};
+    return pcl_param_kind(&param);
+}
+
+/* Each text is of another kind than those of the other rows, of the same as the second. */
+static void test_kinds_tell_dates_and_times_apart(void **state)
+{
+    (void)state;
+    static const char *const ROWS[][2] = {
+        {"2026-11-22", "0000-00-00"},
+        {"10:00:00", "-838:59:59.123456"},
+        {"2026-11-22 10:00:00", "2026-11-22T10:00:00.123456"},
+        {"", "2026-11-22 and what happened on that day"},
+    };
+    enum { ROW_COUNT = sizeof ROWS / sizeof ROWS[0] };
+    for (size_t index = 0; index < ROW_COUNT; index++) {
+        uint8_t kind = s_kind(PCL_PARAM_TEXT, ROWS[index][0]);
+        assert_int_equal(kind, s_kind(PCL_PARAM_TEXT, ROWS[index][1]));
+        for (size_t other = 0; other < ROW_COUNT; other++) {
+            assert_int_equal(index == other, kind == s_kind(PCL_PARAM_TEXT, ROWS[other][0]));
+        }
+        assert_int_not_equal(kind, s_kind(PCL_PARAM_TEMPORAL, ROWS[index][0]));
+        assert_int_equal(s_kind(PCL_PARAM_OCTETS, ROWS[index][0]), PCL_PARAM_OCTETS);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_type_is_read),
         cmocka_unit_test(test_no_array_is_no_parameter),
         cmocka_unit_test(test_what_is_no_parameter_is_named),
+        cmocka_unit_test(test_kinds_tell_dates_and_times_apart),
         cmocka_unit_test(test_more_than_there_is_room_for_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
