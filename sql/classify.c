@@ -35,6 +35,7 @@ typedef struct s_scan {
     uint32_t table_offset; /* of that JSON_TABLE */
     bool body;             /* a SELECT was seen: a WITH on the outside is ROLLUP or TIES */
     bool ended;            /* a `;` was seen */
+    bool prepared;         /* the text of a PREPARE was seen */
     pcl_sql_verdict verdict;
 } s_scan;
 
@@ -523,6 +524,37 @@ static void s_settle(s_scan *self)
     }
 }
 
+/* The text of a PREPARE runs later as if it stood alone.  Only a literal without
+ * escapes can be judged, since its octets are the text; no deeper than two
+ * PREPAREs, since there are two sorts of quotes. */
+static void s_judge_prepared(s_scan *self)
+{
+    const uint8_t *text = self->lexer.text + self->now.offset;
+    uint32_t size = self->now.size;
+    bool plain = self->now.kind == PCL_SQL_TOKEN_STRING && size >= 2 &&
+                 (text[0] == '\'' || text[0] == '"') &&
+                 memchr(text + 1, text[0], size - 2) == NULL && memchr(text, '\\', size) == NULL;
+    if (!plain) {
+        s_raise(self, PCL_SQL_REFUSED, "PREPARE of what is not a plain text", self->now.offset);
+        return;
+    }
+    pcl_sql_verdict inner = pcl_sql_classify(pcl_bytes_of(text + 1, size - 2));
+    if (inner.sql_class == PCL_SQL_ADMIN || inner.sql_class == PCL_SQL_REFUSED) {
+        s_raise(self, inner.sql_class, inner.rule, self->now.offset + 1 + inner.offset);
+    }
+}
+
+static void s_prepare(s_scan *self)
+{
+    bool end = self->now.kind == PCL_SQL_TOKEN_END || self->now.punctuation == ';';
+    if (!self->prepared && self->last.keyword == PCL_SQL_KW_FROM) {
+        self->prepared = true;
+        s_judge_prepared(self);
+    } else if (self->prepared != end) {
+        s_raise(self, PCL_SQL_REFUSED, "PREPARE of what is not a plain text", self->now.offset);
+    }
+}
+
 static void s_token(s_scan *self)
 {
     if (self->ended && self->now.kind != PCL_SQL_TOKEN_END &&
@@ -566,6 +598,9 @@ static void s_token(s_scan *self)
     }
     if (s_has(self, PCL_SQL_RULES_SET)) {
         s_set_names(self);
+    }
+    if (s_has(self, PCL_SQL_RULES_PREPARE)) {
+        s_prepare(self);
     }
 }
 

@@ -13,9 +13,10 @@ enum {
     PCL_SQL_RULES_SET = 8,         /* assigns variables */
     PCL_SQL_RULES_PROGRAM = 16,    /* holds statements that do not run now */
     PCL_SQL_RULES_SHOW = 32,
-    PCL_SQL_RULES_WRITE = 64,  /* INSERT, REPLACE, UPDATE, DELETE */
-    PCL_SQL_RULES_TABLE = 128, /* options of a table may stand there */
-    PCL_SQL_RULES_VIEW = 256,  /* from AS on a query, which must be a read */
+    PCL_SQL_RULES_WRITE = 64,    /* INSERT, REPLACE, UPDATE, DELETE */
+    PCL_SQL_RULES_TABLE = 128,   /* options of a table may stand there */
+    PCL_SQL_RULES_PREPARE = 256, /* the text that it prepares is judged */
+    PCL_SQL_RULES_VIEW = 512,    /* from AS on a query, which must be a read */
 };
 
 typedef struct pcl_sql_opening {
