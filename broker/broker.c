@@ -3,19 +3,18 @@
 #include "broker/peers.h"
 #include "broker/policy.h"
 #include "common/clock.h"
+#include "net/door.h"
 #include "net/keys.h"
 #include "net/log.h"
 #include "net/log_limit.h"
 #include "net/relay.h"
 #include "net/time.h"
-#include "net/zap.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #define WHO         "broker"
-#define ZAP_DOMAIN  "gatekeepers"
 #define TICK_US     (10 * PCL_US_PER_MS)
 #define MESSAGE_MAX 256 /* an error's text */
 
@@ -35,11 +34,9 @@ typedef struct broker {
     const pcl_role_args *args;
     const pcl_config *config;
     pcl_loop *loop;
-    zsock_t *gatekeepers;
+    pcl_door gatekeepers;
     pcl_relay *relay;
     pcl_peers peers;
-    pcl_key_list *keys; /* NULL: nobody is known */
-    bool unnamed_allowed;
     bool draining; /* what pongs say */
     char role[PCL_NAME_SIZE_MAX + 1];
     pcl_log_limit stranger_limit;
@@ -65,7 +62,7 @@ static pcl_err s_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *re
     };
     memcpy(head.id, entry->id, sizeof head.id);
     bool sealed = (reply->flags & PCL_HEAD_SEALED) != 0;
-    return pcl_hop_send(self->gatekeepers, &entry->peer, &head, &reply->payload,
+    return pcl_hop_send(self->gatekeepers.socket, &entry->peer, &head, &reply->payload,
                         sealed ? &reply->tail : NULL);
 }
 
@@ -78,7 +75,7 @@ static void s_send_beat(broker *self, zmq_msg_t *peer, pcl_kind kind, uint64_t n
         .sent_us = now_us,
     };
     pcl_head_set_boot_id(&head, self->args->boot_id);
-    pcl_err err = pcl_hop_send(self->gatekeepers, peer, &head, NULL, NULL);
+    pcl_err err = pcl_hop_send(self->gatekeepers.socket, peer, &head, NULL, NULL);
     (void)err; /* it is gone, or so far behind that it will miss this beat: its link notices */
 }
 
@@ -102,13 +99,9 @@ static void s_refuse_unsent(broker *self, pcl_relay_entry *entry, pcl_err err, u
     pcl_relay_refuse_unsent(self->relay, entry, err, now_us);
 }
 
-/* By the key list of now, so that a key that was taken off is out at once. */
-static bool s_is_gatekeeper(const broker *self, const char *user_id)
+static bool s_is_gatekeeper(const broker *self, const pcl_hop_message *message)
 {
-    if (user_id[0] == '\0') {
-        return self->unnamed_allowed;
-    }
-    return self->keys != NULL && pcl_key_list_find(self->keys, user_id) != NULL;
+    return pcl_door_name(&self->gatekeepers, message->user_id) != NULL;
 }
 
 static void s_forward(broker *self, pcl_relay_entry *entry, const pcl_request *request,
@@ -177,7 +170,7 @@ static void s_on_request(broker *self, pcl_hop_message *message, uint64_t wait_u
     entry.op = head->op;
     (void)snprintf(entry.principal, sizeof entry.principal, "%.*s", (int)head->principal.size,
                    (const char *)head->principal.data);
-    if (!s_is_gatekeeper(self, message->user_id)) {
+    if (!s_is_gatekeeper(self, message)) {
         s_refuse(self, REFUSAL_STRANGER, &entry, PCL_ERR_FORBIDDEN,
                  "the gatekeeper's key is not in the list", now_us);
     } else if (entry.deadline_us <= now_us) { /* before the work of reading it */
@@ -200,7 +193,7 @@ static void s_drop(broker *self, const pcl_hop_message *message, const char *rea
 static void s_on_message(broker *self, pcl_hop_message *message, uint64_t now_us)
 {
     bool request = message->head.kind == PCL_KIND_REQUEST;
-    if (!request && !s_is_gatekeeper(self, message->user_id)) {
+    if (!request && !s_is_gatekeeper(self, message)) {
         s_drop(self, message, "not a gatekeeper's key", now_us);
         return;
     }
@@ -235,7 +228,7 @@ static bool s_on_gatekeepers(void *context, uint64_t now_us)
     (void)now_us; /* each message has its own time */
     for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
         pcl_hop_message message;
-        switch (pcl_hop_recv(&message, self->gatekeepers, true)) {
+        switch (pcl_hop_recv(&message, self->gatekeepers.socket, true)) {
         case PCL_HOP_NONE:
             return false;
         case PCL_HOP_FAILED:
@@ -295,31 +288,11 @@ static void s_read_policy(broker *self, const pcl_config *config)
     (void)snprintf(self->role, sizeof self->role, "%s", pcl_config_text(config, "policy/role"));
 }
 
-/* Replaces the list of gatekeepers, also for the handshake.  false: the old one stays. */
-static bool s_read_keys(broker *self, const pcl_config *config)
-{
-    const char *file = pcl_config_text(config, "gatekeepers/keys");
-    if (file[0] == '\0') {
-        return true;
-    }
-    char error[MESSAGE_MAX];
-    pcl_key_list *keys = pcl_key_list_load(file, error, sizeof error);
-    if (keys == NULL) {
-        pcl_log(PCL_LOG_ERROR, WHO, "keys_refused", "reason=\"%s\"", error);
-        return false;
-    }
-    pcl_zap_set(ZAP_DOMAIN, keys);
-    pcl_key_list_destroy(&self->keys);
-    self->keys = keys;
-    pcl_log(PCL_LOG_INFO, WHO, "keys_loaded", "gatekeepers=%zu", pcl_key_list_count(keys));
-    return true;
-}
-
 static void s_reload(void *context, const pcl_config *config)
 {
     broker *self = context;
     s_read_policy(self, config);
-    (void)s_read_keys(self, config); /* logged; the old list stays in force */
+    (void)pcl_door_read_keys(&self->gatekeepers, config); /* logged; the old list stays in force */
 }
 
 static void s_metrics_make(broker *self)
@@ -337,27 +310,6 @@ static void s_metrics_make(broker *self)
     self->dropped = pcl_metrics_counter(self->args->metrics,
                                         "portcullis_broker_messages_dropped_total", "",
                                         "Messages that were not of the protocol, or a stranger's.");
-}
-
-static bool s_open_gatekeepers(broker *self, const pcl_keys *keys, char *error, size_t error_size)
-{
-    const char *endpoint = pcl_config_text(self->config, "gatekeepers/endpoint");
-    bool insecure = pcl_config_bool(self->config, "curve/insecure");
-    bool tcp = strncmp(endpoint, "tcp:", 4) == 0;
-    self->unnamed_allowed = insecure || !tcp;
-    if (insecure && tcp) {
-        pcl_log(PCL_LOG_WARNING, WHO, "insecure", "endpoint=%s", endpoint);
-    }
-    pcl_socket_options options = {
-        .endpoint = endpoint,
-        .keys = keys,
-        .zap_domain = ZAP_DOMAIN,
-        .queue_max = (uint32_t)pcl_config_uint(self->config, "limits/queue_max"),
-        .message_size_max = PCL_REQUEST_SIZE_MAX,
-        .insecure = insecure,
-    };
-    self->gatekeepers = pcl_socket_router(&options, error, error_size);
-    return self->gatekeepers != NULL;
 }
 
 static bool s_open_relay(broker *self, const pcl_keys *keys, char *error, size_t error_size)
@@ -396,7 +348,9 @@ static bool s_open(broker *self, char *error, size_t error_size)
     }
     const pcl_keys *own = has_keys ? &keys : NULL;
     bool opened = s_open_relay(self, own, error, error_size) &&
-                  s_open_gatekeepers(self, own, error, error_size);
+                  pcl_door_open(&self->gatekeepers, self->config, own,
+                                (uint32_t)pcl_config_uint(self->config, "limits/queue_max"),
+                                PCL_REQUEST_SIZE_MAX, error, error_size);
     pcl_keys_wipe(&keys);
     return opened;
 }
@@ -410,14 +364,16 @@ void pcl_broker_actor(zsock_t *pipe, void *argument)
     broker self = {
         .args = args,
         .loop = pcl_loop_new(),
+        .gatekeepers = {.who = WHO, .peers = "gatekeepers"},
         .stranger_limit = pcl_log_limit_of(STRANGER_LINES_MAX),
     };
     char error[MESSAGE_MAX] = "";
     s_metrics_make(&self);
     s_read_policy(&self, args->config);
-    bool opened = s_read_keys(&self, args->config) && s_open(&self, error, sizeof error);
+    bool opened = pcl_door_read_keys(&self.gatekeepers, args->config) &&
+                  s_open(&self, error, sizeof error);
     if (opened) {
-        pcl_loop_add_socket(self.loop, self.gatekeepers, s_on_gatekeepers, &self);
+        pcl_loop_add_socket(self.loop, self.gatekeepers.socket, s_on_gatekeepers, &self);
         pcl_loop_set_tick(self.loop, TICK_US, s_tick, s_turn, &self);
     } else if (error[0] != '\0') {
         pcl_log(PCL_LOG_ERROR, WHO, "open_failed", "reason=\"%s\"", error);
@@ -425,6 +381,5 @@ void pcl_broker_actor(zsock_t *pipe, void *argument)
     pcl_actor_run(pipe, opened, self.loop, &hooks, &self);
     pcl_loop_destroy(&self.loop);
     pcl_relay_destroy(&self.relay);
-    zsock_destroy(&self.gatekeepers);
-    pcl_key_list_destroy(&self.keys);
+    pcl_door_close(&self.gatekeepers);
 }

@@ -4,18 +4,17 @@
 #include "gatekeeper/admission.h"
 #include "gatekeeper/envelope.h"
 #include "gatekeeper/principals.h"
+#include "net/door.h"
 #include "net/keys.h"
 #include "net/log.h"
 #include "net/relay.h"
 #include "net/time.h"
-#include "net/zap.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #define WHO         "gatekeeper"
-#define ZAP_DOMAIN  "clients"
 #define ANONYMOUS   "anonymous" /* the principal where no keys are in use */
 #define TICK_US     (10 * PCL_US_PER_MS)
 #define MESSAGE_MAX 256 /* an error's text */
@@ -43,11 +42,9 @@ typedef struct gatekeeper {
     const pcl_role_args *args;
     const pcl_config *config;
     pcl_loop *loop;
-    zsock_t *clients;
+    pcl_door clients;
     pcl_relay *relay;
     pcl_principals *principals;
-    pcl_key_list *keys; /* NULL: nobody is known */
-    bool anonymous_allowed;
     size_t request_size_max;
     pcl_admission_limits limits;
     uint8_t ids[IDS_COUNT][PCL_ID_SIZE]; /* from the system's random source */
@@ -79,7 +76,7 @@ static pcl_err s_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *re
         zmq_msg_init(&frames[count]);
         zmq_msg_move(&frames[count++], &reply->tail);
     }
-    pcl_err err = pcl_frames_send(frames, count, self->clients);
+    pcl_err err = pcl_frames_send(frames, count, self->clients.socket);
     if (err == PCL_ERR_OK) {
         return PCL_ERR_OK;
     }
@@ -156,21 +153,14 @@ static void s_make_id(gatekeeper *self, uint8_t out_id[PCL_ID_SIZE])
     memcpy(out_id, self->ids[self->ids_left], PCL_ID_SIZE);
 }
 
-/* Who sent this, by the key list of now; false: nobody we know. */
+/* Who sent this; false: nobody we know. */
 static bool s_name_principal(const gatekeeper *self, zmq_msg_t *frame, char *out_name)
 {
-    const char *user_id = pcl_frame_user_id(frame);
-    const char *name = NULL;
-    if (user_id[0] == '\0') {
-        name = self->anonymous_allowed ? ANONYMOUS : NULL;
-    } else if (self->keys != NULL) {
-        const pcl_key_entry *key = pcl_key_list_find(self->keys, user_id);
-        name = key != NULL ? key->name : NULL;
-    }
+    const char *name = pcl_door_name(&self->clients, pcl_frame_user_id(frame));
     if (name == NULL) {
         return false;
     }
-    (void)snprintf(out_name, PCL_NAME_SIZE_MAX + 1, "%s", name);
+    (void)snprintf(out_name, PCL_NAME_SIZE_MAX + 1, "%s", name[0] != '\0' ? name : ANONYMOUS);
     return true;
 }
 
@@ -294,7 +284,7 @@ static bool s_on_clients(void *context, uint64_t now_us)
     gatekeeper *self = context;
     for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
         pcl_frames frames;
-        switch (pcl_frames_recv(&frames, self->clients)) {
+        switch (pcl_frames_recv(&frames, self->clients.socket)) {
         case PCL_RECV_NONE:
             return false;
         case PCL_RECV_FAILED:
@@ -346,31 +336,11 @@ static void s_read_limits(gatekeeper *self, const pcl_config *config)
     };
 }
 
-/* Replaces the list of clients, also for the handshake.  false: the old one stays. */
-static bool s_read_keys(gatekeeper *self, const pcl_config *config)
-{
-    const char *file = pcl_config_text(config, "clients/keys");
-    if (file[0] == '\0') {
-        return true;
-    }
-    char error[MESSAGE_MAX];
-    pcl_key_list *keys = pcl_key_list_load(file, error, sizeof error);
-    if (keys == NULL) {
-        pcl_log(PCL_LOG_ERROR, WHO, "keys_refused", "reason=\"%s\"", error);
-        return false;
-    }
-    pcl_zap_set(ZAP_DOMAIN, keys);
-    pcl_key_list_destroy(&self->keys);
-    self->keys = keys;
-    pcl_log(PCL_LOG_INFO, WHO, "keys_loaded", "clients=%zu", pcl_key_list_count(keys));
-    return true;
-}
-
 static void s_reload(void *context, const pcl_config *config)
 {
     gatekeeper *self = context;
     s_read_limits(self, config);
-    (void)s_read_keys(self, config); /* logged; the old list stays in force */
+    (void)pcl_door_read_keys(&self->clients, config); /* logged; the old list stays in force */
 }
 
 static void s_metrics_make(gatekeeper *self)
@@ -386,27 +356,6 @@ static void s_metrics_make(gatekeeper *self)
             self->args->metrics, "portcullis_gatekeeper_refusals_total", labels[why],
             "Requests that the gatekeeper refused, by rule.");
     }
-}
-
-static bool s_open_clients(gatekeeper *self, const pcl_keys *keys, char *error, size_t error_size)
-{
-    const char *endpoint = pcl_config_text(self->config, "clients/endpoint");
-    bool insecure = pcl_config_bool(self->config, "curve/insecure");
-    bool tcp = strncmp(endpoint, "tcp:", 4) == 0;
-    self->anonymous_allowed = insecure || !tcp;
-    if (insecure && tcp) {
-        pcl_log(PCL_LOG_WARNING, WHO, "insecure", "endpoint=%s principal=%s", endpoint, ANONYMOUS);
-    }
-    pcl_socket_options options = {
-        .endpoint = endpoint,
-        .keys = keys,
-        .zap_domain = ZAP_DOMAIN,
-        .queue_max = (uint32_t)pcl_config_uint(self->config, "clients/queue_max"),
-        .message_size_max = FRAME_SIZE_MAX,
-        .insecure = insecure,
-    };
-    self->clients = pcl_socket_router(&options, error, error_size);
-    return self->clients != NULL;
 }
 
 static bool s_open_relay(gatekeeper *self, const pcl_keys *keys, char *error, size_t error_size)
@@ -450,7 +399,9 @@ static bool s_open(gatekeeper *self, char *error, size_t error_size)
     }
     const pcl_keys *own = has_keys ? &keys : NULL;
     bool opened = s_open_relay(self, own, error, error_size) &&
-                  s_open_clients(self, own, error, error_size);
+                  pcl_door_open(&self->clients, self->config, own,
+                                (uint32_t)pcl_config_uint(self->config, "clients/queue_max"),
+                                FRAME_SIZE_MAX, error, error_size);
     pcl_keys_wipe(&keys);
     return opened;
 }
@@ -461,13 +412,19 @@ void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
         .drain = s_drain, .drained = s_drained, .reload = s_reload};
     pcl_role_args *args = argument;
     assert(args != NULL);
-    gatekeeper self = {.args = args, .config = args->config, .loop = pcl_loop_new()};
+    gatekeeper self = {
+        .args = args,
+        .config = args->config,
+        .loop = pcl_loop_new(),
+        .clients = {.who = WHO, .peers = "clients"},
+    };
     char error[MESSAGE_MAX] = "";
     s_metrics_make(&self);
     s_read_limits(&self, args->config);
-    bool opened = s_read_keys(&self, args->config) && s_open(&self, error, sizeof error);
+    bool opened = pcl_door_read_keys(&self.clients, args->config) &&
+                  s_open(&self, error, sizeof error);
     if (opened) {
-        pcl_loop_add_socket(self.loop, self.clients, s_on_clients, &self);
+        pcl_loop_add_socket(self.loop, self.clients.socket, s_on_clients, &self);
         pcl_loop_set_tick(self.loop, TICK_US, s_tick, s_turn, &self);
     } else if (error[0] != '\0') {
         pcl_log(PCL_LOG_ERROR, WHO, "open_failed", "reason=\"%s\"", error);
@@ -476,6 +433,5 @@ void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
     pcl_loop_destroy(&self.loop);
     pcl_relay_destroy(&self.relay);
     pcl_principals_destroy(&self.principals);
-    zsock_destroy(&self.clients);
-    pcl_key_list_destroy(&self.keys);
+    pcl_door_close(&self.clients);
 }
