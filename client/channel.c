@@ -193,6 +193,13 @@ static void s_on_reply(pcl_channel *self, uint32_t peer, uint64_t ticket, zmq_ms
     if (!ours) {
         return; /* another's; ours may still come */
     }
+    if (!reply.ok && pcl_failover_drains(reply.error_code, reply.error_hop, reply.error_retry)) {
+        pcl_peer_retire(self->peers[peer]);
+        self->views[peer].up = false;
+        call->sent_us = 0; /* nothing ran: it is as if it was never sent */
+        s_send_again(self, call, self->views[peer].heard_us);
+        return;
+    }
     if (!reply.ok && pcl_failover_elsewhere(reply.error_code, reply.error_hop, reply.error_retry,
                                             self->views, self->peer_count, call->tried)) {
         s_send_again(self, call, self->views[peer].heard_us);

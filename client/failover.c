@@ -42,11 +42,17 @@ pcl_failover_fate pcl_failover_lost(bool idempotent, uint64_t deadline_us, uint6
     return idempotent && now_us < deadline_us ? PCL_FAILOVER_SEND_AGAIN : PCL_FAILOVER_FAIL;
 }
 
+bool pcl_failover_drains(pcl_bytes code, pcl_bytes hop, pcl_retry retry)
+{
+    return retry == PCL_RETRY_SAFE && pcl_bytes_is(hop, "gatekeeper") &&
+           pcl_bytes_is(code, "DRAINING");
+}
+
 bool pcl_failover_elsewhere(pcl_bytes code, pcl_bytes hop, pcl_retry retry,
                             const pcl_failover_peer *peers, uint32_t count, uint32_t tried)
 {
     if (retry != PCL_RETRY_SAFE || !pcl_bytes_is(hop, "gatekeeper") ||
-        (!pcl_bytes_is(code, "UNAVAILABLE") && !pcl_bytes_is(code, "DRAINING"))) {
+        !pcl_bytes_is(code, "UNAVAILABLE")) {
         return false;
     }
     for (uint32_t index = 0; index < count; index++) {

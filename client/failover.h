@@ -8,8 +8,11 @@
  *   3. A request that was refused or lost somewhere goes there again only when
  *      there is nobody else.
  *   4. What was sent and lost is LOST, unless running it twice does no harm.
- *   5. A gatekeeper's own UNAVAILABLE or DRAINING is no answer as long as
- *      another gatekeeper has not been asked.
+ *   5. A gatekeeper's own UNAVAILABLE is no answer as long as another
+ *      gatekeeper has not been asked.
+ *   6. A gatekeeper that says DRAINING gets nothing more until it is connected
+ *      anew, since what was sent to it could go with the connection; the request
+ *      waits for another, or for it to come back.
  */
 #ifndef PCL_CLIENT_FAILOVER_H
 #define PCL_CLIENT_FAILOVER_H
@@ -44,6 +47,9 @@ typedef enum pcl_failover_fate {
 
 /* Rule 4. */
 pcl_failover_fate pcl_failover_lost(bool idempotent, uint64_t deadline_us, uint64_t now_us);
+
+/* Rule 6: is this error reply a gatekeeper's word that it shuts down? */
+bool pcl_failover_drains(pcl_bytes code, pcl_bytes hop, pcl_retry retry);
 
 /* Rule 5: is this error reply to be ignored, and the request sent to another? */
 bool pcl_failover_elsewhere(pcl_bytes code, pcl_bytes hop, pcl_retry retry,

@@ -30,6 +30,7 @@ struct pcl_peer {
     char endpoint[PCL_BUNDLE_ENDPOINT_SIZE_MAX + 1];
     const char *why; /* static text */
     bool up;
+    bool retired; /* it said that it shuts down, on this connection */
 };
 
 static bool s_set_int(void *socket, int option, int value)
@@ -140,7 +141,13 @@ const char *pcl_peer_why(const pcl_peer *self)
 
 bool pcl_peer_is_up(const pcl_peer *self)
 {
-    return self->up;
+    return self->up && !self->retired;
+}
+
+void pcl_peer_retire(pcl_peer *self)
+{
+    self->retired = true;
+    self->why = "it is shutting down";
 }
 
 /* What an event means; true: the connection is gone. */
@@ -150,6 +157,7 @@ static bool s_event(pcl_peer *self, uint32_t event)
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
         self->why = "connected";
         self->up = true;
+        self->retired = false;
         return false;
     }
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {

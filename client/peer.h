@@ -33,6 +33,9 @@ void pcl_peer_destroy(pcl_peer **self_p);
 void *pcl_peer_socket(pcl_peer *self);  /* to poll */
 void *pcl_peer_monitor(pcl_peer *self); /* to poll */
 const char *pcl_peer_endpoint(const pcl_peer *self);
+/* It said that it shuts down: not up any more until it is connected anew.  What it has already may
+ * still be answered. */
+void pcl_peer_retire(pcl_peer *self);
 /* What its connection was last seen doing, for people: "connection refused". */
 const char *pcl_peer_why(const pcl_peer *self);
 bool pcl_peer_is_up(const pcl_peer *self);

@@ -313,9 +313,15 @@ class Client:
             if outcome is None:
                 continue
             del self._calls[frames[0]]
-            if (isinstance(outcome, PortcullisError) and outcome.hop == "gatekeeper"
-                    and outcome.retry == "safe" and outcome.code in ("UNAVAILABLE", "DRAINING")
-                    and any(other.up and other not in call.tried for other in self._gatekeepers)):
+            refused = isinstance(outcome, PortcullisError) and outcome.hop == "gatekeeper" \
+                and outcome.retry == "safe"
+            if refused and outcome.code == "DRAINING":
+                # It is about to close: what went to it now could be lost with the connection.
+                gatekeeper.up, gatekeeper.why = False, "it is shutting down"
+                call.connect_by, call.sent_at = now + CONNECT_S, 0.0  # as if never sent
+                waiting.append(call)
+            elif (refused and outcome.code == "UNAVAILABLE" and any(
+                    other.up and other not in call.tried for other in self._gatekeepers)):
                 waiting.append(call)  # it never left that gatekeeper, and another may do better
             else:
                 call.outcome = outcome

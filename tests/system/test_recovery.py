@@ -1,4 +1,4 @@
-"""What comes back after a stop or a crash: nothing acknowledged is gone, and all is served again."""
+"""What comes back after a stop or a crash: nothing acknowledged is gone, and all is served."""
 import collections
 import pathlib
 import signal
@@ -170,3 +170,28 @@ def test_reads_go_on_without_a_source(cluster, client):
     finally:
         config.write_text(text)
         cluster.reload("proxy")
+
+
+def test_an_orderly_restart_of_the_gatekeeper_fails_nobody(cluster):
+    """Clients in a loop while the gatekeeper is stopped by SIGTERM and started again, four times."""
+    stop, outcomes = threading.Event(), collections.Counter()
+
+    def ask():
+        with cluster.client(timeout_ms=8000) as own:
+            while not stop.is_set():
+                try:
+                    outcomes[str(own.query("SELECT 1").rows)] += 1
+                except portcullis.PortcullisError as error:
+                    outcomes[str(error)] += 1
+
+    askers = [threading.Thread(target=ask) for _ in range(8)]
+    for asker in askers:
+        asker.start()
+    for _ in range(4):
+        time.sleep(0.5)
+        cluster.restart("gatekeeper")
+    time.sleep(0.5)
+    stop.set()
+    for asker in askers:
+        asker.join()
+    assert outcomes["[[1]]"] > 200 and set(outcomes) == {"[[1]]"}, outcomes

@@ -60,12 +60,25 @@ static bool s_elsewhere(const char *code, const char *hop, pcl_retry retry, uint
                                   tried);
 }
 
+static bool s_drains(const char *code, const char *hop, pcl_retry retry)
+{
+    return pcl_failover_drains(pcl_bytes_text(code), pcl_bytes_text(hop), retry);
+}
+
+static void a_gatekeeper_says_itself_that_it_drains(void **state)
+{
+    (void)state;
+    assert_true(s_drains("DRAINING", "gatekeeper", PCL_RETRY_SAFE));
+    assert_false(s_drains("DRAINING", "broker", PCL_RETRY_SAFE));
+    assert_false(s_drains("DRAINING", "gatekeeper", PCL_RETRY_UNSAFE));
+    assert_false(s_drains("UNAVAILABLE", "gatekeeper", PCL_RETRY_SAFE));
+}
+
 static void a_gatekeepers_own_refusal_is_no_answer_while_others_are_there(void **state)
 {
     (void)state;
     assert_true(s_elsewhere("UNAVAILABLE", "gatekeeper", PCL_RETRY_SAFE, 1));
-    assert_true(s_elsewhere("DRAINING", "gatekeeper", PCL_RETRY_SAFE, 2));
-    assert_false(s_elsewhere("DRAINING", "gatekeeper", PCL_RETRY_SAFE, 3));
+    assert_false(s_elsewhere("UNAVAILABLE", "gatekeeper", PCL_RETRY_SAFE, 3));
     assert_false(s_elsewhere("UNAVAILABLE", "broker", PCL_RETRY_SAFE, 1));
     assert_false(s_elsewhere("UNAVAILABLE", "gatekeeper", PCL_RETRY_UNSAFE, 1));
     assert_false(s_elsewhere("FORBIDDEN", "gatekeeper", PCL_RETRY_SAFE, 1));
@@ -78,6 +91,7 @@ int main(void)
         cmocka_unit_test(a_silent_one_comes_last),
         cmocka_unit_test(a_tried_one_comes_last),
         cmocka_unit_test(only_what_may_run_twice_is_sent_again),
+        cmocka_unit_test(a_gatekeeper_says_itself_that_it_drains),
         cmocka_unit_test(a_gatekeepers_own_refusal_is_no_answer_while_others_are_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

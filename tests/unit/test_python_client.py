@@ -195,7 +195,7 @@ class ClientTest(unittest.TestCase):
         freed.join()
         used.start()
         time.sleep(1)  # it is connected again
-        self.fails("DRAINING", "safe", client, "drain")
+        self.fails("UNAVAILABLE", "safe", client, "drain")  # both said so, and stayed
         self.assertEqual([gate.seen.count("drain") for gate in self.gates], [1, 1])
 
     def release_later(self, gate):
