@@ -2,9 +2,7 @@
 
 #include "common/clock.h"
 #include "net/log.h"
-#include "net/socket.h"
 #include "net/time.h"
-#include "net/zap.h"
 #include "proxy/proxy.h"
 
 #include <assert.h>
@@ -14,70 +12,29 @@
 
 enum { ERROR_SIZE = 256 };
 
-static bool s_is_plain(const pcl_config *config, const char *path)
+/* false: the log says why. */
+static bool s_read_key_lists(pcl_proxy *self, const pcl_config *config)
 {
-    const char *endpoint = pcl_config_text(config, path);
-    return pcl_config_bool(config, "curve/insecure") || strncmp(endpoint, "tcp://", 6) != 0;
-}
-
-/* On tcp it must be possible to tell who speaks, or nobody is let in. */
-static bool s_keys_suffice(const pcl_proxy *self, char *error)
-{
-    const char *missing = NULL;
-    if (!self->brokers_plain && self->broker_keys == NULL) {
-        missing = "brokers/keys";
-    } else if (!self->agents_plain && self->agent_keys == NULL) {
-        missing = "agents/keys";
-    }
-    if (missing != NULL) {
-        snprintf(error, ERROR_SIZE, "%s is needed on tcp, unless curve/insecure is set", missing);
-    }
-    return missing == NULL;
-}
-
-/* Replaces *list by what the file of that path holds now.  false: *list stays,
- * error says why. */
-static bool s_read_keys(const pcl_config *config, const char *path, const char *domain,
-                        pcl_key_list **list, char *error)
-{
-    const char *file = pcl_config_text(config, path);
-    if (file[0] == '\0') {
-        pcl_key_list_destroy(list);
-        return true;
-    }
-    pcl_key_list *fresh = pcl_key_list_load(file, error, ERROR_SIZE);
-    if (fresh == NULL) {
-        return false;
-    }
-    pcl_key_list_destroy(list);
-    *list = fresh;
-    pcl_zap_set(domain, fresh);
-    return true;
+    return pcl_door_read_keys(&self->broker_door, config) &&
+           pcl_door_read_keys(&self->agent_door, config);
 }
 
 /* keys NULL: none. */
 static bool s_open_sockets_with(pcl_proxy *self, const pcl_keys *keys, char *error)
 {
-    pcl_socket_options options = {
-        .endpoint = pcl_config_text(self->config, "agents/endpoint"),
-        .keys = keys,
-        .zap_domain = "agents",
-        .queue_max = self->settings.queue_max,
-        .message_size_max = PCL_REPLY_SIZE_MAX,
-        .insecure = pcl_config_bool(self->config, "curve/insecure"),
-    };
-    self->agents_socket = pcl_socket_router(&options, error, ERROR_SIZE);
-    options.endpoint = pcl_config_text(self->config, "brokers/endpoint");
-    options.zap_domain = "brokers";
-    options.message_size_max = PCL_REQUEST_SIZE_MAX;
-    if (self->agents_socket != NULL) {
-        self->brokers_socket = pcl_socket_router(&options, error, ERROR_SIZE);
-    }
-    return self->brokers_socket != NULL;
+    uint32_t queue_max = self->settings.queue_max;
+    return pcl_door_open(&self->agent_door, self->config, keys, queue_max, PCL_REPLY_SIZE_MAX,
+                         error, ERROR_SIZE) &&
+           pcl_door_open(&self->broker_door, self->config, keys, queue_max, PCL_REQUEST_SIZE_MAX,
+                         error, ERROR_SIZE);
 }
 
 static bool s_open_sockets(pcl_proxy *self, char *error)
 {
+    if (!s_read_key_lists(self, self->config)) {
+        (void)snprintf(error, ERROR_SIZE, "a list of keys was refused");
+        return false;
+    }
     const char *key_file = pcl_config_text(self->config, "curve/key_file");
     if (key_file[0] == '\0') {
         return s_open_sockets_with(self, NULL, error);
@@ -91,18 +48,12 @@ static bool s_open_sockets(pcl_proxy *self, char *error)
     return opened;
 }
 
-static bool s_read_key_lists(pcl_proxy *self, const pcl_config *config, char *error)
-{
-    return s_read_keys(config, "brokers/keys", "brokers", &self->broker_keys, error) &&
-           s_read_keys(config, "agents/keys", "agents", &self->agent_keys, error);
-}
-
 /* Nodes that the list names stand in status before they are first heard of. */
 static void s_expect_nodes(pcl_proxy *self)
 {
-    size_t count = self->agent_keys == NULL ? 0 : pcl_key_list_count(self->agent_keys);
+    size_t count = self->agent_door.keys == NULL ? 0 : pcl_key_list_count(self->agent_door.keys);
     for (size_t index = 0; index < count; index++) {
-        const pcl_key_entry *entry = pcl_key_list_at(self->agent_keys, index);
+        const pcl_key_entry *entry = pcl_key_list_at(self->agent_door.keys, index);
         if (pcl_membership_add(self->members, pcl_bytes_text(entry->name)) == PCL_MEMBER_NONE) {
             pcl_log(PCL_LOG_ERROR, "proxy", "too-many-nodes", "node=%s nodes_max=%u", entry->name,
                     PCL_NODES_MAX);
@@ -116,14 +67,11 @@ static bool s_open(pcl_proxy *self)
     char error[ERROR_SIZE] = "out of memory";
     char escaped[ERROR_SIZE];
     pcl_proxy_settings_read(&self->settings, self->config);
-    self->brokers_plain = s_is_plain(self->config, "brokers/endpoint");
-    self->agents_plain = s_is_plain(self->config, "agents/endpoint");
     self->requests = pcl_ticket_table_new(self->settings.inflight_max, sizeof(pcl_proxy_request),
                                           self->args->seed);
     self->walk = calloc(self->settings.inflight_max, sizeof *self->walk);
     self->members = pcl_membership_new(PCL_NODES_MAX, self->started_us);
     bool opened = self->requests != NULL && self->walk != NULL && self->members != NULL &&
-                  s_read_key_lists(self, self->config, error) && s_keys_suffice(self, error) &&
                   s_open_sockets(self, error);
     if (!opened) {
         pcl_log(PCL_LOG_ERROR, "proxy", "start-failed", "error=\"%s\"",
@@ -131,10 +79,6 @@ static bool s_open(pcl_proxy *self)
         return false;
     }
     s_expect_nodes(self);
-    if (pcl_config_bool(self->config, "curve/insecure")) {
-        pcl_log(PCL_LOG_WARNING, "proxy", "insecure",
-                "text=\"tcp without encryption and without proof of who speaks\"");
-    }
     return true;
 }
 
@@ -162,10 +106,8 @@ static void s_close(pcl_proxy *self)
             zmq_msg_close(&self->brokers[index].peer);
         }
     }
-    zsock_destroy(&self->brokers_socket);
-    zsock_destroy(&self->agents_socket);
-    pcl_key_list_destroy(&self->broker_keys);
-    pcl_key_list_destroy(&self->agent_keys);
+    pcl_door_close(&self->broker_door);
+    pcl_door_close(&self->agent_door);
     pcl_membership_destroy(&self->members);
     free(self->walk);
 }
@@ -241,18 +183,13 @@ static bool s_drained(void *context)
 static void s_reload(void *context, const pcl_config *config)
 {
     pcl_proxy *self = context;
-    char error[ERROR_SIZE];
-    char escaped[ERROR_SIZE];
     uint32_t inflight_max = self->settings.inflight_max; /* the table's size stays */
     uint32_t queue_max = self->settings.queue_max;
     pcl_proxy_settings_read(&self->settings, config);
     self->settings.inflight_max = inflight_max;
     self->settings.queue_max = queue_max;
     self->config = config;
-    if (!s_read_key_lists(self, config, error)) {
-        pcl_log(PCL_LOG_ERROR, "proxy", "reload-failed", "error=\"%s\"",
-                pcl_log_escape(error, escaped, sizeof escaped));
-    }
+    (void)s_read_key_lists(self, config); /* logged; the old lists stay in force */
     s_expect_nodes(self);
     pcl_log(PCL_LOG_INFO, "proxy", "reloaded", "strategy=%s",
             pcl_strategy_text(self->settings.strategy));
@@ -270,8 +207,8 @@ static void s_run(pcl_proxy *self, zsock_t *pipe, bool opened)
             pcl_proxy_telemetry_node(self, index);
         }
         /* Agents first: what they have just said bears on where requests go. */
-        pcl_loop_add_socket(self->loop, self->agents_socket, pcl_proxy_on_agent, self);
-        pcl_loop_add_socket(self->loop, self->brokers_socket, pcl_proxy_on_broker, self);
+        pcl_loop_add_socket(self->loop, self->agent_door.socket, pcl_proxy_on_agent, self);
+        pcl_loop_add_socket(self->loop, self->broker_door.socket, pcl_proxy_on_broker, self);
         pcl_loop_set_tick(self->loop, PCL_PROXY_TICK_MS * PCL_US_PER_MS, s_on_tick, s_on_turn,
                           self);
     }
@@ -291,6 +228,8 @@ void pcl_proxy_actor(zsock_t *pipe, void *argument)
     assert(self != NULL); /* start-up */
     self->args = args;
     self->config = args->config;
+    self->broker_door = (pcl_door){.who = "proxy", .peers = "brokers"};
+    self->agent_door = (pcl_door){.who = "proxy", .peers = "agents"};
     self->rng = pcl_rng_from_seed(args->seed);
     self->started_us = pcl_now_us();
     self->retry_budget = pcl_retry_budget_full(self->started_us);

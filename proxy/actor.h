@@ -20,8 +20,8 @@
 #include "common/ticket_table.h"
 #include "common/transit.h"
 #include "net/daemon.h"
+#include "net/door.h"
 #include "net/hop.h"
-#include "net/keys.h"
 #include "net/log_limit.h"
 #include "net/metrics.h"
 #include "proxy/candidates.h"
@@ -118,12 +118,8 @@ typedef struct pcl_proxy {
     const pcl_config *config;
     pcl_proxy_settings settings;
     pcl_loop *loop;
-    zsock_t *brokers_socket;
-    zsock_t *agents_socket;
-    bool brokers_plain; /* no keys on that socket: names are trusted */
-    bool agents_plain;
-    pcl_key_list *broker_keys; /* NULL: none */
-    pcl_key_list *agent_keys;
+    pcl_door broker_door;
+    pcl_door agent_door;
     pcl_membership *members;
     pcl_proxy_node nodes[PCL_NODES_MAX];
     pcl_proxy_broker brokers[PCL_PROXY_BROKERS_MAX];

@@ -125,18 +125,15 @@ static uint32_t s_identify_plain(pcl_proxy *self, pcl_hop_message *message,
 /* PCL_MEMBER_NONE: a stranger, or one who gives another's name. */
 static uint32_t s_identify(pcl_proxy *self, pcl_hop_message *message, const pcl_report *report)
 {
-    if (self->agents_plain) {
+    const char *name = pcl_door_name(&self->agent_door, message->user_id);
+    if (name != NULL && name[0] == '\0') {
         return s_identify_plain(self, message, report);
     }
-    const pcl_key_entry *entry = NULL;
-    if (self->agent_keys != NULL && message->user_id[0] != '\0') {
-        entry = pcl_key_list_find(self->agent_keys, message->user_id);
-    }
-    if (entry == NULL || (s_is_introduction(message->head.kind) &&
-                          !pcl_bytes_is(message->head.principal, entry->name))) {
+    if (name == NULL ||
+        (s_is_introduction(message->head.kind) && !pcl_bytes_is(message->head.principal, name))) {
         return PCL_MEMBER_NONE;
     }
-    return pcl_membership_add(self->members, pcl_bytes_text(entry->name));
+    return pcl_membership_add(self->members, pcl_bytes_text(name));
 }
 
 /* A newer report came this way: here the node can be reached.  Behind a new
@@ -184,7 +181,7 @@ static void s_dispatch(pcl_proxy *self, uint32_t index, pcl_hop_message *message
     switch (message->head.kind) {
     case PCL_KIND_BEAT:
     case PCL_KIND_PING:
-        pcl_proxy_tell(self, self->agents_socket, &message->peer, PCL_KIND_PONG, now_us);
+        pcl_proxy_tell(self, self->agent_door.socket, &message->peer, PCL_KIND_PONG, now_us);
         return;
     case PCL_KIND_REPLY:
         pcl_proxy_on_reply(self, index, message, report, now_us);
@@ -238,7 +235,7 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 bool pcl_proxy_on_agent(void *context, uint64_t now_us)
 {
     pcl_proxy *self = context;
-    return pcl_proxy_read(self, self->agents_socket, "agent", s_handle, now_us);
+    return pcl_proxy_read(self, self->agent_door.socket, "agent", s_handle, now_us);
 }
 
 void pcl_proxy_agents_goodbye(pcl_proxy *self, uint64_t now_us)
@@ -246,7 +243,7 @@ void pcl_proxy_agents_goodbye(pcl_proxy *self, uint64_t now_us)
     for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
         pcl_proxy_node *node = &self->nodes[index];
         if (node->connected) {
-            pcl_proxy_tell(self, self->agents_socket, &node->peer, PCL_KIND_BYE, now_us);
+            pcl_proxy_tell(self, self->agent_door.socket, &node->peer, PCL_KIND_BYE, now_us);
         }
     }
 }

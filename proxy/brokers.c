@@ -35,18 +35,9 @@ static pcl_proxy_broker *s_broker(pcl_proxy *self, zmq_msg_t *peer, uint64_t now
     return oldest;
 }
 
-static bool s_may_speak(const pcl_proxy *self, const pcl_hop_message *message)
-{
-    if (self->brokers_plain) {
-        return true;
-    }
-    return self->broker_keys != NULL && message->user_id[0] != '\0' &&
-           pcl_key_list_find(self->broker_keys, message->user_id) != NULL;
-}
-
 static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 {
-    if (!s_may_speak(self, message)) {
+    if (pcl_door_name(&self->broker_door, message->user_id) == NULL) {
         pcl_proxy_dropped(self, PCL_PROXY_DROP_STRANGER, "broker", now_us);
         return;
     }
@@ -57,7 +48,7 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
         pcl_proxy_begin(self, message, wait_us, now_us);
         return;
     case PCL_KIND_PING:
-        pcl_proxy_tell(self, self->brokers_socket, &message->peer, PCL_KIND_PONG, now_us);
+        pcl_proxy_tell(self, self->broker_door.socket, &message->peer, PCL_KIND_PONG, now_us);
         return;
     case PCL_KIND_PONG:
     case PCL_KIND_BYE:    /* what it asked for is still answered, or dropped as unroutable */
@@ -74,7 +65,7 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 bool pcl_proxy_on_broker(void *context, uint64_t now_us)
 {
     pcl_proxy *self = context;
-    return pcl_proxy_read(self, self->brokers_socket, "broker", s_handle, now_us);
+    return pcl_proxy_read(self, self->broker_door.socket, "broker", s_handle, now_us);
 }
 
 void pcl_proxy_brokers_goodbye(pcl_proxy *self, uint64_t now_us)
@@ -82,7 +73,7 @@ void pcl_proxy_brokers_goodbye(pcl_proxy *self, uint64_t now_us)
     for (uint32_t index = 0; index < PCL_PROXY_BROKERS_MAX; index++) {
         pcl_proxy_broker *broker = &self->brokers[index];
         if (broker->known) {
-            pcl_proxy_tell(self, self->brokers_socket, &broker->peer, PCL_KIND_BYE, now_us);
+            pcl_proxy_tell(self, self->broker_door.socket, &broker->peer, PCL_KIND_BYE, now_us);
         }
     }
 }

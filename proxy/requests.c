@@ -69,7 +69,7 @@ static void s_remove(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticke
 static bool s_send_answer(pcl_proxy *self, pcl_proxy_request *request, const pcl_head *head,
                           zmq_msg_t *payload, uint64_t now_us)
 {
-    pcl_err err = pcl_hop_send(self->brokers_socket, &request->peer, head, payload, NULL);
+    pcl_err err = pcl_hop_send(self->broker_door.socket, &request->peer, head, payload, NULL);
     if (err == PCL_ERR_UNAVAILABLE) {
         pcl_proxy_dropped(self, PCL_PROXY_DROP_UNROUTABLE, "broker", now_us);
     }

@@ -92,7 +92,7 @@ static pcl_err s_send(pcl_proxy *self, pcl_proxy_request *request, uint64_t tick
         pcl_buffer_release(&buffer);
     }
     pcl_head head = s_head_for_agent(request, chosen, ticket, now_us);
-    pcl_err err = pcl_hop_send(self->agents_socket, &node->peer, &head, &payload, &tail);
+    pcl_err err = pcl_hop_send(self->agent_door.socket, &node->peer, &head, &payload, &tail);
     zmq_msg_close(&payload);
     zmq_msg_close(&tail);
     return err;
