@@ -173,7 +173,7 @@ def test_reads_go_on_without_a_source(cluster, client):
 
 
 def test_an_orderly_restart_of_the_gatekeeper_fails_nobody(cluster):
-    """Clients in a loop while the gatekeeper is stopped by SIGTERM and started again, four times."""
+    """Clients in a loop while the gatekeeper is stopped and started again in order, four times."""
     stop, outcomes = threading.Event(), collections.Counter()
 
     def ask():
