@@ -30,6 +30,7 @@ export PYTHONDONTWRITEBYTECODE=1
 readonly logs=$PCL_CHECKOUT/build/test-logs
 jobs=$(nproc)
 scratch=
+step_group=
 names=()
 table=()
 failed=0
@@ -45,7 +46,18 @@ step()
     names+=("$name")
     say ""
     say "=== $name"
-    "$@" < /dev/null 2>&1 | tee "$logs/$name.log" || status=${PIPESTATUS[0]}
+    # In the background, in a process group of its own: a signal to this script
+    # is noticed at once, and all of the step can be ended.
+    set -m
+    (
+        set +e
+        "$@" < /dev/null 2>&1 | tee "$logs/$name.log"
+        exit "${PIPESTATUS[0]}"
+    ) &
+    step_group=$!
+    set +m
+    wait "$step_group" || status=$?
+    step_group=
     if [[ $status -eq 69 && ${CI:-} != true ]]; then
         verdict=SKIPPED
         say "!!! $name was SKIPPED: $(tail -n 1 "$logs/$name.log")"
@@ -234,12 +246,19 @@ prepare()
 clean_up()
 {
     local var
+    if [[ -n $step_group ]]; then
+        kill -TERM -- "-$step_group" 2> /dev/null || true
+        wait "$step_group" 2> /dev/null || true
+    fi
     for var in "$scratch"/*/; do
         if [[ -d $var ]]; then
             infra/down.sh --kill --var "$var" > /dev/null 2>&1 || true
         fi
     done
-    [[ ${PORTCULLIS_TEST_KEEP:-} == 1 ]] || rm -rf "$scratch"
+    if [[ ${PORTCULLIS_TEST_KEEP:-} != 1 ]]; then
+        # Once more for what a database wrote while it was ending.
+        rm -rf "$scratch" 2> /dev/null || { sleep 2; rm -rf "$scratch"; }
+    fi
 }
 
 all_sanitizers()
