@@ -15,8 +15,7 @@
 #define KEY_B "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6"
 
 #define HEAD  "bundle\n    version = \"1\"\n    principal = \"app\"\n"
-#define GATE                                                                                       \
-    "gatekeeper\n    endpoint = \"tcp://127.0.0.1:5500\"\n    public-key = \"" KEY_A "\"\n"
+#define GATE  "gatekeeper\n    endpoint = \"tcp://127.0.0.1:550\"\n    public-key = \"" KEY_A "\"\n"
 #define CURVE "curve\n    public-key = \"" KEY_A "\"\n    secret-key = \"" KEY_B "\"\n"
 
 static void a_bundle_is_read(void **state)
@@ -31,7 +30,7 @@ static void a_bundle_is_read(void **state)
     assert_int_equal(problems.size, 0);
     assert_string_equal(bundle.principal, "app");
     assert_int_equal(bundle.gatekeeper_count, 2);
-    assert_string_equal(bundle.gatekeepers[0].endpoint, "tcp://127.0.0.1:5500");
+    assert_string_equal(bundle.gatekeepers[0].endpoint, "tcp://127.0.0.1:550");
     assert_string_equal(bundle.gatekeepers[0].public_key, KEY_A);
     assert_string_equal(bundle.gatekeepers[1].endpoint, "ipc:///run/gate");
     assert_string_equal(bundle.gatekeepers[1].public_key, "");
