@@ -69,6 +69,19 @@ static void s_raise(s_scan *self, pcl_sql_class sql_class, const char *rule, uin
         self->verdict.rule = rule;
         self->verdict.offset = offset;
     }
+    if (RANKS[raised] > RANKS[self->verdict.statement_class]) {
+        self->verdict.statement_class = raised;
+    }
+}
+
+/* STATE by what only its own connection remembers: the form stays what it is. */
+static void s_remember(s_scan *self, const char *rule, uint32_t offset)
+{
+    pcl_sql_class form = self->verdict.statement_class;
+    s_raise(self, PCL_SQL_STATE, rule, offset);
+    if (self->verdict.sql_class == PCL_SQL_STATE) {
+        self->verdict.statement_class = form;
+    }
 }
 
 /* A name without its quotes.  A doubled quote inside stays doubled: no name
@@ -179,14 +192,17 @@ static void s_call(s_scan *self)
     case PCL_SQL_FUNCTION_WAIT:
         s_raise(self, PCL_SQL_REFUSED, "function that waits for replication", offset);
         return;
-    case PCL_SQL_FUNCTION_STATE:
-        s_raise(self, PCL_SQL_STATE, "function of the session's state", offset);
+    case PCL_SQL_FUNCTION_LOCK:
+        s_raise(self, PCL_SQL_STATE, "function of the session's locks", offset);
+        return;
+    case PCL_SQL_FUNCTION_HISTORY:
+        s_remember(self, "function of the session's history", offset);
         return;
     case PCL_SQL_FUNCTION_INSERT_ID:
         if (s_has(self, PCL_SQL_RULES_WRITE)) {
             self->pending = S_PENDING_INSERT_ID;
         } else {
-            s_raise(self, PCL_SQL_STATE, "LAST_INSERT_ID", offset);
+            s_remember(self, "LAST_INSERT_ID", offset);
         }
         return;
     case PCL_SQL_FUNCTION_WRITE:
@@ -218,7 +234,7 @@ static void s_become_write(s_scan *self, uint32_t offset)
 static void s_into(s_scan *self)
 {
     if (s_has(self, PCL_SQL_RULES_QUERY)) {
-        s_raise(self, PCL_SQL_STATE, "SELECT INTO", self->now.offset);
+        s_remember(self, "SELECT INTO", self->now.offset);
     }
 }
 
@@ -230,7 +246,7 @@ static void s_for_value(s_scan *self)
     if (self->before.keyword == PCL_SQL_KW_NEXT) {
         s_raise(self, PCL_SQL_WRITE, "NEXT VALUE FOR", self->before.offset);
     } else if (self->before.keyword == PCL_SQL_KW_PREVIOUS) {
-        s_raise(self, PCL_SQL_STATE, "PREVIOUS VALUE FOR", self->before.offset);
+        s_remember(self, "PREVIOUS VALUE FOR", self->before.offset);
     }
 }
 
@@ -374,7 +390,7 @@ static void s_user_variable(s_scan *self)
     bool account = adjacent && (s_is_name(&self->last) || self->last.kind == PCL_SQL_TOKEN_STRING);
     bool definition = self->verdict.sql_class == PCL_SQL_DDL;
     if (s_has(self, PCL_SQL_RULES_EXPRESSIONS) && !(definition && account)) {
-        s_raise(self, PCL_SQL_STATE, "user variable", self->now.offset);
+        s_remember(self, "user variable", self->now.offset);
     }
 }
 
@@ -420,7 +436,7 @@ static void s_system_variable(s_scan *self)
     uint32_t offset = self->now.offset;
     if (s_variable_is(name, state, sizeof state / sizeof state[0]) &&
         s_has(self, PCL_SQL_RULES_EXPRESSIONS)) {
-        s_raise(self, PCL_SQL_STATE, "system variable of the session's state", offset);
+        s_remember(self, "system variable of the session's state", offset);
     }
     if (!s_has(self, PCL_SQL_RULES_SET)) {
         return;
@@ -502,7 +518,7 @@ static void s_settle_call(s_scan *self)
                 self->before.offset);
     }
     if (self->pending == S_PENDING_INSERT_ID && self->now.punctuation == ')') {
-        s_raise(self, PCL_SQL_STATE, "LAST_INSERT_ID", self->before.offset);
+        s_remember(self, "LAST_INSERT_ID", self->before.offset);
     }
     self->pending = S_PENDING_NONE;
 }
@@ -582,7 +598,7 @@ static void s_token(s_scan *self)
         break;
     case PCL_SQL_TOKEN_ASSIGN:
         if (s_has(self, PCL_SQL_RULES_EXPRESSIONS)) {
-            s_raise(self, PCL_SQL_STATE, "assignment to a variable", self->now.offset);
+            s_remember(self, "assignment to a variable", self->now.offset);
         }
         break;
     case PCL_SQL_TOKEN_PUNCTUATION:
@@ -606,7 +622,10 @@ static void s_token(s_scan *self)
 
 static pcl_sql_verdict s_refused(const char *rule, uint32_t offset)
 {
-    return (pcl_sql_verdict){.sql_class = PCL_SQL_REFUSED, .rule = rule, .offset = offset};
+    return (pcl_sql_verdict){.sql_class = PCL_SQL_REFUSED,
+                             .statement_class = PCL_SQL_REFUSED,
+                             .rule = rule,
+                             .offset = offset};
 }
 
 pcl_sql_verdict pcl_sql_classify(pcl_bytes sql)
@@ -623,6 +642,7 @@ pcl_sql_verdict pcl_sql_classify(pcl_bytes sql)
     pcl_sql_opening opening = pcl_sql_opening_of(scan.lexer);
     scan.rules = opening.rules;
     scan.verdict.sql_class = opening.sql_class;
+    scan.verdict.statement_class = opening.sql_class;
     scan.verdict.rule = opening.rule;
     scan.verdict.offset = opening.offset;
     while (scan.verdict.sql_class != PCL_SQL_REFUSED) {

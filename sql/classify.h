@@ -30,6 +30,11 @@ typedef enum pcl_sql_class {
 
 typedef struct pcl_sql_verdict {
     pcl_sql_class sql_class;
+    /* The class of the statement's form: sql_class, unless that is STATE only by what the
+     * connection itself remembers (LAST_INSERT_ID(), ROW_COUNT(), FOUND_ROWS(), user
+     * variables in expressions, INTO @v, the session's history).  Then it is what the
+     * statement would be without: a transaction on a connection of its own may run it. */
+    pcl_sql_class statement_class;
     const char *rule; /* REFUSED: the rule broken, static text ("executable comment"); else
                          why the class, static text, for `explain` */
     uint32_t offset;  /* octet of the token that decided */

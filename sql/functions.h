@@ -17,7 +17,8 @@ typedef enum pcl_sql_function {
     PCL_SQL_FUNCTION_SYNTAX,      /* reserved word or type: no call at all */
     PCL_SQL_FUNCTION_SUBQUERY,    /* SYNTAX before a subquery, else UNKNOWN */
     PCL_SQL_FUNCTION_TABLE,       /* JSON_TABLE: SYNTAX with its COLUMNS, else UNKNOWN */
-    PCL_SQL_FUNCTION_STATE,       /* reads or changes the state of its session */
+    PCL_SQL_FUNCTION_LOCK,        /* takes, frees or looks at locks of a session */
+    PCL_SQL_FUNCTION_HISTORY,     /* tells of the statements before in its session */
     PCL_SQL_FUNCTION_INSERT_ID,   /* LAST_INSERT_ID: with an argument a write may use it */
     PCL_SQL_FUNCTION_WRITE,       /* moves a sequence or a counter */
     PCL_SQL_FUNCTION_FILE,        /* reads a file of the server */

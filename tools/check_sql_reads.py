@@ -63,8 +63,8 @@ class Bytes(ctypes.Structure):
 
 
 class Verdict(ctypes.Structure):
-    _fields_ = [("sql_class", ctypes.c_int), ("rule", ctypes.c_char_p),
-                ("offset", ctypes.c_uint32), ("placeholder_count", ctypes.c_uint32)]
+    _fields_ = [("sql_class", ctypes.c_int), ("statement_class", ctypes.c_int),
+                ("rule", ctypes.c_char_p), ("offset", ctypes.c_uint32), ("placeholder_count", ctypes.c_uint32)]
 
 
 def classifier(folder):

@@ -132,6 +132,7 @@ static void s_check_class(const row *tested, void *context)
         s_fail(tested, s_bytes(tested), "wrong class", verdict);
         (*wrong)++;
     }
+    assert_true(verdict.sql_class == PCL_SQL_STATE || verdict.statement_class == verdict.sql_class);
     assert_non_null(verdict.rule);
     assert_true(verdict.offset <= tested->size);
 }
@@ -266,6 +267,50 @@ static void test_every_truncation_and_octet_gets_a_verdict(void **state)
     }
 }
 
+static void test_the_form_of_a_statement_has_a_class_of_its_own(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        pcl_sql_class sql_class;
+        pcl_sql_class statement_class;
+    } rows[] = {
+        {"INSERT INTO t VALUES (LAST_INSERT_ID())", PCL_SQL_STATE, PCL_SQL_WRITE},
+        {"UPDATE t SET a = @x WHERE b = ROW_COUNT()", PCL_SQL_STATE, PCL_SQL_WRITE},
+        {"SELECT @a := 1", PCL_SQL_STATE, PCL_SQL_READ},
+        {"SELECT FOUND_ROWS()", PCL_SQL_STATE, PCL_SQL_READ},
+        {"SELECT LAST_INSERT_ID()", PCL_SQL_STATE, PCL_SQL_READ},
+        {"SELECT @@last_insert_id", PCL_SQL_STATE, PCL_SQL_READ},
+        {"SELECT a FROM t INTO @v", PCL_SQL_STATE, PCL_SQL_READ},
+        {"SELECT a INTO @v FROM t FOR UPDATE", PCL_SQL_STATE, PCL_SQL_LOCKING_READ},
+        {"SELECT @a FROM t FOR SHARE", PCL_SQL_STATE, PCL_SQL_LOCKING_READ},
+        {"SELECT f(@a)", PCL_SQL_STATE, PCL_SQL_WRITE},
+        {"SELECT @a, f(1)", PCL_SQL_STATE, PCL_SQL_WRITE},
+        {"SELECT @a, GET_LOCK('x', 1)", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"SELECT GET_LOCK('x', @a)", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"INSERT INTO t VALUES (@x, RELEASE_LOCK('x'))", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"CALL p(@a)", PCL_SQL_STATE, PCL_SQL_CALL},
+        {"CREATE TABLE t AS SELECT @x AS a", PCL_SQL_STATE, PCL_SQL_DDL},
+        {"CREATE TEMPORARY TABLE t (a INT)", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"CREATE TEMPORARY TABLE t AS SELECT @x", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"CREATE VIEW v AS SELECT @x", PCL_SQL_REFUSED, PCL_SQL_REFUSED},
+        {"SELECT @x INTO OUTFILE 'y'", PCL_SQL_REFUSED, PCL_SQL_REFUSED},
+        {"SET @a = 1", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"SET autocommit = @a", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"USE app", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"LOCK TABLES t READ", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"PREPARE p FROM 'SELECT 1'", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"EXECUTE p USING @a", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"HANDLER t OPEN", PCL_SQL_STATE, PCL_SQL_STATE},
+        {"SHOW WARNINGS", PCL_SQL_STATE, PCL_SQL_STATE},
+    };
+    for (size_t index = 0; index < sizeof rows / sizeof rows[0]; index++) {
+        pcl_sql_verdict verdict = pcl_sql_classify(pcl_bytes_text(rows[index].text));
+        assert_int_equal(verdict.sql_class, rows[index].sql_class);
+        assert_int_equal(verdict.statement_class, rows[index].statement_class);
+    }
+}
+
 static void test_placeholders_are_counted_outside_literals(void **state)
 {
     (void)state;
@@ -383,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_what_follows_a_statement_is_refused),
         cmocka_unit_test(test_blanks_around_a_statement_change_nothing),
         cmocka_unit_test(test_every_truncation_and_octet_gets_a_verdict),
+        cmocka_unit_test(test_the_form_of_a_statement_has_a_class_of_its_own),
         cmocka_unit_test(test_placeholders_are_counted_outside_literals),
         cmocka_unit_test(test_a_refusal_names_its_rule_and_offset),
         cmocka_unit_test(test_a_text_has_a_greatest_size),
