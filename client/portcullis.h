@@ -136,7 +136,7 @@ PORTCULLIS_API portcullis_request *portcullis_request_new_status(void);
 PORTCULLIS_API void portcullis_request_destroy(portcullis_request **self_p);
 
 /* One value for the next `?`.  false: memory is out, or there are more than 4096, or
- * the octets of all are over 1 MiB. */
+ * the octets of all are over 17 MiB. */
 PORTCULLIS_API bool portcullis_request_add_null(portcullis_request *self);
 PORTCULLIS_API bool portcullis_request_add_bool(portcullis_request *self, bool value);
 PORTCULLIS_API bool portcullis_request_add_int(portcullis_request *self, int64_t value);

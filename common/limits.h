@@ -3,8 +3,9 @@
 #ifndef PCL_COMMON_LIMITS_H
 #define PCL_COMMON_LIMITS_H
 
-#define PCL_REQUEST_SIZE_MAX        (1024u * 1024u)       /* a request's payload */
-#define PCL_REPLY_SIZE_MAX          (16u * 1024u * 1024u) /* a reply's payload */
+/* A BLOB of 16 MiB fits, with room for what stands around it. */
+#define PCL_REQUEST_SIZE_MAX        (17u * 1024u * 1024u) /* a request's payload */
+#define PCL_REPLY_SIZE_MAX          (17u * 1024u * 1024u) /* a reply's payload */
 #define PCL_SQL_SIZE_MAX            (512u * 1024u)
 #define PCL_PARAMS_MAX              4096u
 #define PCL_STATEMENTS_MAX          256u /* of one txn */

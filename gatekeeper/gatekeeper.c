@@ -21,7 +21,7 @@
 
 /* A frame over this ends the connection before it costs memory; one between
  * limits/request_size_max and this still gets its answer. */
-#define FRAME_SIZE_MAX (4u * PCL_REQUEST_SIZE_MAX)
+#define FRAME_SIZE_MAX (PCL_REQUEST_SIZE_MAX + 1024u * 1024u)
 
 enum { IDS_COUNT = 256 };
 

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define RETRY_AFTER_MS 50u
-#define TOO_LARGE_TEXT "the result is over 16 MiB; add a LIMIT, or select fewer columns"
+#define TOO_LARGE_TEXT "the result is over 17 MiB; add a LIMIT, or select fewer columns"
 #define LATE_TEXT      "the deadline passed before the statement was sent"
 
 struct pcl_worker {

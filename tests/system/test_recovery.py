@@ -12,7 +12,7 @@ import pytest
 from harness import wait_until
 from raw import Raw, request
 
-SIZE_MAX = 1 << 20  # PCL_REQUEST_SIZE_MAX
+SIZE_MAX = 17 << 20  # PCL_REQUEST_SIZE_MAX, and PCL_REPLY_SIZE_MAX
 
 
 def _write_until(cluster, stop, number, acked, unknown):
@@ -121,11 +121,11 @@ def test_a_request_of_the_largest_size_passes_and_a_larger_one_is_refused(cluste
 
 
 def test_a_result_just_below_the_bound_passes_whole(cluster, client):
-    cell, rows = 1 << 20, 15
+    cell, rows = 1 << 20, 16
     text = " UNION ALL ".join(["SELECT REPEAT('x', ?) AS x"] * rows)
     result = client.query(text, [cell] * rows, timeout_ms=20000)
     assert [len(row[0]) for row in result.rows] == [cell] * rows
-    more = 16 * (1 << 20) - len(msgpack.packb(result.reply)) - 100
+    more = SIZE_MAX - len(msgpack.packb(result.reply)) - 100
     text += " UNION ALL SELECT REPEAT('x', ?)"
     result = client.query(text, [cell] * rows + [more], timeout_ms=20000)
     assert len(result.rows[-1][0]) == more

@@ -724,7 +724,7 @@ static void too_many_are_refused(void **state)
 static void what_is_too_large_is_refused(void **state)
 {
     (void)state;
-    static char large[2 * 1024 * 1024];
+    static char large[PCL_REQUEST_SIZE_MAX + 1u];
     memset(large, 'x', sizeof large);
     portcullis *client = s_open(1, 0);
     portcullis_request *request = portcullis_request_new_sized(large, sizeof large);

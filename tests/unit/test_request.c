@@ -402,7 +402,7 @@ static void test_texts_are_bounded(void **state)
     result = s_decode_long(PCL_OP_QUERY, "sql", PCL_REQUEST_SIZE_MAX);
     assert_int_equal(result->err, PCL_ERR_TOO_LARGE);
     assert_string_equal(result->fault.field, "");
-    assert_string_equal(result->fault.rule, "at most 1048576 octets");
+    assert_string_equal(result->fault.rule, "at most 17825792 octets");
 }
 
 static void test_texts_hold_no_nul_and_a_command_is_printable(void **state)
