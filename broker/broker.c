@@ -211,6 +211,7 @@ static void s_on_message(broker *self, pcl_hop_message *message, uint64_t now_us
         s_send_beat(self, &message->peer, PCL_KIND_PONG, now_us);
         break;
     case PCL_KIND_BYE:
+    case PCL_KIND_RELEASE:
     case PCL_KIND_CANCEL: /* what it names ends by itself, at its deadline at the latest */
         break;
     case PCL_KIND_REPLY:

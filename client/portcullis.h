@@ -71,6 +71,9 @@ typedef enum portcullis_code {
     PORTCULLIS_DRAINING = 14,      /* the daemon is shutting down */
     PORTCULLIS_NO_MEMORY = 15,     /* out of memory */
     PORTCULLIS_INTERNAL = 16,      /* an invariant did not hold */
+    PORTCULLIS_GONE = 17,          /* the session or cursor is not there any more */
+    PORTCULLIS_ABORTED = 18,       /* the transaction was rolled back; nothing of it stands */
+    PORTCULLIS_EXPECT = 19,        /* a statement did not do what was expected; rolled back */
     PORTCULLIS_UNKNOWN = INT16_MAX /* a code that this version of the library does not know:
                                       portcullis_result_code_text has its name */
 } portcullis_code;

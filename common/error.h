@@ -36,13 +36,24 @@
     X(CANCELLED, 13, SAFE, "the request was cancelled")                                            \
     X(DRAINING, 14, SAFE, "the daemon is shutting down")                                           \
     X(NO_MEMORY, 15, SAFE, "out of memory")                                                        \
-    X(INTERNAL, 16, UNSAFE, "an invariant did not hold; see the daemon's log")
+    X(INTERNAL, 16, UNSAFE, "an invariant did not hold; see the daemon's log")                     \
+    X(GONE, 17, NEVER, "the session or cursor is not there any more")                              \
+    X(ABORTED, 18, NEVER, "the transaction was rolled back; nothing of it stands")                 \
+    X(EXPECT, 19, NEVER, "a statement did not do what was expected; all was rolled back")
 
 typedef enum pcl_err {
 #define PCL_ERR_ENUM(name, value, retry, text) PCL_ERR_##name = (value),
     PCL_ERR_LIST(PCL_ERR_ENUM)
 #undef PCL_ERR_ENUM
 } pcl_err;
+
+/* How many there are; they are numbered without a gap. */
+enum {
+    PCL_ERR_COUNT = 0
+#define PCL_ERR_ONE(name, value, retry, text) +1
+    PCL_ERR_LIST(PCL_ERR_ONE)
+#undef PCL_ERR_ONE
+};
 
 typedef enum pcl_retry {
     PCL_RETRY_NEVER = 0,

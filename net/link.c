@@ -151,6 +151,7 @@ static pcl_word s_word_of(pcl_kind kind)
     case PCL_KIND_REQUEST:
     case PCL_KIND_REPLY:
     case PCL_KIND_CANCEL:
+    case PCL_KIND_RELEASE:
     case PCL_KIND_LIMIT:
         break;
     }

@@ -13,7 +13,7 @@
 enum {
     REFUSED_LINES_MAX = 20,      /* log lines a second */
     ERROR_REPLY_SIZE_MAX = 4096, /* a message has at most some hundred octets */
-    CODE_COUNT = PCL_ERR_INTERNAL + 1,
+    CODE_COUNT = PCL_ERR_COUNT,
     LABEL_SIZE = 64,   /* `code="UNAVAILABLE"` */
     MESSAGE_SIZE = 256 /* an error's text, in the log */
 };

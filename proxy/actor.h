@@ -107,7 +107,7 @@ typedef enum pcl_proxy_drop {
 } pcl_proxy_drop;
 
 typedef struct pcl_proxy_telemetry {
-    pcl_metric *requests[PCL_SQL_CLASS_COUNT][PCL_ERR_INTERNAL + 1]; /* made when first needed */
+    pcl_metric *requests[PCL_SQL_CLASS_COUNT][PCL_ERR_COUNT]; /* made when first needed */
     pcl_metric *dropped[PCL_PROXY_DROP_COUNT];
     pcl_metric *retries, *unreachable;
     pcl_metric *inflight, *decision, *duration, *nodes[PCL_MEMBER_STATE_COUNT];

@@ -193,6 +193,7 @@ static void s_dispatch(pcl_proxy *self, uint32_t index, pcl_hop_message *message
         return;
     case PCL_KIND_REQUEST:
     case PCL_KIND_CANCEL:
+    case PCL_KIND_RELEASE:
     case PCL_KIND_LIMIT:
         pcl_proxy_dropped(self, PCL_PROXY_DROP_KIND, pcl_membership_at(self->members, index)->name,
                           now_us);

@@ -51,7 +51,8 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
         pcl_proxy_tell(self, self->broker_door.socket, &message->peer, PCL_KIND_PONG, now_us);
         return;
     case PCL_KIND_PONG:
-    case PCL_KIND_BYE:    /* what it asked for is still answered, or dropped as unroutable */
+    case PCL_KIND_BYE: /* what it asked for is still answered, or dropped as unroutable */
+    case PCL_KIND_RELEASE:
     case PCL_KIND_CANCEL: /* the deadline ends it */
         return;
     case PCL_KIND_REPLY:

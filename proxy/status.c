@@ -70,6 +70,8 @@ static void s_put_report(const pcl_member *member, pcl_buffer *buffer)
     s_bool(buffer, "replicating", report->replicating);
     s_uint(buffer, "term", report->term);
     s_uint(buffer, "database_port", report->database_port);
+    s_uint(buffer, "sessions", report->sessions);
+    s_uint(buffer, "cursors", report->cursors);
     pcl_mp_put_text(buffer, "gtid");
     pcl_mp_put_str(buffer, member->reported ? report->gtid : pcl_bytes_of(NULL, 0));
 }
@@ -77,7 +79,7 @@ static void s_put_report(const pcl_member *member, pcl_buffer *buffer)
 static void s_put_node(const pcl_proxy *self, uint32_t index, uint64_t now_us, pcl_buffer *buffer)
 {
     const pcl_member *member = pcl_membership_at(self->members, index);
-    pcl_mp_put_map(buffer, 26);
+    pcl_mp_put_map(buffer, 28);
     s_text(buffer, "name", member->name);
     s_text(buffer, "role",
            pcl_node_role_text(member->reported ? member->report.role : PCL_NODE_UNKNOWN));

@@ -137,7 +137,7 @@ void pcl_proxy_dropped(pcl_proxy *self, pcl_proxy_drop why, const char *from, ui
 void pcl_proxy_outcome(pcl_proxy *self, uint8_t sql_class, pcl_err code, uint64_t duration_us)
 {
     pcl_sql_class known = sql_class < PCL_SQL_CLASS_COUNT ? (pcl_sql_class)sql_class : PCL_SQL_NONE;
-    assert(code >= PCL_ERR_OK && code <= PCL_ERR_INTERNAL);
+    assert(code >= PCL_ERR_OK && (int)code < PCL_ERR_COUNT);
     pcl_metric **slot = &self->telemetry.requests[known][code];
     if (*slot == NULL) {
         char labels[64];

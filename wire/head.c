@@ -177,3 +177,34 @@ void pcl_head_set_boot_id(pcl_head *head, uint64_t boot_id)
     pcl_put_be(head->session, boot_id, 8);
     memset(head->session + 8, 0, PCL_ID_SIZE - 8);
 }
+
+#define AT_HELD_HANDLE 8u
+#define AT_HELD_PAGE   (AT_HELD_HANDLE + PCL_HELD_HANDLE_SIZE)
+
+uint64_t pcl_held_id_boot(const uint8_t id[PCL_ID_SIZE])
+{
+    assert(id != NULL);
+    return pcl_get_be(id, 8);
+}
+
+uint16_t pcl_held_id_page(const uint8_t id[PCL_ID_SIZE])
+{
+    assert(id != NULL);
+    return (uint16_t)pcl_get_be(id + AT_HELD_PAGE, 2);
+}
+
+void pcl_held_id_set_page(uint8_t id[PCL_ID_SIZE], uint16_t page)
+{
+    assert(id != NULL);
+    pcl_put_be(id + AT_HELD_PAGE, page, 2);
+}
+
+void pcl_held_id_make(uint8_t out_id[PCL_ID_SIZE], uint64_t boot_id,
+                      const uint8_t handle[PCL_HELD_HANDLE_SIZE], uint16_t page)
+{
+    assert(out_id != NULL);
+    assert(handle != NULL);
+    pcl_put_be(out_id, boot_id, 8);
+    memcpy(out_id + AT_HELD_HANDLE, handle, PCL_HELD_HANDLE_SIZE);
+    pcl_held_id_set_page(out_id, page);
+}

@@ -22,7 +22,9 @@
  *       44    4  max_lag_ms    of PCL_CONSISTENCY_MAX_LAG
  *       48    8  term          of the topology; 0 none
  *       56   16  id            the request's
- *       72   16  session       or the boot id in the first 8 octets of a beat
+ *       72   16  session       of a session's request; the cursor of fetch and close; what a
+ *                                reply opened or ended (flags HELD, RELEASED); or the boot id
+ *                                in the first 8 octets of a beat
  *       88    1  principal_size
  *       89    1  role_size
  *       90    2  reserved      0
@@ -39,8 +41,11 @@
  *   BEAT     an empty payload, then [report]; from an agent only
  *   PING     nothing; every receiver answers PONG
  *   PONG     nothing
- *   CANCEL   nothing; ticket names the request, id must match it
+ *   CANCEL   nothing; the sender's ticket names a request that nobody waits for, id must
+ *            match it; the REPLY still comes and ends the ticket
  *   BYE      nothing; the sender takes no more work and finishes what it has
+ *   RELEASE  nothing; session names a session or cursor that nobody holds any more, principal
+ *            whose it was; no reply
  */
 #ifndef PCL_WIRE_HEAD_H
 #define PCL_WIRE_HEAD_H
@@ -63,15 +68,18 @@ typedef enum pcl_kind {
     PCL_KIND_PONG,
     PCL_KIND_CANCEL,
     PCL_KIND_BYE,
+    PCL_KIND_RELEASE,
     PCL_KIND_LIMIT, /* must stay last */
 } pcl_kind;
 
 typedef enum pcl_head_flag {
-    PCL_HEAD_SEALED = 1,   /* a seal frame follows the payload */
-    PCL_HEAD_EXPLAIN = 2,  /* the reply shall carry the whole routing decision */
-    PCL_HEAD_HEDGE = 4,    /* a second copy of a read that runs elsewhere too */
-    PCL_HEAD_DRAINING = 8, /* of a PONG or BEAT: send no new work */
-    PCL_HEAD_FLAGS_ALL = 15,
+    PCL_HEAD_SEALED = 1,    /* a seal frame follows the payload */
+    PCL_HEAD_EXPLAIN = 2,   /* the reply shall carry the whole routing decision */
+    PCL_HEAD_HEDGE = 4,     /* a second copy of a read that runs elsewhere too */
+    PCL_HEAD_DRAINING = 8,  /* of a PONG or BEAT: send no new work */
+    PCL_HEAD_HELD = 16,     /* of a REPLY: session names a session or cursor that is open now */
+    PCL_HEAD_RELEASED = 32, /* of a REPLY: session names one that is not there any more */
+    PCL_HEAD_FLAGS_ALL = 63,
 } pcl_head_flag;
 
 typedef struct pcl_head {
@@ -103,6 +111,15 @@ size_t pcl_head_encode(const pcl_head *head, uint8_t target[PCL_HEAD_SIZE_MAX]);
 /* MALFORMED or VERSION; *out_head untouched on failure.  Every enum is in
  * range and every flag known on success. */
 pcl_err pcl_head_decode(pcl_head *out_head, pcl_bytes source) PCL_MUST_CHECK;
+
+/* Ids of sessions and cursors: the boot id of the agent's run, a random handle, and of a
+ * cursor the number of the page that comes next.  The canonical id has page 0. */
+#define PCL_HELD_HANDLE_SIZE 6u
+uint64_t pcl_held_id_boot(const uint8_t id[PCL_ID_SIZE]);
+uint16_t pcl_held_id_page(const uint8_t id[PCL_ID_SIZE]);
+void pcl_held_id_make(uint8_t out_id[PCL_ID_SIZE], uint64_t boot_id,
+                      const uint8_t handle[PCL_HELD_HANDLE_SIZE], uint16_t page);
+void pcl_held_id_set_page(uint8_t id[PCL_ID_SIZE], uint16_t page);
 
 /* The boot id of PING, PONG, BEAT and BYE lives in the session field. */
 uint64_t pcl_head_boot_id(const pcl_head *head);

@@ -58,6 +58,7 @@ void pcl_reply_error_encode(pcl_buffer *buffer, const uint8_t *id, const pcl_rep
     count += error->mysql_errno != 0 ? 1 : 0;
     count += error->sqlstate != NULL ? 1 : 0;
     count += error->retry_after_ms != 0 ? 1 : 0;
+    count += error->has_statement ? 1 : 0;
     pcl_reply_open(buffer, id, false, 1);
     pcl_mp_put_text(buffer, "error");
     pcl_mp_put_map(buffer, count);
@@ -82,6 +83,10 @@ void pcl_reply_error_encode(pcl_buffer *buffer, const uint8_t *id, const pcl_rep
         pcl_mp_put_text(buffer, "retry_after_ms");
         pcl_mp_put_uint(buffer, error->retry_after_ms);
     }
+    if (error->has_statement) {
+        pcl_mp_put_text(buffer, "statement");
+        pcl_mp_put_uint(buffer, error->statement);
+    }
 }
 
 /* How a key's value is read. */
@@ -96,6 +101,8 @@ typedef enum field_kind {
     FIELD_MAP,  /* pcl_bytes: the octets of the map */
     FIELD_COLUMNS,
     FIELD_ROWS,
+    FIELD_METADATA,
+    FIELD_RESULTS,
     FIELD_ERROR,
     FIELD_RETRY,
 } field_kind;
@@ -117,9 +124,11 @@ static const key_rule s_rules[] = {
     {"ok", FIELD_BOOL, 0, MEMBER(ok), NONE},
     {"columns", FIELD_COLUMNS, 0, MEMBER(columns), MEMBER(has_columns)},
     {"rows", FIELD_ROWS, 0, MEMBER(rows), NONE},
+    {"metadata", FIELD_METADATA, 0, MEMBER(metadata), NONE},
     {"affected", FIELD_UINT64, 0, MEMBER(affected), MEMBER(has_affected)},
     {"insert_id", FIELD_UINT64, 0, MEMBER(insert_id), NONE},
     {"warnings", FIELD_UINT32, 0, MEMBER(warnings), NONE},
+    {"results", FIELD_RESULTS, 0, MEMBER(results), MEMBER(has_results)},
     {"token", FIELD_TEXT, PCL_TOKEN_SIZE_MAX, MEMBER(token), NONE},
     {"cursor", FIELD_ID, 0, MEMBER(cursor), MEMBER(has_cursor)},
     {"session", FIELD_ID, 0, MEMBER(session), MEMBER(has_session)},
@@ -132,6 +141,9 @@ enum {
     RULES_NEEDED = 3, /* v, id and ok */
     RULE_COLUMNS = 3,
     RULE_ROWS = 4,
+    RULE_METADATA = 5,
+    RULE_RESULT_LAST = 8, /* a result of a txn may have the keys from columns to warnings */
+    RULE_RESULTS = 9,
     RULE_ERROR = RULE_COUNT - 1,
 };
 
@@ -143,6 +155,7 @@ static const key_rule s_error_rules[] = {
     {"errno", FIELD_UINT32, 0, MEMBER(error_errno), NONE},
     {"sqlstate", FIELD_TEXT, 5, MEMBER(error_sqlstate), NONE},
     {"retry_after_ms", FIELD_UINT32, 0, MEMBER(retry_after_ms), NONE},
+    {"statement", FIELD_UINT32, 0, MEMBER(error_statement), MEMBER(has_error_statement)},
 };
 enum {
     ERROR_RULE_COUNT = sizeof s_error_rules / sizeof s_error_rules[0],
@@ -223,6 +236,59 @@ static bool s_rows_fit(const pcl_reply *reply)
         }
     }
     return true;
+}
+
+enum { METADATA_TEXTS = 4, METADATA_NUMBERS = 3 };
+
+/* [schema, table, org_table, org_name, charset, length, decimals] */
+static bool s_read_column_metadata(pcl_mp_reader *reader, pcl_reply_metadata *out)
+{
+    pcl_bytes *texts[METADATA_TEXTS] = {&out->schema, &out->table, &out->org_table, &out->org_name};
+    uint32_t *numbers[METADATA_NUMBERS] = {&out->charset, &out->length, &out->decimals};
+    pcl_mp_value array = s_next(reader);
+    if (array.type != PCL_MP_ARRAY || array.count != METADATA_TEXTS + METADATA_NUMBERS) {
+        return false;
+    }
+    for (uint32_t index = 0; index < METADATA_TEXTS; index++) {
+        pcl_mp_value value = s_next(reader);
+        if (value.type != PCL_MP_STR) {
+            return false;
+        }
+        *texts[index] = value.bytes;
+    }
+    for (uint32_t index = 0; index < METADATA_NUMBERS; index++) {
+        pcl_mp_value value = s_next(reader);
+        if (value.type != PCL_MP_UINT || value.uint > UINT32_MAX) {
+            return false;
+        }
+        *numbers[index] = (uint32_t)value.uint;
+    }
+    return true;
+}
+
+static pcl_err s_read_metadata(decoder *self)
+{
+    pcl_bytes octets;
+    pcl_mp_reader ahead = self->reader;
+    bool skipped = pcl_mp_skip(&self->reader, &octets);
+    assert(skipped);
+    s_store(self, &s_rules[RULE_METADATA], &octets, sizeof octets);
+    return s_next(&ahead).type == PCL_MP_ARRAY ? PCL_ERR_OK : PCL_ERR_MALFORMED;
+}
+
+/* One for each column, each as it shall be. */
+static bool s_metadata_fits(const pcl_reply *reply)
+{
+    pcl_mp_reader reader = pcl_mp_reader_of(reply->metadata);
+    if (reply->metadata.size == 0) {
+        return true;
+    }
+    bool fits = reply->has_columns && s_next(&reader).count == reply->column_count;
+    for (uint32_t index = 0; index < reply->column_count && fits; index++) {
+        pcl_reply_metadata metadata;
+        fits = s_read_column_metadata(&reader, &metadata);
+    }
+    return fits;
 }
 
 static pcl_err s_read_retry(decoder *self, const key_rule *rule, const pcl_mp_value *value)
@@ -326,8 +392,16 @@ static pcl_err s_read_error(decoder *self)
     return (seen & needed) == needed ? PCL_ERR_OK : PCL_ERR_MALFORMED;
 }
 
+static pcl_err s_read_results(decoder *self);
+
 static pcl_err s_read_value(decoder *self, const key_rule *rule)
 {
+    if (rule->kind == FIELD_METADATA) {
+        return s_read_metadata(self);
+    }
+    if (rule->kind == FIELD_RESULTS) {
+        return s_read_results(self);
+    }
     if (rule->kind == FIELD_COLUMNS) {
         return s_read_columns(self);
     }
@@ -344,14 +418,71 @@ static pcl_err s_read_value(decoder *self, const key_rule *rule)
     return s_read_plain(self, rule, &value);
 }
 
+static bool s_has(uint32_t seen, int rule)
+{
+    return (seen & (1u << rule)) != 0;
+}
+
+/* columns and rows come together, and fit. */
+static bool s_table_agrees(const pcl_reply *reply, uint32_t seen)
+{
+    return s_has(seen, RULE_COLUMNS) == s_has(seen, RULE_ROWS) && s_metadata_fits(reply) &&
+           (!reply->has_columns || s_rows_fit(reply));
+}
+
+/* The map of one statement of a txn; keys that it may not have are passed over. */
+static pcl_err s_read_result(decoder *self)
+{
+    pcl_mp_value map = s_next(&self->reader);
+    if (map.type != PCL_MP_MAP) {
+        return PCL_ERR_MALFORMED;
+    }
+    uint32_t seen = 0;
+    for (uint32_t index = 0; index < map.count; index++) {
+        pcl_bytes key = s_next(&self->reader).bytes;
+        const key_rule *rule = s_rule_of(s_rules + RULE_COLUMNS,
+                                         RULE_RESULT_LAST + 1 - RULE_COLUMNS, key);
+        if (rule == NULL) {
+            bool skipped = pcl_mp_skip(&self->reader, NULL);
+            assert(skipped);
+            continue;
+        }
+        pcl_err err = s_read_value(self, rule);
+        if (err != PCL_ERR_OK) {
+            return err;
+        }
+        seen |= 1u << (rule - s_rules);
+    }
+    return s_table_agrees(&self->reply, seen) ? PCL_ERR_OK : PCL_ERR_MALFORMED;
+}
+
+static pcl_err s_read_results(decoder *self)
+{
+    size_t begin = self->reader.offset;
+    pcl_mp_value array = s_next(&self->reader);
+    if (array.type != PCL_MP_ARRAY) {
+        return PCL_ERR_MALFORMED;
+    }
+    for (uint32_t index = 0; index < array.count; index++) {
+        decoder inner = {.reader = self->reader};
+        pcl_err err = s_read_result(&inner);
+        if (err != PCL_ERR_OK) {
+            return err;
+        }
+        self->reader = inner.reader;
+    }
+    pcl_bytes octets = pcl_bytes_of(self->reader.data + begin, self->reader.offset - begin);
+    s_store(self, &s_rules[RULE_RESULTS], &octets, sizeof octets);
+    self->reply.result_count = array.count;
+    return PCL_ERR_OK;
+}
+
 /* Whether the keys that were seen go together. */
 static bool s_keys_agree(const pcl_reply *reply, uint32_t seen)
 {
     const uint32_t needed = (1u << RULES_NEEDED) - 1;
-    bool has_error = (seen & (1u << RULE_ERROR)) != 0;
-    bool has_columns = (seen & (1u << RULE_COLUMNS)) != 0;
-    bool has_rows = (seen & (1u << RULE_ROWS)) != 0;
-    return (seen & needed) == needed && has_error == !reply->ok && has_columns == has_rows;
+    return (seen & needed) == needed && s_has(seen, RULE_ERROR) == !reply->ok &&
+           s_table_agrees(reply, seen);
 }
 
 pcl_err pcl_reply_decode(pcl_reply *out_reply, pcl_bytes source)
@@ -384,9 +515,42 @@ pcl_err pcl_reply_decode(pcl_reply *out_reply, pcl_bytes source)
         }
         seen |= 1u << (rule - s_rules);
     }
-    if (!s_keys_agree(&self.reply, seen) || (self.reply.has_columns && !s_rows_fit(&self.reply))) {
+    if (!s_keys_agree(&self.reply, seen)) {
         return PCL_ERR_MALFORMED;
     }
     *out_reply = self.reply;
     return PCL_ERR_OK;
+}
+
+void pcl_reply_result(const pcl_reply *reply, uint32_t index, pcl_reply *out_result)
+{
+    assert(reply != NULL);
+    assert(index < reply->result_count);
+    assert(out_result != NULL);
+    decoder self = {.reader = pcl_mp_reader_of(reply->results)};
+    (void)s_next(&self.reader); /* the array's head */
+    for (uint32_t passed = 0; passed < index; passed++) {
+        bool skipped = pcl_mp_skip(&self.reader, NULL);
+        assert(skipped);
+    }
+    pcl_err err = s_read_result(&self);
+    assert(err == PCL_ERR_OK); /* the decoder has read it already */
+    *out_result = self.reply;
+}
+
+void pcl_reply_column_metadata(const pcl_reply *reply, uint32_t index,
+                               pcl_reply_metadata *out_metadata)
+{
+    assert(reply != NULL);
+    assert(index < reply->column_count);
+    assert(reply->metadata.size > 0);
+    assert(out_metadata != NULL);
+    pcl_mp_reader reader = pcl_mp_reader_of(reply->metadata);
+    (void)s_next(&reader); /* the array's head */
+    for (uint32_t passed = 0; passed < index; passed++) {
+        bool skipped = pcl_mp_skip(&reader, NULL);
+        assert(skipped);
+    }
+    bool read = s_read_column_metadata(&reader, out_metadata);
+    assert(read); /* the decoder has read it already */
 }

@@ -28,6 +28,8 @@ typedef struct pcl_reply_error {
     const char *sqlstate;    /* NULL or 5 characters */
     const char *hop;         /* "gatekeeper", "broker", "proxy", "agent", "client" */
     uint32_t retry_after_ms; /* 0: left out */
+    bool has_statement;      /* of a txn: */
+    uint32_t statement;      /* which of its statements failed, from 0 */
 } pcl_reply_error;
 
 /* Appends a whole error reply.  err must not be OK.  A message over
@@ -46,8 +48,12 @@ typedef struct pcl_reply {
     uint32_t column_count;
     pcl_bytes rows; /* octets of the array of arrays */
     uint32_t row_count;
+    pcl_bytes metadata; /* octets of an array of one array for each column; empty when absent */
     uint64_t affected, insert_id;
     uint32_t warnings;
+    bool has_results;
+    pcl_bytes results; /* of a txn: octets of the array of maps; pcl_reply_result reads one */
+    uint32_t result_count;
     pcl_bytes token; /* empty when absent */
     bool has_cursor;
     uint8_t cursor[PCL_ID_SIZE];
@@ -60,6 +66,8 @@ typedef struct pcl_reply {
     uint32_t error_errno;
     pcl_retry error_retry;
     uint32_t retry_after_ms;
+    bool has_error_statement;
+    uint32_t error_statement; /* of a txn: which of its statements failed */
 } pcl_reply;
 
 /* Tolerant of unknown keys (a newer server may say more), strict in all else:
@@ -67,5 +75,22 @@ typedef struct pcl_reply {
  * `error` is there exactly when `ok` is false.
  * MALFORMED, VERSION, TOO_LARGE; *out_reply untouched on failure. */
 pcl_err pcl_reply_decode(pcl_reply *out_reply, pcl_bytes source) PCL_MUST_CHECK;
+
+/* What one statement of a txn gave: a pcl_reply in which only columns to warnings are set.
+ * index < reply->result_count of a decoded reply. */
+void pcl_reply_result(const pcl_reply *reply, uint32_t index, pcl_reply *out_result);
+
+/* One column's metadata, as the server says it; all borrowed. */
+typedef struct pcl_reply_metadata {
+    pcl_bytes schema, table;       /* as the statement names it; empty for an expression */
+    pcl_bytes org_table, org_name; /* as it was made */
+    uint32_t charset;              /* MySQL's number of the collation; 63: binary */
+    uint32_t length;               /* greatest length, octets */
+    uint32_t decimals;
+} pcl_reply_metadata;
+
+/* Of column `index` < reply->column_count of a decoded reply whose metadata is not empty. */
+void pcl_reply_column_metadata(const pcl_reply *reply, uint32_t index,
+                               pcl_reply_metadata *out_metadata);
 
 #endif

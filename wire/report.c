@@ -36,8 +36,10 @@ enum {
     AT_QUEUE_US = 96,
     AT_DATABASE_PORT = 100,
     AT_GTID_SIZE = 102,
-    AT_RESERVED_2 = 104,
-    RESERVED_2_SIZE = 24,
+    AT_SESSIONS = 104,
+    AT_CURSORS = 108,
+    AT_RESERVED_2 = 112,
+    RESERVED_2_SIZE = 16,
     AT_GTID = 128,
 };
 
@@ -108,6 +110,8 @@ size_t pcl_report_encode(const pcl_report *report, uint8_t target[PCL_REPORT_SIZ
     pcl_put_be(target + AT_QUEUE_US, report->queue_us, 4);
     pcl_put_be(target + AT_DATABASE_PORT, report->database_port, 2);
     pcl_put_be(target + AT_GTID_SIZE, report->gtid.size, 2);
+    pcl_put_be(target + AT_SESSIONS, report->sessions, 4);
+    pcl_put_be(target + AT_CURSORS, report->cursors, 4);
     if (report->gtid.size > 0) {
         memcpy(target + AT_GTID, report->gtid.data, report->gtid.size);
     }
@@ -159,6 +163,8 @@ static pcl_report s_get_fixed(const uint8_t *source)
         .exec_us = (uint32_t)pcl_get_be(source + AT_EXEC_US, 4),
         .queue_us = (uint32_t)pcl_get_be(source + AT_QUEUE_US, 4),
         .database_port = (uint16_t)pcl_get_be(source + AT_DATABASE_PORT, 2),
+        .sessions = (uint32_t)pcl_get_be(source + AT_SESSIONS, 4),
+        .cursors = (uint32_t)pcl_get_be(source + AT_CURSORS, 4),
     };
 }
 

@@ -29,7 +29,9 @@
  *       96    4  queue_us
  *      100    2  database_port
  *      102    2  gtid_size          at most PCL_REPORT_GTID_SIZE_MAX
- *      104   24  reserved           0
+ *      104    4  sessions
+ *      108    4  cursors
+ *      112   16  reserved           0
  *      128    n  gtid               printable ASCII and line feeds
  *
  * Integers are big endian, floats the bits of an IEEE 754 binary32, finite and
@@ -96,6 +98,8 @@ typedef struct pcl_report {
     uint32_t exec_us;       /* of the statement just answered; 0 in a beat */
     uint32_t queue_us;      /* likewise */
     uint16_t database_port; /* for people; 0 unknown */
+    uint32_t sessions;      /* open here, of all clients */
+    uint32_t cursors;       /* likewise, those outside of sessions */
     pcl_bytes gtid;         /* executed set, text; decoded: borrowed */
 } pcl_report;
 

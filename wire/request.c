@@ -78,12 +78,14 @@ static const key_rule s_rules[] = {
     {"timeout_ms", FIELD_UINT, 1, PCL_TIMEOUT_MS_MAX, MEMBER(timeout_ms), 0, OPS_ALL, 0},
     {"once", FIELD_BOOL, 0, 0, MEMBER(once), 0, OPS_RUN, 0},
     {"session", FIELD_ID, 0, 0, MEMBER(session), MEMBER(has_session),
-     OPS_RUN | OP(COMMIT) | OP(ROLLBACK), OP(COMMIT) | OP(ROLLBACK)},
+     OP(QUERY) | OP(COMMIT) | OP(ROLLBACK), OP(COMMIT) | OP(ROLLBACK)},
+    {"read_only", FIELD_BOOL, 0, 0, MEMBER(read_only), 0, OP(BEGIN), 0},
     {"page_rows", FIELD_UINT, 1, PCL_PAGE_ROWS_MAX, MEMBER(page_rows), 0, OP(QUERY) | OP(FETCH), 0},
     {"page_bytes", FIELD_UINT, 1, PCL_PAGE_BYTES_MAX, MEMBER(page_bytes), 0, OP(QUERY) | OP(FETCH),
      0},
     {"cursor", FIELD_ID, 0, 0, MEMBER(cursor), MEMBER(has_cursor), OP(FETCH) | OP(CLOSE),
      OP(FETCH) | OP(CLOSE)},
+    {"metadata", FIELD_BOOL, 0, 0, MEMBER(metadata), 0, OPS_RUN | OP(FETCH), 0},
     {"explain_route", FIELD_BOOL, 0, 0, MEMBER(explain_route), 0, OPS_RUN | OP(BEGIN), 0},
     {"trace", FIELD_TRACE, 1, PCL_TRACE_SIZE_MAX, MEMBER(trace), 0, OPS_ALL, 0},
     {"command", FIELD_PRINT, 1, PCL_COMMAND_SIZE_MAX, MEMBER(command), 0, OP(ADMIN), OP(ADMIN)},
@@ -463,6 +465,28 @@ static const key_rule *s_rule_of(pcl_bytes key)
     return NULL;
 }
 
+/* Keys that are right each alone, and not together. */
+static pcl_err s_check_together(const pcl_request *request, pcl_fault *fault)
+{
+    static const char in_session[] = "does not go with session, which has its node";
+    if (request->once && !request->has_id) {
+        return s_fail(fault, PCL_ERR_MALFORMED, "id", "is required with once");
+    }
+    if (!request->has_session) {
+        return PCL_ERR_OK;
+    }
+    if (request->once) {
+        return s_fail(fault, PCL_ERR_MALFORMED, "once", "does not go with session");
+    }
+    if (request->strategy != PCL_STRATEGY_DEFAULT) {
+        return s_fail(fault, PCL_ERR_MALFORMED, "strategy", in_session);
+    }
+    if (request->consistency != PCL_CONSISTENCY_ANY) {
+        return s_fail(fault, PCL_ERR_MALFORMED, "consistency", in_session);
+    }
+    return PCL_ERR_OK;
+}
+
 /* Reads every pair, then asks whether one is missing. */
 static pcl_err s_read_pairs(decoder *self, uint32_t pair_count)
 {
@@ -493,10 +517,7 @@ static pcl_err s_read_pairs(decoder *self, uint32_t pair_count)
                           "is required with op %s", op_text);
         }
     }
-    if (self->request.once && !self->request.has_id) {
-        return s_fail(self->fault, PCL_ERR_MALFORMED, "id", "is required with once");
-    }
-    return PCL_ERR_OK;
+    return s_check_together(&self->request, self->fault);
 }
 
 /* What the first keys named v, id and op hold; total on any octets, so that a

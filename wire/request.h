@@ -72,10 +72,12 @@ typedef struct pcl_request {
     bool once;
     bool has_session;
     uint8_t session[PCL_ID_SIZE];
+    bool read_only;      /* of PCL_OP_BEGIN */
     uint32_t page_rows;  /* 0 when absent */
     uint32_t page_bytes; /* 0 when absent */
     bool has_cursor;
     uint8_t cursor[PCL_ID_SIZE];
+    bool metadata; /* the reply shall say all that the server says of its columns */
     bool explain_route;
     pcl_bytes trace;   /* empty when absent */
     pcl_bytes command; /* of PCL_OP_ADMIN */

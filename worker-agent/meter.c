@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-static_assert(PCL_ERR_INTERNAL < (int)PCL_METER_CODES, "a column a code");
+static_assert((int)PCL_ERR_COUNT <= (int)PCL_METER_CODES, "a column a code");
 
 #define MS_PER_S_REAL 1e3
 

@@ -125,11 +125,11 @@ static void test_values_out_of_range_are_refused(void **state)
     } fields[] = {
         {8, 'P', 'P'},
         {9, 'C', 'C'},
-        {11, PCL_KIND_REQUEST, PCL_KIND_BYE},
+        {11, PCL_KIND_REQUEST, PCL_KIND_LIMIT - 1},
         {12, 0, PCL_OP_COUNT - 1},
         {14, 0, PCL_STRATEGY_COUNT - 1},
         {15, 0, PCL_CONSISTENCY_COUNT - 1},
-        {17, PCL_ERR_OK, PCL_ERR_INTERNAL},
+        {17, PCL_ERR_OK, PCL_ERR_COUNT - 1},
         {18, PCL_RETRY_NEVER, PCL_RETRY_UNSAFE},
         {19, 0, PCL_HEAD_FLAGS_ALL},
         {90, 0, 0},
@@ -216,6 +216,21 @@ static void test_there_is_one_encoding(void **state)
     assert_true(accepted > 10000);
 }
 
+static void test_the_parts_of_a_held_id(void **state)
+{
+    (void)state;
+    static const uint8_t handle[PCL_HELD_HANDLE_SIZE] = {9, 8, 7, 6, 5, 4};
+    static const uint8_t expected[PCL_ID_SIZE] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 8, 7, 6, 5, 4, 2, 1};
+    uint8_t id[PCL_ID_SIZE];
+    pcl_held_id_make(id, 0x0102030405060708u, handle, 0x0201);
+    assert_memory_equal(id, expected, sizeof id);
+    assert_true(pcl_held_id_boot(id) == 0x0102030405060708u);
+    assert_int_equal(pcl_held_id_page(id), 0x0201);
+    pcl_held_id_set_page(id, 0);
+    assert_int_equal(pcl_held_id_page(id), 0);
+    assert_memory_equal(id, expected, PCL_ID_SIZE - 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +242,7 @@ int main(void)
         cmocka_unit_test(test_name_sizes_agree_with_the_frame),
         cmocka_unit_test(test_names_are_utf8),
         cmocka_unit_test(test_the_boot_id_lives_in_the_session),
+        cmocka_unit_test(test_the_parts_of_a_held_id),
         cmocka_unit_test(test_there_is_one_encoding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

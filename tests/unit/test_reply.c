@@ -228,6 +228,8 @@ static void test_an_error_with_everything(void **state)
         .sqlstate = "42S02",
         .hop = "agent",
         .retry_after_ms = 20,
+        .has_statement = true,
+        .statement = 3,
     };
     pcl_reply_error_encode(buffer, s_id, &error);
     pcl_reply reply;
@@ -240,16 +242,95 @@ static void test_an_error_with_everything(void **state)
     assert_int_equal(reply.error_errno, 1146);
     assert_int_equal(reply.error_retry, PCL_RETRY_NEVER);
     assert_int_equal(reply.retry_after_ms, 20);
+    assert_true(reply.has_error_statement);
+    assert_int_equal(reply.error_statement, 3);
     for (size_t size = 0; size < buffer->size; size++) {
         pcl_bytes part = pcl_bytes_of(buffer->data, size);
         assert_int_equal(s_decode(&reply, part), PCL_ERR_MALFORMED);
     }
 }
 
+/* Two statements, a write and a query with its columns' metadata. */
+static void s_put_txn(pcl_buffer *buffer, uint32_t metadata_count)
+{
+    pcl_reply_open(buffer, s_id, true, 1);
+    pcl_mp_put_text(buffer, "results");
+    pcl_mp_put_array(buffer, 2);
+    pcl_mp_put_map(buffer, 2);
+    pcl_mp_put_text(buffer, "affected");
+    pcl_mp_put_uint(buffer, 5);
+    pcl_mp_put_text(buffer, "warnings");
+    pcl_mp_put_uint(buffer, 1);
+    pcl_mp_put_map(buffer, 3);
+    pcl_mp_put_text(buffer, "columns");
+    pcl_mp_put_array(buffer, 1);
+    pcl_mp_put_array(buffer, 3);
+    pcl_mp_put_text(buffer, "n");
+    pcl_mp_put_text(buffer, "INT");
+    pcl_mp_put_uint(buffer, 0);
+    pcl_mp_put_text(buffer, "rows");
+    pcl_mp_put_array(buffer, 1);
+    pcl_mp_put_array(buffer, 1);
+    pcl_mp_put_uint(buffer, 42);
+    pcl_mp_put_text(buffer, "metadata");
+    pcl_mp_put_array(buffer, metadata_count);
+    for (uint32_t index = 0; index < metadata_count; index++) {
+        pcl_mp_put_array(buffer, 7);
+        pcl_mp_put_text(buffer, "demo");
+        pcl_mp_put_text(buffer, "t");
+        pcl_mp_put_text(buffer, "table");
+        pcl_mp_put_text(buffer, "number");
+        pcl_mp_put_uint(buffer, 63);
+        pcl_mp_put_uint(buffer, 11);
+        pcl_mp_put_uint(buffer, 0);
+    }
+}
+
+static void test_the_results_of_a_txn(void **state)
+{
+    pcl_buffer *buffer = *state;
+    s_put_txn(buffer, 1);
+    pcl_reply reply;
+    assert_int_equal(s_decode(&reply, pcl_buffer_bytes(buffer)), PCL_ERR_OK);
+    assert_true(reply.has_results);
+    assert_int_equal(reply.result_count, 2);
+    pcl_reply result;
+    pcl_reply_result(&reply, 0, &result);
+    assert_true(result.has_affected && !result.has_columns);
+    assert_int_equal(result.affected, 5);
+    assert_int_equal(result.warnings, 1);
+    pcl_reply_result(&reply, 1, &result);
+    assert_true(!result.has_affected && result.has_columns);
+    assert_int_equal(result.row_count, 1);
+    pcl_reply_metadata metadata;
+    pcl_reply_column_metadata(&result, 0, &metadata);
+    assert_true(pcl_bytes_is(metadata.schema, "demo"));
+    assert_true(pcl_bytes_is(metadata.org_table, "table"));
+    assert_true(pcl_bytes_is(metadata.org_name, "number"));
+    assert_int_equal(metadata.charset, 63);
+    assert_int_equal(metadata.length, 11);
+    for (size_t size = 0; size < buffer->size; size++) {
+        pcl_bytes part = pcl_bytes_of(buffer->data, size);
+        assert_int_equal(s_decode(&reply, part), PCL_ERR_MALFORMED);
+    }
+}
+
+static void test_metadata_is_of_every_column(void **state)
+{
+    pcl_buffer *buffer = *state;
+    pcl_reply reply;
+    for (uint32_t count = 0; count < 3; count++) {
+        pcl_buffer_clear(buffer);
+        s_put_txn(buffer, count);
+        assert_int_equal(s_decode(&reply, pcl_buffer_bytes(buffer)),
+                         count == 1 ? PCL_ERR_OK : PCL_ERR_MALFORMED);
+    }
+}
+
 static void test_an_error_of_every_code(void **state)
 {
     pcl_buffer *buffer = *state;
-    for (int err = PCL_ERR_MALFORMED; err <= PCL_ERR_INTERNAL; err++) {
+    for (int err = PCL_ERR_MALFORMED; err < PCL_ERR_COUNT; err++) {
         pcl_reply_error error = {.err = (pcl_err)err, .retry = pcl_err_retry(err), .hop = "proxy"};
         pcl_buffer_clear(buffer);
         pcl_reply_error_encode(buffer, NULL, &error);
@@ -374,6 +455,8 @@ int main(void)
         CASE(test_wrong_types_are_refused),
         CASE(test_the_first_three_keys_are_needed),
         CASE(test_an_error_with_everything),
+        CASE(test_the_results_of_a_txn),
+        CASE(test_metadata_is_of_every_column),
         CASE(test_an_error_of_every_code),
         CASE(test_a_message_is_made_fit),
         CASE(test_bad_errors_are_refused),

@@ -36,9 +36,11 @@ static const struct sample {
     {"timeout_ms", "cd 03 e8", BIT(UINT)},
     {"once", "c3", BIT(BOOL)},
     {"session", ID_HEX, BIT(BIN)},
+    {"read_only", "c3", BIT(BOOL)},
     {"page_rows", "0a", BIT(UINT)},
     {"page_bytes", "cd 10 00", BIT(UINT)},
     {"cursor", ID_HEX, BIT(BIN)},
+    {"metadata", "c3", BIT(BOOL)},
     {"explain_route", "c3", BIT(BOOL)},
     {"trace",
      "d9 37 30 30 2d 30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66 30 31 32 33 34 35 36 37 38 39"
@@ -62,13 +64,13 @@ static const struct {
     const char *needed;
 } s_op_keys[PCL_OP_COUNT] = {
     [PCL_OP_QUERY] = {COMMON "sql params db strategy consistency once session page_rows "
-                             "page_bytes explain_route ",
+                             "page_bytes metadata explain_route ",
                       " v sql "},
-    [PCL_OP_TXN] = {COMMON "statements db once session explain_route ", " v statements "},
-    [PCL_OP_BEGIN] = {COMMON "db strategy consistency explain_route ", " v "},
+    [PCL_OP_TXN] = {COMMON "statements db once metadata explain_route ", " v statements "},
+    [PCL_OP_BEGIN] = {COMMON "db strategy consistency read_only explain_route ", " v "},
     [PCL_OP_COMMIT] = {COMMON "session ", " v session "},
     [PCL_OP_ROLLBACK] = {COMMON "session ", " v session "},
-    [PCL_OP_FETCH] = {COMMON "cursor page_rows page_bytes ", " v cursor "},
+    [PCL_OP_FETCH] = {COMMON "cursor page_rows page_bytes metadata ", " v cursor "},
     [PCL_OP_CLOSE] = {COMMON "cursor ", " v cursor "},
     [PCL_OP_CANCEL] = {COMMON, " v id "},
     [PCL_OP_PING] = {COMMON, " v "},
@@ -733,6 +735,28 @@ static void test_once_needs_an_id(void **state)
     assert_true(result->request.once);
 }
 
+static void test_what_does_not_go_with_a_session(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *hex;
+        const char *field;
+    } keys[] = {
+        {"a4 6f 6e 63 65 c3", "once"},
+        {"a8 73 74 72 61 74 65 67 79 a6 63 75 73 74 6f 6d", "strategy"},
+        {"ab 63 6f 6e 73 69 73 74 65 6e 63 79 a6 73 6f 75 72 63 65", "consistency"},
+    };
+    for (size_t index = 0; index < sizeof keys / sizeof keys[0]; index++) {
+        char hex[512];
+        (void)snprintf(hex, sizeof hex, "85 %s%s%s a2 69 64 %s a7 73 65 73 73 69 6f 6e %s",
+                       MAP_WITH_V, SQL_PAIR, keys[index].hex, ID_HEX, ID_HEX);
+        outcome *result = s_decode_hex(hex);
+        assert_int_equal(result->err, PCL_ERR_MALFORMED);
+        assert_string_equal(result->fault.field, keys[index].field);
+        assert_non_null(strstr(result->fault.rule, "does not go with session"));
+    }
+}
+
 /* A refusal carries the request's id whenever one could be read. */
 static void test_the_id_is_read_also_on_failure(void **state)
 {
@@ -780,7 +804,8 @@ static bool s_same(const pcl_request *a, const pcl_request *b)
            a->has_session == b->has_session && memcmp(a->session, b->session, PCL_ID_SIZE) == 0 &&
            a->page_rows == b->page_rows && a->page_bytes == b->page_bytes &&
            a->has_cursor == b->has_cursor && memcmp(a->cursor, b->cursor, PCL_ID_SIZE) == 0 &&
-           a->explain_route == b->explain_route && pcl_bytes_equal(a->trace, b->trace) &&
+           a->explain_route == b->explain_route && a->read_only == b->read_only &&
+           a->metadata == b->metadata && pcl_bytes_equal(a->trace, b->trace) &&
            pcl_bytes_equal(a->command, b->command);
 }
 
@@ -860,6 +885,10 @@ static pcl_request s_random_request(pcl_rng *rng, uint8_t texts[4][600], pcl_buf
     request.once = request.has_id && s_chance(rng, op, "once");
     if (s_chance(rng, op, "session")) {
         request.has_session = true;
+        request.once = false; /* these three do not go with it */
+        request.strategy = PCL_STRATEGY_DEFAULT;
+        request.consistency = PCL_CONSISTENCY_ANY;
+        request.token.size = request.max_lag_ms = 0;
         s_fill_id(rng, request.session);
     }
     if (s_chance(rng, op, "page_rows")) {
@@ -871,6 +900,8 @@ static pcl_request s_random_request(pcl_rng *rng, uint8_t texts[4][600], pcl_buf
         s_fill_id(rng, request.cursor);
     }
     request.explain_route = s_chance(rng, op, "explain_route");
+    request.read_only = s_chance(rng, op, "read_only");
+    request.metadata = s_chance(rng, op, "metadata");
     if (s_chance(rng, op, "trace")) {
         request.trace = pcl_bytes_text(TRACE_TEXT);
     }
@@ -931,6 +962,7 @@ int main(void)
         cmocka_unit_test(test_bad_statements_are_refused_by_number),
         cmocka_unit_test(test_statements_are_bounded),
         cmocka_unit_test(test_once_needs_an_id),
+        cmocka_unit_test(test_what_does_not_go_with_a_session),
         cmocka_unit_test(test_the_id_is_read_also_on_failure),
         cmocka_unit_test(test_what_is_encoded_decodes_to_the_same),
     };

@@ -282,6 +282,8 @@ static bool s_encode_report(const char *name, pcl_buffer *buffer)
         .exec_us = 300,
         .queue_us = 20,
         .database_port = 3306,
+        .sessions = 3,
+        .cursors = 2,
         .gtid = pcl_bytes_text("0-1-42"),
     };
     uint8_t octets[PCL_REPORT_SIZE_MAX];
@@ -446,7 +448,7 @@ static void test_the_table_of_request_keys(void **state)
         }
         key_count++;
     }
-    assert_int_equal(key_count, 18);
+    assert_int_equal(key_count, 20);
     free(document);
 }
 
