@@ -23,6 +23,7 @@ typedef enum s_pending {
 } s_pending;
 
 typedef struct s_scan {
+    const pcl_sql_rules *given; /* borrowed from the caller */
     pcl_sql_lexer lexer;
     pcl_sql_token before; /* the token before `last` */
     pcl_sql_token last;   /* the token before `now`; END at the start */
@@ -154,6 +155,13 @@ static bool s_is_column_list(const s_scan *self)
                        before->keyword == PCL_SQL_KW_RECURSIVE || before->punctuation == ',');
 }
 
+/* Whether policy says of a function that is not built in that it has no effect. */
+static bool s_is_listed(const s_scan *self, const pcl_sql_token *token)
+{
+    pcl_bytes name = s_name(self, token);
+    return self->given->extra_count > 0 && pcl_sql_rules_lists(self->given, name.data, name.size);
+}
+
 /* A read that calls something: the name must be a harmless built-in. */
 static void s_query_call(s_scan *self, pcl_sql_function function)
 {
@@ -162,6 +170,8 @@ static void s_query_call(s_scan *self, pcl_sql_function function)
     if (self->before.punctuation == '.') {
         s_raise(self, PCL_SQL_WRITE, "call of a stored function", name->offset);
     } else if (s_is_column_list(self)) {
+        return;
+    } else if (function == PCL_SQL_FUNCTION_UNKNOWN && s_is_listed(self, name)) {
         return;
     } else if (name->kind == PCL_SQL_TOKEN_QUOTED) {
         s_raise(self, PCL_SQL_WRITE, "call of a quoted name", name->offset);
@@ -184,7 +194,7 @@ static void s_call(s_scan *self)
 {
     pcl_bytes name = s_name(self, &self->last);
     uint32_t offset = self->last.offset;
-    pcl_sql_function function = pcl_sql_function_find(name.data, name.size);
+    pcl_sql_function function = pcl_sql_function_find(self->given->flavor, name.data, name.size);
     switch (function) {
     case PCL_SQL_FUNCTION_FILE:
         s_raise(self, PCL_SQL_REFUSED, "LOAD_FILE", offset);
@@ -554,7 +564,7 @@ static void s_judge_prepared(s_scan *self)
         s_raise(self, PCL_SQL_REFUSED, "PREPARE of what is not a plain text", self->now.offset);
         return;
     }
-    pcl_sql_verdict inner = pcl_sql_classify(pcl_bytes_of(text + 1, size - 2));
+    pcl_sql_verdict inner = pcl_sql_classify_by(self->given, pcl_bytes_of(text + 1, size - 2));
     if (inner.sql_class == PCL_SQL_ADMIN || inner.sql_class == PCL_SQL_REFUSED) {
         s_raise(self, inner.sql_class, inner.rule, self->now.offset + 1 + inner.offset);
     }
@@ -630,6 +640,13 @@ static pcl_sql_verdict s_refused(const char *rule, uint32_t offset)
 
 pcl_sql_verdict pcl_sql_classify(pcl_bytes sql)
 {
+    static const pcl_sql_rules defaults = {.flavor = PCL_SQL_FLAVOR_BOTH};
+    return pcl_sql_classify_by(&defaults, sql);
+}
+
+pcl_sql_verdict pcl_sql_classify_by(const pcl_sql_rules *rules, pcl_bytes sql)
+{
+    assert(rules != NULL && rules->flavor < PCL_SQL_FLAVOR_COUNT);
     if (sql.size > PCL_SQL_SIZE_MAX) {
         return s_refused("text too long", PCL_SQL_SIZE_MAX);
     }
@@ -638,8 +655,8 @@ pcl_sql_verdict pcl_sql_classify(pcl_bytes sql)
     if (rule != NULL) {
         return s_refused(rule, offset);
     }
-    s_scan scan = {.lexer = pcl_sql_lexer_on(sql)};
-    pcl_sql_opening opening = pcl_sql_opening_of(scan.lexer);
+    s_scan scan = {.given = rules, .lexer = pcl_sql_lexer_on(sql)};
+    pcl_sql_opening opening = pcl_sql_opening_of(rules, scan.lexer);
     scan.rules = opening.rules;
     scan.verdict.sql_class = opening.sql_class;
     scan.verdict.statement_class = opening.sql_class;

@@ -9,6 +9,7 @@
 #define PCL_SQL_CLASSIFY_H
 
 #include "common/bytes.h"
+#include "sql/rules.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,7 +42,10 @@ typedef struct pcl_sql_verdict {
     uint32_t placeholder_count; /* `?` outside literals and comments */
 } pcl_sql_verdict;
 
+/* By the default rules: functions that both flavors build in, and no others. */
 pcl_sql_verdict pcl_sql_classify(pcl_bytes sql);
+
+pcl_sql_verdict pcl_sql_classify_by(const pcl_sql_rules *rules, pcl_bytes sql);
 
 /* True for the schemas that may not be a client's default schema, in any case:
  * `mysql`, `performance_schema`, `portcullis` and `sys`, which no client may

@@ -1,11 +1,14 @@
 /* functions.h - what a name before a parenthesis may do.
  *
- * Only a function that both MySQL 8-9 and MariaDB 10.6-11 build in, and that
- * has no effect, is harmless: any other name may be a stored function.
+ * Only a function that the servers in question build in, and that has no effect,
+ * is harmless: any other name may be a stored function.  The table is functions.def.
  */
 #ifndef PCL_SQL_FUNCTIONS_H
 #define PCL_SQL_FUNCTIONS_H
 
+#include "sql/rules.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,7 +29,12 @@ typedef enum pcl_sql_function {
 } pcl_sql_function;
 
 /* Any case; `text` has its quotes taken off. */
-pcl_sql_function pcl_sql_function_find(const uint8_t *text, size_t size);
+pcl_sql_function pcl_sql_function_find(pcl_sql_flavor flavor, const uint8_t *text, size_t size);
+
+static inline bool pcl_sql_function_has_effect(pcl_sql_function function)
+{
+    return function >= PCL_SQL_FUNCTION_LOCK;
+}
 
 /* The table, for tests: the entry's name, or NULL past the last. */
 const char *pcl_sql_function_name(size_t index);

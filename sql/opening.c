@@ -252,15 +252,16 @@ static pcl_sql_opening s_show(pcl_sql_lexer lexer, pcl_sql_opening opening)
     return opening;
 }
 
-static pcl_sql_opening s_opening_at(pcl_sql_lexer lexer, bool in_body);
+static pcl_sql_opening s_opening_at(const pcl_sql_rules *rules, pcl_sql_lexer lexer, bool in_body);
 
 /* The statement of a stored program's body is judged as if it stood alone: whoever
  * calls the program runs it, and what a program leaves behind in the session that
  * ran it stays there for others. */
-static pcl_sql_opening s_program(pcl_sql_lexer lexer, unsigned object, pcl_sql_opening program)
+static pcl_sql_opening s_program(const pcl_sql_rules *rules, pcl_sql_lexer lexer, unsigned object,
+                                 pcl_sql_opening program)
 {
     static const char refused[] = "statement not allowed in a stored program";
-    if (object == PCL_SQL_KW_FUNCTION && pcl_sql_program_shadows(lexer)) {
+    if (object == PCL_SQL_KW_FUNCTION && pcl_sql_program_shadows(rules, lexer)) {
         return s_refused("stored function with the name of a built-in one", program.offset);
     }
     if (!pcl_sql_program_find_body(&lexer, (pcl_sql_keyword)object)) {
@@ -281,7 +282,7 @@ static pcl_sql_opening s_program(pcl_sql_lexer lexer, unsigned object, pcl_sql_o
         bool row = object == PCL_SQL_KW_TRIGGER && pcl_sql_program_sets_new_row(body);
         return row ? program : s_refused(refused, token.offset);
     }
-    pcl_sql_opening opening = s_opening_at(lexer, true);
+    pcl_sql_opening opening = s_opening_at(rules, lexer, true);
     if (opening.rule == COMPOUND || token.keyword == PCL_SQL_KW_BEGIN) {
         return s_refused("body of several statements", token.offset);
     }
@@ -308,8 +309,8 @@ static bool s_schema_is_for_operators(pcl_sql_lexer lexer)
 }
 
 /* `object` is what CREATE, ALTER or DROP (`verb`) is about. */
-static pcl_sql_opening s_object(pcl_sql_lexer lexer, unsigned verb, unsigned object,
-                                pcl_sql_opening opening, bool in_body)
+static pcl_sql_opening s_object(const pcl_sql_rules *rules, pcl_sql_lexer lexer, unsigned verb,
+                                unsigned object, pcl_sql_opening opening, bool in_body)
 {
     if (verb == PCL_SQL_KW_DROP) {
         opening.rules &= ~(unsigned)(PCL_SQL_RULES_PROGRAM | PCL_SQL_RULES_TABLE);
@@ -326,7 +327,7 @@ static pcl_sql_opening s_object(pcl_sql_lexer lexer, unsigned verb, unsigned obj
     if (in_body || object == PCL_SQL_KW_PACKAGE) {
         return s_refused("body of several statements", opening.offset);
     }
-    return s_program(lexer, object, opening);
+    return s_program(rules, lexer, object, opening);
 }
 
 /* Behind `DEFINER =`: with another's rights one could do what another may. */
@@ -338,8 +339,8 @@ static bool s_is_other_definer(pcl_sql_lexer lexer)
 
 /* CREATE, ALTER, DROP: the first word that names a sort of object decides,
  * unless it is the value of an option (ALGORITHM = ...). */
-static pcl_sql_opening s_definition(pcl_sql_lexer lexer, unsigned verb, uint32_t offset,
-                                    bool in_body)
+static pcl_sql_opening s_definition(const pcl_sql_rules *rules, pcl_sql_lexer lexer, unsigned verb,
+                                    uint32_t offset, bool in_body)
 {
     bool temporary = false;
     pcl_sql_token last = {.kind = PCL_SQL_TOKEN_END};
@@ -362,7 +363,7 @@ static pcl_sql_opening s_definition(pcl_sql_lexer lexer, unsigned verb, uint32_t
                 opening.sql_class = PCL_SQL_STATE;
                 opening.rule = "temporary table";
             }
-            return s_object(lexer, verb, token.keyword, opening, in_body);
+            return s_object(rules, lexer, verb, token.keyword, opening, in_body);
         }
         last = token;
     }
@@ -396,7 +397,7 @@ static pcl_sql_opening s_second(pcl_sql_lexer lexer, unsigned first, pcl_sql_ope
 }
 
 /* `in_body`: of a stored program, which holds no other. */
-static pcl_sql_opening s_opening_at(pcl_sql_lexer lexer, bool in_body)
+static pcl_sql_opening s_opening_at(const pcl_sql_rules *rules, pcl_sql_lexer lexer, bool in_body)
 {
     pcl_sql_token token = pcl_sql_lexer_next(&lexer);
     bool in_parentheses = token.punctuation == '(';
@@ -424,7 +425,7 @@ static pcl_sql_opening s_opening_at(pcl_sql_lexer lexer, bool in_body)
         return opening;
     }
     if (first == PCL_SQL_KW_CREATE || first == PCL_SQL_KW_ALTER || first == PCL_SQL_KW_DROP) {
-        return s_definition(lexer, first, token.offset, in_body);
+        return s_definition(rules, lexer, first, token.offset, in_body);
     }
     if (first == PCL_SQL_KW_SHOW) {
         return s_show(lexer, opening);
@@ -432,7 +433,7 @@ static pcl_sql_opening s_opening_at(pcl_sql_lexer lexer, bool in_body)
     return first == PCL_SQL_KW_BEGIN ? s_begin(lexer, opening) : opening;
 }
 
-pcl_sql_opening pcl_sql_opening_of(pcl_sql_lexer lexer)
+pcl_sql_opening pcl_sql_opening_of(const pcl_sql_rules *rules, pcl_sql_lexer lexer)
 {
-    return s_opening_at(lexer, false);
+    return s_opening_at(rules, lexer, false);
 }

@@ -27,6 +27,6 @@ typedef struct pcl_sql_opening {
 } pcl_sql_opening;
 
 /* The lexer stands before the first token; a copy is read. */
-pcl_sql_opening pcl_sql_opening_of(pcl_sql_lexer lexer);
+pcl_sql_opening pcl_sql_opening_of(const pcl_sql_rules *rules, pcl_sql_lexer lexer);
 
 #endif

@@ -146,7 +146,7 @@ static bool s_pass_name(pcl_sql_lexer *lexer, pcl_sql_token *out_name)
     return s_is_name(token);
 }
 
-bool pcl_sql_program_shadows(pcl_sql_lexer lexer)
+bool pcl_sql_program_shadows(const pcl_sql_rules *rules, pcl_sql_lexer lexer)
 {
     pcl_sql_token name;
     if (!s_pass_name(&lexer, &name)) {
@@ -154,7 +154,9 @@ bool pcl_sql_program_shadows(pcl_sql_lexer lexer)
     }
     uint32_t quotes = name.kind == PCL_SQL_TOKEN_QUOTED ? 1 : 0;
     const uint8_t *text = lexer.text + name.offset + quotes;
-    return pcl_sql_function_find(text, name.size - 2 * quotes) != PCL_SQL_FUNCTION_UNKNOWN;
+    size_t size = name.size - 2 * quotes;
+    return pcl_sql_function_find(rules->flavor, text, size) != PCL_SQL_FUNCTION_UNKNOWN ||
+           pcl_sql_rules_lists(rules, text, size);
 }
 
 /* Behind CHARSET and COLLATE stands a name, which is passed unseen. */

@@ -3,6 +3,7 @@
 #define PCL_SQL_PROGRAM_H
 
 #include "sql/lexer.h"
+#include "sql/rules.h"
 
 #include <stdbool.h>
 
@@ -13,8 +14,9 @@
 bool pcl_sql_program_find_body(pcl_sql_lexer *lexer, pcl_sql_keyword object);
 
 /* Whether CREATE FUNCTION, behind which `lexer` stands, names it like a function
- * that statements are judged by: some servers would call it instead. */
-bool pcl_sql_program_shadows(pcl_sql_lexer lexer);
+ * that statements are judged by: a built-in one, which some servers would call it
+ * for, or one that policy lists. */
+bool pcl_sql_program_shadows(const pcl_sql_rules *rules, pcl_sql_lexer lexer);
 
 /* Whether the assignments of a SET, behind which `lexer` stands, are all to
  * columns of a trigger's new row. */

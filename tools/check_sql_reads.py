@@ -64,12 +64,14 @@ class Bytes(ctypes.Structure):
 
 class Verdict(ctypes.Structure):
     _fields_ = [("sql_class", ctypes.c_int), ("statement_class", ctypes.c_int),
-                ("rule", ctypes.c_char_p), ("offset", ctypes.c_uint32), ("placeholder_count", ctypes.c_uint32)]
+                ("rule", ctypes.c_char_p), ("offset", ctypes.c_uint32),
+                ("placeholder_count", ctypes.c_uint32)]
 
 
 def classifier(folder):
     path = folder / "classifier.so"
-    sources = sorted(str(source) for source in (ROOT / "sql").glob("*.c"))
+    sources = sorted(str(source) for part in ("sql", "common")
+                     for source in (ROOT / part).glob("*.c"))
     subprocess.run([os.environ.get("CC", "cc"), "-std=c17", "-O1", "-shared", "-fPIC",
                     f"-I{ROOT}", "-o", str(path), *sources], check=True)
     library = ctypes.CDLL(str(path))

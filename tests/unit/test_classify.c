@@ -2,6 +2,7 @@
 #include "common/rng.h"
 #include "sql/classify.h"
 #include "sql/functions.h"
+#include "tests/lib/seed.h"
 #include "tests/lib/sql_variant.h"
 
 #include <setjmp.h>
@@ -10,121 +11,28 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <inttypes.h>
+
+#include "tests/lib/sql_file.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* tests/data/sql/FILE.txt: one statement a line, CLASS TAB text, with \n \r \t
- * \0 \\ and \xHH; a line that begins with # is a comment. */
-static const char *const FILES[] = {"read", "write", "other", "evasion", "definition"};
-enum { TEXT_MAX = 65536, ROWS_MIN = 1500, VARIANTS_OF_EACH = 8 };
+enum { TEXT_MAX = PCL_SQL_ROW_TEXT_MAX, ROWS_MIN = 1500, VARIANTS_OF_EACH = 8 };
 
-typedef struct row {
-    const char *file;
-    unsigned line;
-    pcl_sql_class expected;
-    uint8_t text[TEXT_MAX];
-    size_t size;
-} row;
-
-typedef void row_check(const row *tested, void *context);
-
-static pcl_bytes s_bytes(const row *tested)
+static pcl_bytes s_bytes(const pcl_sql_row *tested)
 {
     return pcl_bytes_of(tested->text, tested->size);
 }
 
-static size_t s_unescape(uint8_t *target, const char *source)
-{
-    size_t size = 0;
-    while (*source != 0) {
-        assert_true(size < TEXT_MAX);
-        if (*source != '\\') {
-            target[size++] = (uint8_t)*source++;
-            continue;
-        }
-        char hex[3] = {0};
-        switch (source[1]) {
-        case 'n':
-            target[size++] = '\n';
-            break;
-        case 'r':
-            target[size++] = '\r';
-            break;
-        case 't':
-            target[size++] = '\t';
-            break;
-        case '0':
-            target[size++] = 0;
-            break;
-        case 'x':
-            memcpy(hex, source + 2, 2);
-            target[size++] = (uint8_t)strtoul(hex, NULL, 16);
-            source += 2;
-            break;
-        default:
-            assert_int_equal(source[1], '\\');
-            target[size++] = '\\';
-            break;
-        }
-        source += 2;
-    }
-    return size;
-}
-
-static pcl_sql_class s_class_of(const char *text)
-{
-    for (unsigned index = 1; index < PCL_SQL_CLASS_COUNT; index++) {
-        if (strcmp(text, pcl_sql_class_text((pcl_sql_class)index)) == 0) {
-            return (pcl_sql_class)index;
-        }
-    }
-    fail_msg("no class: %s", text);
-    return PCL_SQL_NONE;
-}
-
-static unsigned s_each_row(row_check *check, void *context)
-{
-    static char line[TEXT_MAX];
-    static row tested;
-    unsigned count = 0;
-    for (size_t index = 0; index < sizeof FILES / sizeof FILES[0]; index++) {
-        char path[512];
-        snprintf(path, sizeof path, "%s/%s.txt", PCL_SQL_DATA, FILES[index]);
-        FILE *file = fopen(path, "r");
-        assert_non_null(file);
-        tested.file = FILES[index];
-        tested.line = 0;
-        while (fgets(line, sizeof line, file) != NULL) {
-            tested.line++;
-            line[strcspn(line, "\n")] = 0;
-            if (line[0] == '#') {
-                continue;
-            }
-            char *tab = strchr(line, '\t');
-            const char *text = tab == NULL ? "" : tab + 1;
-            if (tab != NULL) {
-                *tab = 0;
-            }
-            tested.expected = s_class_of(line);
-            tested.size = s_unescape(tested.text, text);
-            check(&tested, context);
-            count++;
-        }
-        fclose(file);
-    }
-    return count;
-}
-
-static void s_fail(const row *tested, pcl_bytes text, const char *what, pcl_sql_verdict verdict)
+static void s_fail(const pcl_sql_row *tested, pcl_bytes text, const char *what,
+                   pcl_sql_verdict verdict)
 {
     print_error("%s.txt:%u: %s: %s (%s at %u): %.*s\n", tested->file, tested->line, what,
                 pcl_sql_class_text(verdict.sql_class), verdict.rule, verdict.offset, (int)text.size,
                 (const char *)text.data);
 }
 
-static void s_check_class(const row *tested, void *context)
+static void s_check_class(const pcl_sql_row *tested, void *context)
 {
     unsigned *wrong = context;
     pcl_sql_verdict verdict = pcl_sql_classify(s_bytes(tested));
@@ -141,7 +49,7 @@ static void test_each_statement_has_its_class(void **state)
 {
     (void)state;
     unsigned wrong = 0;
-    unsigned count = s_each_row(s_check_class, &wrong);
+    unsigned count = pcl_sql_each_row(PCL_SQL_DATA, s_check_class, &wrong);
     assert_int_equal(wrong, 0);
     assert_true(count >= ROWS_MIN);
 }
@@ -151,7 +59,7 @@ typedef struct campaign {
     unsigned wrong;
 } campaign;
 
-static void s_check_variants(const row *tested, void *context)
+static void s_check_variants(const pcl_sql_row *tested, void *context)
 {
     static uint8_t text[TEXT_MAX * 4];
     campaign *self = context;
@@ -174,23 +82,15 @@ static void s_check_variants(const row *tested, void *context)
     }
 }
 
-static uint64_t s_seed(void)
-{
-    const char *given = getenv("PCL_TEST_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : UINT64_C(0x5EED5017);
-    print_message("PCL_TEST_SEED=%" PRIu64 "\n", seed);
-    return seed;
-}
-
 static void test_no_spelling_makes_a_read(void **state)
 {
     (void)state;
-    campaign self = {.rng = pcl_rng_from_seed(s_seed())};
-    (void)s_each_row(s_check_variants, &self);
+    campaign self = {.rng = pcl_test_rng("classify")};
+    (void)pcl_sql_each_row(PCL_SQL_DATA, s_check_variants, &self);
     assert_int_equal(self.wrong, 0);
 }
 
-static void s_check_appended(const row *tested, void *context)
+static void s_check_appended(const pcl_sql_row *tested, void *context)
 {
     static const char *const tails[] = {
         "\n;x", "\n; DELETE FROM t", "\n;;", "\n;'", "\n/*! */", "\n'", "\n`", "\n/*", "\n)",
@@ -217,11 +117,11 @@ static void test_what_follows_a_statement_is_refused(void **state)
 {
     (void)state;
     unsigned wrong = 0;
-    (void)s_each_row(s_check_appended, &wrong);
+    (void)pcl_sql_each_row(PCL_SQL_DATA, s_check_appended, &wrong);
     assert_int_equal(wrong, 0);
 }
 
-static void s_check_wrapped(const row *tested, void *context)
+static void s_check_wrapped(const pcl_sql_row *tested, void *context)
 {
     static const char *const heads[] = {" ", "\n\t", "/* x */", "-- '\n", "#\"\n", "/*;*/ /**/"};
     static uint8_t text[TEXT_MAX + 64];
@@ -245,7 +145,7 @@ static void test_blanks_around_a_statement_change_nothing(void **state)
 {
     (void)state;
     unsigned wrong = 0;
-    (void)s_each_row(s_check_wrapped, &wrong);
+    (void)pcl_sql_each_row(PCL_SQL_DATA, s_check_wrapped, &wrong);
     assert_int_equal(wrong, 0);
 }
 
@@ -410,14 +310,23 @@ static void test_the_function_table_is_sorted_and_found(void **state)
     for (; pcl_sql_function_name(index) != NULL; index++) {
         const char *name = pcl_sql_function_name(index);
         assert_true(index == 0 || strcmp(pcl_sql_function_name(index - 1), name) < 0);
-        assert_int_not_equal(pcl_sql_function_find((const uint8_t *)name, strlen(name)),
-                             PCL_SQL_FUNCTION_UNKNOWN);
-        assert_int_equal(pcl_sql_function_find((const uint8_t *)name, 0), PCL_SQL_FUNCTION_UNKNOWN);
+        const uint8_t *text = (const uint8_t *)name;
+        pcl_sql_function mariadb = pcl_sql_function_find(PCL_SQL_FLAVOR_MARIADB, text,
+                                                         strlen(name));
+        pcl_sql_function mysql = pcl_sql_function_find(PCL_SQL_FLAVOR_MYSQL, text, strlen(name));
+        pcl_sql_function both = pcl_sql_function_find(PCL_SQL_FLAVOR_BOTH, text, strlen(name));
+        assert_true(mariadb != PCL_SQL_FUNCTION_UNKNOWN || mysql != PCL_SQL_FUNCTION_UNKNOWN);
+        assert_int_equal(both, mariadb == mysql ? mariadb : PCL_SQL_FUNCTION_UNKNOWN);
+        assert_int_equal(pcl_sql_function_find(PCL_SQL_FLAVOR_BOTH, (const uint8_t *)name, 0),
+                         PCL_SQL_FUNCTION_UNKNOWN);
     }
     assert_true(index > 300);
-    assert_int_equal(pcl_sql_function_find((const uint8_t *)"ABSX", 4), PCL_SQL_FUNCTION_UNKNOWN);
-    assert_int_equal(pcl_sql_function_find((const uint8_t *)"abs\0", 4), PCL_SQL_FUNCTION_UNKNOWN);
-    assert_int_equal(pcl_sql_function_find((const uint8_t *)"ABS", 3), PCL_SQL_FUNCTION_PURE);
+    assert_int_equal(pcl_sql_function_find(PCL_SQL_FLAVOR_BOTH, (const uint8_t *)"ABSX", 4),
+                     PCL_SQL_FUNCTION_UNKNOWN);
+    assert_int_equal(pcl_sql_function_find(PCL_SQL_FLAVOR_BOTH, (const uint8_t *)"abs\0", 4),
+                     PCL_SQL_FUNCTION_UNKNOWN);
+    assert_int_equal(pcl_sql_function_find(PCL_SQL_FLAVOR_BOTH, (const uint8_t *)"ABS", 3),
+                     PCL_SQL_FUNCTION_PURE);
 }
 
 int main(void)
