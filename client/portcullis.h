@@ -9,6 +9,9 @@
  *         const portcullis_value *name = portcullis_result_value(result, 0);
  *         printf("%.*s\n", (int)name->size, name->data);
  *     }
+ *     if (portcullis_result_code(result) != PORTCULLIS_OK) {
+ *         fprintf(stderr, "%s\n", portcullis_result_message(result));
+ *     }
  *
  * A client is a channel, not a socket: any number of threads share one, and their requests are
  * in flight together on one connection.  One thread of the library's own does all the sending
@@ -22,11 +25,22 @@
  * What was in flight there completes as LOST (retry unsafe), unless it was marked idempotent:
  * then it is sent to another gatekeeper, within its deadline.
  *
- * Threads.  Calls on a client are safe from any thread; requests, results and futures belong to
- * one thread at a time.  Signals are blocked in the library's threads.
+ * Pages.  A long result comes a page at a time, and portcullis_result_next fetches on as it goes:
+ * all rows are seen, or it ends with an error that portcullis_result_code then has; memory holds
+ * one page.  The rest that is not wanted is given up with the result.
+ *
+ * Sessions and unread results belong to the connection that they were opened over.  When that is
+ * lost, a session is rolled back, an unread rest is gone, and whoever goes on with them gets GONE;
+ * they never move to another gatekeeper, and nothing of a session is ever sent twice.
+ *
+ * Threads.  Calls on a client are safe from any thread; requests, results, futures and sessions
+ * belong to one thread at a time.  Signals are blocked in the library's threads.
  *
  * Fork.  A client does not survive it: in the child, calls are refused with UNAVAILABLE, and
  * portcullis_close only forgets the client.  Open one after the fork.
+ *
+ * Order of ending.  Results, futures and sessions may outlive their client: after portcullis_close
+ * what they hold can still be read, and going on with them gives UNAVAILABLE.
  *
  * Times are milliseconds, sizes octets, texts UTF-8.  Functions named _destroy, _close and _wait
  * set the caller's pointer to NULL, and _destroy and _close do nothing where it is NULL.
@@ -89,6 +103,7 @@ typedef struct portcullis portcullis;
 typedef struct portcullis_request portcullis_request;
 typedef struct portcullis_result portcullis_result;
 typedef struct portcullis_future portcullis_future;
+typedef struct portcullis_session portcullis_session;
 
 /* Static text, "0.1.0". */
 PORTCULLIS_API const char *portcullis_version(void);
@@ -138,8 +153,8 @@ PORTCULLIS_API portcullis_request *portcullis_request_new_ping(void);
 PORTCULLIS_API portcullis_request *portcullis_request_new_status(void);
 PORTCULLIS_API void portcullis_request_destroy(portcullis_request **self_p);
 
-/* One value for the next `?`.  false: memory is out, or there are more than 4096, or
- * the octets of all are over 17 MiB. */
+/* One value for the next `?`; of a transaction, of the statement that was added last.  false:
+ * memory is out, or there are more than 4096, or the octets of all are over 17 MiB. */
 PORTCULLIS_API bool portcullis_request_add_null(portcullis_request *self);
 PORTCULLIS_API bool portcullis_request_add_bool(portcullis_request *self, bool value);
 PORTCULLIS_API bool portcullis_request_add_int(portcullis_request *self, int64_t value);
@@ -155,6 +170,29 @@ PORTCULLIS_API bool portcullis_request_add_blob(portcullis_request *self, const 
 PORTCULLIS_API bool portcullis_request_add_decimal(portcullis_request *self, const char *text);
 PORTCULLIS_API bool portcullis_request_add_temporal(portcullis_request *self, const char *text);
 PORTCULLIS_API void portcullis_request_clear_params(portcullis_request *self);
+
+/* A transaction in one request: statements that are done on the source all or none, in their
+ * order, and committed.  It has none at first.
+ *
+ *     portcullis_request *request = portcullis_request_new_txn();
+ *     portcullis_request_add_statement(request, "UPDATE stock SET n = n - 1 WHERE id = ? AND n >
+ * 0"); portcullis_request_add_int(request, 7); portcullis_request_expect_rows(request, 1);
+ *     portcullis_request_add_statement(request, "INSERT INTO sold (id) VALUES (7)");
+ *
+ * The result has one for each statement: portcullis_result_statement.  On failure nothing was done
+ * (unless retry says unsafe), and portcullis_result_failed_statement tells which it was. */
+PORTCULLIS_API portcullis_request *portcullis_request_new_txn(void);
+/* false: memory is out, there are 256 already, the whole is over 17 MiB, or the request is not of
+ * portcullis_request_new_txn.  Where it is false nothing was added. */
+PORTCULLIS_API bool portcullis_request_add_statement(portcullis_request *self, const char *sql);
+PORTCULLIS_API bool portcullis_request_add_statement_sized(portcullis_request *self,
+                                                           const char *sql, size_t size);
+/* What the statement added last must return or change for the transaction to go on (EXPECT where it
+ * does not); max UINT64_MAX: no upper bound.  The last of the two counts.  false: there is no
+ * statement yet, or min is above max. */
+PORTCULLIS_API bool portcullis_request_expect_rows(portcullis_request *self, uint64_t rows);
+PORTCULLIS_API bool portcullis_request_expect_between(portcullis_request *self, uint64_t rows_min,
+                                                      uint64_t rows_max);
 
 /* Default schema; NULL or "": the account's. */
 PORTCULLIS_API bool portcullis_request_set_db(portcullis_request *self, const char *db);
@@ -175,8 +213,15 @@ PORTCULLIS_API void portcullis_request_set_timeout(portcullis_request *self, uin
 PORTCULLIS_API void portcullis_request_set_explain_route(portcullis_request *self, bool explain);
 /* Running it twice does no harm: it may be sent again when its gatekeeper is lost. */
 PORTCULLIS_API void portcullis_request_set_idempotent(portcullis_request *self, bool idempotent);
-/* 16 octets, unique; NULL: the library makes one each time the request is sent. */
+/* 16 octets, unique; NULL: the library makes one each time the request is sent.  The pages of a
+ * result are asked for under the id of its request. */
 PORTCULLIS_API void portcullis_request_set_id(portcullis_request *self, const uint8_t *id);
+/* The reply shall tell all that the database says of its columns (portcullis_column). */
+PORTCULLIS_API void portcullis_request_set_metadata(portcullis_request *self, bool metadata);
+/* How large a page of the result may be, in rows (at most 100000) and in octets (at most 8 MiB;
+ * one row always fits); 0: the cluster's own, 1000 and 256 KiB. */
+PORTCULLIS_API void portcullis_request_set_page_rows(portcullis_request *self, uint32_t rows_max);
+PORTCULLIS_API void portcullis_request_set_page_size(portcullis_request *self, uint32_t size_max);
 
 /* ---- sending ---------------------------------------------------------------------------- */
 
@@ -205,11 +250,94 @@ PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_result *
 portcullis_future_wait(portcullis_future **self_p, int timeout_ms);
 /* Gives the answer up; the request runs on. */
 PORTCULLIS_API void portcullis_future_destroy(portcullis_future **self_p);
+/* Of the request, 16 octets; for portcullis_cancel.  Valid as long as the future. */
+PORTCULLIS_API const uint8_t *portcullis_future_id(const portcullis_future *self);
+
+/* ---- cancelling ------------------------------------------------------------------------- */
+
+/* An id that no other request has, 16 octets: set it on a request that is to be cancelled. */
+PORTCULLIS_API void portcullis_make_id(portcullis *self, uint8_t *out_id);
+
+/* Tells the cluster to stop the request with this id, and does not wait; callbacks may.  What was
+ * not sent yet is not sent.  The request still completes once: as CANCELLED (retry safe when it had
+ * not started or only read, else unsafe), or with its result when that was there first.  A
+ * statement that waits in the database is killed; its session stays.  OK: it is on its way.
+ * OVERLOADED, NO_MEMORY, UNAVAILABLE as of portcullis_submit. */
+PORTCULLIS_API portcullis_code portcullis_cancel(portcullis *self, const uint8_t *id);
+/* The same as a request, also of other clients with the same key; portcullis_result_affected is how
+ * many were found and told to stop. */
+PORTCULLIS_API portcullis_request *portcullis_request_new_cancel(const uint8_t *id);
+
+/* ---- sessions --------------------------------------------------------------------------- */
+
+/* Statements on one connection to one database, in a transaction that lasts until commit or
+ * rollback; SQL's own COMMIT and ROLLBACK end only the transaction.  Variables, temporary tables,
+ * locks and LAST_INSERT_ID() last as long as the session.
+ *
+ *     portcullis_request *begin = portcullis_request_new_begin(false);
+ *     portcullis_result *result = NULL;
+ *     portcullis_session *session = portcullis_session_begin(client, begin, &result);
+ *     if (session == NULL) { ... result says why ... }
+ *     portcullis_result_destroy(&result);
+ *     result = portcullis_session_call(session, request);
+ *     ...
+ *     result = portcullis_session_commit(session);
+ *     portcullis_session_destroy(&session);
+ *
+ * Its requests run one at a time, in the order in which they were sent.  It is rolled back when it
+ * is idle for 30 seconds, when its connection or its node is lost, and when it is too old (5
+ * minutes); then statements get GONE.  When the database itself rolls the transaction back (a
+ * deadlock), everything gets ABORTED until the rollback.  The next statement gives up what was
+ * unread of the one before, whose portcullis_result_next then ends with GONE: read it first, or ask
+ * for larger pages.
+ *
+ * Such a request takes no strategy and no consistency, and is never sent twice, whatever
+ * portcullis_request_set_idempotent said. */
+
+/* read_only: nothing is written, and a replica may hold it.  The strategy, consistency, db, id,
+ * explain_route and timeout set on it are the session's; the timeout also is that of
+ * portcullis_session_commit and _rollback. */
+PORTCULLIS_API portcullis_request *portcullis_request_new_begin(bool read_only);
+/* Sends a begin and waits.  NULL: *out_result says why.  *out_result is never NULL, and the
+ * caller's to destroy; its route tells the node. */
+PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_session *
+portcullis_session_begin(portcullis *client, const portcullis_request *begin,
+                         portcullis_result **out_result);
+/* The same without waiting: the session out of the result of a begin that was submitted or started.
+ * NULL: it has none (it failed, or the session was taken before), or memory is out.  A session that
+ * nobody takes is rolled back with the result. */
+PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_session *
+portcullis_result_take_session(portcullis_result *self);
+/* Rolls back when it is still open, without waiting for it. */
+PORTCULLIS_API void portcullis_session_destroy(portcullis_session **self_p);
+
+/* As portcullis_call, _submit and _start. */
+PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_result *
+portcullis_session_call(portcullis_session *self, const portcullis_request *request);
+PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_code
+portcullis_session_submit(portcullis_session *self, const portcullis_request *request,
+                          portcullis_callback *callback, void *context);
+PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_future *
+portcullis_session_start(portcullis_session *self, const portcullis_request *request);
+
+/* End transaction and session, and wait.  OK: it has ended, and of a commit the result has the
+ * token.  LOST, DEADLINE with retry unsafe: nobody can say whether the commit took place.  ABORTED:
+ * nothing stands; roll back.  Where retry is safe the session is still there. */
+PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_result *
+portcullis_session_commit(portcullis_session *self);
+PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_result *
+portcullis_session_rollback(portcullis_session *self);
+/* The same as requests, for portcullis_session_submit and _start. */
+PORTCULLIS_API portcullis_request *portcullis_request_new_commit(void);
+PORTCULLIS_API portcullis_request *portcullis_request_new_rollback(void);
+/* Was it neither committed nor rolled back, nor found gone, as far as the answers until now say? */
+PORTCULLIS_API bool portcullis_session_is_open(const portcullis_session *self);
 
 /* ---- results ---------------------------------------------------------------------------- */
 
 /* Everything that these return is borrowed from the result and valid until it is destroyed,
- * unless said otherwise.  Texts and octets are never NULL. */
+ * unless said otherwise.  Texts and octets are never NULL.  Destroying a result gives up what is
+ * unread, without waiting. */
 PORTCULLIS_API void portcullis_result_destroy(portcullis_result **self_p);
 
 PORTCULLIS_API portcullis_code portcullis_result_code(const portcullis_result *self);
@@ -233,7 +361,17 @@ PORTCULLIS_API const char *portcullis_result_token(const portcullis_result *self
  * "" where the reply has none. */
 PORTCULLIS_API const char *portcullis_result_route(portcullis_result *self);
 PORTCULLIS_API const char *portcullis_result_status(portcullis_result *self);
-/* The reply as it came, msgpack; size 0 of an answer of the library's own. */
+/* Of a failed transaction: which of its statements it was, from 0.  false: none of them. */
+PORTCULLIS_API bool portcullis_result_failed_statement(const portcullis_result *self,
+                                                       uint32_t *out_index);
+/* Of a transaction: how many statements it had, and what each gave: columns, rows, affected,
+ * insert_id, warnings.  index < statement_count.  They are parts of self: valid as long as it, and
+ * not to be destroyed. */
+PORTCULLIS_API uint32_t portcullis_result_statement_count(const portcullis_result *self);
+PORTCULLIS_API portcullis_result *portcullis_result_statement(portcullis_result *self,
+                                                              uint32_t index);
+/* The reply of the present page as it came, msgpack; valid until the next page, size 0 of an answer
+ * of the library's own. */
 PORTCULLIS_API const void *portcullis_result_octets(const portcullis_result *self,
                                                     size_t *out_size);
 
@@ -241,6 +379,14 @@ typedef struct portcullis_column {
     const char *name;
     const char *type; /* MySQL's name: "BIGINT", "VARCHAR", ... */
     uint32_t flags;   /* MySQL's bits: NOT_NULL 1, PRI_KEY 2, UNSIGNED 32, BINARY 128, ... */
+    /* With portcullis_request_set_metadata, else "" and 0.  Later versions may append members. */
+    const char *schema;
+    const char *table;     /* as the statement names it; "" of an expression */
+    const char *org_table; /* as they were made */
+    const char *org_name;
+    uint32_t charset;  /* MySQL's number of the collation; 63: binary */
+    uint32_t length;   /* the greatest, in octets */
+    uint32_t decimals; /* digits behind the point; 31: as many as it takes */
 } portcullis_column;
 
 typedef enum portcullis_type {
@@ -264,18 +410,44 @@ typedef struct portcullis_value {
 
 /* 0 where the statement has no rows to give (a write). */
 PORTCULLIS_API uint32_t portcullis_result_column_count(const portcullis_result *self);
-PORTCULLIS_API uint32_t portcullis_result_row_count(const portcullis_result *self);
 /* index < column_count. */
 PORTCULLIS_API const portcullis_column *portcullis_result_column(portcullis_result *self,
                                                                  uint32_t index);
-/* To the next row, at first to the first; false after the last. */
+
+/* To the next row, at first to the first, of all pages.  At the end of a page it sends for the next
+ * one and waits, at most the request's timeout plus 100 ms.  false: behind the last row, when
+ * portcullis_result_code is OK; else the rest could not be had, and code, message and retry have
+ * become those of that failure.  In a callback, which must not wait, it ends with UNSUPPORTED where
+ * another page would be needed: use the functions of pages there. */
 PORTCULLIS_API bool portcullis_result_next(portcullis_result *self);
-/* Before the first row again. */
-PORTCULLIS_API void portcullis_result_rewind(portcullis_result *self);
-/* Of the present row, after a _next that was true; index < column_count.  The struct is valid
- * until the next _next, its data as long as the result. */
+/* Of the present row, after a _next that was true; index < column_count.  The struct and its data
+ * are valid until the next _next, _fetch or _rewind. */
 PORTCULLIS_API const portcullis_value *portcullis_result_value(const portcullis_result *self,
                                                                uint32_t index);
+/* Before the first row again.  false: the first page is gone, and nothing was changed. */
+PORTCULLIS_API bool portcullis_result_rewind(portcullis_result *self);
+
+/* ---- pages, for those who want to see them ---------------------------------------------- */
+
+/* Rows of the present page. */
+PORTCULLIS_API uint32_t portcullis_result_row_count(const portcullis_result *self);
+/* Do rows wait behind the present page, as far as is known here? */
+PORTCULLIS_API bool portcullis_result_has_more(const portcullis_result *self);
+/* As portcullis_result_next, but false behind the last row of the present page: it never waits. */
+PORTCULLIS_API bool portcullis_result_next_in_page(portcullis_result *self);
+/* Puts the next page in the place of the present one, before its first row, and waits for it.
+ * false: there is none, or it could not be had, as of portcullis_result_next. */
+PORTCULLIS_API bool portcullis_result_fetch(portcullis_result *self);
+/* The same without waiting and without changing self: the next page arrives as a result of its own,
+ * which also has what waits behind it; self keeps its page and has no more.  On failure (as of
+ * portcullis_submit; GONE: there is no more) nothing has changed. */
+PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_code portcullis_result_submit_fetch(
+    portcullis_result *self, portcullis_callback *callback, void *context);
+/* As portcullis_start. */
+PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_future *
+portcullis_result_start_fetch(portcullis_result *self);
+/* Gives up what waits behind the present page, without waiting; the page stays. */
+PORTCULLIS_API void portcullis_result_close(portcullis_result *self);
 
 #ifdef __cplusplus
 }
