@@ -7,6 +7,7 @@
 #include "net/log_limit.h"
 #include "net/time.h"
 #include "wire/reply.h"
+#include "worker-agent/admit.h"
 #include "worker-agent/beater.h"
 #include "worker-agent/execute.h"
 #include "worker-agent/meter.h"
@@ -167,7 +168,12 @@ static void s_admit(agent *self, pcl_job *job, uint64_t now_us)
         .source = self->view.role == PCL_NODE_SOURCE,
         .read_only = self->view.read_only,
     };
-    pcl_err err = pcl_admit(&node, head->op, head->sql_class, &reason);
+    pcl_errand errand = {.op = head->op, .sql_class = head->sql_class};
+    pcl_err err = pcl_admit(&node, &errand, &reason);
+    if (err == PCL_ERR_OK && head->op != PCL_OP_QUERY) {
+        err = PCL_ERR_UNSUPPORTED;
+        reason = "an agent runs queries only";
+    }
     pcl_outcome outcome = {.err = err, .retry = pcl_err_retry((int)err)};
     if (err == PCL_ERR_OK && job->deadline_us <= now_us) {
         outcome = (pcl_outcome){.err = PCL_ERR_DEADLINE, .retry = PCL_RETRY_SAFE};
@@ -457,6 +463,7 @@ static bool s_open(agent *self)
                 pcl_log_escape(error, escaped, sizeof escaped));
         return false;
     }
+    self->options.boot_id = self->args->boot_id;
     (void)snprintf(self->who, sizeof self->who, "agent.%s", self->options.node);
     self->flights = pcl_ticket_table_new(self->options.queue_max + self->options.threads,
                                          sizeof(flight), self->args->seed);

@@ -375,7 +375,7 @@ static bool s_enter_schema(pcl_worker *self, attempt *try)
     pcl_connection *connection = try->connection;
     uint64_t deadline_us = try->job->deadline_us;
     uint64_t session_id = pcl_connection_id(connection);
-    pcl_watchdog_arm(self->watchdog, self->slot, connection, deadline_us);
+    pcl_watchdog_arm(self->watchdog, self->slot, connection, deadline_us, &try->job->cancelled);
     if (!pcl_connection_use(connection, try->request->db, &try->error)) {
         try->stage = pcl_connection_is_open(connection) ? PCL_STAGE_PREPARE : PCL_STAGE_CONNECT;
         try->failed = true;
@@ -384,7 +384,7 @@ static bool s_enter_schema(pcl_worker *self, attempt *try)
     if (pcl_connection_id(connection) == session_id) {
         return true;
     }
-    pcl_watchdog_arm(self->watchdog, self->slot, connection, deadline_us);
+    pcl_watchdog_arm(self->watchdog, self->slot, connection, deadline_us, &try->job->cancelled);
     if (pcl_now_us() >= deadline_us) {
         s_fail(try, PCL_ERR_DEADLINE, LATE_TEXT);
         return false;
@@ -412,7 +412,7 @@ static bool s_try(pcl_worker *self, attempt *try)
         s_run_statement(self, try);
         s_settle(try);
     }
-    job->killed = pcl_watchdog_disarm(self->watchdog, self->slot);
+    job->killed = pcl_watchdog_disarm(self->watchdog, self->slot) != PCL_WATCHDOG_QUIET;
     if (job->killed) {
         pcl_connection_close(connection);
     }

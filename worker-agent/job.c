@@ -20,6 +20,7 @@ void pcl_job_destroy(pcl_job **self_p)
         pcl_hop_close(&self->message);
         pcl_buffer_release(&self->reply);
         free(self->connect_text);
+        pcl_held_destroy(&self->opened);
         free(self);
         *self_p = NULL;
     }

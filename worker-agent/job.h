@@ -1,11 +1,13 @@
-/* job.h - one request on its way through the agent. */
+/* job.h - one request on its way through the agent, or the end of something held. */
 #ifndef PCL_WORKER_AGENT_JOB_H
 #define PCL_WORKER_AGENT_JOB_H
 
 #include "common/buffer.h"
 #include "net/hop.h"
+#include "worker-agent/held.h"
 #include "worker-agent/outcome.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,6 +17,12 @@ typedef struct pcl_job {
     uint64_t ticket;         /* the actor's own */
     uint64_t arrived_us, deadline_us;
     pcl_node_role role; /* of the node, for the route */
+    /* What the request names, or what shall end: borrowed, and nobody else's until the job comes
+     * back; NULL: neither. */
+    pcl_held *held;
+    bool is_end; /* no request: end held (roll back, reset or close) within deadline_us; no reply */
+    /* Set by the actor, through the watchdog, at any time: nobody wants the answer. */
+    atomic_bool cancelled;
 
     pcl_buffer reply; /* the reply's payload */
     pcl_outcome outcome;
@@ -22,6 +30,9 @@ typedef struct pcl_job {
     bool started;   /* a statement went to the database */
     bool cache_hit; /* the statement was prepared already */
     bool killed;    /* the watchdog fired at it */
+    /* The session or cursor that it opened; owned, until the actor takes it.  Only with OK. */
+    pcl_held *opened;
+    bool ends_held; /* held is over: committed, rolled back, closed, read to its end, failed */
     /* The session could not be opened: MySQL's errno (0: it could) and text, for
      * the log only, since they tell of accounts and paths; owned, may be NULL. */
     uint32_t connect_errno;

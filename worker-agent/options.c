@@ -66,6 +66,20 @@ static bool s_secrets(pcl_agent_options *options, const pcl_config *config, char
                       error_size);
 }
 
+static pcl_held_limits s_limits(const pcl_config *config, bool sessions)
+{
+    const char *count_max = sessions ? "sessions/max" : "cursors/max";
+    const char *principal_max = sessions ? "sessions/principal_max" : "cursors/principal_max";
+    const char *idle_ms = sessions ? "sessions/idle_ms" : "cursors/idle_ms";
+    const char *age_ms = sessions ? "sessions/age_ms" : "cursors/age_ms";
+    return (pcl_held_limits){
+        .count_max = (uint32_t)pcl_config_uint(config, count_max),
+        .principal_count_max = (uint32_t)pcl_config_uint(config, principal_max),
+        .idle_ms = (uint32_t)pcl_config_uint(config, idle_ms),
+        .age_ms = (uint32_t)pcl_config_uint(config, age_ms),
+    };
+}
+
 bool pcl_agent_options_read(pcl_agent_options *out_options, const pcl_config *config, char *error,
                             size_t error_size)
 {
@@ -78,6 +92,9 @@ bool pcl_agent_options_read(pcl_agent_options *out_options, const pcl_config *co
         .threads = (uint32_t)pcl_config_uint(config, "pool/threads"),
         .queue_max = (uint32_t)pcl_config_uint(config, "pool/queue_max"),
         .statements_max = (uint32_t)pcl_config_uint(config, "pool/statements_max"),
+        .sessions = s_limits(config, true),
+        .cursors = s_limits(config, false),
+        .line_max = (uint32_t)pcl_config_uint(config, "sessions/queue_max"),
     };
     const char *socket = pcl_config_text(config, "database/socket");
     if (strlen(socket) >= PCL_SOCKET_SIZE) {

@@ -23,7 +23,15 @@
 #define PCL_USER_WRITE       "portcullis_write"
 #define PCL_USER_REPLICATION "portcullis_repl"
 
+/* Of sessions, or of cursors outside of them. */
+typedef struct pcl_held_limits {
+    uint32_t count_max;           /* open at a time */
+    uint32_t principal_count_max; /* ... of one principal */
+    uint32_t idle_ms, age_ms;
+} pcl_held_limits;
+
 typedef struct pcl_agent_options {
+    uint64_t boot_id; /* of this run, as the beats say it; the caller's to set */
     char node[PCL_NAME_SIZE_MAX + 1];
     pcl_node_role role; /* what the node shall be */
     char socket[PCL_SOCKET_SIZE];
@@ -38,6 +46,8 @@ typedef struct pcl_agent_options {
     uint32_t threads;
     uint32_t queue_max;
     uint32_t statements_max;
+    pcl_held_limits sessions, cursors;
+    uint32_t line_max; /* requests of one session or cursor that wait for another of its own */
     /* Secrets: never logged, wiped with the struct. */
     char admin_password[PCL_PASSWORD_SIZE];
     char read_password[PCL_PASSWORD_SIZE];

@@ -20,38 +20,6 @@
 #define CR_OUT_OF_MEMORY        2008u
 #define CR_COMMANDS_OUT_OF_SYNC 2014u
 
-pcl_err pcl_admit(const pcl_admission *node, pcl_op op, uint8_t sql_class, const char **out_reason)
-{
-    *out_reason = "";
-    if (op != PCL_OP_QUERY) {
-        *out_reason = "an agent runs queries only";
-        return PCL_ERR_UNSUPPORTED;
-    }
-    if (sql_class < PCL_SQL_READ || sql_class > PCL_SQL_DDL) {
-        *out_reason = "an agent runs reads, writes, calls and DDL only";
-        return PCL_ERR_UNSUPPORTED;
-    }
-    if (node->draining) {
-        *out_reason = "the agent is shutting down";
-        return PCL_ERR_DRAINING;
-    }
-    if (!node->ready) {
-        *out_reason = "the node's database is not ready";
-        return PCL_ERR_NO_NODE;
-    }
-    if (!pcl_sql_is_read((pcl_sql_class)sql_class)) {
-        if (!node->source) {
-            *out_reason = "the node is not the source";
-            return PCL_ERR_NO_NODE;
-        }
-        if (node->read_only) {
-            *out_reason = "the node is read-only";
-            return PCL_ERR_NO_NODE;
-        }
-    }
-    return PCL_ERR_OK;
-}
-
 bool pcl_errno_is_loss(uint32_t mysql_errno)
 {
     switch (mysql_errno) {

@@ -1,5 +1,4 @@
-/* outcome.h - the agent's rules: what may run here now, and what a failure
- * means to the client.  Pure.
+/* outcome.h - the agent's rule of what a failure means to the client.  Pure.
  *
  * The client's question is always the same: may I send it again?  `safe` is
  * only said when nothing ran, it is certain that the server rolled all of it back, or
@@ -22,18 +21,6 @@ typedef struct pcl_outcome {
     bool node_fault; /* the node's own reason: it says something about the node */
     bool broken;     /* the connection cannot be used any more */
 } pcl_outcome;
-
-/* What the node says it is when a request arrives, or is about to run. */
-typedef struct pcl_admission {
-    bool ready; /* set up, and the database answers */
-    bool draining;
-    bool source; /* the role, as the database has it */
-    bool read_only;
-} pcl_admission;
-
-/* OK, or why the request may not run here: UNSUPPORTED, NO_NODE, DRAINING.
- * *out_reason is static text, "" with OK. */
-pcl_err pcl_admit(const pcl_admission *node, pcl_op op, uint8_t sql_class, const char **out_reason);
 
 /* How far the statement had come when it failed. */
 typedef enum pcl_stage {

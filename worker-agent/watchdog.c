@@ -14,6 +14,7 @@
 #include <time.h>
 
 #define READ_TIMEOUT_S 1u
+#define SOON_MS        50u /* from one KILL to the next, while nothing is strange yet */
 
 typedef enum slot_state {
     SLOT_IDLE = 0,
@@ -23,9 +24,14 @@ typedef enum slot_state {
 
 typedef struct slot {
     slot_state state;
-    pcl_connection *connection; /* borrowed while armed */
+    pcl_connection *connection;   /* borrowed while armed */
+    const atomic_bool *cancelled; /* likewise; may be NULL */
     uint64_t session_id;
+    uint64_t serial; /* of the arm, so that the thread knows the slot again */
     uint64_t due_us; /* of the next KILL */
+    uint32_t fired;  /* how often, since arm */
+    pcl_watchdog_verdict verdict;
+    bool doubt; /* a KILL went out since arm, and the server has not answered it */
 } slot;
 
 struct pcl_watchdog {
@@ -33,9 +39,12 @@ struct pcl_watchdog {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    pthread_cond_t settled; /* the thread has stopped firing */
     /* Under the lock: */
     slot *slots;
     uint32_t slot_count;
+    uint32_t firing;  /* the slot that the thread sends a KILL for; slot_count: none */
+    uint64_t serial;  /* of the last arm */
     uint64_t wake_us; /* when the thread looks next; later arms need not wake it */
     bool stop;
     atomic_uint_fast64_t kills;
@@ -72,24 +81,27 @@ static void s_wait(pcl_watchdog *self, uint64_t wake_us, uint64_t now_us)
 }
 
 /* Without the lock: the server may take its time.  A session that is gone
- * already is an error of the server and what we want. */
-static void s_kill(pcl_watchdog *self, uint64_t session_id)
+ * already is an error of the server and what we want.  False: the KILL may have
+ * gone out, and was not answered. */
+static bool s_kill(pcl_watchdog *self, uint64_t session_id)
 {
     char sql[64];
     int size = snprintf(sql, sizeof sql, "KILL QUERY %" PRIu64, session_id);
     assert(size > 0 && (size_t)size < sizeof sql);
     pcl_sql_error error;
     if (!pcl_connection_open(self->connection, &error)) {
-        return; /* then the statement's session is as good as dead */
+        return true; /* then the statement's session is as good as dead */
     }
     if (mysql_query(pcl_connection_mysql(self->connection), sql) != 0) {
         pcl_sql_error_of(&error, pcl_connection_mysql(self->connection));
         if (error.number >= 2000 && error.number < 3000) {
             pcl_connection_close(self->connection); /* no answer: a fresh one next time */
+            return false;
         }
-        return;
+        return true;
     }
     atomic_fetch_add_explicit(&self->kills, 1, memory_order_relaxed);
+    return true;
 }
 
 /* Without the lock, like s_kill: is the session there and idle, or gone? */
@@ -110,22 +122,38 @@ static bool s_is_idle(pcl_watchdog *self, uint64_t session_id)
     return idle;
 }
 
+static bool s_is_cancelled(const atomic_bool *cancelled)
+{
+    return cancelled != NULL && atomic_load_explicit(cancelled, memory_order_relaxed);
+}
+
 /* Under the lock, which it gives up meanwhile.  The slot may be another
  * statement's when it comes back. */
 static void s_fire(pcl_watchdog *self, slot *due, uint64_t now_us)
 {
     uint64_t session_id = due->session_id;
-    bool again = due->state == SLOT_FIRED;
-    due->state = SLOT_FIRED;
-    due->due_us = now_us + PCL_WATCHDOG_AGAIN_MS * PCL_US_PER_MS;
-    self->wake_us = 0; /* awake */
-    (void)pthread_mutex_unlock(&self->lock);
-    bool idle = again && s_is_idle(self, session_id);
-    if (!idle) {
-        s_kill(self, session_id);
+    uint64_t serial = due->serial;
+    if (due->fired == 0) {
+        due->verdict = s_is_cancelled(due->cancelled) ? PCL_WATCHDOG_CANCELLED
+                                                      : PCL_WATCHDOG_DEADLINE;
     }
+    due->state = SLOT_FIRED;
+    due->fired++;
+    bool ask = due->fired > 2; /* the first ones may just have come between two steps */
+    due->due_us = now_us + (ask ? PCL_WATCHDOG_AGAIN_MS : SOON_MS) * PCL_US_PER_MS;
+    self->wake_us = 0; /* awake */
+    self->firing = (uint32_t)(due - self->slots);
+    (void)pthread_mutex_unlock(&self->lock);
+    bool idle = ask && s_is_idle(self, session_id);
+    bool answered = idle || s_kill(self, session_id);
     (void)pthread_mutex_lock(&self->lock);
-    if (idle && due->state == SLOT_FIRED && due->session_id == session_id) {
+    self->firing = self->slot_count;
+    (void)pthread_cond_broadcast(&self->settled);
+    if (due->serial != serial) {
+        return;
+    }
+    due->doubt = due->doubt || !answered;
+    if (idle && due->state == SLOT_FIRED) {
         pcl_connection_interrupt(due->connection);
     }
 }
@@ -166,6 +194,7 @@ pcl_watchdog *pcl_watchdog_new(const pcl_agent_options *options, uint32_t slot_c
     self->slots = calloc(slot_count, sizeof(slot));
     assert(self->slots != NULL);
     self->slot_count = slot_count;
+    self->firing = slot_count;
     self->connection = pcl_connection_new(options, PCL_ACCOUNT_ADMIN, 1, READ_TIMEOUT_S);
     int failed = pthread_mutex_init(&self->lock, NULL);
     assert(failed == 0);
@@ -174,6 +203,8 @@ pcl_watchdog *pcl_watchdog_new(const pcl_agent_options *options, uint32_t slot_c
     failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     assert(failed == 0);
     failed = pthread_cond_init(&self->changed, &attributes);
+    assert(failed == 0);
+    failed = pthread_cond_init(&self->settled, NULL);
     assert(failed == 0);
     (void)pthread_condattr_destroy(&attributes);
     failed = pthread_create(&self->thread, NULL, s_thread, self);
@@ -194,35 +225,73 @@ void pcl_watchdog_destroy(pcl_watchdog **self_p)
     (void)pthread_join(self->thread, NULL);
     pcl_connection_destroy(&self->connection);
     (void)pthread_cond_destroy(&self->changed);
+    (void)pthread_cond_destroy(&self->settled);
     (void)pthread_mutex_destroy(&self->lock);
     free(self->slots);
     free(self);
     *self_p = NULL;
 }
 
+/* Under the lock. */
+static void s_wake_for(pcl_watchdog *self, uint64_t due_us)
+{
+    if (due_us < self->wake_us) {
+        (void)pthread_cond_signal(&self->changed);
+    }
+}
+
 void pcl_watchdog_arm(pcl_watchdog *self, uint32_t slot_index, pcl_connection *connection,
-                      uint64_t deadline_us)
+                      uint64_t deadline_us, const atomic_bool *cancelled)
 {
     assert(slot_index < self->slot_count);
     (void)pthread_mutex_lock(&self->lock);
     self->slots[slot_index] = (slot){.state = SLOT_ARMED,
                                      .connection = connection,
+                                     .cancelled = cancelled,
                                      .session_id = pcl_connection_id(connection),
-                                     .due_us = deadline_us};
-    if (deadline_us < self->wake_us) {
-        (void)pthread_cond_signal(&self->changed);
-    }
+                                     .serial = ++self->serial,
+                                     .due_us = s_is_cancelled(cancelled) ? 0 : deadline_us};
+    s_wake_for(self, self->slots[slot_index].due_us);
     (void)pthread_mutex_unlock(&self->lock);
 }
 
-bool pcl_watchdog_disarm(pcl_watchdog *self, uint32_t slot_index)
+pcl_watchdog_verdict pcl_watchdog_disarm(pcl_watchdog *self, uint32_t slot_index)
 {
     assert(slot_index < self->slot_count);
     (void)pthread_mutex_lock(&self->lock);
-    bool fired = self->slots[slot_index].state == SLOT_FIRED;
-    self->slots[slot_index].state = SLOT_IDLE;
+    slot *armed = &self->slots[slot_index];
+    pcl_watchdog_verdict verdict = armed->verdict;
+    armed->state = SLOT_IDLE;
+    armed->cancelled = NULL;
     (void)pthread_mutex_unlock(&self->lock);
-    return fired;
+    return verdict;
+}
+
+bool pcl_watchdog_settle(pcl_watchdog *self, uint32_t slot_index)
+{
+    assert(slot_index < self->slot_count);
+    (void)pthread_mutex_lock(&self->lock);
+    assert(self->slots[slot_index].state == SLOT_IDLE);
+    while (self->firing == slot_index) {
+        (void)pthread_cond_wait(&self->settled, &self->lock);
+    }
+    bool answered = !self->slots[slot_index].doubt;
+    (void)pthread_mutex_unlock(&self->lock);
+    return answered;
+}
+
+void pcl_watchdog_cancel(pcl_watchdog *self, atomic_bool *cancelled)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    atomic_store_explicit(cancelled, true, memory_order_relaxed);
+    for (uint32_t index = 0; index < self->slot_count; index++) {
+        slot *armed = &self->slots[index];
+        if (armed->state == SLOT_ARMED && armed->cancelled == cancelled) {
+            armed->due_us = 0;
+            s_wake_for(self, 0);
+        }
+    }
+    (void)pthread_mutex_unlock(&self->lock);
 }
 
 uint64_t pcl_watchdog_kills(const pcl_watchdog *self)

@@ -1,4 +1,4 @@
-/* What may run on a node, and what a failure means to the client. */
+/* What a failure means to the client. */
 #include "worker-agent/outcome.h"
 
 /* cmocka 1.1 wants these four before it. */
@@ -8,48 +8,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-typedef struct admission_case {
-    pcl_admission node;
-    pcl_op op;
-    uint8_t sql_class;
-    pcl_err err;
-} admission_case;
-
-/* clang-format off */
-#define NODE(is_ready, is_source, is_read_only) \
-    {.ready = (is_ready), .source = (is_source), .read_only = (is_read_only)}
-static const admission_case ADMISSIONS[] = {
-    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_WRITE, PCL_ERR_OK},
-    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_READ, PCL_ERR_OK},
-    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_DDL, PCL_ERR_OK},
-    {NODE(true, true, true), PCL_OP_QUERY, PCL_SQL_WRITE, PCL_ERR_NO_NODE},
-    {NODE(true, false, true), PCL_OP_QUERY, PCL_SQL_LOCKING_READ, PCL_ERR_NO_NODE},
-    {NODE(true, false, false), PCL_OP_QUERY, PCL_SQL_CALL, PCL_ERR_NO_NODE},
-    {NODE(true, false, true), PCL_OP_QUERY, PCL_SQL_READ, PCL_ERR_OK},
-    {NODE(false, true, false), PCL_OP_QUERY, PCL_SQL_READ, PCL_ERR_NO_NODE},
-    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_NONE, PCL_ERR_UNSUPPORTED},
-    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_TRANSACTION, PCL_ERR_UNSUPPORTED},
-    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_ADMIN, PCL_ERR_UNSUPPORTED},
-    {NODE(true, true, false), PCL_OP_QUERY, PCL_SQL_REFUSED, PCL_ERR_UNSUPPORTED},
-    {NODE(true, true, false), PCL_OP_QUERY, 200, PCL_ERR_UNSUPPORTED},
-    {NODE(true, true, false), PCL_OP_PING, PCL_SQL_NONE, PCL_ERR_UNSUPPORTED},
-    {{.ready = true, .source = true, .draining = true}, PCL_OP_QUERY, PCL_SQL_READ,
-     PCL_ERR_DRAINING},
-};
-/* clang-format on */
-
-static void test_a_node_takes_what_it_may(void **state)
-{
-    (void)state;
-    for (size_t index = 0; index < sizeof ADMISSIONS / sizeof ADMISSIONS[0]; index++) {
-        const admission_case *row = &ADMISSIONS[index];
-        const char *reason = NULL;
-        pcl_err err = pcl_admit(&row->node, row->op, row->sql_class, &reason);
-        assert_int_equal(err, row->err);
-        assert_true((reason[0] == '\0') == (err == PCL_ERR_OK));
-    }
-}
 
 typedef struct failure_case {
     pcl_stage stage;
@@ -191,7 +149,6 @@ static void test_what_came_back_after_its_kill_is_not_believed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_node_takes_what_it_may),
         cmocka_unit_test(test_failures_mean_what_the_table_says),
         cmocka_unit_test(test_a_write_that_was_sent_is_seldom_safe),
         cmocka_unit_test(test_only_single_statements_are_asked_about),
