@@ -61,6 +61,7 @@ static pcl_err s_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *re
         .sent_us = now_us,
     };
     memcpy(head.id, entry->id, sizeof head.id);
+    memcpy(head.session, reply->session, sizeof head.session);
     bool sealed = (reply->flags & PCL_HEAD_SEALED) != 0;
     return pcl_hop_send(self->gatekeepers.socket, &entry->peer, &head, &reply->payload,
                         sealed ? &reply->tail : NULL);
@@ -89,6 +90,20 @@ static void s_refuse(broker *self, refusal why, pcl_relay_entry *entry, pcl_err 
         .err = err,
         .retry = pcl_err_retry((int)err),
         .message = pcl_bytes_text(message),
+    };
+    pcl_relay_refuse(self->relay, entry, &error, now_us);
+}
+
+static void s_refuse_policy(broker *self, pcl_relay_entry *entry, const pcl_policy_verdict *verdict,
+                            uint64_t now_us)
+{
+    pcl_metric_add(self->refusals[REFUSAL_POLICY], 1);
+    pcl_reply_error error = {
+        .err = verdict->err,
+        .retry = pcl_err_retry((int)verdict->err),
+        .message = pcl_bytes_text(verdict->message),
+        .has_statement = verdict->has_statement,
+        .statement = verdict->statement,
     };
     pcl_relay_refuse(self->relay, entry, &error, now_us);
 }
@@ -147,7 +162,7 @@ static void s_judge(broker *self, pcl_relay_entry *entry, pcl_hop_message *messa
     }
     pcl_policy_verdict verdict = pcl_policy_judge(&request);
     if (verdict.err != PCL_ERR_OK) {
-        s_refuse(self, REFUSAL_POLICY, entry, verdict.err, verdict.message, now_us);
+        s_refuse_policy(self, entry, &verdict, now_us);
         return;
     }
     entry->sql_class = (uint8_t)verdict.sql_class;

@@ -14,98 +14,123 @@ static pcl_policy_verdict s_verdict(pcl_err err, const char *message)
     return verdict;
 }
 
-static bool s_op_served(pcl_op op)
+/* The field that the statement stands in: "sql", or "statements[3].sql" of a txn. */
+enum { FIELD_SIZE = 32 };
+
+/* What a statement's class alone decides, wherever it stands. */
+static pcl_policy_verdict s_judge_class(pcl_sql_verdict sql, const char *field)
 {
-    switch (op) {
-    case PCL_OP_QUERY:
-    case PCL_OP_PING:
-    case PCL_OP_STATUS:
-        return true;
-    case PCL_OP_TXN:
-    case PCL_OP_BEGIN:
-    case PCL_OP_COMMIT:
-    case PCL_OP_ROLLBACK:
-    case PCL_OP_FETCH:
-    case PCL_OP_CLOSE:
-    case PCL_OP_CANCEL:
-    case PCL_OP_ADMIN:
-    case PCL_OP_COUNT:
-        break;
+    pcl_policy_verdict verdict = {.err = PCL_ERR_OK, .sql_class = sql.sql_class};
+    if (sql.sql_class == PCL_SQL_REFUSED) {
+        verdict.err = PCL_ERR_REFUSED;
+        (void)snprintf(verdict.message, sizeof verdict.message, "%s: %s at offset %u", field,
+                       sql.rule, sql.offset);
+    } else if (sql.sql_class == PCL_SQL_ADMIN) {
+        verdict.err = PCL_ERR_FORBIDDEN;
+        (void)snprintf(verdict.message, sizeof verdict.message,
+                       "%s: the role may not run an admin statement", field);
     }
-    return false;
+    return verdict;
 }
 
-/* The first key of the request that is not served here; NULL for none. */
-static const char *s_key_unserved(const pcl_request *request)
+static pcl_policy_verdict s_judge_query(const pcl_request *request)
 {
-    return request->once              ? "once"
-           : request->has_session     ? "session"
-           : request->page_rows != 0  ? "page_rows"
-           : request->page_bytes != 0 ? "page_bytes"
-           : request->has_cursor      ? "cursor"
-                                      : NULL;
-}
-
-/* What a statement's class alone decides. */
-static pcl_policy_verdict s_judge_class(pcl_sql_verdict sql)
-{
-    pcl_policy_verdict verdict = {.err = PCL_ERR_OK};
-    switch (sql.sql_class) {
-    case PCL_SQL_NONE:
-    case PCL_SQL_READ:
-    case PCL_SQL_LOCKING_READ:
-    case PCL_SQL_WRITE:
-    case PCL_SQL_CALL:
-    case PCL_SQL_DDL:
-        break;
-    case PCL_SQL_TRANSACTION:
-    case PCL_SQL_STATE:
+    pcl_sql_verdict sql = pcl_sql_classify(request->sql);
+    pcl_policy_verdict verdict = s_judge_class(sql, "sql");
+    verdict.repeatable = pcl_sql_is_read(sql.sql_class);
+    bool of_session = sql.sql_class == PCL_SQL_TRANSACTION || sql.sql_class == PCL_SQL_STATE;
+    if (verdict.err == PCL_ERR_OK && of_session && !request->has_session) {
         verdict.err = PCL_ERR_UNSUPPORTED;
         (void)snprintf(verdict.message, sizeof verdict.message,
                        "sql: a %s statement needs a session", pcl_sql_class_text(sql.sql_class));
+    }
+    return verdict;
+}
+
+/* Whether a txn may run it: it neither commits, nor leaves anything behind on its connection, nor
+ * does what nobody can see in its text. */
+static bool s_fits_txn(pcl_sql_verdict sql)
+{
+    bool plain = sql.statement_class == PCL_SQL_READ ||
+                 sql.statement_class == PCL_SQL_LOCKING_READ ||
+                 sql.statement_class == PCL_SQL_WRITE;
+    return plain && (sql.sql_class == sql.statement_class || sql.sql_class == PCL_SQL_STATE);
+}
+
+static pcl_policy_verdict s_judge_txn(const pcl_request *request)
+{
+    for (uint32_t index = 0; index < request->statement_count; index++) {
+        pcl_statement statement;
+        char field[FIELD_SIZE];
+        pcl_request_statement(request, index, &statement);
+        (void)snprintf(field, sizeof field, "statements[%u].sql", index);
+        pcl_sql_verdict sql = pcl_sql_classify(statement.sql);
+        pcl_policy_verdict verdict = s_judge_class(sql, field);
+        if (verdict.err == PCL_ERR_OK && !s_fits_txn(sql)) {
+            verdict.err = PCL_ERR_UNSUPPORTED;
+            (void)snprintf(verdict.message, sizeof verdict.message,
+                           "%s: a %s statement cannot stand in a txn (%s)", field,
+                           pcl_sql_class_text(sql.sql_class), sql.rule);
+        }
+        if (verdict.err != PCL_ERR_OK) {
+            verdict.has_statement = true;
+            verdict.statement = index;
+            return verdict;
+        }
+    }
+    return (pcl_policy_verdict){.err = PCL_ERR_OK, .sql_class = PCL_SQL_WRITE};
+}
+
+static pcl_policy_verdict s_judge_op(const pcl_request *request)
+{
+    pcl_policy_verdict verdict = {.err = PCL_ERR_OK};
+    switch (request->op) {
+    case PCL_OP_QUERY:
+        return s_judge_query(request);
+    case PCL_OP_TXN:
+        return s_judge_txn(request);
+    case PCL_OP_BEGIN:
+        verdict.sql_class = request->read_only ? PCL_SQL_READ : PCL_SQL_WRITE;
+        verdict.repeatable = true; /* a session that nobody knows of is rolled back */
         break;
-    case PCL_SQL_ADMIN:
-        verdict.err = PCL_ERR_FORBIDDEN;
-        (void)snprintf(verdict.message, sizeof verdict.message,
-                       "sql: the role may not run an admin statement");
+    case PCL_OP_ROLLBACK:
+        verdict.repeatable = true; /* the session ends in a rollback in any case */
+        verdict.sql_class = PCL_SQL_TRANSACTION;
         break;
-    case PCL_SQL_REFUSED:
-    case PCL_SQL_CLASS_COUNT:
-        verdict.err = PCL_ERR_REFUSED;
-        (void)snprintf(verdict.message, sizeof verdict.message, "sql: %s at offset %u", sql.rule,
-                       sql.offset);
+    case PCL_OP_COMMIT:
+        verdict.sql_class = PCL_SQL_TRANSACTION;
+        break;
+    case PCL_OP_FETCH:
+        verdict.sql_class = PCL_SQL_READ;
+        break;
+    case PCL_OP_CLOSE:
+        verdict.sql_class = PCL_SQL_READ;
+        verdict.repeatable = true;
+        break;
+    case PCL_OP_CANCEL:
+    case PCL_OP_PING:
+    case PCL_OP_STATUS:
+        verdict.repeatable = true;
+        break;
+    case PCL_OP_ADMIN:
+    case PCL_OP_COUNT:
+        verdict.err = PCL_ERR_UNSUPPORTED;
+        (void)snprintf(verdict.message, sizeof verdict.message, "op: %s is not available here",
+                       pcl_op_text(request->op));
         break;
     }
-    verdict.sql_class = sql.sql_class;
-    verdict.repeatable = pcl_sql_is_read(sql.sql_class);
     return verdict;
 }
 
 pcl_policy_verdict pcl_policy_judge(const pcl_request *request)
 {
     assert(request != NULL);
-    pcl_policy_verdict verdict = {.err = PCL_ERR_OK};
-    const char *key = s_key_unserved(request);
-    if (!s_op_served(request->op)) {
-        verdict.err = PCL_ERR_UNSUPPORTED;
-        (void)snprintf(verdict.message, sizeof verdict.message, "op: %s is not available here",
-                       pcl_op_text(request->op));
-        return verdict;
+    if (request->once) {
+        return s_verdict(PCL_ERR_UNSUPPORTED, "once: is not available here");
     }
-    if (key != NULL) {
-        verdict.err = PCL_ERR_UNSUPPORTED;
-        (void)snprintf(verdict.message, sizeof verdict.message, "%s: is not available here", key);
-        return verdict;
-    }
-    if (request->op != PCL_OP_QUERY) { /* ping and status change nothing */
-        verdict.repeatable = true;
-        return verdict;
-    }
-    verdict = s_judge_class(pcl_sql_classify(request->sql));
+    pcl_policy_verdict verdict = s_judge_op(request);
     if (verdict.err == PCL_ERR_OK && pcl_sql_schema_is_reserved(request->db)) {
-        verdict.err = PCL_ERR_REFUSED;
-        (void)snprintf(verdict.message, sizeof verdict.message,
-                       "db: the schema is not for statements of clients");
+        verdict = s_verdict(PCL_ERR_REFUSED, "db: the schema is not for statements of clients");
     }
     return verdict;
 }

@@ -4,41 +4,83 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* The class of the statements of a txn; writes the message of a refused one. */
-static pcl_sql_class s_classify_txn(const pcl_request *request, char *message, size_t message_size)
+/* The field that a statement stands in: "statements[3].sql". */
+enum { FIELD_SIZE = 32 };
+
+/* The message of a statement that nobody may run; false when it may be. */
+static bool s_is_refused(pcl_sql_verdict verdict, const char *field, pcl_admission *admission)
 {
+    if (verdict.sql_class != PCL_SQL_REFUSED) {
+        return false;
+    }
+    admission->err = PCL_ERR_REFUSED;
+    (void)snprintf(admission->message, sizeof admission->message, "%s: %s at offset %u", field,
+                   verdict.rule, verdict.offset);
+    return true;
+}
+
+static void s_judge_txn(const pcl_request *request, pcl_admission *admission)
+{
+    admission->sql_class = PCL_SQL_WRITE;
     for (uint32_t index = 0; index < request->statement_count; index++) {
         pcl_statement statement;
+        char field[FIELD_SIZE];
         pcl_request_statement(request, index, &statement);
-        pcl_sql_verdict verdict = pcl_sql_classify(statement.sql);
-        if (verdict.sql_class == PCL_SQL_REFUSED) {
-            (void)snprintf(message, message_size, "statements[%u]: %s at offset %u", index,
-                           verdict.rule, verdict.offset);
-            return PCL_SQL_REFUSED;
+        (void)snprintf(field, sizeof field, "statements[%u].sql", index);
+        if (s_is_refused(pcl_sql_classify(statement.sql), field, admission)) {
+            admission->has_statement = true;
+            admission->statement = index;
+            return;
         }
     }
-    return PCL_SQL_WRITE;
 }
 
-static pcl_sql_class s_classify(const pcl_request *request, char *message, size_t message_size)
+static void s_judge_query(const pcl_request *request, pcl_admission *admission)
 {
-    if (request->op == PCL_OP_TXN) {
-        return s_classify_txn(request, message, message_size);
-    }
-    if (request->op != PCL_OP_QUERY) {
-        return PCL_SQL_NONE;
-    }
     pcl_sql_verdict verdict = pcl_sql_classify(request->sql);
-    if (verdict.sql_class == PCL_SQL_REFUSED) {
-        (void)snprintf(message, message_size, "sql: %s at offset %u", verdict.rule, verdict.offset);
-    }
-    return verdict.sql_class;
+    admission->sql_class = verdict.sql_class;
+    admission->repeatable = pcl_sql_is_read(verdict.sql_class);
+    (void)s_is_refused(verdict, "sql", admission); /* it has written what there is to say */
 }
 
-static bool s_repeatable(pcl_op op, pcl_sql_class sql_class)
+/* The class as the broker will say it (broker/policy.c), and whether the work may be repeated:
+ * that of a session that nobody knows of, or that ends without a trace, may. */
+static void s_judge_op(const pcl_request *request, pcl_admission *admission)
 {
-    return op == PCL_OP_PING || op == PCL_OP_STATUS ||
-           (op == PCL_OP_QUERY && pcl_sql_is_read(sql_class));
+    switch (request->op) {
+    case PCL_OP_QUERY:
+        s_judge_query(request, admission);
+        break;
+    case PCL_OP_TXN:
+        s_judge_txn(request, admission);
+        break;
+    case PCL_OP_BEGIN:
+        admission->sql_class = request->read_only ? PCL_SQL_READ : PCL_SQL_WRITE;
+        admission->repeatable = true;
+        break;
+    case PCL_OP_COMMIT:
+        admission->sql_class = PCL_SQL_TRANSACTION;
+        break;
+    case PCL_OP_ROLLBACK:
+        admission->sql_class = PCL_SQL_TRANSACTION;
+        admission->repeatable = true;
+        break;
+    case PCL_OP_FETCH:
+        admission->sql_class = PCL_SQL_READ;
+        break;
+    case PCL_OP_CLOSE:
+        admission->sql_class = PCL_SQL_READ;
+        admission->repeatable = true;
+        break;
+    case PCL_OP_CANCEL:
+    case PCL_OP_PING:
+    case PCL_OP_STATUS:
+        admission->repeatable = true;
+        break;
+    case PCL_OP_ADMIN: /* the broker refuses it */
+    case PCL_OP_COUNT:
+        break;
+    }
 }
 
 static uint32_t s_timeout_ms(const pcl_admission_limits *limits, uint32_t asked_ms)
@@ -85,10 +127,6 @@ pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_
         admission.retry = PCL_RETRY_SAFE;
         return admission;
     }
-    admission.sql_class = s_classify(request, admission.message, sizeof admission.message);
-    admission.repeatable = s_repeatable(request->op, admission.sql_class);
-    if (admission.sql_class == PCL_SQL_REFUSED) {
-        admission.err = PCL_ERR_REFUSED;
-    }
+    s_judge_op(request, &admission);
     return admission;
 }

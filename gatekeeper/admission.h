@@ -26,8 +26,10 @@ typedef struct pcl_admission {
     pcl_retry retry;
     char message[160];       /* of a refusal; "" otherwise */
     uint32_t timeout_ms;     /* the default, or the client's, cut */
-    pcl_sql_class sql_class; /* of a txn: WRITE, or REFUSED when one of its statements is */
+    pcl_sql_class sql_class; /* what the head says, as broker/policy.h has it */
     bool repeatable;         /* running it twice does what once does */
+    bool has_statement;      /* of a refused txn: */
+    uint32_t statement;      /* which of its statements is to blame */
 } pcl_admission;
 
 /* request: decoded.  load: what its principal has in flight already. */

@@ -108,7 +108,22 @@ static void s_refuse(gatekeeper *self, refusal why, pcl_relay_entry *entry, pcl_
         .err = err,
         .retry = pcl_err_retry((int)err),
         .message = pcl_bytes_text(message),
-        .retry_after_ms = err == PCL_ERR_OVERLOADED ? PCL_RELAY_RETRY_AFTER_MS : 0,
+    };
+    pcl_relay_refuse(self->relay, entry, &error, now_us);
+}
+
+static void s_refuse_admission(gatekeeper *self, pcl_relay_entry *entry,
+                               const pcl_admission *admission, uint64_t now_us)
+{
+    bool statement = admission->err == PCL_ERR_REFUSED;
+    pcl_metric_add(self->refusals[statement ? REFUSAL_STATEMENT : REFUSAL_LIMIT], 1);
+    pcl_reply_error error = {
+        .err = admission->err,
+        .retry = admission->retry,
+        .message = pcl_bytes_text(admission->message),
+        .retry_after_ms = statement ? 0 : PCL_RELAY_RETRY_AFTER_MS,
+        .has_statement = admission->has_statement,
+        .statement = admission->statement,
     };
     pcl_relay_refuse(self->relay, entry, &error, now_us);
 }
@@ -227,8 +242,7 @@ static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *pa
     pcl_admission admission = pcl_admission_judge(
         &self->limits, &request, pcl_principals_load(self->principals, entry->principal));
     if (admission.err != PCL_ERR_OK) {
-        refusal why = admission.err == PCL_ERR_REFUSED ? REFUSAL_STATEMENT : REFUSAL_LIMIT;
-        s_refuse(self, why, entry, admission.err, admission.message, now_us);
+        s_refuse_admission(self, entry, &admission, now_us);
         return;
     }
     entry->sql_class = (uint8_t)admission.sql_class;

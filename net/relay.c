@@ -67,6 +67,7 @@ static void s_reply_move(pcl_relay_reply *target, pcl_relay_reply *source)
 {
     s_reply_init(target, source->code, source->retry);
     target->flags = source->flags;
+    memcpy(target->session, source->session, sizeof target->session);
     zmq_msg_move(&target->payload, &source->payload);
     zmq_msg_move(&target->tail, &source->tail);
 }
@@ -358,16 +359,18 @@ static void s_fail(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, pcl
                    uint64_t now_us)
 {
     char message[MESSAGE_SIZE];
-    if (err == PCL_ERR_LOST) {
-        (void)snprintf(message, sizeof message, "the %s that held the request is gone",
-                       self->options.next);
-    } else {
-        (void)snprintf(message, sizeof message, "the deadline passed while the %s had the request",
-                       self->options.next);
-    }
+    const char *more = entry->op == PCL_OP_FETCH    ? "; its page is lost, read the result again"
+                       : entry->op == PCL_OP_COMMIT ? "; whether it committed is not known"
+                                                    : "";
+    (void)snprintf(message, sizeof message,
+                   err == PCL_ERR_LOST ? "the %s that held the request is gone%s"
+                                       : "the deadline passed while the %s had the request%s",
+                   self->options.next, more);
     pcl_reply_error error = {
         .err = err,
-        .retry = entry->repeatable ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE,
+        .retry = entry->op == PCL_OP_FETCH ? PCL_RETRY_NEVER
+                 : entry->repeatable       ? PCL_RETRY_SAFE
+                                           : PCL_RETRY_UNSAFE,
         .message = pcl_bytes_text(message),
     };
     pcl_relay_reply reply;
@@ -454,6 +457,8 @@ void pcl_relay_head_fill(pcl_head *head, const pcl_request *request)
     }
     if (request->has_session) {
         memcpy(head->session, request->session, sizeof head->session);
+    } else if (request->has_cursor) {
+        memcpy(head->session, request->cursor, sizeof head->session);
     }
     if (request->explain_route) {
         head->flags |= PCL_HEAD_EXPLAIN;
@@ -544,9 +549,12 @@ static void s_on_reply(pcl_relay *self, pcl_hop_message *message, uint64_t now_u
     pcl_relay_reply reply;
     s_reply_init(&reply, message->head.code, message->head.retry);
     zmq_msg_move(&reply.payload, &message->payload);
-    if ((message->head.flags & PCL_HEAD_SEALED) != 0) {
-        reply.flags = PCL_HEAD_SEALED;
+    reply.flags = message->head.flags & (PCL_HEAD_SEALED | PCL_HEAD_HELD | PCL_HEAD_RELEASED);
+    if ((reply.flags & PCL_HEAD_SEALED) != 0) {
         zmq_msg_move(&reply.tail, &message->tail);
+    }
+    if ((reply.flags & (PCL_HEAD_HELD | PCL_HEAD_RELEASED)) != 0) {
+        memcpy(reply.session, message->head.session, sizeof reply.session);
     }
     s_answer(self, message->head.ticket, entry, &reply, now_us);
 }

@@ -20,8 +20,9 @@
  *     waits so has at most PCL_RELAY_PARKED_SIZE_MAX octets, and refusals take at most a quarter
  *     of the table, so that a peer that asks and never reads keeps nobody else out.
  *  5. What was in flight on a lost link is answered LOST: retry safe when the entry is
- *     repeatable, else unsafe.  DEADLINE likewise.  The link is watched: it is lost as soon as
- *     its connection ends, once the replies that came before were sent on.
+ *     repeatable, else unsafe; a fetch never, since its page is lost.  DEADLINE likewise.  The link
+ * is watched: it is lost as soon as its connection ends, once the replies that came before were
+ * sent on.
  *  6. Work that has no time left, or for which there is no ticket, link or queue, does not go
  *     on: _forward says why, and the owner refuses it.
  *
@@ -44,7 +45,8 @@ typedef struct pcl_relay_reply {
     zmq_msg_t tail; /* a seal, only with PCL_HEAD_SEALED in flags; else empty */
     pcl_err code;
     pcl_retry retry;
-    uint8_t flags; /* pcl_head_flag */
+    uint8_t flags;                /* pcl_head_flag: SEALED, HELD, RELEASED */
+    uint8_t session[PCL_ID_SIZE]; /* with HELD or RELEASED: what this reply opened or ended */
 } pcl_relay_reply;
 
 /* One request.  The owner fills a fresh one with pcl_relay_entry_init and sets what it knows;
@@ -138,7 +140,7 @@ void pcl_relay_entry_release(pcl_relay_entry *entry);
 void pcl_relay_arrived(pcl_relay *self, size_t payload_size);
 
 /* Fills what the head says of the request: op, id (when it has one), strategy, consistency,
- * max_lag_ms, session, and the flag EXPLAIN. */
+ * max_lag_ms, session (or the cursor of fetch and close), and the flag EXPLAIN. */
 void pcl_relay_head_fill(pcl_head *head, const pcl_request *request);
 
 /* Hands the request on: sets head's kind, ticket, id and budget, and sends.  tail may be NULL.

@@ -72,6 +72,35 @@ static void test_only_reads_and_questions_are_repeatable(void **state)
     assert_false(pcl_admission_judge(&LIMITS, &request, IDLE).repeatable);
 }
 
+static void test_each_op_has_the_class_that_the_broker_gives_it(void **state)
+{
+    (void)state;
+    static const struct {
+        pcl_op op;
+        bool read_only;
+        pcl_sql_class sql_class;
+        bool repeatable;
+    } cases[] = {
+        {PCL_OP_BEGIN, false, PCL_SQL_WRITE, true},
+        {PCL_OP_BEGIN, true, PCL_SQL_READ, true},
+        {PCL_OP_COMMIT, false, PCL_SQL_TRANSACTION, false},
+        {PCL_OP_ROLLBACK, false, PCL_SQL_TRANSACTION, true},
+        {PCL_OP_FETCH, false, PCL_SQL_READ, false},
+        {PCL_OP_CLOSE, false, PCL_SQL_READ, true},
+        {PCL_OP_TXN, false, PCL_SQL_WRITE, false},
+        {PCL_OP_CANCEL, false, PCL_SQL_NONE, true},
+        {PCL_OP_STATUS, false, PCL_SQL_NONE, true},
+        {PCL_OP_ADMIN, false, PCL_SQL_NONE, false},
+    };
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        pcl_request request = {.op = cases[index].op, .read_only = cases[index].read_only};
+        pcl_admission admission = pcl_admission_judge(&LIMITS, &request, IDLE);
+        assert_int_equal(admission.err, PCL_ERR_OK);
+        assert_int_equal(admission.sql_class, cases[index].sql_class);
+        assert_int_equal(admission.repeatable, cases[index].repeatable);
+    }
+}
+
 static void test_what_nobody_may_run_stops_here(void **state)
 {
     (void)state;
@@ -90,6 +119,7 @@ int main(void)
         cmocka_unit_test(test_time_has_a_default_and_a_ceiling),
         cmocka_unit_test(test_a_principal_has_a_share),
         cmocka_unit_test(test_only_reads_and_questions_are_repeatable),
+        cmocka_unit_test(test_each_op_has_the_class_that_the_broker_gives_it),
         cmocka_unit_test(test_what_nobody_may_run_stops_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,39 +76,147 @@ static void test_a_reserved_schema_is_no_default(void **state)
     }
 }
 
-static void test_ops_that_are_not_served_are_named(void **state)
+static void test_what_is_not_served_is_named(void **state)
 {
     (void)state;
-    for (int op = 0; op < PCL_OP_COUNT; op++) {
-        pcl_request request = {.op = (pcl_op)op, .sql = pcl_bytes_text("SELECT 1")};
-        pcl_policy_verdict verdict = pcl_policy_judge(&request);
-        bool served = op == PCL_OP_QUERY || op == PCL_OP_PING || op == PCL_OP_STATUS;
-        assert_int_equal(verdict.err, served ? PCL_ERR_OK : PCL_ERR_UNSUPPORTED);
-        if (!served) {
-            assert_non_null(strstr(verdict.message, pcl_op_text((pcl_op)op)));
-        } else {
-            assert_true(verdict.repeatable);
-        }
-    }
+    pcl_request admin = {.op = PCL_OP_ADMIN};
+    pcl_policy_verdict verdict = pcl_policy_judge(&admin);
+    assert_int_equal(verdict.err, PCL_ERR_UNSUPPORTED);
+    assert_string_equal(verdict.message, "op: admin is not available here");
+    pcl_request once = s_query("SELECT 1");
+    once.once = true;
+    verdict = pcl_policy_judge(&once);
+    assert_int_equal(verdict.err, PCL_ERR_UNSUPPORTED);
+    assert_string_equal(verdict.message, "once: is not available here");
 }
 
-static void test_keys_that_are_not_served_are_named(void **state)
+static void test_each_op_has_its_class(void **state)
 {
     (void)state;
     static const struct {
-        const char *key;
-        pcl_request with;
+        pcl_op op;
+        bool read_only;
+        pcl_sql_class sql_class;
+        bool repeatable;
     } cases[] = {
-        {"once", {.once = true}},         {"session", {.has_session = true}},
-        {"page_rows", {.page_rows = 1}},  {"page_bytes", {.page_bytes = 1}},
-        {"cursor", {.has_cursor = true}},
+        {PCL_OP_BEGIN, false, PCL_SQL_WRITE, true},
+        {PCL_OP_BEGIN, true, PCL_SQL_READ, true},
+        {PCL_OP_COMMIT, false, PCL_SQL_TRANSACTION, false},
+        {PCL_OP_ROLLBACK, false, PCL_SQL_TRANSACTION, true},
+        {PCL_OP_FETCH, false, PCL_SQL_READ, false},
+        {PCL_OP_CLOSE, false, PCL_SQL_READ, true},
+        {PCL_OP_TXN, false, PCL_SQL_WRITE, false},
+        {PCL_OP_CANCEL, false, PCL_SQL_NONE, true},
+        {PCL_OP_PING, false, PCL_SQL_NONE, true},
+        {PCL_OP_STATUS, false, PCL_SQL_NONE, true},
     };
     for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
-        pcl_request request = cases[index].with;
-        request.sql = pcl_bytes_text("SELECT 1");
+        pcl_request request = {.op = cases[index].op, .read_only = cases[index].read_only};
         pcl_policy_verdict verdict = pcl_policy_judge(&request);
-        assert_int_equal(verdict.err, PCL_ERR_UNSUPPORTED);
-        assert_memory_equal(verdict.message, cases[index].key, strlen(cases[index].key));
+        assert_int_equal(verdict.err, PCL_ERR_OK);
+        assert_int_equal(verdict.sql_class, cases[index].sql_class);
+        assert_int_equal(verdict.repeatable, cases[index].repeatable);
+    }
+}
+
+static void test_what_belongs_to_a_session_runs_in_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql;
+        pcl_err err;
+        pcl_sql_class sql_class;
+    } cases[] = {
+        {"BEGIN", PCL_ERR_OK, PCL_SQL_TRANSACTION},
+        {"SAVEPOINT a", PCL_ERR_OK, PCL_SQL_TRANSACTION},
+        {"SET @a = 1", PCL_ERR_OK, PCL_SQL_STATE},
+        {"SELECT LAST_INSERT_ID()", PCL_ERR_OK, PCL_SQL_STATE},
+        {"CREATE TEMPORARY TABLE t (a INT)", PCL_ERR_OK, PCL_SQL_STATE},
+        {"SELECT 1", PCL_ERR_OK, PCL_SQL_READ},
+        {"CREATE TABLE t (a INT)", PCL_ERR_OK, PCL_SQL_DDL},
+        {"GRANT ALL ON *.* TO x", PCL_ERR_FORBIDDEN, PCL_SQL_ADMIN},
+        {"SELECT 1; SELECT 2", PCL_ERR_REFUSED, PCL_SQL_REFUSED},
+    };
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        pcl_request request = s_query(cases[index].sql);
+        request.has_session = true;
+        pcl_policy_verdict verdict = pcl_policy_judge(&request);
+        assert_int_equal(verdict.err, cases[index].err);
+        assert_int_equal(verdict.sql_class, cases[index].sql_class);
+    }
+}
+
+/* A txn of these statements, encoded and decoded, judged. */
+static pcl_policy_verdict s_judge_txn(const char *const *texts, uint32_t count)
+{
+    pcl_buffer array;
+    pcl_buffer octets;
+    pcl_buffer_init(&array, 4096);
+    pcl_buffer_init(&octets, 4096);
+    pcl_buffer_put_u8(&array, (uint8_t)(0x90 | count));
+    for (uint32_t index = 0; index < count; index++) {
+        size_t size = strlen(texts[index]);
+        pcl_buffer_put(&array, "\x81\xa3sql\xd9", 6);
+        pcl_buffer_put_u8(&array, (uint8_t)size);
+        pcl_buffer_put(&array, texts[index], size);
+    }
+    pcl_request made = {
+        .op = PCL_OP_TXN, .statements = pcl_buffer_bytes(&array), .statement_count = count};
+    pcl_request_encode(&made, &octets);
+    pcl_request request;
+    pcl_fault fault;
+    pcl_err err = pcl_request_decode(&request, pcl_buffer_bytes(&octets), &fault, NULL, NULL);
+    assert_int_equal(err, PCL_ERR_OK);
+    pcl_policy_verdict verdict = pcl_policy_judge(&request);
+    pcl_buffer_release(&array);
+    pcl_buffer_release(&octets);
+    return verdict;
+}
+
+static void test_a_txn_takes_what_it_can_roll_back(void **state)
+{
+    (void)state;
+    static const char *const fine[] = {
+        "INSERT INTO t VALUES (1)",
+        "UPDATE u SET a = LAST_INSERT_ID()",
+        "SELECT a FROM t FOR UPDATE",
+        "SELECT @a := 1",
+        "SELECT 1",
+    };
+    pcl_policy_verdict verdict = s_judge_txn(fine, sizeof fine / sizeof fine[0]);
+    assert_int_equal(verdict.err, PCL_ERR_OK);
+    assert_int_equal(verdict.sql_class, PCL_SQL_WRITE);
+    assert_false(verdict.repeatable);
+}
+
+static void test_a_txn_names_the_statement_that_cannot_stand_in_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql;
+        pcl_err err;
+        const char *said;
+    } cases[] = {
+        {"CALL p()", PCL_ERR_UNSUPPORTED, "a call statement cannot stand in a txn"},
+        {"CREATE TABLE t (a INT)", PCL_ERR_UNSUPPORTED, "a ddl statement"},
+        {"COMMIT", PCL_ERR_UNSUPPORTED, "a transaction statement"},
+        {"SET @a = 1", PCL_ERR_UNSUPPORTED, "a state statement"},
+        {"SET autocommit = 1", PCL_ERR_UNSUPPORTED, "a state statement"},
+        {"USE other", PCL_ERR_UNSUPPORTED, "a state statement"},
+        {"LOCK TABLES t READ", PCL_ERR_UNSUPPORTED, "a state statement"},
+        {"CREATE TEMPORARY TABLE t (a INT)", PCL_ERR_UNSUPPORTED, "a state statement"},
+        {"SELECT GET_LOCK('a', 1)", PCL_ERR_UNSUPPORTED, "a state statement"},
+        {"KILL 1", PCL_ERR_FORBIDDEN, "admin"},
+        {"SELECT 1; SELECT 2", PCL_ERR_REFUSED, " at offset "},
+    };
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        const char *texts[] = {"SELECT 1", cases[index].sql, "SELECT 2"};
+        pcl_policy_verdict verdict = s_judge_txn(texts, 3);
+        assert_int_equal(verdict.err, cases[index].err);
+        assert_memory_equal(verdict.message, "statements[1].sql: ", 19);
+        assert_non_null(strstr(verdict.message, cases[index].said));
+        assert_true(verdict.has_statement);
+        assert_int_equal(verdict.statement, 1);
     }
 }
 
@@ -155,8 +263,11 @@ int main(void)
         cmocka_unit_test(test_reads_and_writes_run),
         cmocka_unit_test(test_classes_that_do_not_run),
         cmocka_unit_test(test_a_reserved_schema_is_no_default),
-        cmocka_unit_test(test_ops_that_are_not_served_are_named),
-        cmocka_unit_test(test_keys_that_are_not_served_are_named),
+        cmocka_unit_test(test_what_is_not_served_is_named),
+        cmocka_unit_test(test_each_op_has_its_class),
+        cmocka_unit_test(test_what_belongs_to_a_session_runs_in_one),
+        cmocka_unit_test(test_a_txn_takes_what_it_can_roll_back),
+        cmocka_unit_test(test_a_txn_names_the_statement_that_cannot_stand_in_it),
         cmocka_unit_test(test_the_head_must_agree_with_the_payload),
         cmocka_unit_test(test_what_the_payload_leaves_open_is_the_gatekeepers),
     };
