@@ -69,10 +69,11 @@ static bool s_open(pcl_proxy *self)
     pcl_proxy_settings_read(&self->settings, self->config);
     self->requests = pcl_ticket_table_new(self->settings.inflight_max, sizeof(pcl_proxy_request),
                                           self->args->seed);
+    self->ids = pcl_id_index_new(self->settings.inflight_max, self->args->seed);
     self->walk = calloc(self->settings.inflight_max, sizeof *self->walk);
     self->members = pcl_membership_new(PCL_NODES_MAX, self->started_us);
-    bool opened = self->requests != NULL && self->walk != NULL && self->members != NULL &&
-                  s_open_sockets(self, error);
+    bool opened = self->requests != NULL && self->ids != NULL && self->walk != NULL &&
+                  self->members != NULL && s_open_sockets(self, error);
     if (!opened) {
         pcl_log(PCL_LOG_ERROR, "proxy", "start-failed", "error=\"%s\"",
                 pcl_log_escape(error, escaped, sizeof escaped));
@@ -109,6 +110,7 @@ static void s_close(pcl_proxy *self)
     pcl_door_close(&self->broker_door);
     pcl_door_close(&self->agent_door);
     pcl_membership_destroy(&self->members);
+    pcl_id_index_destroy(&self->ids);
     free(self->walk);
 }
 

@@ -5,17 +5,20 @@
  *   brokers.c    the front socket: requests and pings come, replies go
  *   agents.c     the back socket: beats and replies come, statements go
  *   requests.c   the life of a request in flight
+ *   cancels.c    requests that nobody waits for any more
+ *   releases.c   sessions and cursors that nobody holds any more
  *   route.c      from candidates and strategy to a message sent
  *   status.c     `status`, /api/cluster
  *   explain.c    the routing decision for the reply
  *   telemetry.c  metrics, readiness
  *
  * The actor holds no rule: what it does is asked of membership, candidates,
- * strategy and retry.  One thread; now_us is read once a turn of the loop.
+ * pinned, strategy and retry.  One thread; now_us is read once a turn of the loop.
  */
 #ifndef PCL_PROXY_ACTOR_H
 #define PCL_PROXY_ACTOR_H
 
+#include "common/id_index.h"
 #include "common/rng.h"
 #include "common/ticket_table.h"
 #include "common/transit.h"
@@ -26,6 +29,7 @@
 #include "net/metrics.h"
 #include "proxy/candidates.h"
 #include "proxy/membership.h"
+#include "proxy/pinned.h"
 #include "proxy/retry.h"
 #include "proxy/strategy.h"
 #include "sql/classify.h"
@@ -61,6 +65,7 @@ typedef struct pcl_proxy_node {
     bool lost;      /* ... and all it had is lost */
     pcl_transit transit;
     pcl_metric *chosen[PCL_STRATEGY_COUNT]; /* how often which strategy chose it */
+    pcl_metric *pinned;                     /* requests of sessions and cursors */
     pcl_metric *up, *inflight, *lag, *rtt;  /* NULL until the node is known to them */
     uint64_t retries;                       /* requests taken away from it */
 } pcl_proxy_node;
@@ -86,8 +91,12 @@ typedef struct pcl_proxy_request {
     uint64_t sent_us;  /* to that node */
     pcl_strategy_kind strategy;
     pcl_node_set tried;
-    bool read;
-    bool parked;        /* its reply waits for room at the broker */
+    pcl_repeat repeat;
+    bool read;      /* of class READ: a query that is one, a begin that opens for nothing else */
+    bool pinned;    /* it belongs to a session or a cursor */
+    bool cancelled; /* nobody waits for it any more */
+    bool indexed;   /* it stands in ids */
+    bool parked;    /* its reply waits for room at the broker */
     size_t parked_size; /* octets of that reply */
 } pcl_proxy_request;
 
@@ -103,13 +112,14 @@ typedef enum pcl_proxy_drop {
     PCL_PROXY_DROP_UNROUTABLE,  /* the broker that asked is gone */
     PCL_PROXY_DROP_SLOW,        /* a reply whose broker does not read */
     PCL_PROXY_DROP_REPORT,      /* a report that does not parse */
+    PCL_PROXY_DROP_RELEASE,     /* a RELEASE whose node has gone, or takes nothing now */
     PCL_PROXY_DROP_COUNT,       /* must stay last */
 } pcl_proxy_drop;
 
 typedef struct pcl_proxy_telemetry {
     pcl_metric *requests[PCL_SQL_CLASS_COUNT][PCL_ERR_COUNT]; /* made when first needed */
     pcl_metric *dropped[PCL_PROXY_DROP_COUNT];
-    pcl_metric *retries, *unreachable;
+    pcl_metric *retries, *unreachable, *cancels, *releases, *gone;
     pcl_metric *inflight, *decision, *duration, *nodes[PCL_MEMBER_STATE_COUNT];
 } pcl_proxy_telemetry;
 
@@ -124,7 +134,8 @@ typedef struct pcl_proxy {
     pcl_proxy_node nodes[PCL_NODES_MAX];
     pcl_proxy_broker brokers[PCL_PROXY_BROKERS_MAX];
     pcl_ticket_table *requests;
-    uint64_t *walk; /* room for every ticket, for walks that change the table */
+    pcl_id_index *ids; /* of the requests that can still be cancelled */
+    uint64_t *walk;    /* room for every ticket, for walks that change the table */
     uint32_t parked_count;
     size_t parked_size; /* octets of the replies that wait */
     pcl_strategy_state strategy_state;
@@ -135,7 +146,7 @@ typedef struct pcl_proxy {
     bool draining;
     pcl_log_limit drop_lines;
     pcl_proxy_telemetry telemetry;
-    uint64_t dropped_count, retry_count, request_count;
+    uint64_t dropped_count, retry_count, request_count, cancel_count, release_count;
 } pcl_proxy;
 
 /* settings.c */
@@ -189,14 +200,43 @@ void pcl_proxy_unpark(pcl_proxy *self, uint64_t now_us);
 /* Frees what a request holds, without an answer. */
 void pcl_proxy_request_release(pcl_proxy_request *request);
 
+/* cancels.c */
+
+/* Whenever a request gets a ticket, and before that ticket ends. */
+void pcl_proxy_index(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket);
+void pcl_proxy_unindex(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket);
+/* Tells the node that nobody waits for the ticket there any more. */
+void pcl_proxy_withdraw(pcl_proxy *self, const pcl_proxy_request *request, uint64_t ticket,
+                        uint64_t now_us);
+/* The operation `cancel`: withdraws the principal's requests with that id; returns how many. */
+uint32_t pcl_proxy_cancel(pcl_proxy *self, const pcl_head *asked, uint64_t now_us);
+/* A broker's CANCEL. */
+void pcl_proxy_on_cancel(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us);
+
+/* releases.c */
+
+/* Nobody holds the session or cursor any more: its node is told.  What cannot be told is dropped
+ * and counted; from is who sent it, for the log. */
+void pcl_proxy_release(pcl_proxy *self, const uint8_t session[PCL_ID_SIZE], pcl_bytes principal,
+                       const char *from, uint64_t now_us);
+/* A reply that nobody will hear: what it opened is released.  principal is whose that is. */
+void pcl_proxy_release_opened(pcl_proxy *self, const pcl_head *reply, pcl_bytes principal,
+                              uint64_t now_us);
+
 /* route.c */
 
+/* CANCEL or RELEASE; no request hangs on it.  false: there is no way to the node, or no room. */
+bool pcl_proxy_hint(pcl_proxy *self, uint32_t node, const pcl_head *head) PCL_MUST_CHECK;
 /* What the request needs of a node. */
 pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request);
 /* Sends the request to a node that fits.  OK: it is on its way.  Otherwise it
  * never left: NO_NODE, OVERLOADED. */
 pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
                         uint64_t now_us) PCL_MUST_CHECK;
+/* The same for a pinned one, to the node that its session names: GONE, NO_NODE, OVERLOADED.
+ * *out_message is set on failure; it is static, or NULL. */
+pcl_err pcl_proxy_route_pinned(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                               uint64_t now_us, const char **out_message) PCL_MUST_CHECK;
 
 /* explain.c: the tail frame for the agent. */
 void pcl_proxy_explain(const pcl_proxy *self, const pcl_candidates *candidates, const float *costs,

@@ -50,10 +50,14 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
     case PCL_KIND_PING:
         pcl_proxy_tell(self, self->broker_door.socket, &message->peer, PCL_KIND_PONG, now_us);
         return;
+    case PCL_KIND_CANCEL:
+        pcl_proxy_on_cancel(self, message, now_us);
+        return;
+    case PCL_KIND_RELEASE:
+        pcl_proxy_release(self, message->head.session, message->head.principal, "broker", now_us);
+        return;
     case PCL_KIND_PONG:
     case PCL_KIND_BYE: /* what it asked for is still answered, or dropped as unroutable */
-    case PCL_KIND_RELEASE:
-    case PCL_KIND_CANCEL: /* the deadline ends it */
         return;
     case PCL_KIND_REPLY:
     case PCL_KIND_BEAT:

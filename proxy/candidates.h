@@ -43,7 +43,8 @@
     X(NO_READS_ON_SOURCE, "the source serves no reads here")                                       \
     X(LAG_UNKNOWN, "how far it is behind is not known")                                            \
     X(LAG, "too far behind")                                                                       \
-    X(FULL, "too many requests in flight there")
+    X(FULL, "too many requests in flight there")                                                   \
+    X(ELSEWHERE, "the session is at another node")
 
 typedef enum pcl_left_out {
 #define PCL_LEFT_OUT_ENUM(name, text) PCL_LEFT_OUT_##name,

@@ -55,6 +55,7 @@ static void s_leave_node(pcl_proxy *self, pcl_proxy_request *request)
 
 static void s_remove(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket)
 {
+    pcl_proxy_unindex(self, request, ticket);
     if (request->parked) {
         self->parked_count--;
         self->parked_size -= request->parked_size;
@@ -65,13 +66,25 @@ static void s_remove(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticke
     }
 }
 
+/* The reply will not reach the broker.  Whose request it was stands in the frame that it came
+ * with, also when the reply's head has taken the place of the request's. */
+static void s_undelivered(pcl_proxy *self, pcl_proxy_request *request, const pcl_head *reply,
+                          pcl_proxy_drop why, uint64_t now_us)
+{
+    pcl_head asked = {0};
+    pcl_err err = pcl_head_decode(&asked, pcl_frame_bytes(&request->head_frame));
+    assert(err == PCL_ERR_OK); /* it was decoded once */
+    pcl_proxy_dropped(self, why, "broker", now_us);
+    pcl_proxy_release_opened(self, reply, asked.principal, now_us);
+}
+
 /* false: there is no room at the broker now. */
 static bool s_send_answer(pcl_proxy *self, pcl_proxy_request *request, const pcl_head *head,
                           zmq_msg_t *payload, uint64_t now_us)
 {
     pcl_err err = pcl_hop_send(self->broker_door.socket, &request->peer, head, payload, NULL);
     if (err == PCL_ERR_UNAVAILABLE) {
-        pcl_proxy_dropped(self, PCL_PROXY_DROP_UNROUTABLE, "broker", now_us);
+        s_undelivered(self, request, head, PCL_PROXY_DROP_UNROUTABLE, now_us);
     }
     return err != PCL_ERR_OVERLOADED;
 }
@@ -91,7 +104,7 @@ static void s_park(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
         room = fresh != NULL;
     }
     if (!room) {
-        pcl_proxy_dropped(self, PCL_PROXY_DROP_SLOW, "broker", now_us);
+        s_undelivered(self, request, head, PCL_PROXY_DROP_SLOW, now_us);
         s_remove(self, request, ticket);
         return;
     }
@@ -99,6 +112,7 @@ static void s_park(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
         s_move(fresh, request);
         request = fresh;
     } else {
+        pcl_proxy_unindex(self, request, ticket);
         pcl_ticket_table_set_deadline(self->requests, ticket, until_us);
     }
     int moved = zmq_msg_move(&request->payload, payload);
@@ -120,7 +134,10 @@ void pcl_proxy_answer(pcl_proxy *self, pcl_proxy_request *request, uint64_t tick
     head.ticket = request->head.ticket;
     head.op = request->head.op;
     head.sql_class = request->head.sql_class;
-    head.flags = 0;
+    head.flags = reply_head->flags & (PCL_HEAD_HELD | PCL_HEAD_RELEASED);
+    if (head.flags == 0) {
+        memset(head.session, 0, sizeof head.session);
+    }
     head.sent_us = now_us;
     head.gatekeeper_us = request->head.gatekeeper_us;
     head.broker_us = request->head.broker_us;
@@ -158,24 +175,37 @@ void pcl_proxy_answer_error(pcl_proxy *self, pcl_proxy_request *request, uint64_
     zmq_msg_close(&payload);
 }
 
-static void s_answer_code(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket, pcl_err err,
-                          pcl_retry retry, uint64_t now_us)
+/* message: NULL for the code's own. */
+static void s_answer_text(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket, pcl_err err,
+                          pcl_retry retry, const char *message, uint64_t now_us)
 {
     pcl_reply_error error = {.err = err, .retry = retry};
+    if (message != NULL) {
+        error.message = pcl_bytes_text(message);
+    }
     pcl_proxy_answer_error(self, request, ticket, &error, now_us);
 }
 
-/* ping and status end here. */
+static void s_answer_code(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket, pcl_err err,
+                          pcl_retry retry, uint64_t now_us)
+{
+    s_answer_text(self, request, ticket, err, retry, NULL, now_us);
+}
+
+/* ping, status and cancel end here. */
 static void s_answer_self(pcl_proxy *self, pcl_proxy_request *request, uint64_t now_us)
 {
     const pcl_head *asked = &request->head;
     pcl_buffer buffer;
     pcl_buffer_init(&buffer, PCL_REPLY_SIZE_MAX);
-    bool status = asked->op == PCL_OP_STATUS;
-    pcl_reply_open(&buffer, asked->id, true, status ? 2 : 1);
-    if (status) {
+    bool plain = asked->op == PCL_OP_PING;
+    pcl_reply_open(&buffer, asked->id, true, plain ? 1 : 2);
+    if (asked->op == PCL_OP_STATUS) {
         pcl_mp_put_text(&buffer, "status");
         pcl_proxy_status_encode(self, now_us, &buffer);
+    } else if (asked->op == PCL_OP_CANCEL) {
+        pcl_mp_put_text(&buffer, "affected");
+        pcl_mp_put_uint(&buffer, pcl_proxy_cancel(self, asked, now_us));
     }
     pcl_mp_put_text(&buffer, "route");
     pcl_mp_put_map(&buffer, 4);
@@ -200,9 +230,20 @@ static void s_answer_self(pcl_proxy *self, pcl_proxy_request *request, uint64_t 
     zmq_msg_close(&payload);
 }
 
-/* Writes go to the source whatever the request says. */
+/* What can only be of a session or a cursor is, whatever it names. */
+static bool s_is_pinned(const pcl_head *head)
+{
+    static const uint8_t NONE[PCL_ID_SIZE];
+    return head->op == PCL_OP_COMMIT || head->op == PCL_OP_ROLLBACK || head->op == PCL_OP_FETCH ||
+           head->op == PCL_OP_CLOSE || memcmp(head->session, NONE, sizeof NONE) != 0;
+}
+
+/* Writes go to the source whatever the request says; a session is where it is. */
 static pcl_strategy_kind s_strategy(const pcl_proxy *self, const pcl_proxy_request *request)
 {
+    if (request->pinned) {
+        return PCL_STRATEGY_DEFAULT;
+    }
     if (!request->read) {
         return PCL_STRATEGY_DIRECT;
     }
@@ -215,14 +256,19 @@ static void s_take_message(const pcl_proxy *self, pcl_proxy_request *request,
 {
     const pcl_head *head = &message->head;
     uint64_t left_us = pcl_time_left_us(head->budget_us, wait_us);
+    bool read = (head->op == PCL_OP_QUERY || head->op == PCL_OP_BEGIN) &&
+                head->sql_class < PCL_SQL_CLASS_COUNT &&
+                pcl_sql_is_read((pcl_sql_class)head->sql_class);
+    bool pinned = s_is_pinned(head);
     *request = (pcl_proxy_request){
         .head = *head,
         .arrived_us = now_us,
         .deadline_us = now_us + left_us,
         .wait_us = wait_us < UINT32_MAX ? (uint32_t)wait_us : UINT32_MAX,
         .node = PCL_MEMBER_NONE,
-        .read = head->op == PCL_OP_QUERY && head->sql_class < PCL_SQL_CLASS_COUNT &&
-                pcl_sql_is_read((pcl_sql_class)head->sql_class),
+        .read = read,
+        .pinned = pinned,
+        .repeat = pcl_retry_repeat(head->op, read, pinned),
     };
     request->strategy = s_strategy(self, request);
     s_init_messages(request);
@@ -252,7 +298,7 @@ void pcl_proxy_begin(pcl_proxy *self, pcl_hop_message *message, uint64_t wait_us
     s_take_message(self, &arrived, message, wait_us, now_us);
     self->request_count++;
     pcl_op op = arrived.head.op;
-    if (op == PCL_OP_PING || op == PCL_OP_STATUS) {
+    if (op == PCL_OP_PING || op == PCL_OP_STATUS || op == PCL_OP_CANCEL) {
         s_answer_self(self, &arrived, now_us);
         return;
     }
@@ -267,9 +313,13 @@ void pcl_proxy_begin(pcl_proxy *self, pcl_hop_message *message, uint64_t wait_us
                                                       arrived.deadline_us + GRACE_US, &ticket);
     assert(request != NULL); /* s_admit saw room */
     s_move(request, &arrived);
-    err = pcl_proxy_route(self, request, ticket, now_us);
-    if (err != PCL_ERR_OK) {
-        s_answer_code(self, request, ticket, err, PCL_RETRY_SAFE, now_us);
+    pcl_proxy_index(self, request, ticket);
+    const char *text = NULL;
+    err = request->pinned ? pcl_proxy_route_pinned(self, request, ticket, now_us, &text)
+                          : pcl_proxy_route(self, request, ticket, now_us);
+    if (err != PCL_ERR_OK) { /* it did not leave */
+        pcl_retry retry = err == PCL_ERR_GONE ? PCL_RETRY_NEVER : PCL_RETRY_SAFE;
+        s_answer_text(self, request, ticket, err, retry, text, now_us);
     }
 }
 
@@ -278,12 +328,14 @@ static pcl_proxy_request *s_renew(pcl_proxy *self, pcl_proxy_request *request, u
 {
     pcl_proxy_request moved;
     s_leave_node(self, request);
+    pcl_proxy_unindex(self, request, *ticket);
     s_move(&moved, request);
     pcl_ticket_table_remove(self->requests, *ticket);
     pcl_proxy_request *fresh = pcl_ticket_table_add(self->requests, moved.deadline_us + GRACE_US,
                                                     ticket);
     assert(fresh != NULL); /* one has just been removed */
     s_move(fresh, &moved);
+    pcl_proxy_index(self, fresh, *ticket);
     return fresh;
 }
 
@@ -292,11 +344,12 @@ static pcl_retry_verdict s_judge(pcl_proxy *self, const pcl_proxy_request *reque
 {
     pcl_retry_case facts = {
         .end = end,
-        .read = request->read,
+        .repeat = request->repeat,
+        .cancelled = request->cancelled,
         .in_time = now_us < request->deadline_us,
         .attempts = request->attempts,
     };
-    if (facts.read && facts.in_time) {
+    if (facts.repeat == PCL_REPEAT_ANYWHERE && facts.in_time) {
         pcl_need need = pcl_proxy_need(self, request);
         pcl_candidates candidates;
         pcl_candidates_find(self->members, &need, now_us, &candidates);
@@ -308,17 +361,21 @@ static pcl_retry_verdict s_judge(pcl_proxy *self, const pcl_proxy_request *reque
 }
 
 /* To another node.  The verdict saw one; when it cannot be reached after all, the
- * answer is an error. */
-static void s_again(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket, uint64_t now_us)
+ * answer is an error.  A node that is merely doubted may still work on it in vain. */
+static void s_again(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                    pcl_attempt_end end, uint64_t now_us)
 {
     uint32_t from = request->node;
+    if (end == PCL_ATTEMPT_DOUBTED) {
+        pcl_proxy_withdraw(self, request, ticket, now_us);
+    }
     pcl_retry_budget_spend(&self->retry_budget);
     pcl_metric_add(self->telemetry.retries, 1);
     self->retry_count++;
     self->nodes[from].retries++;
     request = s_renew(self, request, &ticket);
     pcl_err err = pcl_proxy_route(self, request, ticket, now_us);
-    if (err != PCL_ERR_OK) { /* only reads get here */
+    if (err != PCL_ERR_OK) { /* only what leaves no trace gets here */
         s_answer_code(self, request, ticket, err, PCL_RETRY_SAFE, now_us);
     }
 }
@@ -330,13 +387,13 @@ static void s_failed(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticke
     pcl_retry_verdict verdict = s_judge(self, request, end, now_us);
     switch (verdict.action) {
     case PCL_RETRY_AGAIN:
-        s_again(self, request, ticket, now_us);
+        s_again(self, request, ticket, end, now_us);
         return;
     case PCL_RETRY_WAIT:
         return;
     case PCL_RETRY_ANSWER:
     case PCL_RETRY_PASS:
-        s_answer_code(self, request, ticket, verdict.err, verdict.retry, now_us);
+        s_answer_text(self, request, ticket, verdict.err, verdict.retry, verdict.message, now_us);
         return;
     }
 }
@@ -348,7 +405,8 @@ void pcl_proxy_node_failed(pcl_proxy *self, uint32_t node, pcl_attempt_end end, 
     uint64_t ticket = 0;
     const pcl_proxy_request *found = NULL;
     while ((found = pcl_ticket_table_each(self->requests, &cursor, &ticket)) != NULL) {
-        if (found->node == node && (end != PCL_ATTEMPT_DOUBTED || found->read)) {
+        bool moves = found->repeat == PCL_REPEAT_ANYWHERE;
+        if (found->node == node && (end != PCL_ATTEMPT_DOUBTED || moves)) {
             self->walk[count++] = ticket;
         }
     }
@@ -365,7 +423,7 @@ void pcl_proxy_expire(pcl_proxy *self, uint64_t now_us)
     pcl_proxy_request *request = NULL;
     while ((request = pcl_ticket_table_due(self->requests, now_us, &ticket)) != NULL) {
         if (request->parked) {
-            pcl_proxy_dropped(self, PCL_PROXY_DROP_SLOW, "broker", now_us);
+            s_undelivered(self, request, &request->head, PCL_PROXY_DROP_SLOW, now_us);
             s_remove(self, request, ticket);
         } else {
             s_failed(self, request, ticket, PCL_ATTEMPT_EXPIRED, now_us);
@@ -392,36 +450,55 @@ void pcl_proxy_unpark(pcl_proxy *self, uint64_t now_us)
 static void s_note_quality(pcl_proxy *self, const pcl_proxy_request *request, const pcl_head *reply,
                            const pcl_report *report, uint64_t now_us)
 {
-    if (report == NULL || !request->read || reply->code != PCL_ERR_OK) {
-        return; /* failing fast must not look quick */
+    if (report == NULL || request->head.op != PCL_OP_QUERY || !request->read || request->pinned ||
+        reply->code != PCL_ERR_OK) {
+        return; /* failing fast must not look quick, nor waiting for one's own session slow */
     }
     uint64_t node_us = (uint64_t)report->exec_us + report->queue_us;
     pcl_candidate_timed(&pcl_membership_at(self->members, request->node)->candidate,
                         pcl_time_since_us(request->sent_us, now_us), node_us, now_us);
 }
 
+/* true: the reply answers what the ticket stands for.  Else *out_why is set. */
+static bool s_fits(const pcl_proxy_request *request, uint32_t node, const pcl_head *reply,
+                   pcl_proxy_drop *out_why)
+{
+    if (request == NULL || request->parked) {
+        *out_why = PCL_PROXY_DROP_STALE;
+    } else if (memcmp(request->head.id, reply->id, sizeof reply->id) != 0) {
+        *out_why = PCL_PROXY_DROP_ID_MISMATCH;
+    } else if (request->node != node) {
+        *out_why = PCL_PROXY_DROP_WRONG_NODE;
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* A node speaks for what its own present run holds, and for nothing else. */
+static void s_drop_reply(pcl_proxy *self, uint32_t node, const pcl_head *reply, pcl_proxy_drop why,
+                         uint64_t now_us)
+{
+    pcl_proxy_dropped(self, why, pcl_membership_at(self->members, node)->name, now_us);
+    if (pcl_pinned_node(self->members, reply->session) == node) {
+        pcl_proxy_release_opened(self, reply, reply->principal, now_us);
+    }
+}
+
 void pcl_proxy_on_reply(pcl_proxy *self, uint32_t node, pcl_hop_message *message,
                         const pcl_report *report, uint64_t now_us)
 {
     const pcl_head *head = &message->head;
-    const char *name = pcl_membership_at(self->members, node)->name;
     pcl_proxy_request *request = pcl_ticket_table_find(self->requests, head->ticket);
-    if (request == NULL || request->parked) {
-        pcl_proxy_dropped(self, PCL_PROXY_DROP_STALE, name, now_us);
-        return;
-    }
-    if (memcmp(request->head.id, head->id, sizeof head->id) != 0) {
-        pcl_proxy_dropped(self, PCL_PROXY_DROP_ID_MISMATCH, name, now_us);
-        return;
-    }
-    if (request->node != node) {
-        pcl_proxy_dropped(self, PCL_PROXY_DROP_WRONG_NODE, name, now_us);
+    pcl_proxy_drop why = PCL_PROXY_DROP_STALE;
+    if (!s_fits(request, node, head, &why)) {
+        s_drop_reply(self, node, head, why, now_us);
         return;
     }
     if (pcl_retry_code(head->code)) {
         pcl_retry_verdict verdict = s_judge(self, request, PCL_ATTEMPT_REFUSED, now_us);
         if (verdict.action == PCL_RETRY_AGAIN) {
-            s_again(self, request, head->ticket, now_us);
+            s_again(self, request, head->ticket, PCL_ATTEMPT_REFUSED, now_us);
             return;
         }
     }

@@ -8,6 +8,7 @@
 
 static const double EARNED_PER_REQUEST = 0.2;
 static const double EARNED_PER_S = 10;
+static const char PAGE_LOST[] = "the page is lost, and the cursor with it: run the statement again";
 static const double MEMORY_S = 10; /* what is not spent is forgotten with this time constant */
 
 pcl_retry_budget pcl_retry_budget_full(uint64_t now_us)
@@ -53,29 +54,73 @@ bool pcl_retry_code(pcl_err code)
            code == PCL_ERR_NO_NODE || code == PCL_ERR_DRAINING;
 }
 
-static pcl_retry_verdict s_answer(pcl_err err, pcl_retry retry)
+pcl_repeat pcl_retry_repeat(pcl_op op, bool read, bool pinned)
 {
-    return (pcl_retry_verdict){.action = PCL_RETRY_ANSWER, .err = err, .retry = retry};
+    switch (op) {
+    case PCL_OP_QUERY:
+        if (!read) {
+            return PCL_REPEAT_UNKNOWN;
+        }
+        return pinned ? PCL_REPEAT_THERE : PCL_REPEAT_ANYWHERE;
+    case PCL_OP_BEGIN:
+        return pinned ? PCL_REPEAT_THERE : PCL_REPEAT_ANYWHERE;
+    case PCL_OP_ROLLBACK:
+    case PCL_OP_CLOSE:
+    case PCL_OP_CANCEL:
+    case PCL_OP_PING:
+    case PCL_OP_STATUS:
+        return PCL_REPEAT_THERE;
+    case PCL_OP_FETCH:
+        return PCL_REPEAT_IN_VAIN;
+    case PCL_OP_TXN:
+    case PCL_OP_COMMIT:
+    case PCL_OP_ADMIN:
+    case PCL_OP_COUNT:
+        break;
+    }
+    return PCL_REPEAT_UNKNOWN;
+}
+
+static pcl_retry s_fate(pcl_repeat repeat)
+{
+    switch (repeat) {
+    case PCL_REPEAT_ANYWHERE:
+    case PCL_REPEAT_THERE:
+        return PCL_RETRY_SAFE;
+    case PCL_REPEAT_IN_VAIN:
+        return PCL_RETRY_NEVER;
+    case PCL_REPEAT_UNKNOWN:
+    case PCL_REPEAT_COUNT:
+        break;
+    }
+    return PCL_RETRY_UNSAFE;
+}
+
+static pcl_retry_verdict s_answer(pcl_err err, pcl_repeat repeat)
+{
+    return (pcl_retry_verdict){.action = PCL_RETRY_ANSWER,
+                               .err = err,
+                               .retry = s_fate(repeat),
+                               .message = repeat == PCL_REPEAT_IN_VAIN ? PAGE_LOST : NULL};
 }
 
 pcl_retry_verdict pcl_retry_decide(const pcl_retry_case *request)
 {
     assert(request != NULL);
     const pcl_retry_verdict again = {.action = PCL_RETRY_AGAIN};
-    const pcl_retry fate = request->read ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
-    bool may = request->read && request->in_time && request->other && request->budget &&
-               request->attempts < PCL_ATTEMPTS_MAX;
+    bool may = request->repeat == PCL_REPEAT_ANYWHERE && !request->cancelled && request->in_time &&
+               request->other && request->budget && request->attempts < PCL_ATTEMPTS_MAX;
     switch (request->end) {
     case PCL_ATTEMPT_DOUBTED:
         return may && request->other_sound ? again : (pcl_retry_verdict){.action = PCL_RETRY_WAIT};
     case PCL_ATTEMPT_LOST:
-        return may ? again : s_answer(PCL_ERR_LOST, fate);
+        return may ? again : s_answer(PCL_ERR_LOST, request->repeat);
     case PCL_ATTEMPT_REFUSED:
         return may ? again : (pcl_retry_verdict){.action = PCL_RETRY_PASS};
     case PCL_ATTEMPT_EXPIRED:
-        return s_answer(PCL_ERR_DEADLINE, fate);
+        return s_answer(PCL_ERR_DEADLINE, request->repeat);
     case PCL_ATTEMPT_END_COUNT:
         break;
     }
-    return s_answer(PCL_ERR_INTERNAL, fate); /* not reached: the switch is exhaustive */
+    return s_answer(PCL_ERR_INTERNAL, request->repeat); /* not reached: the switch is exhaustive */
 }

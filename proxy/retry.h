@@ -1,11 +1,16 @@
 /* retry.h - whether a request that left for a node and did not end well is sent
  * to another one.  (What could not leave tries all nodes: pcl_proxy_route.)
  *
- *  1. A read may go to another node, as long as its deadline, its
- *     PCL_ATTEMPTS_MAX and the budget allow it: a read twice is a read.
+ *  1. A read, or a begin, may go to another node, as long as its deadline, its
+ *     PCL_ATTEMPTS_MAX and the budget allow it: a read twice is a read, and of two
+ *     sessions opened the one that nobody hears of is released.
  *  2. Anything else is sent once: its fate is unknown, and the answer says so
  *     (LOST, retry unsafe).
- *  3. The budget is a fifth of the traffic and ten a second, remembered for ten
+ *  3. What belongs to a session or a cursor is there and nowhere else, so it is
+ *     sent once, too.  A read, close and rollback leave no trace (retry safe); the
+ *     page of a fetch that is lost cannot be had again (retry never).
+ *  4. What was cancelled is not sent again: nobody waits for it.
+ *  5. The budget is a fifth of the traffic and ten a second, remembered for ten
  *     seconds: a dying fleet must not be buried under retries.
  *
  * Pure; times in microseconds.
@@ -14,6 +19,7 @@
 #define PCL_PROXY_RETRY_H
 
 #include "common/error.h"
+#include "wire/request.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,6 +39,18 @@ bool pcl_retry_budget_has(pcl_retry_budget *self, uint64_t now_us);
 /* A retry was sent.  Only after _has said yes. */
 void pcl_retry_budget_spend(pcl_retry_budget *self);
 
+/* What sending a request once more would mean. */
+typedef enum pcl_repeat {
+    PCL_REPEAT_UNKNOWN = 0, /* it may have changed something */
+    PCL_REPEAT_ANYWHERE,    /* leaves no trace, and another node may have it */
+    PCL_REPEAT_THERE,       /* leaves no trace, but only one node has what it needs */
+    PCL_REPEAT_IN_VAIN,     /* what it asked for is used up */
+    PCL_REPEAT_COUNT,       /* must stay last */
+} pcl_repeat;
+
+/* read: its class says so.  pinned: it belongs to a session or a cursor. */
+pcl_repeat pcl_retry_repeat(pcl_op op, bool read, bool pinned);
+
 /* What happened to an attempt. */
 typedef enum pcl_attempt_end {
     PCL_ATTEMPT_DOUBTED = 0, /* its node is suspect; an answer may still come */
@@ -51,7 +69,8 @@ typedef enum pcl_retry_action {
 
 typedef struct pcl_retry_case {
     pcl_attempt_end end;
-    bool read;         /* class READ */
+    pcl_repeat repeat;
+    bool cancelled;    /* nobody waits for it any more */
     bool in_time;      /* the deadline lies ahead */
     bool budget;       /* pcl_retry_budget_has */
     bool other;        /* another node could take it */
@@ -61,8 +80,9 @@ typedef struct pcl_retry_case {
 
 typedef struct pcl_retry_verdict {
     pcl_retry_action action;
-    pcl_err err;     /* of ANSWER */
-    pcl_retry retry; /* of ANSWER */
+    pcl_err err;         /* of ANSWER */
+    pcl_retry retry;     /* of ANSWER */
+    const char *message; /* of ANSWER, for people; static; NULL: the code's own */
 } pcl_retry_verdict;
 
 pcl_retry_verdict pcl_retry_decide(const pcl_retry_case *request);

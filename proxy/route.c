@@ -106,7 +106,59 @@ static void s_note_sent(pcl_proxy *self, pcl_proxy_request *request, uint32_t in
     request->attempts++;
     pcl_node_set_add(&request->tried, index);
     pcl_candidate_sent(&pcl_membership_at(self->members, index)->candidate, now_us);
-    pcl_metric_add(self->nodes[index].chosen[request->strategy], 1);
+    pcl_proxy_node *node = &self->nodes[index];
+    pcl_metric_add(request->pinned ? node->pinned : node->chosen[request->strategy], 1);
+}
+
+/* There is no connection to the node. */
+static void s_unreachable(pcl_proxy *self, uint32_t index)
+{
+    pcl_metric_add(self->telemetry.unreachable, 1);
+    pcl_proxy_unreachable(self, index);
+}
+
+bool pcl_proxy_hint(pcl_proxy *self, uint32_t node, const pcl_head *head)
+{
+    pcl_proxy_node *target = &self->nodes[node];
+    if (!target->connected) {
+        return false;
+    }
+    pcl_err err = pcl_hop_send(self->agent_door.socket, &target->peer, head, NULL, NULL);
+    if (err == PCL_ERR_UNAVAILABLE) {
+        s_unreachable(self, node);
+    }
+    return err == PCL_ERR_OK;
+}
+
+pcl_err pcl_proxy_route_pinned(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                               uint64_t now_us, const char **out_message)
+{
+    assert(request->node == PCL_MEMBER_NONE);
+    pcl_pinned_verdict verdict = pcl_pinned_find(
+        self->members, &(pcl_pinned_case){.id = request->head.session,
+                                          .node_inflight_max = self->settings.node_inflight_max,
+                                          .started_us = self->started_us,
+                                          .now_us = now_us});
+    *out_message = verdict.message;
+    if (verdict.err != PCL_ERR_OK) {
+        pcl_metric_add(self->telemetry.gone, verdict.err == PCL_ERR_GONE ? 1 : 0);
+        return verdict.err;
+    }
+    s_choice choice;
+    pcl_pinned_candidates(self->members, verdict.node, &choice.candidates);
+    choice.costs[0] = 0;
+    choice.chosen = choice.candidates.fit[0];
+    pcl_err err = s_send(self, request, ticket, &choice, now_us);
+    if (err == PCL_ERR_OK) {
+        s_note_sent(self, request, verdict.node, now_us);
+        return PCL_ERR_OK;
+    }
+    if (err == PCL_ERR_UNAVAILABLE) {
+        s_unreachable(self, verdict.node);
+        *out_message = pcl_pinned_unreachable_text();
+        return PCL_ERR_NO_NODE;
+    }
+    return err;
 }
 
 pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
@@ -131,8 +183,7 @@ pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ti
         pcl_node_set_add(&request->tried, index);
         queue_full = queue_full || err == PCL_ERR_OVERLOADED;
         if (err == PCL_ERR_UNAVAILABLE) {
-            pcl_metric_add(self->telemetry.unreachable, 1);
-            pcl_proxy_unreachable(self, index);
+            s_unreachable(self, index);
         }
     }
 }

@@ -140,7 +140,7 @@ static void s_put_choice(const pcl_proxy *self, pcl_strategy_kind kind, uint64_t
 void pcl_proxy_status_encode(const pcl_proxy *self, uint64_t now_us, pcl_buffer *buffer)
 {
     uint32_t count = pcl_membership_count(self->members);
-    pcl_mp_put_map(buffer, 15);
+    pcl_mp_put_map(buffer, 17);
     s_text(buffer, "version", PCL_VERSION);
     s_text(buffer, "proxy", pcl_config_text(self->config, "proxy/name"));
     s_hex(buffer, "boot_id", self->args->boot_id);
@@ -154,6 +154,8 @@ void pcl_proxy_status_encode(const pcl_proxy *self, uint64_t now_us, pcl_buffer 
     s_uint(buffer, "requests", self->request_count);
     s_uint(buffer, "retries", self->retry_count);
     s_uint(buffer, "dropped", self->dropped_count);
+    s_uint(buffer, "cancels", self->cancel_count);
+    s_uint(buffer, "releases", self->release_count);
     pcl_mp_put_text(buffer, "nodes");
     pcl_mp_put_array(buffer, count);
     for (uint32_t index = 0; index < count; index++) {

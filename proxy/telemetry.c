@@ -16,6 +16,7 @@ static const char *const DROP_TEXTS[] = {
     [PCL_PROXY_DROP_UNROUTABLE] = "unroutable",
     [PCL_PROXY_DROP_SLOW] = "slow",
     [PCL_PROXY_DROP_REPORT] = "report",
+    [PCL_PROXY_DROP_RELEASE] = "release",
 };
 static_assert(sizeof DROP_TEXTS / sizeof DROP_TEXTS[0] == PCL_PROXY_DROP_COUNT, "a text a reason");
 
@@ -39,6 +40,14 @@ void pcl_proxy_telemetry_start(pcl_proxy *self)
                                              "Reads sent again to another node.");
     telemetry->unreachable = pcl_metrics_counter(metrics, "portcullis_proxy_unreachable_total", "",
                                                  "Sends that found no connection to the node.");
+    telemetry->cancels = pcl_metrics_counter(
+        metrics, "portcullis_proxy_cancels_total", "",
+        "Requests told to stop, by a cancel or because their client went.");
+    telemetry->releases = pcl_metrics_counter(
+        metrics, "portcullis_proxy_releases_total", "",
+        "Sessions and cursors that nobody held any more, told to their node.");
+    telemetry->gone = pcl_metrics_counter(metrics, "portcullis_proxy_gone_total", "",
+                                          "Requests of a session or cursor whose node had gone.");
     telemetry->inflight = pcl_metrics_gauge(metrics, "portcullis_proxy_in_flight", "",
                                             "Requests accepted and not yet answered.");
     telemetry->decision = pcl_metrics_histogram(
@@ -61,6 +70,8 @@ void pcl_proxy_telemetry_node(pcl_proxy *self, uint32_t index)
                                                  "Statements sent, by node and strategy.");
     }
     snprintf(labels, sizeof labels, "node=\"%s\"", name);
+    node->pinned = pcl_metrics_counter(metrics, "portcullis_proxy_pinned_total", labels,
+                                       "Requests of sessions and cursors sent, by node.");
     node->up = pcl_metrics_gauge(metrics, "portcullis_proxy_node_up", labels,
                                  "1 while the node is up and its database ready.");
     node->inflight = pcl_metrics_gauge(metrics, "portcullis_proxy_node_in_flight", labels,

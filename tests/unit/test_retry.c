@@ -15,7 +15,7 @@
 static pcl_retry_case s_good(pcl_attempt_end end)
 {
     return (pcl_retry_case){.end = end,
-                            .read = true,
+                            .repeat = PCL_REPEAT_ANYWHERE,
                             .in_time = true,
                             .budget = true,
                             .other = true,
@@ -47,14 +47,15 @@ static void test_a_read_that_lost_its_node_goes_elsewhere(void **state)
 static void test_each_condition_is_needed(void **state)
 {
     (void)state;
-    for (int missing = 0; missing < 5; missing++) {
+    for (int missing = 0; missing < 6; missing++) {
         pcl_retry_case request = s_good(PCL_ATTEMPT_LOST);
-        request.read = missing != 0;
+        request.repeat = missing == 0 ? PCL_REPEAT_UNKNOWN : PCL_REPEAT_ANYWHERE;
         request.in_time = missing != 1;
         request.budget = missing != 2;
         request.other = missing != 3;
         request.attempts = missing == 4 ? PCL_ATTEMPTS_MAX : 1;
-        pcl_retry fate = request.read ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+        request.cancelled = missing == 5;
+        pcl_retry fate = missing == 0 ? PCL_RETRY_UNSAFE : PCL_RETRY_SAFE;
         assert_answer(pcl_retry_decide(&request), PCL_ERR_LOST, fate);
         request.end = PCL_ATTEMPT_DOUBTED;
         assert_int_equal(pcl_retry_decide(&request).action, PCL_RETRY_WAIT);
@@ -92,6 +93,62 @@ static void test_a_write_that_left_is_never_sent_again(void **state)
             }
         }
     }
+}
+
+static void test_what_can_be_sent_again(void **state)
+{
+    (void)state;
+    static const struct {
+        pcl_op op;
+        bool read;
+        pcl_repeat alone, pinned;
+    } CASES[] = {
+        {PCL_OP_QUERY, true, PCL_REPEAT_ANYWHERE, PCL_REPEAT_THERE},
+        {PCL_OP_QUERY, false, PCL_REPEAT_UNKNOWN, PCL_REPEAT_UNKNOWN},
+        {PCL_OP_BEGIN, true, PCL_REPEAT_ANYWHERE, PCL_REPEAT_THERE},
+        {PCL_OP_BEGIN, false, PCL_REPEAT_ANYWHERE, PCL_REPEAT_THERE},
+        {PCL_OP_TXN, false, PCL_REPEAT_UNKNOWN, PCL_REPEAT_UNKNOWN},
+        {PCL_OP_COMMIT, false, PCL_REPEAT_UNKNOWN, PCL_REPEAT_UNKNOWN},
+        {PCL_OP_ROLLBACK, false, PCL_REPEAT_THERE, PCL_REPEAT_THERE},
+        {PCL_OP_CLOSE, true, PCL_REPEAT_THERE, PCL_REPEAT_THERE},
+        {PCL_OP_FETCH, true, PCL_REPEAT_IN_VAIN, PCL_REPEAT_IN_VAIN},
+    };
+    for (size_t index = 0; index < sizeof CASES / sizeof CASES[0]; index++) {
+        assert_int_equal(pcl_retry_repeat(CASES[index].op, CASES[index].read, false),
+                         CASES[index].alone);
+        assert_int_equal(pcl_retry_repeat(CASES[index].op, CASES[index].read, true),
+                         CASES[index].pinned);
+    }
+}
+
+/* Whatever the circumstances: what is pinned is nowhere else. */
+static void test_what_is_pinned_is_never_sent_elsewhere(void **state)
+{
+    (void)state;
+    for (int op = 0; op < PCL_OP_COUNT; op++) {
+        for (int end = 0; end < PCL_ATTEMPT_END_COUNT; end++) {
+            pcl_retry_case request = s_good((pcl_attempt_end)end);
+            request.repeat = pcl_retry_repeat((pcl_op)op, true, true);
+            assert_int_not_equal(pcl_retry_decide(&request).action, PCL_RETRY_AGAIN);
+        }
+    }
+}
+
+static void test_a_lost_page_is_lost_for_good(void **state)
+{
+    (void)state;
+    pcl_retry_case request = s_good(PCL_ATTEMPT_LOST);
+    request.repeat = PCL_REPEAT_IN_VAIN;
+    assert_answer(pcl_retry_decide(&request), PCL_ERR_LOST, PCL_RETRY_NEVER);
+    assert_non_null(pcl_retry_decide(&request).message);
+    request.end = PCL_ATTEMPT_EXPIRED;
+    assert_answer(pcl_retry_decide(&request), PCL_ERR_DEADLINE, PCL_RETRY_NEVER);
+    request.end = PCL_ATTEMPT_DOUBTED; /* it may still come */
+    assert_int_equal(pcl_retry_decide(&request).action, PCL_RETRY_WAIT);
+    request.repeat = PCL_REPEAT_THERE;
+    request.end = PCL_ATTEMPT_LOST;
+    assert_answer(pcl_retry_decide(&request), PCL_ERR_LOST, PCL_RETRY_SAFE);
+    assert_null(pcl_retry_decide(&request).message);
 }
 
 static void test_codes_that_say_not_me(void **state)
@@ -163,6 +220,9 @@ int main(void)
         cmocka_unit_test(test_each_condition_is_needed),
         cmocka_unit_test(test_a_doubt_moves_a_read_only_to_a_sound_node),
         cmocka_unit_test(test_a_write_that_left_is_never_sent_again),
+        cmocka_unit_test(test_what_can_be_sent_again),
+        cmocka_unit_test(test_what_is_pinned_is_never_sent_elsewhere),
+        cmocka_unit_test(test_a_lost_page_is_lost_for_good),
         cmocka_unit_test(test_codes_that_say_not_me),
         cmocka_unit_test(test_the_budget_is_a_fifth_and_ten_a_second),
         cmocka_unit_test(test_what_is_not_spent_is_forgotten),

@@ -1,0 +1,73 @@
+#include "proxy/actor.h"
+
+#include <assert.h>
+#include <string.h>
+
+void pcl_proxy_index(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket)
+{
+    assert(!request->indexed);
+    pcl_id_index_add(self->ids, request->head.id, ticket);
+    request->indexed = true;
+}
+
+void pcl_proxy_unindex(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket)
+{
+    if (request->indexed) {
+        pcl_id_index_remove(self->ids, request->head.id, ticket);
+        request->indexed = false;
+    }
+}
+
+/* Not heard, the work ends at its deadline. */
+void pcl_proxy_withdraw(pcl_proxy *self, const pcl_proxy_request *request, uint64_t ticket,
+                        uint64_t now_us)
+{
+    assert(request->node != PCL_MEMBER_NONE);
+    pcl_head head = {.kind = PCL_KIND_CANCEL,
+                     .op = request->head.op,
+                     .sql_class = request->head.sql_class,
+                     .ticket = ticket,
+                     .sent_us = now_us};
+    memcpy(head.id, request->head.id, sizeof head.id);
+    (void)!pcl_proxy_hint(self, request->node, &head);
+}
+
+static void s_stop(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket, uint64_t now_us)
+{
+    request->cancelled = true;
+    self->cancel_count++;
+    pcl_metric_add(self->telemetry.cancels, 1);
+    pcl_proxy_withdraw(self, request, ticket, now_us);
+}
+
+uint32_t pcl_proxy_cancel(pcl_proxy *self, const pcl_head *asked, uint64_t now_us)
+{
+    uint32_t count = 0;
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    while ((ticket = pcl_id_index_find(self->ids, asked->id, &cursor)) != 0) {
+        pcl_proxy_request *request = pcl_ticket_table_find(self->requests, ticket);
+        assert(request != NULL);
+        if (pcl_bytes_equal(request->head.principal, asked->principal)) {
+            s_stop(self, request, ticket, now_us);
+            count++;
+        }
+    }
+    return count;
+}
+
+/* One that is not found was answered already, and its reply is on its way. */
+void pcl_proxy_on_cancel(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
+{
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    while ((ticket = pcl_id_index_find(self->ids, message->head.id, &cursor)) != 0) {
+        pcl_proxy_request *request = pcl_ticket_table_find(self->requests, ticket);
+        assert(request != NULL);
+        if (request->head.ticket == message->head.ticket &&
+            pcl_bytes_equal(pcl_frame_bytes(&request->peer), pcl_frame_bytes(&message->peer))) {
+            s_stop(self, request, ticket, now_us);
+            return;
+        }
+    }
+}
