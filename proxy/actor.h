@@ -95,6 +95,7 @@ typedef struct pcl_proxy_request {
     bool read;      /* of class READ: a query that is one, a begin that opens for nothing else */
     bool pinned;    /* it belongs to a session or a cursor */
     bool cancelled; /* nobody waits for it any more */
+    bool withdrawn; /* ... and its node has been told */
     bool indexed;   /* it stands in ids */
     bool parked;    /* its reply waits for room at the broker */
     size_t parked_size; /* octets of that reply */
@@ -205,8 +206,8 @@ void pcl_proxy_request_release(pcl_proxy_request *request);
 /* Whenever a request gets a ticket, and before that ticket ends. */
 void pcl_proxy_index(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket);
 void pcl_proxy_unindex(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket);
-/* Tells the node that nobody waits for the ticket there any more. */
-void pcl_proxy_withdraw(pcl_proxy *self, const pcl_proxy_request *request, uint64_t ticket,
+/* Tells the node that nobody waits for the ticket there any more.  true: it was told. */
+bool pcl_proxy_withdraw(pcl_proxy *self, const pcl_proxy_request *request, uint64_t ticket,
                         uint64_t now_us);
 /* The operation `cancel`: withdraws the principal's requests with that id; returns how many. */
 uint32_t pcl_proxy_cancel(pcl_proxy *self, const pcl_head *asked, uint64_t now_us);

@@ -19,7 +19,7 @@ void pcl_proxy_unindex(pcl_proxy *self, pcl_proxy_request *request, uint64_t tic
 }
 
 /* Not heard, the work ends at its deadline. */
-void pcl_proxy_withdraw(pcl_proxy *self, const pcl_proxy_request *request, uint64_t ticket,
+bool pcl_proxy_withdraw(pcl_proxy *self, const pcl_proxy_request *request, uint64_t ticket,
                         uint64_t now_us)
 {
     assert(request->node != PCL_MEMBER_NONE);
@@ -29,15 +29,20 @@ void pcl_proxy_withdraw(pcl_proxy *self, const pcl_proxy_request *request, uint6
                      .ticket = ticket,
                      .sent_us = now_us};
     memcpy(head.id, request->head.id, sizeof head.id);
-    (void)!pcl_proxy_hint(self, request->node, &head);
+    return pcl_proxy_hint(self, request->node, &head);
 }
 
+/* The node is told once: whoever says it again and again must not multiply it. */
 static void s_stop(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket, uint64_t now_us)
 {
-    request->cancelled = true;
-    self->cancel_count++;
-    pcl_metric_add(self->telemetry.cancels, 1);
-    pcl_proxy_withdraw(self, request, ticket, now_us);
+    if (!request->cancelled) {
+        request->cancelled = true;
+        self->cancel_count++;
+        pcl_metric_add(self->telemetry.cancels, 1);
+    }
+    if (!request->withdrawn) {
+        request->withdrawn = pcl_proxy_withdraw(self, request, ticket, now_us);
+    }
 }
 
 uint32_t pcl_proxy_cancel(pcl_proxy *self, const pcl_head *asked, uint64_t now_us)

@@ -367,7 +367,7 @@ static void s_again(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket
 {
     uint32_t from = request->node;
     if (end == PCL_ATTEMPT_DOUBTED) {
-        pcl_proxy_withdraw(self, request, ticket, now_us);
+        (void)pcl_proxy_withdraw(self, request, ticket, now_us); /* its deadline ends it, too */
     }
     pcl_retry_budget_spend(&self->retry_budget);
     pcl_metric_add(self->telemetry.retries, 1);
