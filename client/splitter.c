@@ -27,14 +27,18 @@ static bool s_delimiter_at(const pcl_splitter *self, size_t offset)
 }
 
 /* Offset behind the quoted text that starts at offset. */
-static size_t s_skip_quoted(const pcl_splitter *self, size_t offset)
+static size_t s_skip_quoted(pcl_splitter *self, size_t offset)
 {
     uint8_t quote = s_at(self, offset++);
     while (offset < self->text.size && self->text.data[offset] != quote) {
         bool escape = self->text.data[offset] == '\\' && quote != '`';
         offset += escape && offset + 1 < self->text.size ? 2 : 1;
     }
-    return offset < self->text.size ? offset + 1 : offset;
+    if (offset < self->text.size) {
+        return offset + 1;
+    }
+    self->quote = quote;
+    return offset;
 }
 
 static size_t s_line_end(const pcl_splitter *self, size_t offset)
@@ -46,7 +50,7 @@ static size_t s_line_end(const pcl_splitter *self, size_t offset)
 }
 
 /* Offset behind the comment that starts at offset, or offset itself when none does. */
-static size_t s_skip_comment(const pcl_splitter *self, size_t offset)
+static size_t s_skip_comment(pcl_splitter *self, size_t offset)
 {
     uint8_t first = s_at(self, offset);
     uint8_t second = s_at(self, offset + 1);
@@ -63,7 +67,24 @@ static size_t s_skip_comment(const pcl_splitter *self, size_t offset)
             return offset + 2;
         }
     }
+    self->quote = '*';
     return offset;
+}
+
+/* Octets of what ends a statement at offset; 0: nothing does. */
+static size_t s_end_at(pcl_splitter *self, size_t offset)
+{
+    uint8_t second = s_at(self, offset + 1);
+    self->ended_by = PCL_SPLITTER_TEXT;
+    if (s_delimiter_at(self, offset)) {
+        self->ended_by = PCL_SPLITTER_DELIMITER;
+        return strlen(self->delimiter);
+    }
+    if (!self->go_ends || s_at(self, offset) != '\\' || (second | 0x20) != 'g') {
+        return 0;
+    }
+    self->ended_by = second == 'g' ? PCL_SPLITTER_GO : PCL_SPLITTER_VERTICAL;
+    return 2;
 }
 
 /* Takes a `DELIMITER xx` line at offset; false when there is none. */
@@ -99,6 +120,7 @@ static bool s_take_delimiter(pcl_splitter *self, size_t offset)
 static void s_to_statement(pcl_splitter *self)
 {
     while (self->offset < self->text.size) {
+        size_t end_size = s_end_at(self, self->offset);
         size_t behind = s_skip_comment(self, self->offset);
         bool executable = behind != self->offset && s_at(self, self->offset) == '/' &&
                           (s_at(self, self->offset + 2) == '!' ||
@@ -111,8 +133,8 @@ static void s_to_statement(pcl_splitter *self)
             self->offset = behind;
         } else if (s_is_space(s_at(self, self->offset))) {
             self->offset++;
-        } else if (s_delimiter_at(self, self->offset)) {
-            self->offset += strlen(self->delimiter);
+        } else if (end_size > 0) {
+            self->offset += end_size;
         } else if (!s_take_delimiter(self, self->offset)) {
             return;
         }
@@ -122,10 +144,12 @@ static void s_to_statement(pcl_splitter *self)
 bool pcl_splitter_next(pcl_splitter *self, pcl_bytes *out_statement)
 {
     assert(out_statement != NULL);
+    self->quote = 0;
     s_to_statement(self);
     size_t start = self->offset;
     size_t offset = start;
-    while (offset < self->text.size && !s_delimiter_at(self, offset)) {
+    size_t end_size = 0;
+    while (offset < self->text.size && (end_size = s_end_at(self, offset)) == 0) {
         uint8_t octet = s_at(self, offset);
         size_t behind = s_skip_comment(self, offset);
         if (octet == '\'' || octet == '"' || octet == '`') {
@@ -138,9 +162,10 @@ bool pcl_splitter_next(pcl_splitter *self, pcl_bytes *out_statement)
     while (end > start && s_is_space(s_at(self, end - 1))) {
         end--;
     }
-    size_t rest = self->text.size - offset;
-    size_t delimiter_size = strlen(self->delimiter);
-    self->offset = offset + (rest < delimiter_size ? rest : delimiter_size);
+    self->offset = offset + end_size;
+    if (offset == self->text.size) {
+        self->ended_by = PCL_SPLITTER_TEXT;
+    }
     if (end == start) {
         return false;
     }
