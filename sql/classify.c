@@ -6,6 +6,7 @@
 #include "sql/lexer.h"
 #include "sql/opening.h"
 #include "sql/schema.h"
+#include "sql/setting.h"
 #include "sql/table_option.h"
 
 #include <assert.h>
@@ -37,6 +38,7 @@ typedef struct s_scan {
     bool body;             /* a SELECT was seen: a WITH on the outside is ROLLUP or TIES */
     bool ended;            /* a `;` was seen */
     bool prepared;         /* the text of a PREPARE was seen */
+    bool assigned;         /* SET: the `=` of the present assignment was seen */
     pcl_sql_verdict verdict;
 } s_scan;
 
@@ -337,23 +339,50 @@ static void s_table_option(s_scan *self)
     }
 }
 
-/* SET: what reaches beyond the session is for operators, and what would change
- * how the server cuts a later text is refused: agents pin it. */
-static void s_set_name(s_scan *self, const pcl_sql_token *token)
+/* Whether the tokens ahead are `= utf8mb4_...`, a name or a plain text. */
+static bool s_assigns_utf8mb4(pcl_sql_lexer lexer)
 {
-    static const char *const pinned[] = {"sql_mode",  "character_set_client",
-                                         "charset",   "character_set_results",
-                                         "character", "character_set_connection"};
-    for (size_t index = 0; index < sizeof pinned / sizeof pinned[0]; index++) {
-        if (s_name_is(self, token, pinned[index])) {
-            s_raise(self, PCL_SQL_REFUSED, "sql_mode and character set are pinned", token->offset);
-        }
+    pcl_sql_token token = pcl_sql_lexer_next(&lexer);
+    if (token.kind != PCL_SQL_TOKEN_ASSIGN && token.punctuation != '=') {
+        return false;
     }
-    unsigned keyword = token->keyword;
+    token = pcl_sql_lexer_next(&lexer);
+    const uint8_t *text = lexer.text + token.offset;
+    uint32_t quotes = token.kind == PCL_SQL_TOKEN_STRING ? 1 : 0;
+    bool value = token.kind == PCL_SQL_TOKEN_STRING || token.kind == PCL_SQL_TOKEN_WORD;
+    pcl_sql_token after = pcl_sql_lexer_next(&lexer);
+    bool end = after.kind == PCL_SQL_TOKEN_END || after.punctuation == ',' ||
+               after.punctuation == ';';
+    return value && end && token.size >= 8 + quotes &&
+           pcl_sql_ascii_is(text + quotes, "utf8mb4_", 8);
+}
+
+/* SET: what would change how the server cuts a later text, or what agents go by,
+ * is refused. */
+static void s_set_variable(s_scan *self, pcl_bytes name, uint32_t offset)
+{
+    const char *rule = pcl_sql_setting_check(name);
+    if (name.size == 20 && pcl_sql_ascii_is(name.data, "collation_connection", 20) &&
+        !s_assigns_utf8mb4(self->lexer)) {
+        rule = "sql_mode and character set are pinned";
+    }
+    if (rule != NULL) {
+        s_raise(self, PCL_SQL_REFUSED, rule, offset);
+    }
+}
+
+/* SET: what reaches beyond the session is for operators. */
+static void s_set_name(s_scan *self)
+{
+    if (self->assigned) {
+        return;
+    }
+    s_set_variable(self, s_name(self, &self->now), self->now.offset);
+    unsigned keyword = self->now.keyword;
     bool first = self->last.punctuation == ',' || self->last.keyword == PCL_SQL_KW_SET;
     if (keyword == PCL_SQL_KW_GLOBAL || keyword == PCL_SQL_KW_PERSIST ||
         keyword == PCL_SQL_KW_PERSIST_ONLY || (keyword == PCL_SQL_KW_PASSWORD && first)) {
-        s_raise(self, PCL_SQL_ADMIN, "SET beyond the session", token->offset);
+        s_raise(self, PCL_SQL_ADMIN, "SET beyond the session", self->now.offset);
     }
 }
 
@@ -374,6 +403,17 @@ static void s_set_names(s_scan *self)
     }
 }
 
+/* SET a = 1, b = 2: whether what follows is assigned to, or a value. */
+static void s_set_phase(s_scan *self)
+{
+    bool assigns = self->now.kind == PCL_SQL_TOKEN_ASSIGN || self->now.punctuation == '=';
+    if (self->depth == 0 && self->now.punctuation == ',') {
+        self->assigned = false;
+    } else if (self->depth == 0 && assigns) {
+        self->assigned = true;
+    }
+}
+
 static void s_word(s_scan *self)
 {
     if (self->now.keyword != PCL_SQL_KW_NONE) {
@@ -383,7 +423,7 @@ static void s_word(s_scan *self)
         }
     }
     if (s_has(self, PCL_SQL_RULES_SET)) {
-        s_set_name(self, &self->now);
+        s_set_name(self);
     }
     if (s_has(self, PCL_SQL_RULES_SCHEMA)) {
         s_bare_schema(self);
@@ -419,6 +459,16 @@ static pcl_bytes s_variable_name(const s_scan *self)
     return pcl_bytes_of(text + start, end - start);
 }
 
+static bool s_is_ascii(pcl_bytes text)
+{
+    for (size_t index = 0; index < text.size; index++) {
+        if (text.data[index] >= 0x80) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool s_variable_is(pcl_bytes name, const char *const *names, size_t count)
 {
     for (size_t index = 0; index < count; index++) {
@@ -439,8 +489,6 @@ static void s_system_variable(s_scan *self)
         "last_gtid",   "last_insert_id", "local",    "proxy_user",     "pseudo_thread_id",
         "rand_seed1",  "rand_seed2",     "session",  "timestamp",      "warning_count",
     };
-    static const char *const pinned[] = {"sql_mode", "character_set_client",
-                                         "character_set_results", "character_set_connection"};
     static const char *const scopes[] = {"global", "persist", "persist_only"};
     pcl_bytes name = s_variable_name(self);
     uint32_t offset = self->now.offset;
@@ -448,15 +496,15 @@ static void s_system_variable(s_scan *self)
         s_has(self, PCL_SQL_RULES_EXPRESSIONS)) {
         s_remember(self, "system variable of the session's state", offset);
     }
-    if (!s_has(self, PCL_SQL_RULES_SET)) {
+    if (!s_is_ascii(name)) {
+        s_raise(self, PCL_SQL_REFUSED, "variable whose name is not ASCII", offset);
+    }
+    if (!s_has(self, PCL_SQL_RULES_SET) || self->assigned) {
         return;
     }
-    bool target = self->last.punctuation == ',' || self->last.keyword == PCL_SQL_KW_SET;
-    if (target && s_variable_is(name, pinned, sizeof pinned / sizeof pinned[0])) {
-        s_raise(self, PCL_SQL_REFUSED, "sql_mode and character set are pinned", offset);
-    }
+    s_set_variable(self, name, offset);
     const uint8_t *scope = self->lexer.text + offset + 2;
-    for (size_t index = 0; index < sizeof scopes / sizeof scopes[0] && target; index++) {
+    for (size_t index = 0; index < sizeof scopes / sizeof scopes[0]; index++) {
         size_t size = strlen(scopes[index]);
         if (self->now.size - 2 >= size && pcl_sql_ascii_is(scope, scopes[index], size)) {
             s_raise(self, PCL_SQL_ADMIN, "SET beyond the session", offset);
@@ -624,6 +672,7 @@ static void s_token(s_scan *self)
     }
     if (s_has(self, PCL_SQL_RULES_SET)) {
         s_set_names(self);
+        s_set_phase(self);
     }
     if (s_has(self, PCL_SQL_RULES_PREPARE)) {
         s_prepare(self);

@@ -42,7 +42,7 @@ static pcl_sql_function s_function(const s_entry *entry, pcl_sql_flavor flavor)
                                                                       : PCL_SQL_FUNCTION_UNKNOWN;
 }
 
-pcl_sql_function pcl_sql_function_find(pcl_sql_flavor flavor, const uint8_t *text, size_t size)
+static pcl_sql_function s_find(pcl_sql_flavor flavor, const uint8_t *text, size_t size)
 {
     size_t low = 0;
     size_t high = S_COUNT;
@@ -59,6 +59,48 @@ pcl_sql_function pcl_sql_function_find(pcl_sql_flavor flavor, const uint8_t *tex
         }
     }
     return PCL_SQL_FUNCTION_UNKNOWN;
+}
+
+/* Servers take some letters for ASCII ones: they know GET_LOCK by a name that is
+ * spelled with the sign of the kelvin.  Returns the octets written. */
+static size_t s_fold(const uint8_t *text, size_t size, uint8_t *out)
+{
+    static const struct {
+        const char *letter;
+        uint8_t ascii;
+    } letters[] = {
+        {"\xE2\x84\xAA", 'k'},
+        {"\xC5\xBF", 's'},
+        {"\xC4\xB1", 'i'},
+        {"\xC4\xB0", 'i'},
+    };
+    size_t used = 0;
+    for (size_t at = 0; at < size;) {
+        size_t passed = 1;
+        out[used] = text[at];
+        for (size_t index = 0; index < sizeof letters / sizeof letters[0]; index++) {
+            size_t length = strlen(letters[index].letter);
+            if (size - at >= length && memcmp(text + at, letters[index].letter, length) == 0) {
+                out[used] = letters[index].ascii;
+                passed = length;
+            }
+        }
+        used++;
+        at += passed;
+    }
+    return used;
+}
+
+pcl_sql_function pcl_sql_function_find(pcl_sql_flavor flavor, const uint8_t *text, size_t size)
+{
+    pcl_sql_function function = s_find(flavor, text, size);
+    uint8_t folded[4 * PCL_SQL_NAME_SIZE_MAX]; /* a name's characters, at their longest */
+    if (function != PCL_SQL_FUNCTION_UNKNOWN || size > sizeof folded) {
+        return function;
+    }
+    size_t folded_size = s_fold(text, size, folded);
+    function = folded_size < size ? s_find(flavor, folded, folded_size) : function;
+    return pcl_sql_function_has_effect(function) ? function : PCL_SQL_FUNCTION_UNKNOWN;
 }
 
 const char *pcl_sql_function_name(size_t index)

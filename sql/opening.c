@@ -385,6 +385,22 @@ static pcl_sql_opening s_begin(pcl_sql_lexer lexer, pcl_sql_opening opening)
     return opening;
 }
 
+/* COMMIT RELEASE closes the connection, which is not the client's. */
+static pcl_sql_opening s_commit(pcl_sql_lexer lexer, pcl_sql_opening opening)
+{
+    pcl_sql_token last = {.kind = PCL_SQL_TOKEN_END};
+    for (;;) {
+        pcl_sql_token token = pcl_sql_lexer_next(&lexer);
+        if (token.kind == PCL_SQL_TOKEN_END || token.kind == PCL_SQL_TOKEN_ERROR) {
+            return opening;
+        }
+        if (token.keyword == PCL_SQL_KW_RELEASE && !s_token_is(&lexer, &last, "no")) {
+            return s_refused("RELEASE of the connection", token.offset);
+        }
+        last = token;
+    }
+}
+
 static pcl_sql_opening s_second(pcl_sql_lexer lexer, unsigned first, pcl_sql_opening opening)
 {
     pcl_sql_token token = pcl_sql_lexer_next(&lexer);
@@ -429,6 +445,9 @@ static pcl_sql_opening s_opening_at(const pcl_sql_rules *rules, pcl_sql_lexer le
     }
     if (first == PCL_SQL_KW_SHOW) {
         return s_show(lexer, opening);
+    }
+    if (first == PCL_SQL_KW_COMMIT || first == PCL_SQL_KW_ROLLBACK) {
+        return s_commit(lexer, opening);
     }
     return first == PCL_SQL_KW_BEGIN ? s_begin(lexer, opening) : opening;
 }
