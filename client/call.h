@@ -4,27 +4,50 @@
 
 #include "client/portcullis.h"
 #include "common/limits.h"
+#include "wire/request.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <zmq.h>
 
+/* One connection to one gatekeeper: what was opened over it ends with it.  A gatekeeper's
+ * connections are counted from 1, so that the next one is another. */
+typedef struct pcl_pin {
+    uint32_t peer;
+    uint64_t generation; /* 0: no connection in particular */
+} pcl_pin;
+
+/* What is asked for each page of a result. */
+typedef struct pcl_call_terms {
+    uint32_t timeout_ms;
+    uint32_t page_rows; /* 0: the cluster's default, as page_size */
+    uint32_t page_size;
+} pcl_call_terms;
+
 typedef struct pcl_call {
-    struct pcl_call *next; /* in the list of submitted or of unsent calls */
+    struct pcl_call *next; /* in a list of submitted or of unsent calls */
     struct pcl_call *previous;
-    zmq_msg_t payload;      /* owned; sent by reference, since it may be sent again */
+    zmq_msg_t payload; /* owned; sent by reference, since it may be sent again */
+    pcl_op op;
+    pcl_call_terms terms;
+    uint8_t id[PCL_ID_SIZE];
+    uint8_t cursor[PCL_ID_SIZE]; /* of a fetch: the one that it uses up */
+    bool idempotent;             /* running it twice does no harm */
+    pcl_pin pin;                 /* it goes over this connection or not at all */
+    portcullis *client;          /* borrowed: the channel ends before its client */
+    portcullis_session *session; /* counted; NULL: of none */
+    portcullis_callback *callback;
+    void *context; /* the callback's */
+
+    /* The channel's: */
     uint64_t born_us;       /* when it was submitted */
     uint64_t deadline_us;   /* what the caller asked for, without the grace */
     uint64_t connect_by_us; /* a gatekeeper must be there by then */
     uint64_t sent_us;       /* when it was last sent; 0 never */
     uint64_t ticket;        /* the present one */
     uint32_t tried;         /* a bit for each peer that it was sent to */
-    uint32_t peer;          /* that has it; meaningless while it is unsent */
-    bool waiting;           /* in the list of unsent calls */
-    bool idempotent;        /* running it twice does no harm */
-    uint8_t id[PCL_ID_SIZE];
-    portcullis_callback *callback;
-    void *context; /* the callback's */
+    pcl_pin way;            /* the connection that it went over; meaningless while unsent */
+    bool waiting;           /* in a list of unsent calls */
 } pcl_call;
 
 /* Takes payload's octets with it.  NULL: out of memory, payload is still the caller's. */

@@ -3,6 +3,7 @@
 #include "client/failover.h"
 #include "client/peer.h"
 #include "client/result.h"
+#include "client/session.h"
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/ticket_table.h"
@@ -50,10 +51,11 @@ struct pcl_channel {
 
     /* The thread's own: */
     pcl_ticket_table *table; /* of entry */
-    call_list unsent;
+    call_list unsent;        /* for any connection */
+    call_list pinned;        /* unsent, for one connection each */
     pcl_failover_peer views[PCL_BUNDLE_GATEKEEPERS_MAX];
     uint32_t current; /* the peer in use */
-    bool full;        /* the peer in use took no more in this turn */
+    uint32_t full;    /* a bit for each peer that took no more in this turn */
 };
 
 static _Thread_local const pcl_channel *s_own_channel; /* of the channel's thread */
@@ -73,6 +75,7 @@ void pcl_call_destroy(pcl_call **self_p)
     assert(self_p != NULL);
     if (*self_p != NULL) {
         (void)zmq_msg_close(&(*self_p)->payload);
+        pcl_session_unref(&(*self_p)->session);
         free(*self_p);
         *self_p = NULL;
     }
@@ -103,11 +106,31 @@ static void s_wake(const pcl_channel *self)
     (void)written; /* EAGAIN only where 2^64 - 2 wakes wait: it wakes anyhow */
 }
 
+static call_list *s_unsent_list(pcl_channel *self, const pcl_call *call)
+{
+    return call->pin.generation != 0 ? &self->pinned : &self->unsent;
+}
+
+/* Has the call no effect, so that it is safe to send it again whatever became of it? */
+static bool s_is_safe(const pcl_call *call)
+{
+    return call->idempotent || call->op == PCL_OP_FETCH || call->op == PCL_OP_CLOSE;
+}
+
+static pcl_retry s_retry(const pcl_call *call)
+{
+    return s_is_safe(call) ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+}
+
 /* Removes the call from everything, gives the result away, frees the call. */
 static void s_complete(pcl_channel *self, pcl_call *call, portcullis_result *result)
 {
     if (call->waiting) {
-        s_list_remove(&self->unsent, call);
+        s_list_remove(s_unsent_list(self, call), call);
+    }
+    pcl_result_hold(result, call);
+    if (call->session != NULL) {
+        pcl_session_note(call->session, call->op, result);
     }
     pcl_ticket_table_remove(self->table, call->ticket);
     (void)pthread_mutex_lock(&self->mutex);
@@ -134,7 +157,7 @@ static uint64_t s_due_us(const pcl_channel *self, const pcl_call *call)
     if (!call->waiting) {
         return call->deadline_us + PCL_CHANNEL_GRACE_MS * PCL_US_PER_MS;
     }
-    if (s_connected(self)) {
+    if (s_connected(self) || call->pin.generation != 0) {
         return call->deadline_us; /* it waits for room, not for a connection */
     }
     return call->connect_by_us < call->deadline_us ? call->connect_by_us : call->deadline_us;
@@ -143,10 +166,28 @@ static uint64_t s_due_us(const pcl_channel *self, const pcl_call *call)
 static void s_wait_for_turn(pcl_channel *self, pcl_call *call)
 {
     call->waiting = true;
-    s_list_append(&self->unsent, call);
+    s_list_append(s_unsent_list(self, call), call);
     entry *place = pcl_ticket_table_add(self->table, s_due_us(self, call), &call->ticket);
-    assert(place != NULL); /* it has room for inflight_max */
+    assert(place != NULL); /* it has room for inflight_max and those that end something */
     place->call = call;
+}
+
+/* Completes what waits under the id of a cancel. */
+static void s_cancel_unsent(pcl_channel *self, const uint8_t *id)
+{
+    call_list *lists[2] = {&self->unsent, &self->pinned};
+    for (size_t index = 0; index < 2; index++) {
+        for (pcl_call *call = lists[index]->first, *next = NULL; call != NULL; call = next) {
+            next = call->next;
+            /* One that is sent again may have run already: only the gatekeeper can tell. */
+            if (call->op != PCL_OP_CANCEL && call->sent_us == 0 &&
+                memcmp(call->id, id, sizeof call->id) == 0) {
+                s_complete(self, call,
+                           pcl_result_local(PCL_ERR_CANCELLED, PCL_RETRY_SAFE, call->id,
+                                            "it was cancelled before it was sent"));
+            }
+        }
+    }
 }
 
 static void s_take_submitted(pcl_channel *self)
@@ -157,6 +198,9 @@ static void s_take_submitted(pcl_channel *self)
     (void)pthread_mutex_unlock(&self->mutex);
     while (call != NULL) {
         pcl_call *next = call->next;
+        if (call->op == PCL_OP_CANCEL) {
+            s_cancel_unsent(self, call->id);
+        }
         s_wait_for_turn(self, call);
         call = next;
     }
@@ -170,10 +214,39 @@ static void s_send_again(pcl_channel *self, pcl_call *call, uint64_t now_us)
     s_wait_for_turn(self, call);
 }
 
+/* Is this refusal no answer yet, since the request may go to another gatekeeper? */
+static bool s_goes_on(pcl_channel *self, pcl_call *call, const pcl_reply *reply)
+{
+    uint32_t peer = call->way.peer;
+    uint64_t now_us = self->views[peer].heard_us;
+    if (reply->ok) {
+        return false;
+    }
+    bool drains = pcl_failover_drains(reply->error_code, reply->error_hop, reply->error_retry);
+    if (drains) {
+        pcl_peer_retire(self->peers[peer]);
+        self->views[peer].up = false;
+    }
+    if (call->pin.generation != 0) {
+        return false; /* it has no other */
+    }
+    if (drains) {
+        call->sent_us = 0; /* nothing ran: it is as if it was never sent */
+        s_send_again(self, call, now_us);
+        return true;
+    }
+    if (pcl_failover_elsewhere(reply->error_code, reply->error_hop, reply->error_retry, self->views,
+                               self->peer_count, call->tried)) {
+        s_send_again(self, call, now_us);
+        return true;
+    }
+    return false;
+}
+
 static void s_on_reply(pcl_channel *self, uint32_t peer, uint64_t ticket, zmq_msg_t *payload)
 {
     entry *place = pcl_ticket_table_find(self->table, ticket);
-    if (place == NULL || place->call->waiting || place->call->peer != peer) {
+    if (place == NULL || place->call->waiting || place->call->way.peer != peer) {
         return; /* late, twice, or never asked for */
     }
     pcl_call *call = place->call;
@@ -181,9 +254,8 @@ static void s_on_reply(pcl_channel *self, uint32_t peer, uint64_t ticket, zmq_ms
     pcl_err err = pcl_reply_decode(&reply,
                                    pcl_bytes_of(zmq_msg_data(payload), zmq_msg_size(payload)));
     if (err != PCL_ERR_OK) {
-        pcl_retry retry = call->idempotent ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
         s_complete(self, call,
-                   pcl_result_local(PCL_ERR_INTERNAL, retry, call->id,
+                   pcl_result_local(PCL_ERR_INTERNAL, s_retry(call), call->id,
                                     "the reply of %s does not parse: %s",
                                     pcl_peer_endpoint(self->peers[peer]), pcl_err_text((int)err)));
         return;
@@ -193,19 +265,9 @@ static void s_on_reply(pcl_channel *self, uint32_t peer, uint64_t ticket, zmq_ms
     if (!ours) {
         return; /* another's; ours may still come */
     }
-    if (!reply.ok && pcl_failover_drains(reply.error_code, reply.error_hop, reply.error_retry)) {
-        pcl_peer_retire(self->peers[peer]);
-        self->views[peer].up = false;
-        call->sent_us = 0; /* nothing ran: it is as if it was never sent */
-        s_send_again(self, call, self->views[peer].heard_us);
-        return;
+    if (!s_goes_on(self, call, &reply)) {
+        s_complete(self, call, pcl_result_of_reply(payload, &reply));
     }
-    if (!reply.ok && pcl_failover_elsewhere(reply.error_code, reply.error_hop, reply.error_retry,
-                                            self->views, self->peer_count, call->tried)) {
-        s_send_again(self, call, self->views[peer].heard_us);
-        return;
-    }
-    s_complete(self, call, pcl_result_of_reply(payload, &reply));
 }
 
 /* Reads at most max messages.  true: there may be more. */
@@ -228,13 +290,26 @@ static bool s_read(pcl_channel *self, uint32_t index, uint32_t max, uint64_t now
     return true;
 }
 
+/* What a pinned call gets when its connection is no more and it was not sent; and a page also when
+ * it was, since nothing but its result is lost with it. */
+static portcullis_result *s_gone(const pcl_channel *self, const pcl_call *call)
+{
+    bool page = call->op == PCL_OP_FETCH || call->op == PCL_OP_CLOSE;
+    return pcl_result_local(PCL_ERR_GONE, PCL_RETRY_NEVER, call->id,
+                            page ? "the connection to gatekeeper %s was lost, and with it the rest "
+                                   "of the result"
+                                 : "the connection to gatekeeper %s was lost, and with it the "
+                                   "session, which is rolled back",
+                            pcl_peer_endpoint(self->peers[call->pin.peer]));
+}
+
 static void s_lose(pcl_channel *self, uint32_t index, uint64_t now_us)
 {
     uint32_t cursor = 0;
     uint64_t ticket = 0;
     call_list lost = {NULL, NULL}; /* nothing may be added to the table while it is walked */
     for (entry *place; (place = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL;) {
-        if (!place->call->waiting && place->call->peer == index) {
+        if (!place->call->waiting && place->call->way.peer == index) {
             s_list_append(&lost, place->call);
         }
     }
@@ -245,9 +320,12 @@ static void s_lose(pcl_channel *self, uint32_t index, uint64_t now_us)
             s_send_again(self, call, now_us);
             continue;
         }
-        pcl_retry retry = call->idempotent ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+        if (call->op == PCL_OP_FETCH || call->op == PCL_OP_CLOSE) {
+            s_complete(self, call, s_gone(self, call));
+            continue;
+        }
         s_complete(self, call,
-                   pcl_result_local(PCL_ERR_LOST, retry, call->id,
+                   pcl_result_local(PCL_ERR_LOST, s_retry(call), call->id,
                                     "gatekeeper %s went away with the request",
                                     pcl_peer_endpoint(self->peers[index])));
     }
@@ -311,11 +389,11 @@ static void s_expire(pcl_channel *self, uint64_t now_us)
             s_complete(self, call, s_overdue_unsent(self, call));
             continue;
         }
-        pcl_failover_unanswered(&self->views[call->peer], call->sent_us, now_us);
-        pcl_retry retry = call->idempotent ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+        pcl_failover_unanswered(&self->views[call->way.peer], call->sent_us, now_us);
         s_complete(self, call,
-                   pcl_result_local(PCL_ERR_DEADLINE, retry, call->id, "%s did not answer in time",
-                                    pcl_peer_endpoint(self->peers[call->peer])));
+                   pcl_result_local(PCL_ERR_DEADLINE, s_retry(call), call->id,
+                                    "%s did not answer in time",
+                                    pcl_peer_endpoint(self->peers[call->way.peer])));
     }
 }
 
@@ -342,29 +420,70 @@ static void s_shorten_budget(pcl_call *call, uint64_t now_us)
     pcl_buffer_release(&buffer);
 }
 
+/* false: the peer takes no more in this turn. */
+static bool s_send(pcl_channel *self, pcl_call *call, uint32_t index, uint64_t now_us)
+{
+    if (now_us > call->born_us + WAIT_TOLD_US) {
+        s_shorten_budget(call, now_us);
+    }
+    if (!pcl_peer_send(self->peers[index], call->ticket, &call->payload)) {
+        self->full |= 1u << index;
+        return false;
+    }
+    s_list_remove(s_unsent_list(self, call), call);
+    call->waiting = false;
+    call->way = (pcl_pin){.peer = index, .generation = pcl_peer_generation(self->peers[index])};
+    call->tried |= 1u << index;
+    call->sent_us = now_us;
+    pcl_ticket_table_set_deadline(self->table, call->ticket, s_due_us(self, call));
+    return true;
+}
+
+/* In their order for each connection; those whose connection is no more are completed. */
+static void s_flush_pinned(pcl_channel *self, uint64_t now_us)
+{
+    for (pcl_call *call = self->pinned.first, *next = NULL; call != NULL; call = next) {
+        next = call->next;
+        if (!pcl_peer_is_connected(self->peers[call->pin.peer], call->pin.generation)) {
+            s_complete(self, call, s_gone(self, call));
+        } else if ((self->full >> call->pin.peer & 1u) == 0) {
+            (void)s_send(self, call, call->pin.peer, now_us); /* or it waits */
+        }
+    }
+}
+
+/* The peer that has what a cancel is for, so that it cannot be there before it. */
+static uint32_t s_target(const pcl_channel *self, const pcl_call *cancel)
+{
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    for (entry *place; (place = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL;) {
+        const pcl_call *call = place->call;
+        if (!call->waiting && call->op != PCL_OP_CANCEL && self->views[call->way.peer].up &&
+            memcmp(call->id, cancel->id, sizeof call->id) == 0) {
+            return call->way.peer;
+        }
+    }
+    return PCL_FAILOVER_NONE;
+}
+
 static void s_flush(pcl_channel *self, uint64_t now_us)
 {
-    self->full = false;
+    self->full = 0;
+    s_flush_pinned(self, now_us);
     for (pcl_call *call; (call = self->unsent.first) != NULL;) {
-        uint32_t index = pcl_failover_choose(self->views, self->peer_count, self->current,
-                                             call->tried, now_us);
+        uint32_t target = call->op == PCL_OP_CANCEL ? s_target(self, call) : PCL_FAILOVER_NONE;
+        uint32_t index = target != PCL_FAILOVER_NONE
+                             ? target
+                             : pcl_failover_choose(self->views, self->peer_count, self->current,
+                                                   call->tried, now_us);
         if (index == PCL_FAILOVER_NONE) {
             return;
         }
-        if (now_us > call->born_us + WAIT_TOLD_US) {
-            s_shorten_budget(call, now_us);
-        }
-        self->current = index;
-        if (!pcl_peer_send(self->peers[index], call->ticket, &call->payload)) {
-            self->full = true;
+        self->current = target == PCL_FAILOVER_NONE ? index : self->current;
+        if ((self->full >> index & 1u) != 0 || !s_send(self, call, index, now_us)) {
             return;
         }
-        s_list_remove(&self->unsent, call);
-        call->waiting = false;
-        call->peer = index;
-        call->tried |= 1u << index;
-        call->sent_us = now_us;
-        pcl_ticket_table_set_deadline(self->table, call->ticket, s_due_us(self, call));
     }
 }
 
@@ -375,7 +494,7 @@ static void s_sleep(pcl_channel *self, bool more)
     int count = 0;
     items[count++] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
     for (uint32_t index = 0; index < self->peer_count; index++) {
-        bool out = self->full && index == self->current;
+        bool out = (self->full >> index & 1u) != 0;
         items[count++] = (zmq_pollitem_t){.socket = pcl_peer_socket(self->peers[index]),
                                           .events = (short)(ZMQ_POLLIN | (out ? ZMQ_POLLOUT : 0))};
         items[count++] = (zmq_pollitem_t){.socket = pcl_peer_monitor(self->peers[index]),
@@ -406,9 +525,9 @@ static void s_complete_all(pcl_channel *self)
     for (entry *place; (place = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL;) {
         pcl_call *call = place->call;
         bool sent = call->sent_us != 0;
-        pcl_retry retry = sent && !call->idempotent ? PCL_RETRY_UNSAFE : PCL_RETRY_SAFE;
         s_complete(self, call,
-                   pcl_result_local(sent ? PCL_ERR_LOST : PCL_ERR_CANCELLED, retry, call->id,
+                   pcl_result_local(sent ? PCL_ERR_LOST : PCL_ERR_CANCELLED,
+                                    sent ? s_retry(call) : PCL_RETRY_SAFE, call->id,
                                     "the client was closed"));
     }
 }
@@ -450,7 +569,7 @@ static bool s_open_peers(pcl_channel *self, const pcl_channel_options *options, 
     for (uint32_t index = 0; index < options->bundle->gatekeeper_count; index++) {
         pcl_peer_options peer = {.gatekeeper = &options->bundle->gatekeepers[index],
                                  .bundle = options->bundle,
-                                 .queue_max = options->inflight_max};
+                                 .queue_max = options->inflight_max + PCL_CHANNEL_ENDING_MAX};
         self->peers[index] = pcl_peer_new(self->context, &peer, error, error_size);
         if (self->peers[index] == NULL) {
             return false;
@@ -486,7 +605,8 @@ pcl_channel *pcl_channel_new(const pcl_channel_options *options, char *error, si
     self->inflight_max = options->inflight_max;
     self->connect_timeout_us = options->connect_timeout_ms * PCL_US_PER_MS;
     self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    self->table = pcl_ticket_table_new(options->inflight_max, sizeof(entry), pcl_random_u64());
+    self->table = pcl_ticket_table_new(options->inflight_max + PCL_CHANNEL_ENDING_MAX,
+                                       sizeof(entry), pcl_random_u64());
     int rc = 0;
     if (self->wake_fd < 0 || self->table == NULL) {
         (void)snprintf(error, error_size, "%s",
@@ -534,15 +654,21 @@ void pcl_channel_destroy(pcl_channel **self_p)
     *self_p = NULL;
 }
 
-pcl_err pcl_channel_submit(pcl_channel *self, pcl_call *call, uint32_t timeout_ms)
+static bool s_only_ends(const pcl_call *call)
 {
+    return call->op == PCL_OP_CANCEL || call->op == PCL_OP_CLOSE || call->op == PCL_OP_ROLLBACK;
+}
+
+pcl_err pcl_channel_submit(pcl_channel *self, pcl_call *call)
+{
+    uint32_t inflight_max = self->inflight_max + (s_only_ends(call) ? PCL_CHANNEL_ENDING_MAX : 0);
     call->born_us = pcl_now_us();
-    call->deadline_us = call->born_us + timeout_ms * PCL_US_PER_MS;
+    call->deadline_us = call->born_us + call->terms.timeout_ms * PCL_US_PER_MS;
     call->connect_by_us = call->born_us + self->connect_timeout_us;
     (void)pthread_mutex_lock(&self->mutex);
-    pcl_err err = self->closing                          ? PCL_ERR_UNAVAILABLE
-                  : self->inflight >= self->inflight_max ? PCL_ERR_OVERLOADED
-                                                         : PCL_ERR_OK;
+    pcl_err err = self->closing                    ? PCL_ERR_UNAVAILABLE
+                  : self->inflight >= inflight_max ? PCL_ERR_OVERLOADED
+                                                   : PCL_ERR_OK;
     bool first = self->submitted.first == NULL;
     if (err == PCL_ERR_OK) {
         self->inflight++;

@@ -17,13 +17,17 @@
 #include "common/error.h"
 
 /* The client is promised an answer within its deadline plus this. */
-#define PCL_CHANNEL_GRACE_MS 100u
+#define PCL_CHANNEL_GRACE_MS     100u
+/* Requests beyond inflight_max that only end something (cancel, close, rollback): they must not
+ * wait for what they end. */
+#define PCL_CHANNEL_ENDING_MAX   256u
+#define PCL_CHANNEL_INFLIGHT_MAX (PCL_INFLIGHT_MAX - PCL_CHANNEL_ENDING_MAX)
 
 typedef struct pcl_channel pcl_channel;
 
 typedef struct pcl_channel_options {
     const pcl_bundle *bundle; /* copied as far as it is needed */
-    uint32_t inflight_max;    /* 1 to PCL_INFLIGHT_MAX */
+    uint32_t inflight_max;    /* 1 to PCL_CHANNEL_INFLIGHT_MAX */
     uint32_t connect_timeout_ms;
 } pcl_channel_options;
 
@@ -33,10 +37,13 @@ pcl_channel *pcl_channel_new(const pcl_channel_options *options, char *error, si
 /* Completes every call, then ends the thread.  Not from a callback. */
 void pcl_channel_destroy(pcl_channel **self_p);
 
-/* Any thread.  Sets born_us, deadline_us (timeout_ms from now) and connect_by_us.  OK: the channel
- * took the call and will complete it exactly once.  OVERLOADED, UNAVAILABLE (it is closing): the
- * call is still the caller's. */
-pcl_err pcl_channel_submit(pcl_channel *self, pcl_call *call, uint32_t timeout_ms) PCL_MUST_CHECK;
+/* Any thread.  OK: the channel took the call and will complete it exactly once, at the latest
+ * terms.timeout_ms and the grace from now.  OVERLOADED, UNAVAILABLE (it is closing): the call is
+ * still the caller's.
+ *
+ * A call with a pin goes over that connection; when that is lost it completes as LOST if it was
+ * sent (a page: GONE), else as GONE.  A cancel first completes what has its id and was not sent. */
+pcl_err pcl_channel_submit(pcl_channel *self, pcl_call *call) PCL_MUST_CHECK;
 
 /* Is the calling thread the channel's own, that is: are we in a callback? */
 bool pcl_channel_is_own_thread(const pcl_channel *self);

@@ -31,6 +31,7 @@ struct pcl_peer {
     const char *why; /* static text */
     bool up;
     bool retired; /* it said that it shuts down, on this connection */
+    uint64_t generation;
 };
 
 static bool s_set_int(void *socket, int option, int value)
@@ -144,6 +145,16 @@ bool pcl_peer_is_up(const pcl_peer *self)
     return self->up && !self->retired;
 }
 
+uint64_t pcl_peer_generation(const pcl_peer *self)
+{
+    return self->generation;
+}
+
+bool pcl_peer_is_connected(const pcl_peer *self, uint64_t generation)
+{
+    return self->up && self->generation == generation;
+}
+
 void pcl_peer_retire(pcl_peer *self)
 {
     self->retired = true;
@@ -158,6 +169,7 @@ static bool s_event(pcl_peer *self, uint32_t event)
         self->why = "connected";
         self->up = true;
         self->retired = false;
+        self->generation++;
         return false;
     }
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {

@@ -39,6 +39,10 @@ void pcl_peer_retire(pcl_peer *self);
 /* What its connection was last seen doing, for people: "connection refused". */
 const char *pcl_peer_why(const pcl_peer *self);
 bool pcl_peer_is_up(const pcl_peer *self);
+/* The number of the present connection, or of the last one; 0 before the first. */
+uint64_t pcl_peer_generation(const pcl_peer *self);
+/* Is it still that connection?  Also of a peer that is retired. */
+bool pcl_peer_is_connected(const pcl_peer *self, uint64_t generation);
 
 /* Reads the monitor.  true: the connection was lost since the last call (it may be there again
  * already), and what came over it has to be read before its losses are counted. */

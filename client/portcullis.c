@@ -3,6 +3,7 @@
 #include "client/bundle.h"
 #include "client/bundle_file.h"
 #include "client/channel.h"
+#include "client/client.h"
 #include "client/request.h"
 #include "client/result.h"
 #include "common/endian.h"
@@ -18,11 +19,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECT_TIMEOUT_MS = 2000, INFLIGHT_MAX = 10000 };
+enum {
+    CONNECT_TIMEOUT_MS = 2000,
+    INFLIGHT_MAX = 10000,
+    END_TIMEOUT_MS = 5000, /* of what nobody waits for */
+};
 
 struct portcullis {
-    pcl_channel *channel;
-    pid_t pid; /* of the process that opened it */
+    atomic_uint refs;      /* the opener's, and one for each result and session that holds it */
+    pthread_mutex_t mutex; /* guards the next one, and that channel takes calls while it is false */
+    bool closed;
+    pcl_channel *channel; /* freed when closed, but still there to compare with */
+    pid_t pid;            /* of the process that opened it */
     uint32_t timeout_ms;
     uint64_t id_prefix; /* random: ids are this and a count */
     atomic_uint_least64_t id_count;
@@ -33,6 +41,7 @@ struct portcullis_future {
     pthread_cond_t done;
     portcullis_result *result; /* NULL until it is there */
     bool abandoned;            /* nobody waits: whoever comes second frees it */
+    uint8_t id[PCL_ID_SIZE];   /* of the request; set once */
 };
 
 const char *portcullis_version(void)
@@ -118,20 +127,38 @@ static portcullis *s_open(const pcl_bundle *bundle, const portcullis_options *op
     uint32_t inflight_max = options->inflight_max != 0 ? options->inflight_max : INFLIGHT_MAX;
     pcl_channel_options channel = {
         .bundle = bundle,
-        .inflight_max = inflight_max < PCL_INFLIGHT_MAX ? inflight_max : PCL_INFLIGHT_MAX,
+        .inflight_max = inflight_max < PCL_CHANNEL_INFLIGHT_MAX ? inflight_max
+                                                                : PCL_CHANNEL_INFLIGHT_MAX,
         .connect_timeout_ms = options->connect_timeout_ms != 0 ? options->connect_timeout_ms
                                                                : CONNECT_TIMEOUT_MS,
     };
+    atomic_init(&self->refs, 1);
+    (void)pthread_mutex_init(&self->mutex, NULL); /* cannot fail with default attributes */
     self->pid = getpid();
     self->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : PCL_TIMEOUT_MS_DEFAULT;
     self->id_prefix = pcl_random_u64();
     atomic_init(&self->id_count, pcl_random_u64());
     self->channel = pcl_channel_new(&channel, error, error_size);
     if (self->channel == NULL) {
-        free(self);
-        return NULL;
+        pcl_client_unref(&self);
     }
     return self;
+}
+
+portcullis *pcl_client_ref(portcullis *self)
+{
+    (void)atomic_fetch_add(&self->refs, 1);
+    return self;
+}
+
+void pcl_client_unref(portcullis **self_p)
+{
+    portcullis *self = *self_p;
+    *self_p = NULL;
+    if (self != NULL && atomic_fetch_sub(&self->refs, 1) == 1) {
+        (void)pthread_mutex_destroy(&self->mutex);
+        free(self);
+    }
 }
 
 portcullis *portcullis_open_options(const portcullis_options *options, char *error,
@@ -167,31 +194,52 @@ void portcullis_close(portcullis **self_p)
     *self_p = NULL;
     if (self->pid == getpid()) { /* a child has neither the thread nor a right to the sockets */
         assert(!pcl_channel_is_own_thread(self->channel));
-        pcl_channel_destroy(&self->channel);
+        (void)pthread_mutex_lock(&self->mutex);
+        self->closed = true;
+        (void)pthread_mutex_unlock(&self->mutex);
+        pcl_channel *channel = self->channel;
+        pcl_channel_destroy(&channel);
     }
-    free(self);
+    pcl_client_unref(&self);
 }
 
-/* OK: the call is on its way.  On failure callback will not be called. */
-static pcl_err s_submit(portcullis *self, const portcullis_request *request,
-                        portcullis_callback *callback, void *context)
+void portcullis_make_id(portcullis *self, uint8_t *out_id)
 {
-    if (self->pid != getpid()) {
-        return PCL_ERR_UNAVAILABLE;
-    }
+    pcl_put_be(out_id, self->id_prefix, 8);
+    pcl_put_be(out_id + 8, atomic_fetch_add(&self->id_count, 1), 8);
+}
+
+bool pcl_client_may_wait(const portcullis *self)
+{
+    return self->pid != getpid() || !pcl_channel_is_own_thread(self->channel);
+}
+
+pcl_err pcl_client_make_call(portcullis *self, const portcullis_request *request,
+                             const uint8_t *session, uint32_t timeout_ms, pcl_call **out_call)
+{
     uint8_t id[PCL_ID_SIZE];
-    pcl_put_be(id, self->id_prefix, 8);
-    pcl_put_be(id + 8, atomic_fetch_add(&self->id_count, 1), 8);
-    pcl_call *call = NULL;
-    uint32_t timeout_ms = 0;
-    pcl_err err = pcl_request_make_call(request, id, self->timeout_ms, &call, &timeout_ms);
-    if (err == PCL_ERR_OK) {
-        call->callback = callback;
-        call->context = context;
-        err = pcl_channel_submit(self->channel, call, timeout_ms);
-        if (err != PCL_ERR_OK) {
-            pcl_call_destroy(&call);
-        }
+    portcullis_make_id(self, id);
+    return pcl_request_make_call(request, id, timeout_ms != 0 ? timeout_ms : self->timeout_ms,
+                                 session, out_call);
+}
+
+pcl_err pcl_client_submit(portcullis *self, pcl_err err, pcl_call *call,
+                          portcullis_callback *callback, void *context)
+{
+    if (err != PCL_ERR_OK) {
+        return err;
+    }
+    err = PCL_ERR_UNAVAILABLE;
+    call->client = self;
+    call->callback = callback;
+    call->context = context;
+    if (self->pid == getpid()) { /* in a child somebody else may have had the mutex */
+        (void)pthread_mutex_lock(&self->mutex);
+        err = self->closed ? PCL_ERR_UNAVAILABLE : pcl_channel_submit(self->channel, call);
+        (void)pthread_mutex_unlock(&self->mutex);
+    }
+    if (err != PCL_ERR_OK) {
+        pcl_call_destroy(&call);
     }
     return err;
 }
@@ -200,7 +248,44 @@ portcullis_code portcullis_submit(portcullis *self, const portcullis_request *re
                                   portcullis_callback *callback, void *context)
 {
     assert(callback != NULL);
-    return (portcullis_code)s_submit(self, request, callback, context);
+    pcl_call *call = NULL;
+    pcl_err err = pcl_client_make_call(self, request, NULL, 0, &call);
+    return (portcullis_code)pcl_client_submit(self, err, call, callback, context);
+}
+
+/* Nobody waits for it. */
+static void s_forget(portcullis_result *result, void *context)
+{
+    (void)context;
+    portcullis_result_destroy(&result);
+}
+
+portcullis_code portcullis_cancel(portcullis *self, const uint8_t *id)
+{
+    pcl_request request = {.op = PCL_OP_CANCEL, .has_id = true, .timeout_ms = END_TIMEOUT_MS};
+    memcpy(request.id, id, sizeof request.id);
+    pcl_call *call = NULL;
+    pcl_err err = pcl_request_encode_call(&request, &call);
+    if (err == PCL_ERR_OK) {
+        call->idempotent = true;
+    }
+    return (portcullis_code)pcl_client_submit(self, err, call, s_forget, NULL);
+}
+
+void pcl_client_end(portcullis *self, pcl_op op, const uint8_t *held, pcl_pin pin)
+{
+    pcl_request request = {.op = op, .has_id = true, .timeout_ms = END_TIMEOUT_MS};
+    portcullis_make_id(self, request.id);
+    request.has_cursor = op == PCL_OP_CLOSE;
+    request.has_session = op == PCL_OP_ROLLBACK;
+    memcpy(op == PCL_OP_CLOSE ? request.cursor : request.session, held, PCL_ID_SIZE);
+    pcl_call *call = NULL;
+    pcl_err err = pcl_request_encode_call(&request, &call);
+    if (err == PCL_ERR_OK) {
+        call->pin = pin;
+    }
+    err = pcl_client_submit(self, err, call, s_forget, NULL);
+    (void)err; /* then the node ends it when it was idle */
 }
 
 static portcullis_result *s_refusal(const portcullis *self, pcl_err err)
@@ -218,6 +303,11 @@ static portcullis_result *s_refusal(const portcullis *self, pcl_err err)
     if (err == PCL_ERR_TOO_LARGE) {
         return pcl_result_local(err, PCL_RETRY_NEVER, NULL, "the request is over %u octets",
                                 PCL_REQUEST_SIZE_MAX);
+    }
+    if (err == PCL_ERR_MALFORMED) {
+        return pcl_result_local(err, PCL_RETRY_NEVER, NULL,
+                                "commit and rollback go through a session, and into one go they "
+                                "and queries only");
     }
     return pcl_result_local(err, pcl_err_retry((int)err), NULL, "%s", pcl_err_text((int)err));
 }
@@ -259,17 +349,50 @@ static void s_future_complete(portcullis_result *result, void *context)
     }
 }
 
-portcullis_future *portcullis_start(portcullis *self, const portcullis_request *request)
+portcullis_future *pcl_client_future_of(portcullis_result *result)
 {
     portcullis_future *future = s_future_new();
     if (future == NULL) {
+        portcullis_result_destroy(&result);
         return NULL;
     }
-    pcl_err err = s_submit(self, request, s_future_complete, future);
+    memcpy(future->id, portcullis_result_id(result), sizeof future->id);
+    future->result = result;
+    return future;
+}
+
+portcullis_future *pcl_client_start(portcullis *self, pcl_err err, pcl_call *call, bool *out_sent)
+{
+    portcullis_future *future = s_future_new();
+    if (future == NULL) {
+        if (err == PCL_ERR_OK) {
+            pcl_call_destroy(&call);
+        }
+        return NULL;
+    }
+    if (err == PCL_ERR_OK) {
+        memcpy(future->id, call->id, sizeof future->id);
+    }
+    err = pcl_client_submit(self, err, call, s_future_complete, future);
+    if (out_sent != NULL) {
+        *out_sent = err == PCL_ERR_OK;
+    }
     if (err != PCL_ERR_OK) {
         future->result = s_refusal(self, err);
     }
     return future;
+}
+
+portcullis_future *portcullis_start(portcullis *self, const portcullis_request *request)
+{
+    pcl_call *call = NULL;
+    pcl_err err = pcl_client_make_call(self, request, NULL, 0, &call);
+    return pcl_client_start(self, err, call, NULL);
+}
+
+const uint8_t *portcullis_future_id(const portcullis_future *self)
+{
+    return self->id;
 }
 
 portcullis_result *portcullis_future_wait(portcullis_future **self_p, int timeout_ms)
@@ -315,17 +438,27 @@ void portcullis_future_destroy(portcullis_future **self_p)
     }
 }
 
-portcullis_result *portcullis_call(portcullis *self, const portcullis_request *request)
+portcullis_result *pcl_client_call(portcullis *self, pcl_err err, pcl_call *call)
 {
-    if (self->pid == getpid() && pcl_channel_is_own_thread(self->channel)) {
+    if (!pcl_client_may_wait(self)) {
+        if (err == PCL_ERR_OK) {
+            pcl_call_destroy(&call);
+        }
         return pcl_result_local(PCL_ERR_UNSUPPORTED, PCL_RETRY_NEVER, NULL,
                                 "a call from a callback would wait for itself");
     }
-    portcullis_future *future = portcullis_start(self, request);
+    portcullis_future *future = pcl_client_start(self, err, call, NULL);
     if (future == NULL) {
         return pcl_result_local(PCL_ERR_NO_MEMORY, PCL_RETRY_SAFE, NULL, "out of memory");
     }
     portcullis_result *result = portcullis_future_wait(&future, -1);
     assert(result != NULL);
     return result;
+}
+
+portcullis_result *portcullis_call(portcullis *self, const portcullis_request *request)
+{
+    pcl_call *call = NULL;
+    pcl_err err = pcl_client_make_call(self, request, NULL, 0, &call);
+    return pcl_client_call(self, err, call);
 }

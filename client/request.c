@@ -10,9 +10,16 @@
 
 struct portcullis_request {
     pcl_op op;
+    /* The statement; of a transaction the one that was added last: */
     pcl_buffer sql;
     pcl_buffer params; /* the values, without the array's head */
     uint32_t param_count;
+    bool has_expect;
+    uint64_t expect_min, expect_max;
+    /* Of a transaction: */
+    pcl_buffer statements;    /* those before the last, as the maps that are sent */
+    uint32_t statement_count; /* with the last */
+
     char db[PCL_DB_NAME_SIZE_MAX + 1];
     pcl_strategy_kind strategy;
     pcl_consistency_kind consistency;
@@ -20,11 +27,21 @@ struct portcullis_request {
     size_t token_size;
     uint32_t max_lag_ms;
     uint32_t timeout_ms; /* 0: the client's default */
+    uint32_t page_rows;  /* 0: the cluster's default, as page_size */
+    uint32_t page_size;
+    bool read_only; /* of a begin */
+    bool metadata;
     bool explain_route;
     bool idempotent;
     bool has_id;
     uint8_t id[PCL_ID_SIZE];
 };
+
+/* Does it no harm, ever, to do it twice? */
+static bool s_is_harmless(pcl_op op)
+{
+    return op == PCL_OP_PING || op == PCL_OP_STATUS || op == PCL_OP_CANCEL;
+}
 
 static portcullis_request *s_new(pcl_op op, pcl_bytes sql)
 {
@@ -33,9 +50,10 @@ static portcullis_request *s_new(pcl_op op, pcl_bytes sql)
         return NULL;
     }
     self->op = op;
-    self->idempotent = op != PCL_OP_QUERY;
+    self->idempotent = s_is_harmless(op);
     pcl_buffer_init(&self->sql, SIZE_MAX); /* what is too large is refused when it is sent */
     pcl_buffer_init(&self->params, PCL_REQUEST_SIZE_MAX);
+    pcl_buffer_init(&self->statements, PCL_REQUEST_SIZE_MAX);
     pcl_buffer_put(&self->sql, sql.data, sql.size);
     if (self->sql.failed) {
         portcullis_request_destroy(&self);
@@ -63,6 +81,40 @@ portcullis_request *portcullis_request_new_status(void)
     return s_new(PCL_OP_STATUS, pcl_bytes_of(NULL, 0));
 }
 
+portcullis_request *portcullis_request_new_txn(void)
+{
+    return s_new(PCL_OP_TXN, pcl_bytes_of(NULL, 0));
+}
+
+portcullis_request *portcullis_request_new_begin(bool read_only)
+{
+    portcullis_request *self = s_new(PCL_OP_BEGIN, pcl_bytes_of(NULL, 0));
+    if (self != NULL) {
+        self->read_only = read_only;
+    }
+    return self;
+}
+
+portcullis_request *portcullis_request_new_commit(void)
+{
+    return s_new(PCL_OP_COMMIT, pcl_bytes_of(NULL, 0));
+}
+
+portcullis_request *portcullis_request_new_rollback(void)
+{
+    return s_new(PCL_OP_ROLLBACK, pcl_bytes_of(NULL, 0));
+}
+
+portcullis_request *portcullis_request_new_cancel(const uint8_t *id)
+{
+    assert(id != NULL);
+    portcullis_request *self = s_new(PCL_OP_CANCEL, pcl_bytes_of(NULL, 0));
+    if (self != NULL) {
+        portcullis_request_set_id(self, id);
+    }
+    return self;
+}
+
 void portcullis_request_destroy(portcullis_request **self_p)
 {
     if (self_p == NULL || *self_p == NULL) {
@@ -70,6 +122,7 @@ void portcullis_request_destroy(portcullis_request **self_p)
     }
     pcl_buffer_release(&(*self_p)->sql);
     pcl_buffer_release(&(*self_p)->params);
+    pcl_buffer_release(&(*self_p)->statements);
     free(*self_p);
     *self_p = NULL;
 }
@@ -160,6 +213,86 @@ void portcullis_request_clear_params(portcullis_request *self)
     self->param_count = 0;
 }
 
+/* Appends the statement that was added last, as a map. */
+static void s_put_statement(const portcullis_request *self, pcl_buffer *buffer)
+{
+    pcl_mp_put_map(buffer, 1u + (self->param_count > 0 ? 1u : 0u) + (self->has_expect ? 1u : 0u));
+    pcl_mp_put_text(buffer, "sql");
+    pcl_mp_put_str(buffer, pcl_buffer_bytes(&self->sql));
+    if (self->param_count > 0) {
+        pcl_mp_put_text(buffer, "params");
+        pcl_mp_put_array(buffer, self->param_count);
+        pcl_mp_put_raw(buffer, pcl_buffer_bytes(&self->params));
+    }
+    if (!self->has_expect) {
+        return;
+    }
+    bool has_max = self->expect_max != UINT64_MAX;
+    pcl_mp_put_text(buffer, "expect");
+    if (self->expect_min == self->expect_max) {
+        pcl_mp_put_map(buffer, 1);
+        pcl_mp_put_text(buffer, "rows");
+        pcl_mp_put_uint(buffer, self->expect_min);
+        return;
+    }
+    pcl_mp_put_map(buffer, has_max ? 2 : 1);
+    pcl_mp_put_text(buffer, "min_rows");
+    pcl_mp_put_uint(buffer, self->expect_min);
+    if (has_max) {
+        pcl_mp_put_text(buffer, "max_rows");
+        pcl_mp_put_uint(buffer, self->expect_max);
+    }
+}
+
+bool portcullis_request_add_statement(portcullis_request *self, const char *sql)
+{
+    return portcullis_request_add_statement_sized(self, sql, strlen(sql));
+}
+
+bool portcullis_request_add_statement_sized(portcullis_request *self, const char *sql, size_t size)
+{
+    if (self->op != PCL_OP_TXN || self->statement_count == PCL_STATEMENTS_MAX ||
+        size > PCL_REQUEST_SIZE_MAX) {
+        return false;
+    }
+    pcl_buffer next; /* made first, so that a failure changes nothing */
+    pcl_buffer_init(&next, PCL_REQUEST_SIZE_MAX);
+    pcl_buffer_put(&next, sql, size);
+    size_t before = self->statements.size;
+    if (!next.failed && self->statement_count > 0) {
+        s_put_statement(self, &self->statements);
+    }
+    if (next.failed || self->statements.failed) {
+        pcl_buffer_truncate(&self->statements, before);
+        self->statements.failed = false; /* what went in before is whole */
+        pcl_buffer_release(&next);
+        return false;
+    }
+    pcl_buffer_release(&self->sql);
+    self->sql = next;
+    self->statement_count++;
+    self->has_expect = false;
+    portcullis_request_clear_params(self);
+    return true;
+}
+
+bool portcullis_request_expect_rows(portcullis_request *self, uint64_t rows)
+{
+    return portcullis_request_expect_between(self, rows, rows);
+}
+
+bool portcullis_request_expect_between(portcullis_request *self, uint64_t rows_min,
+                                       uint64_t rows_max)
+{
+    if (self->statement_count == 0 || rows_min > rows_max) {
+        return false;
+    }
+    self->has_expect = rows_min > 0 || rows_max != UINT64_MAX;
+    self->expect_min = rows_min;
+    self->expect_max = rows_max;
+    return true;
+}
+
 bool portcullis_request_set_db(portcullis_request *self, const char *db)
 {
     size_t size = db != NULL ? strlen(db) : 0;
@@ -224,7 +357,7 @@ void portcullis_request_set_explain_route(portcullis_request *self, bool explain
 
 void portcullis_request_set_idempotent(portcullis_request *self, bool idempotent)
 {
-    self->idempotent = idempotent || self->op != PCL_OP_QUERY;
+    self->idempotent = idempotent || s_is_harmless(self->op);
 }
 
 void portcullis_request_set_id(portcullis_request *self, const uint8_t *id)
@@ -235,50 +368,87 @@ void portcullis_request_set_id(portcullis_request *self, const uint8_t *id)
     }
 }
 
-/* Appends the whole message; params is room for the array with its head. */
-static void s_encode(const portcullis_request *self, const uint8_t *id, uint32_t timeout_ms,
-                     pcl_buffer *params, pcl_buffer *buffer)
+void portcullis_request_set_metadata(portcullis_request *self, bool metadata)
 {
-    pcl_request request = {
-        .has_id = true,
-        .op = self->op,
-        .sql = pcl_buffer_bytes(&self->sql),
-        .param_count = self->param_count,
-        .db = pcl_bytes_text(self->db),
-        .strategy = self->strategy,
-        .consistency = self->consistency,
-        .token = pcl_bytes_of(self->token, self->token_size),
-        .max_lag_ms = self->max_lag_ms,
-        .timeout_ms = timeout_ms,
-        .explain_route = self->explain_route,
-    };
-    memcpy(request.id, id, sizeof request.id);
-    if (self->param_count > 0) {
-        pcl_mp_put_array(params, self->param_count);
-        pcl_mp_put_raw(params, pcl_buffer_bytes(&self->params));
-        request.params = pcl_buffer_bytes(params);
+    self->metadata = metadata;
+}
+
+void portcullis_request_set_page_rows(portcullis_request *self, uint32_t rows_max)
+{
+    self->page_rows = rows_max < PCL_PAGE_ROWS_MAX ? rows_max : PCL_PAGE_ROWS_MAX;
+}
+
+void portcullis_request_set_page_size(portcullis_request *self, uint32_t size_max)
+{
+    self->page_size = size_max < PCL_PAGE_BYTES_MAX ? size_max : PCL_PAGE_BYTES_MAX;
+}
+
+bool pcl_request_is_begin(const portcullis_request *self)
+{
+    return self->op == PCL_OP_BEGIN;
+}
+
+/* Keys that do not go with every op are only put into those that they go with: the setters are the
+ * same for all. */
+static pcl_request s_message(const portcullis_request *self)
+{
+    bool query = self->op == PCL_OP_QUERY;
+    bool txn = self->op == PCL_OP_TXN;
+    bool begin = self->op == PCL_OP_BEGIN;
+    pcl_request request = {.op = self->op};
+    if (query) {
+        request.sql = pcl_buffer_bytes(&self->sql);
+        request.param_count = self->param_count;
+        request.page_rows = self->page_rows;
+        request.page_bytes = self->page_size;
     }
-    pcl_request_encode(&request, buffer);
-    if (params->failed) {
-        buffer->failed = true;
-        buffer->out_of_memory = params->out_of_memory;
+    if (query || begin) {
+        request.strategy = self->strategy;
+        request.consistency = self->consistency;
+        request.token = pcl_bytes_of(self->token, self->token_size);
+        request.max_lag_ms = self->max_lag_ms;
+    }
+    if (query || begin || txn) {
+        request.db = pcl_bytes_text(self->db);
+        request.explain_route = self->explain_route;
+    }
+    request.read_only = begin && self->read_only;
+    request.metadata = (query || txn) && self->metadata;
+    return request;
+}
+
+/* Appends the arrays of what the message has: params or statements. */
+static void s_put_array(const portcullis_request *self, pcl_request *request, pcl_buffer *array)
+{
+    if (self->op == PCL_OP_QUERY && self->param_count > 0) {
+        pcl_mp_put_array(array, self->param_count);
+        pcl_mp_put_raw(array, pcl_buffer_bytes(&self->params));
+        request->params = pcl_buffer_bytes(array);
+    }
+    if (self->op == PCL_OP_TXN) {
+        pcl_mp_put_array(array, self->statement_count);
+        pcl_buffer_put(array, self->statements.data, self->statements.size);
+        if (self->statement_count > 0) {
+            s_put_statement(self, array);
+        }
+        request->statements = pcl_buffer_bytes(array);
+        request->statement_count = self->statement_count;
     }
 }
 
-pcl_err pcl_request_make_call(const portcullis_request *self, const uint8_t *id_made,
-                              uint32_t timeout_ms, pcl_call **out_call, uint32_t *out_timeout_ms)
+static pcl_err s_err_of(const pcl_buffer *buffer)
 {
-    assert(self != NULL);
-    const uint8_t *id = self->has_id ? self->id : id_made;
-    timeout_ms = self->timeout_ms != 0 ? self->timeout_ms : timeout_ms;
-    pcl_buffer params;
+    return !buffer->failed         ? PCL_ERR_OK
+           : buffer->out_of_memory ? PCL_ERR_NO_MEMORY
+                                   : PCL_ERR_TOO_LARGE;
+}
+
+pcl_err pcl_request_encode_call(const pcl_request *request, pcl_call **out_call)
+{
     pcl_buffer buffer;
-    pcl_buffer_init(&params, PCL_REQUEST_SIZE_MAX);
     pcl_buffer_init(&buffer, PCL_REQUEST_SIZE_MAX);
-    s_encode(self, id, timeout_ms, &params, &buffer);
-    pcl_err err = !buffer.failed         ? PCL_ERR_OK
-                  : buffer.out_of_memory ? PCL_ERR_NO_MEMORY
-                                         : PCL_ERR_TOO_LARGE;
+    pcl_request_encode(request, &buffer);
+    pcl_err err = s_err_of(&buffer);
     zmq_msg_t payload;
     if (err == PCL_ERR_OK && zmq_msg_init_size(&payload, buffer.size) != 0) {
         err = PCL_ERR_NO_MEMORY;
@@ -287,16 +457,51 @@ pcl_err pcl_request_make_call(const portcullis_request *self, const uint8_t *id_
         memcpy(zmq_msg_data(&payload), buffer.data, buffer.size);
         pcl_call *call = pcl_call_new(&payload);
         if (call != NULL) {
-            call->idempotent = self->idempotent;
-            memcpy(call->id, id, sizeof call->id);
+            call->op = request->op;
+            call->terms = (pcl_call_terms){.timeout_ms = request->timeout_ms,
+                                           .page_rows = request->page_rows,
+                                           .page_size = request->page_bytes};
+            memcpy(call->id, request->id, sizeof call->id);
+            memcpy(call->cursor, request->cursor, sizeof call->cursor);
             *out_call = call;
-            *out_timeout_ms = timeout_ms;
         } else {
             err = PCL_ERR_NO_MEMORY;
         }
         (void)zmq_msg_close(&payload); /* empty where the call has taken it */
     }
-    pcl_buffer_release(&params);
     pcl_buffer_release(&buffer);
+    return err;
+}
+
+pcl_err pcl_request_make_call(const portcullis_request *self, const uint8_t *id_made,
+                              uint32_t timeout_ms, const uint8_t *session, pcl_call **out_call)
+{
+    assert(self != NULL);
+    bool ends_session = self->op == PCL_OP_COMMIT || self->op == PCL_OP_ROLLBACK;
+    bool in_session = ends_session || self->op == PCL_OP_QUERY;
+    if ((session == NULL && ends_session) || (session != NULL && !in_session)) {
+        return PCL_ERR_MALFORMED;
+    }
+    pcl_request request = s_message(self);
+    pcl_buffer array;
+    pcl_buffer_init(&array, PCL_REQUEST_SIZE_MAX);
+    s_put_array(self, &request, &array);
+    request.has_id = true;
+    memcpy(request.id, self->has_id ? self->id : id_made, sizeof request.id);
+    request.timeout_ms = self->timeout_ms != 0 ? self->timeout_ms : timeout_ms;
+    request.has_session = session != NULL;
+    if (session != NULL) {
+        memcpy(request.session, session, sizeof request.session);
+    }
+    pcl_call *call = NULL;
+    pcl_err err = s_err_of(&array);
+    if (err == PCL_ERR_OK) {
+        err = pcl_request_encode_call(&request, &call);
+    }
+    if (err == PCL_ERR_OK) {
+        call->idempotent = self->idempotent && session == NULL;
+        *out_call = call;
+    }
+    pcl_buffer_release(&array);
     return err;
 }

@@ -1,5 +1,8 @@
 #include "client/result.h"
 
+#include "client/client.h"
+#include "client/request.h"
+#include "client/session.h"
 #include "wire/json.h"
 #include "wire/mp.h"
 
@@ -26,14 +29,25 @@ struct portcullis_result {
     char sqlstate[6];
     char *message; /* owned, or NULL: pcl_err_text of the code */
     bool has_reply;
-    zmq_msg_t payload; /* what reply borrows from; open with has_reply only */
-    pcl_reply reply;
+    bool is_part;      /* of a transaction's result, which owns it and what it borrows from */
+    zmq_msg_t payload; /* what reply borrows from; open with has_reply, and not of a part */
+    pcl_reply reply;   /* of the present page */
     portcullis_column *columns; /* made when asked for, with their texts behind them */
     portcullis_value *values;   /* of the present row */
     pcl_mp_reader rows;         /* behind the present row */
     uint32_t rows_left;
-    pcl_buffer route; /* JSON, made when asked for */
-    pcl_buffer status;
+    bool first_left;                /* the first page is gone */
+    pcl_buffer route;               /* JSON, made when asked for */
+    pcl_buffer status;              /* likewise */
+    portcullis_result **statements; /* owned, each made when asked for; NULL before */
+
+    /* What is held at the node: */
+    portcullis *client; /* counted; NULL when nothing is */
+    pcl_pin pin;
+    pcl_call_terms terms; /* of the next page */
+    bool has_cursor;
+    uint8_t cursor[PCL_ID_SIZE];
+    bool has_session; /* nobody took it yet */
 };
 
 /* What every call answers when there is no memory to say more. */
@@ -81,6 +95,32 @@ static pcl_err s_err_of(pcl_bytes code)
     return (pcl_err)PORTCULLIS_UNKNOWN;
 }
 
+static void s_to_first_row(portcullis_result *self)
+{
+    pcl_mp_value head;
+    self->rows_left = 0;
+    if (self->reply.rows.size > 0) {
+        self->rows = pcl_mp_reader_of(self->reply.rows);
+        self->rows_left = pcl_mp_next(&self->rows, &head) ? self->reply.row_count : 0;
+    }
+}
+
+/* In the place of the payload that was there, from which reply borrows. */
+static void s_take_payload(portcullis_result *self, zmq_msg_t *payload, const pcl_reply *reply)
+{
+    const void *data = zmq_msg_data(payload);
+    (void)zmq_msg_move(&self->payload, payload);
+    self->reply = *reply;
+    if (zmq_msg_data(&self->payload) != data) {
+        /* ZeroMQ keeps short messages inside the struct: what borrowed from the old place is read
+         * again at the new one. */
+        pcl_err again = pcl_reply_decode(
+            &self->reply, pcl_bytes_of(zmq_msg_data(&self->payload), zmq_msg_size(&self->payload)));
+        assert(again == PCL_ERR_OK);
+    }
+    s_to_first_row(self);
+}
+
 portcullis_result *pcl_result_of_reply(zmq_msg_t *payload, const pcl_reply *reply)
 {
     pcl_err err = reply->ok ? PCL_ERR_OK : s_err_of(reply->error_code);
@@ -98,15 +138,9 @@ portcullis_result *pcl_result_of_reply(zmq_msg_t *payload, const pcl_reply *repl
             s_copy(self->message, reply->error_message.size + 1, reply->error_message);
         }
     }
-    /* ZeroMQ keeps short messages inside the struct: what borrowed from the old place is read
-     * again at the new one. */
     (void)zmq_msg_init(&self->payload);
-    (void)zmq_msg_move(&self->payload, payload);
     self->has_reply = true;
-    pcl_err again = pcl_reply_decode(
-        &self->reply, pcl_bytes_of(zmq_msg_data(&self->payload), zmq_msg_size(&self->payload)));
-    assert(again == PCL_ERR_OK);
-    portcullis_result_rewind(self);
+    s_take_payload(self, payload, reply);
     return self;
 }
 
@@ -130,9 +164,76 @@ portcullis_result *pcl_result_local(pcl_err err, pcl_retry retry, const uint8_t 
     return self;
 }
 
+void pcl_result_hold(portcullis_result *self, const pcl_call *call)
+{
+    bool unfetched = call->op == PCL_OP_FETCH && self->code != PORTCULLIS_OK &&
+                     self->retry == PORTCULLIS_RETRY_SAFE;
+    if (self == &s_no_memory ||
+        (!self->reply.has_cursor && !self->reply.has_session && !unfetched)) {
+        return;
+    }
+    self->client = pcl_client_ref(call->client);
+    self->pin = call->pin.generation != 0 ? call->pin : call->way;
+    self->terms = call->terms;
+    self->has_cursor = self->reply.has_cursor || unfetched;
+    memcpy(self->cursor, unfetched ? call->cursor : self->reply.cursor, sizeof self->cursor);
+    self->has_session = self->reply.has_session;
+}
+
+/* Forgets the client when nothing is held there any more. */
+static void s_settle(portcullis_result *self)
+{
+    if (!self->has_cursor && !self->has_session) {
+        pcl_client_unref(&self->client);
+    }
+}
+
+portcullis_session *portcullis_result_take_session(portcullis_result *self)
+{
+    if (!self->has_session) {
+        return NULL;
+    }
+    portcullis_session *session = pcl_session_new(self->client, self->reply.session, self->pin,
+                                                  self->terms.timeout_ms);
+    if (session != NULL) {
+        self->has_session = false;
+        s_settle(self);
+    }
+    return session;
+}
+
+void portcullis_result_close(portcullis_result *self)
+{
+    if (self->has_cursor) {
+        pcl_client_end(self->client, PCL_OP_CLOSE, self->cursor, self->pin);
+        self->has_cursor = false;
+        s_settle(self);
+    }
+}
+
 const pcl_reply *pcl_result_reply(const portcullis_result *self)
 {
-    return self->has_reply ? &self->reply : NULL;
+    return self->has_reply || self->is_part ? &self->reply : NULL;
+}
+
+static void s_free(portcullis_result *self)
+{
+    for (uint32_t index = 0; self->statements != NULL && index < self->reply.result_count;
+         index++) {
+        if (self->statements[index] != NULL && self->statements[index] != &s_no_memory) {
+            s_free(self->statements[index]);
+        }
+    }
+    if (self->has_reply && !self->is_part) {
+        (void)zmq_msg_close(&self->payload);
+    }
+    pcl_buffer_release(&self->route);
+    pcl_buffer_release(&self->status);
+    free(self->statements);
+    free(self->message);
+    free(self->columns);
+    free(self->values);
+    free(self);
 }
 
 void portcullis_result_destroy(portcullis_result **self_p)
@@ -142,18 +243,15 @@ void portcullis_result_destroy(portcullis_result **self_p)
     }
     portcullis_result *self = *self_p;
     *self_p = NULL;
-    if (self == &s_no_memory) {
+    if (self == &s_no_memory || self->is_part) {
         return;
     }
-    if (self->has_reply) {
-        (void)zmq_msg_close(&self->payload);
+    portcullis_result_close(self);
+    if (self->has_session) {
+        pcl_client_end(self->client, PCL_OP_ROLLBACK, self->reply.session, self->pin);
     }
-    pcl_buffer_release(&self->route);
-    pcl_buffer_release(&self->status);
-    free(self->message);
-    free(self->columns);
-    free(self->values);
-    free(self);
+    pcl_client_unref(&self->client);
+    s_free(self);
 }
 
 portcullis_code portcullis_result_code(const portcullis_result *self)
@@ -269,6 +367,41 @@ uint32_t portcullis_result_column_count(const portcullis_result *self)
     return self->reply.column_count;
 }
 
+bool portcullis_result_failed_statement(const portcullis_result *self, uint32_t *out_index)
+{
+    if (self->reply.has_error_statement) {
+        *out_index = self->reply.error_statement;
+    }
+    return self->reply.has_error_statement;
+}
+
+uint32_t portcullis_result_statement_count(const portcullis_result *self)
+{
+    return self->reply.result_count;
+}
+
+portcullis_result *portcullis_result_statement(portcullis_result *self, uint32_t index)
+{
+    assert(index < self->reply.result_count);
+    if (self->statements == NULL) {
+        self->statements = calloc(self->reply.result_count, sizeof(portcullis_result *));
+    }
+    if (self->statements == NULL) {
+        return &s_no_memory;
+    }
+    if (self->statements[index] == NULL) {
+        portcullis_result *part = s_new(PCL_ERR_OK, PCL_RETRY_NEVER, self->id);
+        if (part == NULL) {
+            return &s_no_memory;
+        }
+        part->is_part = true;
+        pcl_reply_result(&self->reply, index, &part->reply);
+        s_to_first_row(part);
+        self->statements[index] = part;
+    }
+    return self->statements[index];
+}
+
 uint32_t portcullis_result_row_count(const portcullis_result *self)
 {
     return self->reply.row_count;
@@ -282,13 +415,30 @@ static const char *s_keep(char **cursor, pcl_bytes text)
     return kept;
 }
 
+static const portcullis_column s_no_column = {
+    .name = "", .type = "", .schema = "", .table = "", .org_table = "", .org_name = ""};
+
+static void s_make_metadata(const pcl_reply *reply, uint32_t index, portcullis_column *column,
+                            char **cursor)
+{
+    pcl_reply_metadata metadata;
+    pcl_reply_column_metadata(reply, index, &metadata);
+    column->schema = s_keep(cursor, metadata.schema);
+    column->table = s_keep(cursor, metadata.table);
+    column->org_table = s_keep(cursor, metadata.org_table);
+    column->org_name = s_keep(cursor, metadata.org_name);
+    column->charset = metadata.charset;
+    column->length = metadata.length;
+    column->decimals = metadata.decimals;
+}
+
 /* pcl_reply_decode has seen that the octets are [name, type, flags] each. */
 static void s_make_columns(portcullis_result *self)
 {
     pcl_bytes octets = self->reply.columns;
-    size_t count = self->reply.column_count;
+    uint32_t count = self->reply.column_count;
     /* Each text has a head of one octet at least, where its NUL finds room. */
-    self->columns = malloc(count * sizeof *self->columns + octets.size);
+    self->columns = malloc(count * sizeof *self->columns + octets.size + self->reply.metadata.size);
     if (self->columns == NULL) {
         return;
     }
@@ -296,37 +446,39 @@ static void s_make_columns(portcullis_result *self)
     pcl_mp_reader reader = pcl_mp_reader_of(octets);
     pcl_mp_value value;
     bool good = pcl_mp_next(&reader, &value);
-    for (size_t index = 0; index < count; index++) {
+    for (uint32_t index = 0; index < count; index++) {
         pcl_mp_value name;
         pcl_mp_value type;
         pcl_mp_value flags;
         good = good && pcl_mp_next(&reader, &value) && pcl_mp_next(&reader, &name) &&
                pcl_mp_next(&reader, &type) && pcl_mp_next(&reader, &flags);
         assert(good);
+        self->columns[index] = s_no_column;
         self->columns[index].name = s_keep(&cursor, name.bytes);
         self->columns[index].type = s_keep(&cursor, type.bytes);
         self->columns[index].flags = (uint32_t)flags.uint;
+        if (self->reply.metadata.size > 0) {
+            s_make_metadata(&self->reply, index, &self->columns[index], &cursor);
+        }
     }
 }
 
 const portcullis_column *portcullis_result_column(portcullis_result *self, uint32_t index)
 {
-    static const portcullis_column none = {.name = "", .type = "", .flags = 0};
     assert(index < self->reply.column_count);
     if (self->columns == NULL) {
         s_make_columns(self);
     }
-    return self->columns != NULL ? &self->columns[index] : &none;
+    return self->columns != NULL ? &self->columns[index] : &s_no_column;
 }
 
-void portcullis_result_rewind(portcullis_result *self)
+bool portcullis_result_rewind(portcullis_result *self)
 {
-    pcl_mp_value head;
-    self->rows_left = 0;
-    if (self->reply.rows.size > 0) {
-        self->rows = pcl_mp_reader_of(self->reply.rows);
-        self->rows_left = pcl_mp_next(&self->rows, &head) ? self->reply.row_count : 0;
+    if (self->first_left) {
+        return false;
     }
+    s_to_first_row(self);
+    return true;
 }
 
 static portcullis_value s_value_of(const pcl_mp_value *cell)
@@ -366,7 +518,25 @@ static portcullis_value s_value_of(const pcl_mp_value *cell)
     return value;
 }
 
-bool portcullis_result_next(portcullis_result *self)
+/* self becomes the failure that page is; its columns stay. */
+static void s_take_failure(portcullis_result *self, portcullis_result *page)
+{
+    self->code = page->code;
+    self->retry = page->retry;
+    memcpy(self->code_text, page->code_text, sizeof self->code_text);
+    memcpy(self->hop, page->hop, sizeof self->hop);
+    memcpy(self->sqlstate, page->sqlstate, sizeof self->sqlstate);
+    self->reply.error_errno = page->reply.error_errno;
+    self->reply.retry_after_ms = page->reply.retry_after_ms;
+    free(self->message);
+    self->message = NULL;
+    if (page != &s_no_memory) {
+        self->message = page->message;
+        page->message = NULL;
+    }
+}
+
+bool portcullis_result_next_in_page(portcullis_result *self)
 {
     if (self->rows_left == 0) {
         return false;
@@ -375,8 +545,14 @@ bool portcullis_result_next(portcullis_result *self)
     if (self->values == NULL) {
         self->values = calloc(count > 0 ? count : 1, sizeof *self->values);
     }
+    if (self->values == NULL) { /* no row may be passed over in silence */
+        portcullis_result_close(self);
+        s_take_failure(self, &s_no_memory);
+        self->rows_left = 0;
+        return false;
+    }
     pcl_mp_value row;
-    bool good = self->values != NULL && pcl_mp_next(&self->rows, &row);
+    bool good = pcl_mp_next(&self->rows, &row);
     for (uint32_t index = 0; good && index < count; index++) {
         pcl_mp_value cell;
         good = pcl_mp_next(&self->rows, &cell);
@@ -384,8 +560,19 @@ bool portcullis_result_next(portcullis_result *self)
             self->values[index] = s_value_of(&cell);
         }
     }
-    self->rows_left = good ? self->rows_left - 1 : 0;
-    return good;
+    assert(good); /* pcl_reply_decode has seen that they are all there */
+    self->rows_left--;
+    return true;
+}
+
+bool portcullis_result_next(portcullis_result *self)
+{
+    while (!portcullis_result_next_in_page(self)) {
+        if (!portcullis_result_fetch(self)) { /* a page may well be empty */
+            return false;
+        }
+    }
+    return true;
 }
 
 const portcullis_value *portcullis_result_value(const portcullis_result *self, uint32_t index)
@@ -393,4 +580,142 @@ const portcullis_value *portcullis_result_value(const portcullis_result *self, u
     assert(index < self->reply.column_count);
     assert(self->values != NULL);
     return &self->values[index];
+}
+
+/* ---- pages -------------------------------------------------------------------------------- */
+
+bool portcullis_result_has_more(const portcullis_result *self)
+{
+    return self->has_cursor;
+}
+
+static pcl_err s_make_fetch(const portcullis_result *self, pcl_call **out_call)
+{
+    pcl_request request = {.op = PCL_OP_FETCH,
+                           .has_id = true,
+                           .timeout_ms = self->terms.timeout_ms,
+                           .page_rows = self->terms.page_rows,
+                           .page_bytes = self->terms.page_size,
+                           .has_cursor = true};
+    memcpy(request.id, self->id, sizeof request.id);
+    memcpy(request.cursor, self->cursor, sizeof request.cursor);
+    pcl_err err = pcl_request_encode_call(&request, out_call);
+    if (err == PCL_ERR_OK) {
+        (*out_call)->pin = self->pin;
+    }
+    return err;
+}
+
+/* self ends here, with the failure that page is. */
+static void s_end_with(portcullis_result *self, portcullis_result *page)
+{
+    /* What did not take place may be tried again; all else has ended the cursor. */
+    bool again = page->retry == PORTCULLIS_RETRY_SAFE || page->code == PORTCULLIS_UNSUPPORTED;
+    page->has_cursor = false;
+    if (page == &s_no_memory) {
+        portcullis_result_close(self);
+    } else if (!again) {
+        self->has_cursor = false;
+        s_settle(self);
+    }
+    s_take_failure(self, page);
+    self->reply.rows = pcl_bytes_of(NULL, 0);
+    self->reply.row_count = 0;
+    self->rows_left = 0;
+}
+
+/* self becomes page in all that a page is: rows, and what waits behind them. */
+static void s_become(portcullis_result *self, portcullis_result *page)
+{
+    uint32_t warnings = self->reply.warnings;
+    self->code = PORTCULLIS_OK; /* also after a fetch that failed and was tried again */
+    self->retry = PORTCULLIS_RETRY_NEVER;
+    s_copy(self->code_text, sizeof self->code_text, pcl_bytes_text(pcl_err_code(PCL_ERR_OK)));
+    self->hop[0] = '\0';
+    self->sqlstate[0] = '\0';
+    self->has_cursor = page->has_cursor;
+    memcpy(self->cursor, page->cursor, sizeof self->cursor);
+    page->has_cursor = false;
+    s_settle(self);
+    s_take_payload(self, &page->payload, &page->reply);
+    page->reply = (pcl_reply){.ok = true}; /* it has nothing to borrow from any more */
+    if (self->reply.warnings < warnings) {
+        self->reply.warnings = warnings;
+    }
+}
+
+/* Sends for the next page and waits. */
+static portcullis_result *s_fetch(portcullis_result *self)
+{
+    if (!pcl_client_may_wait(self->client)) {
+        return pcl_result_local(PCL_ERR_UNSUPPORTED, PCL_RETRY_NEVER, self->id,
+                                "more rows wait, and a callback must not: it has to submit the "
+                                "fetch of a page");
+    }
+    pcl_call *call = NULL;
+    pcl_err err = s_make_fetch(self, &call);
+    portcullis_result *page = pcl_client_call(self->client, err, call);
+    if (page->code == PORTCULLIS_OK && page->reply.column_count != self->reply.column_count) {
+        portcullis_result *wrong = pcl_result_local(
+            PCL_ERR_INTERNAL, PCL_RETRY_UNSAFE, self->id,
+            "the next page has %u columns, and the one before it %u", page->reply.column_count,
+            self->reply.column_count);
+        portcullis_result_destroy(&page);
+        return wrong;
+    }
+    return page;
+}
+
+bool portcullis_result_fetch(portcullis_result *self)
+{
+    if (!self->has_cursor) {
+        return false;
+    }
+    if (self->columns == NULL) { /* they and the route are valid as long as the result */
+        s_make_columns(self);
+    }
+    (void)portcullis_result_route(self);
+    portcullis_result *page = s_fetch(self);
+    bool good = page->code == PORTCULLIS_OK;
+    self->first_left = true;
+    if (good) {
+        s_become(self, page);
+    } else {
+        s_end_with(self, page);
+    }
+    portcullis_result_destroy(&page);
+    return good;
+}
+
+portcullis_code portcullis_result_submit_fetch(portcullis_result *self,
+                                               portcullis_callback *callback, void *context)
+{
+    if (!self->has_cursor) {
+        return PORTCULLIS_GONE;
+    }
+    pcl_call *call = NULL;
+    pcl_err err = s_make_fetch(self, &call);
+    err = pcl_client_submit(self->client, err, call, callback, context);
+    if (err == PCL_ERR_OK) {
+        self->has_cursor = false;
+        s_settle(self);
+    }
+    return (portcullis_code)err;
+}
+
+portcullis_future *portcullis_result_start_fetch(portcullis_result *self)
+{
+    if (!self->has_cursor) {
+        return pcl_client_future_of(
+            pcl_result_local(PCL_ERR_GONE, PCL_RETRY_NEVER, self->id, "no more rows wait"));
+    }
+    pcl_call *call = NULL;
+    pcl_err err = s_make_fetch(self, &call);
+    bool sent = false;
+    portcullis_future *future = pcl_client_start(self->client, err, call, &sent);
+    if (sent) {
+        self->has_cursor = false;
+        s_settle(self);
+    }
+    return future;
 }

@@ -2,6 +2,7 @@
 #ifndef PCL_CLIENT_RESULT_H
 #define PCL_CLIENT_RESULT_H
 
+#include "client/call.h"
 #include "client/portcullis.h"
 #include "common/error.h"
 #include "wire/reply.h"
@@ -16,7 +17,11 @@ portcullis_result *pcl_result_of_reply(zmq_msg_t *payload, const pcl_reply *repl
 portcullis_result *pcl_result_local(pcl_err err, pcl_retry retry, const uint8_t *id,
                                     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* The decoded reply; NULL of an answer of the library's own. */
+/* Lets the result hold what the call left open at its node: the cursor of a reply, the session of a
+ * begin, and the cursor of a fetch that did not take place. */
+void pcl_result_hold(portcullis_result *self, const pcl_call *call);
+
+/* The decoded reply of the present page; NULL of an answer of the library's own. */
 const pcl_reply *pcl_result_reply(const portcullis_result *self);
 
 #endif
