@@ -32,7 +32,7 @@ void pcl_held_destroy(pcl_held **self_p)
 {
     pcl_held *self = *self_p;
     if (self != NULL) {
-        assert(self->running == NULL && self->line_first == NULL);
+        assert(self->running == NULL && self->line.first == NULL);
         if (self->connection != NULL) {
             pcl_connection_close(self->connection);
         }

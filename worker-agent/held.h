@@ -17,11 +17,10 @@
 
 #include "common/bytes.h"
 #include "common/limits.h"
+#include "worker-agent/job_list.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-struct pcl_job;
 
 typedef struct pcl_connection pcl_connection;
 typedef struct pcl_stream pcl_stream; /* an unfinished result: stream.h */
@@ -62,13 +61,13 @@ typedef struct pcl_held {
 
     /* The actor's (held_table.h): */
     pcl_held_state state;
-    pcl_held_end end;                       /* why, once ENDING */
-    uint64_t opened_us;                     /* when the table took it */
-    uint64_t used_us;                       /* when its last job came back */
-    struct pcl_job *running;                /* borrowed from the pool */
-    struct pcl_job *line_first, *line_last; /* that wait, in order of arrival, by next */
+    pcl_held_end end;        /* why, once ENDING */
+    uint64_t opened_us;      /* when the table took it */
+    uint64_t used_us;        /* when its last job came back */
+    struct pcl_job *running; /* borrowed from the pool */
+    pcl_job_list line;       /* that wait for it, in order of arrival */
     uint32_t line_count;
-    struct pcl_held *table_next, *table_previous;
+    uint32_t slot; /* in the table */
 } pcl_held;
 
 /* Fresh, with a random handle and page 1.  principal is copied.  NULL: memory is out. */

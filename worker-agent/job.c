@@ -25,3 +25,19 @@ void pcl_job_destroy(pcl_job **self_p)
         *self_p = NULL;
     }
 }
+
+void pcl_job_list_append(pcl_job_list *self, pcl_job *job)
+{
+    job->next = NULL;
+    job->previous = self->last;
+    *(self->last != NULL ? &self->last->next : &self->first) = job;
+    self->last = job;
+}
+
+void pcl_job_list_remove(pcl_job_list *self, pcl_job *job)
+{
+    *(job->previous != NULL ? &job->previous->next : &self->first) = job->next;
+    *(job->next != NULL ? &job->next->previous : &self->last) = job->previous;
+    job->next = NULL;
+    job->previous = NULL;
+}

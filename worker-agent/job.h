@@ -42,6 +42,7 @@ typedef struct pcl_job {
     struct pcl_job *next, *previous; /* in whichever list it stands */
     uint64_t order;                  /* of arrival */
     bool waiting;                    /* in the queue; under the pool's lock */
+    bool in_line;                    /* in held's line; the actor's */
 } pcl_job;
 
 /* Fresh, with an empty reply; message is the caller's to receive into.  NULL when memory is out. */

@@ -1,11 +1,55 @@
 #include "worker-agent/meter.h"
 
+#include "worker-agent/held_table.h"
+
 #include <assert.h>
 #include <stdio.h>
 
 static_assert((int)PCL_ERR_COUNT <= (int)PCL_METER_CODES, "a column a code");
 
 #define MS_PER_S_REAL 1e3
+
+static void s_init_held(pcl_meter *self)
+{
+    static const char CONNECTIONS[] = "Open connections to the database: of threads, of sessions "
+                                      "and cursors, and those that wait for the next of them.";
+    static const char *const KINDS[] = {"cursor", "session"};
+    static const char *const FOUND[] = {"waiting", "running", "late"};
+    pcl_metrics *metrics = self->metrics;
+    const char *name = "portcullis_agent_connections";
+    self->worker_connections = pcl_metrics_gauge(metrics, name, "use=\"worker\"", CONNECTIONS);
+    self->held_connections = pcl_metrics_gauge(metrics, name, "use=\"held\"", CONNECTIONS);
+    self->spare_connections = pcl_metrics_gauge(metrics, name, "use=\"spare\"", CONNECTIONS);
+    self->held_running = pcl_metrics_gauge(metrics, "portcullis_agent_held_running", "",
+                                           "Requests of sessions and cursors that run.");
+    self->held_threads = pcl_metrics_gauge(metrics, "portcullis_agent_held_threads", "",
+                                           "Threads that run requests of sessions and cursors.");
+    self->line = pcl_metrics_gauge(metrics, "portcullis_agent_held_queued", "",
+                                   "Requests that wait for another of their session or cursor.");
+    self->ending = pcl_metrics_gauge(metrics, "portcullis_agent_held_ending", "",
+                                     "Sessions and cursors that are being rolled back or closed.");
+    for (uint32_t kind = 0; kind < 2; kind++) {
+        char labels[64];
+        (void)snprintf(labels, sizeof labels, "kind=\"%s\"", KINDS[kind]);
+        self->open[kind] = pcl_metrics_gauge(metrics, "portcullis_agent_held_open", labels,
+                                             "Sessions, and unfinished results outside of them.");
+        self->opened[kind] = pcl_metrics_counter(metrics, "portcullis_agent_held_opened_total",
+                                                 labels, "Sessions and cursors opened.");
+        for (uint32_t end = PCL_HELD_END_NONE + 1; end < PCL_HELD_END_COUNT; end++) {
+            (void)snprintf(labels, sizeof labels, "kind=\"%s\",reason=\"%s\"", KINDS[kind],
+                           pcl_held_end_text((pcl_held_end)end));
+            self->ended[kind][end] = pcl_metrics_counter(
+                metrics, "portcullis_agent_held_ended_total", labels,
+                "Sessions and cursors that ended, by reason.");
+        }
+    }
+    for (uint32_t found = 0; found < PCL_METER_CANCEL_COUNT; found++) {
+        char labels[64];
+        (void)snprintf(labels, sizeof labels, "found=\"%s\"", FOUND[found]);
+        self->cancels[found] = pcl_metrics_counter(metrics, "portcullis_agent_cancels_total",
+                                                   labels, "Cancels, by what they found.");
+    }
+}
 
 void pcl_meter_init(pcl_meter *self, pcl_metrics *metrics)
 {
@@ -19,8 +63,6 @@ void pcl_meter_init(pcl_meter *self, pcl_metrics *metrics)
                                     "Statements that wait for a thread."),
         .running = pcl_metrics_gauge(metrics, "portcullis_agent_running", "",
                                      "Statements that the database runs for the agent."),
-        .connections = pcl_metrics_gauge(metrics, "portcullis_agent_connections", "",
-                                         "Open sessions that run statements."),
         .lag = pcl_metrics_gauge(metrics, "portcullis_agent_lag_seconds", "",
                                  "How far behind the source the node may be; -1 unknown."),
         .threads_running = pcl_metrics_gauge(metrics, "portcullis_agent_threads_running", "",
@@ -32,7 +74,7 @@ void pcl_meter_init(pcl_meter *self, pcl_metrics *metrics)
         .semi_sync = pcl_metrics_gauge(metrics, "portcullis_agent_semi_sync", "",
                                        "1: commits here wait for a replica."),
         .kills = pcl_metrics_counter(metrics, "portcullis_agent_kills_total", "",
-                                     "KILLs sent to statements past their deadline."),
+                                     "KILLs sent to statements past their deadline, or cancelled."),
         .cache_hits = pcl_metrics_counter(metrics, "portcullis_agent_statement_cache_hits_total",
                                           "", "Statements that were prepared already."),
         .cache_misses = pcl_metrics_counter(metrics,
@@ -45,6 +87,7 @@ void pcl_meter_init(pcl_meter *self, pcl_metrics *metrics)
         .late = pcl_metrics_counter(metrics, "portcullis_agent_late_total", "",
                                     "Statements that came back after their answer was given."),
     };
+    s_init_held(self);
 }
 
 void pcl_meter_answer(pcl_meter *self, uint8_t sql_class, pcl_err code)
@@ -71,18 +114,40 @@ void pcl_meter_job(pcl_meter *self, const pcl_job *job)
     }
 }
 
-void pcl_meter_state(pcl_meter *self, const pcl_node_view *view, pcl_pool *pool)
+void pcl_meter_state(pcl_meter *self, const pcl_node_view *view, const pcl_meter_gauges *gauges)
 {
-    pcl_pool_counts counts = pcl_pool_count(pool);
-    uint64_t kills = pcl_pool_kills(pool);
-    pcl_metric_set(self->queued, counts.queued);
-    pcl_metric_set(self->running, counts.running);
-    pcl_metric_set(self->connections, pcl_pool_connections(pool));
+    pcl_metric_set(self->queued, gauges->queued);
+    pcl_metric_set(self->running, gauges->running);
+    pcl_metric_set(self->held_running, gauges->held_running);
+    pcl_metric_set(self->held_threads, gauges->held_threads);
+    pcl_metric_set(self->line, gauges->line);
+    pcl_metric_set(self->open[true], gauges->sessions);
+    pcl_metric_set(self->open[false], gauges->cursors);
+    pcl_metric_set(self->ending, gauges->ending);
+    pcl_metric_set(self->worker_connections, gauges->worker_connections);
+    pcl_metric_set(self->held_connections, gauges->sessions + gauges->cursors + gauges->ending);
+    pcl_metric_set(self->spare_connections, gauges->spare_connections);
     pcl_metric_set(self->lag, view->lag_ms < 0 ? -1.0 : view->lag_ms / MS_PER_S_REAL);
     pcl_metric_set(self->threads_running, view->threads_running);
     pcl_metric_set(self->ready, view->ready ? 1 : 0);
     pcl_metric_set(self->read_only, view->read_only ? 1 : 0);
     pcl_metric_set(self->semi_sync, view->semi_sync ? 1 : 0);
-    pcl_metric_add(self->kills, kills - self->kills_seen);
-    self->kills_seen = kills;
+    pcl_metric_add(self->kills, gauges->kills - self->kills_seen);
+    self->kills_seen = gauges->kills;
+}
+
+void pcl_meter_opened(pcl_meter *self, bool session)
+{
+    pcl_metric_add(self->opened[session], 1);
+}
+
+void pcl_meter_ended(pcl_meter *self, bool session, pcl_held_end end)
+{
+    assert(end > PCL_HELD_END_NONE && end < PCL_HELD_END_COUNT);
+    pcl_metric_add(self->ended[session][end], 1);
+}
+
+void pcl_meter_cancel(pcl_meter *self, pcl_meter_cancelled found)
+{
+    pcl_metric_add(self->cancels[found], 1);
 }

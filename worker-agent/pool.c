@@ -1,6 +1,7 @@
 #include "worker-agent/pool.h"
 
 #include "worker-agent/execute.h"
+#include "worker-agent/job_list.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -9,55 +10,34 @@
 #include <time.h>
 #include <unistd.h>
 
-typedef struct job_list {
-    pcl_job *first, *last;
-} job_list;
-
+/* A place for a thread. */
 typedef struct pool_thread {
     pcl_pool *pool;
-    pcl_worker *worker;
-    pthread_t thread;
+    pcl_worker *worker; /* NULL: the place is free; under the lock */
 } pool_thread;
 
 struct pcl_pool {
-    const pcl_agent_options *options; /* borrowed */
-    pcl_watchdog *watchdog;
-    pool_thread *threads;
-    uint32_t thread_count;
-    uint32_t writes_max; /* jobs that are not reads, at a time */
+    pcl_pool_plan plan;
+    pool_thread *threads; /* threads_max places */
+    uint32_t writes_max;  /* jobs that are not reads, at a time */
     int event_fd;
     pthread_mutex_t lock;
     pthread_cond_t work;  /* a job came, or stop */
     pthread_cond_t ended; /* alive fell */
     /* Under the lock: */
-    job_list reads, others; /* each in order of arrival */
-    uint64_t arrivals;      /* numbers them, so that the older head is known */
-    job_list done;
+    pcl_job_list reads, others; /* each in order of arrival */
+    uint64_t arrivals;          /* numbers them, so that the older head is known */
+    pcl_job_list done;
     uint32_t queued, running, writes_running;
     uint32_t idle;  /* threads that wait for work */
-    uint32_t alive; /* threads */
+    uint32_t taken; /* places */
+    uint32_t alive; /* threads, with those that have given their place back */
     bool stop;
 };
 
 static bool s_is_read(const pcl_job *job)
 {
     return pcl_sql_is_read((pcl_sql_class)job->message.head.sql_class);
-}
-
-static void s_append(job_list *list, pcl_job *job)
-{
-    job->next = NULL;
-    job->previous = list->last;
-    *(list->last != NULL ? &list->last->next : &list->first) = job;
-    list->last = job;
-}
-
-static void s_remove(job_list *list, pcl_job *job)
-{
-    *(job->previous != NULL ? &job->previous->next : &list->first) = job->next;
-    *(job->next != NULL ? &job->next->previous : &list->last) = job->previous;
-    job->next = NULL;
-    job->previous = NULL;
 }
 
 /* The job to run next, NULL when none may. */
@@ -70,7 +50,7 @@ static pcl_job *s_take(pcl_pool *self)
     if (job == NULL) {
         return NULL;
     }
-    s_remove(read_first ? &self->reads : &self->others, job);
+    pcl_job_list_remove(read_first ? &self->reads : &self->others, job);
     job->waiting = false;
     self->queued--;
     self->running++;
@@ -96,22 +76,46 @@ static bool s_finish(pcl_pool *self, pcl_job *job)
             (void)pthread_cond_signal(&self->work); /* one more may run now */
         }
     }
-    s_append(&self->done, job);
+    pcl_job_list_append(&self->done, job);
     return first;
 }
 
-static void *s_thread(void *argument)
+static struct timespec s_after_ms(uint32_t ms)
 {
-    pool_thread *thread = argument;
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return until;
+}
+
+/* Under the lock.  False: nothing came in time, and the thread is one too many. */
+static bool s_wait_for_work(pcl_pool *self)
+{
+    int failed = 0;
+    self->idle++;
+    if (self->taken > self->plan.threads_min) {
+        struct timespec until = s_after_ms(self->plan.idle_ms);
+        failed = pthread_cond_timedwait(&self->work, &self->lock, &until);
+    } else {
+        failed = pthread_cond_wait(&self->work, &self->lock);
+    }
+    self->idle--;
+    return failed == 0 || self->queued > 0 || self->taken <= self->plan.threads_min;
+}
+
+/* Under the lock, which it gives up while a job runs: until there is nothing to do. */
+static void s_work(pool_thread *thread)
+{
     pcl_pool *self = thread->pool;
-    (void)mysql_thread_init();
-    (void)pthread_mutex_lock(&self->lock);
     while (!self->stop) {
         pcl_job *job = s_take(self);
         if (job == NULL) {
-            self->idle++;
-            (void)pthread_cond_wait(&self->work, &self->lock);
-            self->idle--;
+            if (!s_wait_for_work(self)) {
+                return;
+            }
             continue;
         }
         (void)pthread_mutex_unlock(&self->lock);
@@ -121,13 +125,54 @@ static void *s_thread(void *argument)
             s_signal(self);
         }
     }
+}
+
+static void *s_thread(void *argument)
+{
+    pool_thread *thread = argument;
+    pcl_pool *self = thread->pool;
+    (void)mysql_thread_init();
+    (void)pthread_mutex_lock(&self->lock);
+    s_work(thread);
+    /* The place is another's as soon as the lock is gone. */
+    pcl_worker *worker = thread->worker;
+    thread->worker = NULL;
+    self->taken--;
     (void)pthread_mutex_unlock(&self->lock);
+    pcl_worker_destroy(&worker);
     mysql_thread_end();
     (void)pthread_mutex_lock(&self->lock);
     self->alive--;
     (void)pthread_cond_signal(&self->ended);
     (void)pthread_mutex_unlock(&self->lock);
     return NULL;
+}
+
+/* Under the lock.  Nobody joins a thread: alive says when all are gone.  False:
+ * the system gives none. */
+static bool s_start_thread(pcl_pool *self)
+{
+    uint32_t index = 0;
+    while (self->threads[index].worker != NULL) {
+        index++; /* there is one: taken < threads_max */
+    }
+    pool_thread *thread = &self->threads[index];
+    pthread_attr_t attributes;
+    pthread_t handle;
+    (void)pthread_attr_init(&attributes);
+    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    thread->pool = self;
+    thread->worker = pcl_worker_new(self->plan.options, self->plan.watchdog,
+                                    self->plan.slot_first + index);
+    bool started = pthread_create(&handle, &attributes, s_thread, thread) == 0;
+    (void)pthread_attr_destroy(&attributes);
+    if (started) {
+        self->taken++;
+        self->alive++;
+    } else {
+        pcl_worker_destroy(&thread->worker);
+    }
+    return started;
 }
 
 static uint32_t s_writes_max(uint32_t threads)
@@ -141,45 +186,42 @@ static void s_init_locks(pcl_pool *self)
     pthread_condattr_t attributes;
     int failed = pthread_mutex_init(&self->lock, NULL);
     assert(failed == 0);
-    failed = pthread_cond_init(&self->work, NULL);
-    assert(failed == 0);
     (void)pthread_condattr_init(&attributes);
     failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    assert(failed == 0);
+    failed = pthread_cond_init(&self->work, &attributes);
     assert(failed == 0);
     failed = pthread_cond_init(&self->ended, &attributes);
     assert(failed == 0);
     (void)pthread_condattr_destroy(&attributes);
 }
 
-pcl_pool *pcl_pool_new(const pcl_agent_options *options)
+pcl_pool *pcl_pool_new(const pcl_pool_plan *plan)
 {
+    assert(plan->threads_max > 0 && plan->threads_min <= plan->threads_max);
     pcl_pool *self = calloc(1, sizeof *self);
     assert(self != NULL);
-    self->options = options;
-    self->thread_count = options->threads;
-    self->writes_max = s_writes_max(options->threads);
-    self->threads = calloc(options->threads, sizeof(pool_thread));
+    self->plan = *plan;
+    self->writes_max = plan->keeps_reads ? s_writes_max(plan->threads_max) : plan->threads_max;
+    self->threads = calloc(plan->threads_max, sizeof(pool_thread));
     assert(self->threads != NULL);
     self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     assert(self->event_fd >= 0);
     s_init_locks(self);
-    self->watchdog = pcl_watchdog_new(options, options->threads);
-    self->alive = options->threads;
-    for (uint32_t index = 0; index < options->threads; index++) {
-        pool_thread *thread = &self->threads[index];
-        thread->pool = self;
-        thread->worker = pcl_worker_new(options, self->watchdog, index);
-        int failed = pthread_create(&thread->thread, NULL, s_thread, thread);
-        assert(failed == 0);
+    (void)pthread_mutex_lock(&self->lock);
+    for (uint32_t index = 0; index < plan->threads_min; index++) {
+        bool started = s_start_thread(self);
+        assert(started);
     }
+    (void)pthread_mutex_unlock(&self->lock);
     return self;
 }
 
-static void s_free_list(job_list *list)
+static void s_free_list(pcl_job_list *list)
 {
     while (list->first != NULL) {
         pcl_job *job = list->first;
-        s_remove(list, job);
+        pcl_job_list_remove(list, job);
         pcl_job_destroy(&job);
     }
 }
@@ -187,12 +229,7 @@ static void s_free_list(job_list *list)
 /* Under the lock: until all threads have ended.  false: not in time. */
 static bool s_wait_ended(pcl_pool *self, uint32_t wait_ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(wait_ms / 1000);
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    struct timespec until = s_after_ms(wait_ms);
     int failed = 0;
     while (self->alive > 0 && failed == 0) {
         failed = pthread_cond_timedwait(&self->ended, &self->lock, &until);
@@ -210,19 +247,16 @@ bool pcl_pool_destroy(pcl_pool **self_p, uint32_t wait_ms)
     self->stop = true;
     (void)pthread_cond_broadcast(&self->work);
     bool ended = s_wait_ended(self, wait_ms / 2);
-    for (uint32_t index = 0; index < self->thread_count && !ended; index++) {
-        pcl_worker_interrupt(self->threads[index].worker);
+    for (uint32_t index = 0; index < self->plan.threads_max && !ended; index++) {
+        if (self->threads[index].worker != NULL) {
+            pcl_worker_interrupt(self->threads[index].worker);
+        }
     }
     ended = ended || s_wait_ended(self, wait_ms - wait_ms / 2);
     (void)pthread_mutex_unlock(&self->lock);
     if (!ended) {
         return false;
     }
-    for (uint32_t index = 0; index < self->thread_count; index++) {
-        (void)pthread_join(self->threads[index].thread, NULL);
-        pcl_worker_destroy(&self->threads[index].worker);
-    }
-    pcl_watchdog_destroy(&self->watchdog);
     s_free_list(&self->reads);
     s_free_list(&self->others);
     s_free_list(&self->done);
@@ -236,17 +270,32 @@ bool pcl_pool_destroy(pcl_pool **self_p, uint32_t wait_ms)
     return true;
 }
 
+/* Under the lock: sees to it that the job just queued will be taken. */
+static bool s_find_thread(pcl_pool *self)
+{
+    if (self->idle > 0) {
+        (void)pthread_cond_signal(&self->work);
+    }
+    /* One that was woken still counts as idle until it runs. */
+    bool short_of = self->queued > self->idle && self->taken < self->plan.threads_max;
+    return !short_of || s_start_thread(self) || self->taken > 0;
+}
+
 bool pcl_pool_submit(pcl_pool *self, pcl_job *job)
 {
     (void)pthread_mutex_lock(&self->lock);
-    bool room = self->queued < self->options->queue_max;
+    bool room = self->queued < self->plan.queue_max;
     if (room) {
+        pcl_job_list *list = s_is_read(job) ? &self->reads : &self->others;
         job->order = ++self->arrivals;
         job->waiting = true;
-        s_append(s_is_read(job) ? &self->reads : &self->others, job);
+        pcl_job_list_append(list, job);
         self->queued++;
-        if (self->idle > 0) {
-            (void)pthread_cond_signal(&self->work);
+        room = s_find_thread(self);
+        if (!room) {
+            pcl_job_list_remove(list, job);
+            job->waiting = false;
+            self->queued--;
         }
     }
     (void)pthread_mutex_unlock(&self->lock);
@@ -258,7 +307,7 @@ bool pcl_pool_withdraw(pcl_pool *self, pcl_job *job)
     (void)pthread_mutex_lock(&self->lock);
     bool waiting = job->waiting;
     if (waiting) {
-        s_remove(s_is_read(job) ? &self->reads : &self->others, job);
+        pcl_job_list_remove(s_is_read(job) ? &self->reads : &self->others, job);
         job->waiting = false;
         self->queued--;
     }
@@ -278,7 +327,7 @@ pcl_job *pcl_pool_collect(pcl_pool *self)
     (void)got; /* EAGAIN: nothing was signalled, and the list says so too */
     (void)pthread_mutex_lock(&self->lock);
     pcl_job *first = self->done.first;
-    self->done = (job_list){0};
+    self->done = (pcl_job_list){0};
     (void)pthread_mutex_unlock(&self->lock);
     return first;
 }
@@ -286,7 +335,8 @@ pcl_job *pcl_pool_collect(pcl_pool *self)
 pcl_pool_counts pcl_pool_count(pcl_pool *self)
 {
     (void)pthread_mutex_lock(&self->lock);
-    pcl_pool_counts counts = {.queued = self->queued, .running = self->running};
+    pcl_pool_counts counts = {
+        .queued = self->queued, .running = self->running, .threads = self->taken};
     (void)pthread_mutex_unlock(&self->lock);
     return counts;
 }
@@ -294,13 +344,11 @@ pcl_pool_counts pcl_pool_count(pcl_pool *self)
 uint32_t pcl_pool_connections(pcl_pool *self)
 {
     uint32_t open = 0;
-    for (uint32_t index = 0; index < self->thread_count; index++) {
-        open += pcl_worker_connections(self->threads[index].worker);
+    (void)pthread_mutex_lock(&self->lock);
+    for (uint32_t index = 0; index < self->plan.threads_max; index++) {
+        pcl_worker *worker = self->threads[index].worker;
+        open += worker != NULL ? pcl_worker_connections(worker) : 0;
     }
+    (void)pthread_mutex_unlock(&self->lock);
     return open;
-}
-
-uint64_t pcl_pool_kills(const pcl_pool *self)
-{
-    return pcl_watchdog_kills(self->watchdog);
 }

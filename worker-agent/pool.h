@@ -2,9 +2,15 @@
  * back.
  *
  * A job belongs to whoever has it: the actor until submit, the pool until the
- * actor collects or withdraws it.  Of N threads at most N - N/4 (all but one
- * below four) run other than reads at a time: commits that wait for a replica
- * must not keep reads from the database.  Within that, first come, first run.
+ * actor collects or withdraws it.
+ *
+ * An agent has two.  One runs what stands alone: a fixed number of threads, of
+ * which at most N - N/4 (all but one below four) run other than reads at a time,
+ * since commits that wait for a replica must not keep reads from the database;
+ * within that, first come, first run.  The other runs what belongs to sessions and
+ * cursors: it has a thread for each job that there can be, so that a COMMIT never
+ * waits behind statements that wait for the locks which it would free.  Its threads
+ * are started when a job finds none idle, and end when nothing comes for a while.
  *
  * A finishing thread takes its next job under the same lock, without sleeping.
  * The descriptor becomes readable when the list of finished jobs stops being
@@ -16,6 +22,7 @@
 #include "common/error.h"
 #include "worker-agent/job.h"
 #include "worker-agent/options.h"
+#include "worker-agent/watchdog.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,16 +32,27 @@ typedef struct pcl_pool pcl_pool;
 typedef struct pcl_pool_counts {
     uint32_t queued;
     uint32_t running;
+    uint32_t threads;
 } pcl_pool_counts;
 
-/* options is borrowed.  Starts options->threads threads and the watchdog. */
-pcl_pool *pcl_pool_new(const pcl_agent_options *options);
+typedef struct pcl_pool_plan {
+    const pcl_agent_options *options; /* all three borrowed */
+    pcl_watchdog *watchdog;
+    uint32_t slot_first; /* its threads' slots in the watchdog: from here, one for each */
+    uint32_t threads_min, threads_max;
+    uint32_t idle_ms; /* after which a thread above the minimum ends */
+    uint32_t queue_max;
+    bool keeps_reads; /* not all threads may run other than reads at a time */
+} pcl_pool_plan;
+
+/* Starts threads_min threads. */
+pcl_pool *pcl_pool_new(const pcl_pool_plan *plan);
 
 /* Ends the threads: running statements are cut off.  false: a thread did not end within wait_ms,
  * and the pool stays as it is, since the thread still uses it; the process is about to end. */
 bool pcl_pool_destroy(pcl_pool **self_p, uint32_t wait_ms);
 
-/* false: the queue is full, and the job is still the caller's. */
+/* false: the queue is full, or no thread can be had; the job is still the caller's. */
 bool pcl_pool_submit(pcl_pool *self, pcl_job *job) PCL_MUST_CHECK;
 
 /* True: the job was still waiting and is the caller's again, never started. */
@@ -45,7 +63,7 @@ int pcl_pool_fd(const pcl_pool *self);
 pcl_job *pcl_pool_collect(pcl_pool *self);
 
 pcl_pool_counts pcl_pool_count(pcl_pool *self);
-uint32_t pcl_pool_connections(pcl_pool *self); /* open sessions; takes a lock for each */
-uint64_t pcl_pool_kills(const pcl_pool *self); /* KILLs sent since start */
+/* Open connections of the threads themselves; takes a lock for each. */
+uint32_t pcl_pool_connections(pcl_pool *self);
 
 #endif

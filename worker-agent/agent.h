@@ -1,0 +1,120 @@
+/* agent.h - the actor's own state, for its parts: actor.c (link, time, life),
+ * requests.c (from a request to its reply), keeper.c (sessions and cursors) and
+ * replies.c (what the proxy is told).  All of it runs on the actor's thread.
+ */
+#ifndef PCL_WORKER_AGENT_AGENT_H
+#define PCL_WORKER_AGENT_AGENT_H
+
+#include "common/id_index.h"
+#include "common/ticket_table.h"
+#include "net/daemon.h"
+#include "net/link.h"
+#include "net/log_limit.h"
+#include "net/loop.h"
+#include "worker-agent/beater.h"
+#include "worker-agent/held_table.h"
+#include "worker-agent/job.h"
+#include "worker-agent/meter.h"
+#include "worker-agent/observer.h"
+#include "worker-agent/options.h"
+#include "worker-agent/pool.h"
+#include "worker-agent/service.h"
+#include "worker-agent/watchdog.h"
+
+#define PCL_AGENT_SILENCE_GRACE_US (15 * PCL_US_PER_MS) /* the KILL's time; the proxy waits 25 ms  \
+                                                         */
+
+typedef struct pcl_agent {
+    const pcl_role_args *args;
+    pcl_agent_options options;
+    char who[PCL_NAME_SIZE_MAX + 8]; /* "agent.n1", of log lines */
+    pcl_loop *loop;
+    pcl_link *link;
+    pcl_observer *observer;
+    pcl_beater *beater;
+    pcl_watchdog *watchdog;
+    pcl_pool *pool;            /* what stands alone */
+    pcl_pool *held_pool;       /* what opens, uses and ends sessions, and cursors once open */
+    pcl_ticket_table *flights; /* pcl_flight: requests that have no reply yet, or still run */
+    pcl_id_index *flight_ids;  /* their ids: what CANCEL names */
+    pcl_held_table *held;
+    pcl_job *spare; /* what the next message is received into */
+    pcl_meter meter;
+    pcl_log_limit connect_limit; /* of connect_failed lines */
+    pcl_log_limit ended_limit;   /* of held_ended lines */
+    pcl_node_view view;
+    uint64_t view_us;
+    bool ready_shown; /* what /ready says */
+    bool shown;       /* ... and that it was ever said */
+    pcl_service service;
+    uint64_t sampled_us; /* when service was last fed */
+    uint64_t seq, served, errors;
+    bool draining;
+} pcl_agent;
+
+/* A request on its way; answered: the reply went out without it. */
+typedef struct pcl_flight {
+    pcl_job *job;
+    bool answered;
+    uint32_t reservation; /* of a session, for begin; 0: none */
+} pcl_flight;
+
+/* What a reply's head says of a session or cursor: HELD, RELEASED or nothing (all zero). */
+typedef struct pcl_reply_note {
+    uint8_t flags;
+    uint8_t id[PCL_ID_SIZE];
+} pcl_reply_note;
+
+/* --- replies.c --- */
+
+pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us);
+/* Sends a reply to the request of head; takes the payload's octets.  job: whose times the report
+ * carries; NULL: nobody's.  note may be NULL. */
+void pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
+                     pcl_buffer *payload, const pcl_job *job, const pcl_reply_note *note,
+                     uint64_t now_us);
+/* An answer that no worker wrote. */
+void pcl_agent_refuse(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
+                      const char *message, const pcl_reply_note *note, uint64_t now_us);
+
+/* --- requests.c --- */
+
+/* Takes the job over, or answers it and frees it. */
+void pcl_agent_admit(pcl_agent *self, pcl_job *job, uint64_t now_us);
+/* Stops what nobody waits for; its reply comes all the same. */
+void pcl_agent_cancel(pcl_agent *self, const pcl_head *head, uint64_t now_us);
+/* Nobody waits for anything any more: what has not started shall not. */
+void pcl_agent_drop_waiting(pcl_agent *self, uint64_t now_us);
+/* A job that came back from its pool; frees it. */
+void pcl_agent_finish(pcl_agent *self, pcl_job *job, uint64_t now_us);
+/* Answers what is past its deadline: what waits is taken back, what runs goes on alone. */
+void pcl_agent_check_deadlines(pcl_agent *self, uint64_t now_us);
+/* Answers a request that never started, and frees its job, which stands nowhere any more. */
+void pcl_agent_drop(pcl_agent *self, pcl_job *job, pcl_outcome outcome, const char *message,
+                    const pcl_reply_note *note, uint64_t now_us);
+
+/* --- keeper.c --- */
+
+/* Gives the job of something held its turn: runs it, or puts it in line.  False: the line is
+ * full, or there is no thread; it is still the caller's. */
+bool pcl_keeper_take(pcl_agent *self, pcl_job *job) PCL_MUST_CHECK;
+/* True: the job was in line or waiting in the pool, and is the caller's again, never started. */
+bool pcl_keeper_withdraw(pcl_agent *self, pcl_job *job) PCL_MUST_CHECK;
+/* After a withdrawal: what waited behind it may go on. */
+void pcl_keeper_go_on(pcl_agent *self, pcl_held *held, uint64_t now_us);
+/* What a job opened, on its way into the table.  False: it is closed; *out_why is static text. */
+bool pcl_keeper_take_opened(pcl_agent *self, pcl_job *job, uint64_t now_us, const char **out_why);
+/* The job that something held ran came back: NONE, or why that is over now. */
+pcl_held_end pcl_keeper_verdict(const pcl_job *job);
+/* ... and, once its reply is out: ends held by that verdict, or gives the next its turn. */
+void pcl_keeper_put_back(pcl_agent *self, pcl_held *held, pcl_held_end end, uint64_t now_us);
+/* A last job came back; frees it. */
+void pcl_keeper_bury(pcl_agent *self, pcl_job *job);
+/* Its client went. */
+void pcl_keeper_release(pcl_agent *self, const pcl_head *head, uint64_t now_us);
+/* Ends what is idle, or old, for too long. */
+void pcl_keeper_check_timers(pcl_agent *self, uint64_t now_us);
+/* Closes all that is left; the pools are gone. */
+void pcl_keeper_close(pcl_agent *self);
+
+#endif

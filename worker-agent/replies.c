@@ -1,0 +1,102 @@
+#include "net/link.h"
+#include "wire/reply.h"
+#include "worker-agent/agent.h"
+
+#include <string.h>
+
+#define RETRY_AFTER_MS 50u
+
+/* What a new statement would meet: the jobs of sessions have threads of their own,
+ * and do not keep others waiting. */
+pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
+{
+    pcl_pool_counts counts = pcl_pool_count(self->pool);
+    pcl_held_counts held = pcl_held_table_count(self->held);
+    pcl_service_summary service = pcl_service_summarize(&self->service, now_us);
+    pcl_node_state ready = self->view.ready ? PCL_NODE_UP : PCL_NODE_NOT_READY;
+    return (pcl_report){
+        .boot_id = self->args->boot_id,
+        .seq = ++self->seq,
+        .role = self->view.role,
+        .state = self->draining ? PCL_NODE_DRAIN : ready,
+        .flavor = self->view.flavor,
+        .read_only = self->view.read_only,
+        .replicating = self->view.replicating,
+        .warm_percent = 100,
+        .lag_ms = self->view.lag_ms,
+        .rif = counts.queued + counts.running,
+        .running = counts.running,
+        .queued = counts.queued,
+        .workers = (uint16_t)self->options.threads,
+        .queue_max = self->options.queue_max,
+        .threads_running = self->view.threads_running,
+        .errors = self->errors,
+        .served = self->served,
+        .service_mean_us = service.mean_us,
+        .service_count = service.count,
+        .service_variance = service.variance,
+        .service_fast_us = service.fast_us,
+        .service_fast_count = service.fast_count,
+        .database_port = self->options.port,
+        .sessions = held.sessions,
+        .cursors = held.cursors,
+        .gtid = pcl_bytes_text(self->view.gtid),
+    };
+}
+
+void pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
+                     pcl_buffer *payload, const pcl_job *job, const pcl_reply_note *note,
+                     uint64_t now_us)
+{
+    pcl_head head = {
+        .ticket = request->ticket,
+        .kind = PCL_KIND_REPLY,
+        .op = request->op,
+        .sql_class = request->sql_class,
+        .strategy = request->strategy,
+        .attempt = request->attempt,
+        .code = outcome.err,
+        .retry = outcome.err == PCL_ERR_OK ? PCL_RETRY_NEVER : outcome.retry,
+        .gatekeeper_us = request->gatekeeper_us,
+        .broker_us = request->broker_us,
+        .proxy_us = request->proxy_us,
+    };
+    memcpy(head.id, request->id, sizeof head.id);
+    if (note != NULL) {
+        head.flags = note->flags;
+        memcpy(head.session, note->id, sizeof head.session);
+    }
+    self->served++;
+    self->errors += outcome.node_fault ? 1 : 0;
+    pcl_report report = pcl_agent_report(self, now_us);
+    report.exec_us = job != NULL ? job->exec_us : 0;
+    report.queue_us = job != NULL ? job->queue_us : 0;
+    uint8_t octets[PCL_REPORT_SIZE_MAX];
+    zmq_msg_t body;
+    zmq_msg_t tail;
+    pcl_frame_of_buffer(&body, payload);
+    pcl_frame_copy_of(&tail, pcl_bytes_of(octets, pcl_report_encode(&report, octets)));
+    if (pcl_link_send(self->link, &head, &body, &tail, now_us) != PCL_ERR_OK) {
+        pcl_metric_add(self->meter.replies_dropped, 1); /* the proxy is gone, and answers itself */
+    }
+    (void)zmq_msg_close(&body);
+    (void)zmq_msg_close(&tail);
+    pcl_meter_answer(&self->meter, request->sql_class, outcome.err);
+}
+
+void pcl_agent_refuse(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
+                      const char *message, const pcl_reply_note *note, uint64_t now_us)
+{
+    pcl_buffer payload;
+    pcl_buffer_init(&payload, PCL_REPLY_SIZE_MAX);
+    pcl_reply_error error = {
+        .err = outcome.err,
+        .retry = outcome.retry,
+        .message = pcl_bytes_text(message),
+        .hop = "agent",
+        .retry_after_ms = outcome.err == PCL_ERR_OVERLOADED ? RETRY_AFTER_MS : 0,
+    };
+    pcl_reply_error_encode(&payload, request->id, &error);
+    pcl_agent_reply(self, request, outcome, &payload, NULL, note, now_us);
+    pcl_buffer_release(&payload);
+}
