@@ -225,9 +225,14 @@ static void s_on_message(broker *self, pcl_hop_message *message, uint64_t now_us
         (void)pcl_transit_wait_us(&peer->transit, message->head.sent_us, now_us);
         s_send_beat(self, &message->peer, PCL_KIND_PONG, now_us);
         break;
-    case PCL_KIND_BYE:
+    case PCL_KIND_CANCEL:
+        pcl_relay_cancel_asked(self->relay, message->head.id, routing, message->head.ticket,
+                               now_us);
+        break;
     case PCL_KIND_RELEASE:
-    case PCL_KIND_CANCEL: /* what it names ends by itself, at its deadline at the latest */
+        pcl_relay_release(self->relay, message->head.session, message->head.principal, now_us);
+        break;
+    case PCL_KIND_BYE:
         break;
     case PCL_KIND_REPLY:
     case PCL_KIND_BEAT:
@@ -343,6 +348,7 @@ static bool s_open_relay(broker *self, const pcl_keys *keys, char *error, size_t
                 .insecure = pcl_config_bool(self->config, "curve/insecure"),
             },
         .inflight_max = (uint32_t)pcl_config_uint(self->config, "limits/inflight_max"),
+        .by_id = true,
         .grace_ms = PCL_GRACE_BROKER_MS,
         .names = PCL_RELAY_NAMES("broker"),
         .args = self->args,

@@ -7,6 +7,7 @@
 #include "net/door.h"
 #include "net/keys.h"
 #include "net/log.h"
+#include "net/peer_watch.h"
 #include "net/relay.h"
 #include "net/time.h"
 
@@ -34,6 +35,7 @@ typedef enum refusal {
     REFUSAL_PRINCIPAL,
     REFUSAL_STATEMENT,
     REFUSAL_LIMIT,
+    REFUSAL_GONE,   /* the client left before its message was read */
     REFUSAL_UNSENT, /* the broker is away, full or draining, or we are */
     REFUSAL_COUNT,  /* must stay last */
 } refusal;
@@ -45,12 +47,59 @@ typedef struct gatekeeper {
     pcl_door clients;
     pcl_relay *relay;
     pcl_principals *principals;
+    pcl_peer_watch *watch; /* of the clients' connections */
     size_t request_size_max;
     pcl_admission_limits limits;
     uint8_t ids[IDS_COUNT][PCL_ID_SIZE]; /* from the system's random source */
     uint32_t ids_left;
     pcl_metric *refusals[REFUSAL_COUNT];
+    pcl_metric *unwatched, *connected, *held;
 } gatekeeper;
+
+/* --- Clients that leave ----------------------------------------------------- */
+
+/* Its connection ended: nobody waits for what it asked, and nobody holds what it opened. */
+static void s_on_client_gone(void *context, uint32_t connection, uint64_t now_us)
+{
+    gatekeeper *self = context;
+    pcl_connections *table = pcl_peer_watch_table(self->watch);
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    while ((ticket = pcl_connections_each_work(table, connection, &cursor)) != 0) {
+        pcl_relay_cancel(self->relay, ticket, now_us);
+    }
+    uint8_t id[PCL_ID_SIZE];
+    char principal[PCL_NAME_SIZE_MAX + 1];
+    while (pcl_connections_take_held(table, connection, id, principal)) {
+        pcl_relay_release(self->relay, id, pcl_bytes_text(principal), now_us);
+    }
+}
+
+static bool s_client_is_gone(gatekeeper *self, const pcl_relay_entry *entry)
+{
+    return entry->connection == PCL_CONNECTION_GONE ||
+           (entry->work != PCL_WORK_NONE &&
+            pcl_connections_work_is_gone(pcl_peer_watch_table(self->watch), entry->work));
+}
+
+/* The client has got a reply: what it holds now. */
+static void s_note_held(gatekeeper *self, const pcl_relay_entry *entry,
+                        const pcl_relay_reply *reply)
+{
+    pcl_connections *table = pcl_peer_watch_table(self->watch);
+    if ((reply->flags & PCL_HEAD_RELEASED) != 0) {
+        pcl_connections_unhold(table, reply->session);
+    } else if ((reply->flags & PCL_HEAD_HELD) != 0 && entry->work != PCL_WORK_NONE &&
+               !pcl_connections_hold(table, entry->connection, reply->session, entry->principal)) {
+        pcl_metric_add(self->unwatched, 1); /* it ends when it was idle for too long */
+    }
+}
+
+static bool s_on_watch(void *context, uint64_t now_us)
+{
+    pcl_peer_watch_read(((gatekeeper *)context)->watch, now_us);
+    return false;
+}
 
 /* --- The way back ---------------------------------------------------------- */
 
@@ -59,6 +108,9 @@ static pcl_err s_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *re
 {
     gatekeeper *self = context;
     (void)now_us;
+    if (s_client_is_gone(self, entry)) { /* its queue may take the reply a moment longer */
+        return PCL_ERR_UNAVAILABLE;
+    }
     zmq_msg_t frames[PCL_FRAMES_MAX];
     uint32_t count = 0;
     zmq_msg_init(&frames[count]);
@@ -78,6 +130,7 @@ static pcl_err s_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *re
     }
     pcl_err err = pcl_frames_send(frames, count, self->clients.socket);
     if (err == PCL_ERR_OK) {
+        s_note_held(self, entry, reply);
         return PCL_ERR_OK;
     }
     zmq_msg_move(&reply->payload, &frames[payload]);
@@ -95,6 +148,9 @@ static void s_gone(void *context, const pcl_relay_entry *entry)
     gatekeeper *self = context;
     if (entry->owner_index != PCL_RELAY_OWNER_NONE) {
         pcl_principals_release(self->principals, entry->owner_index, entry->payload_size);
+    }
+    if (entry->work != PCL_WORK_NONE) {
+        pcl_connections_remove_work(pcl_peer_watch_table(self->watch), entry->work);
     }
 }
 
@@ -193,6 +249,28 @@ static void s_entry_of(pcl_relay_entry *out_entry, pcl_frames *frames, uint32_t 
     out_entry->arrived_us = now_us;
 }
 
+/* Its place among its principal's and its connection's; false: there is none. */
+static bool s_acquire(gatekeeper *self, pcl_relay_entry *entry)
+{
+    entry->owner_index = pcl_principals_acquire(self->principals, entry->principal,
+                                                entry->payload_size);
+    if (entry->owner_index == PCL_RELAY_OWNER_NONE) {
+        return false;
+    }
+    if (entry->connection == PCL_CONNECTION_NONE) {
+        return true;
+    }
+    entry->work = pcl_connections_add_work(pcl_peer_watch_table(self->watch), entry->connection);
+    return entry->work != PCL_WORK_NONE;
+}
+
+static void s_let_go(gatekeeper *self, pcl_relay_entry *entry)
+{
+    s_gone(self, entry);
+    entry->owner_index = PCL_RELAY_OWNER_NONE;
+    entry->work = PCL_WORK_NONE;
+}
+
 static void s_forward(gatekeeper *self, pcl_relay_entry *entry, const pcl_request *request,
                       zmq_msg_t *payload, zmq_msg_t *seal)
 {
@@ -205,17 +283,15 @@ static void s_forward(gatekeeper *self, pcl_relay_entry *entry, const pcl_reques
         .flags = (uint8_t)(seal != NULL ? PCL_HEAD_SEALED : 0),
     };
     pcl_relay_head_fill(&head, request);
-    entry->owner_index = pcl_principals_acquire(self->principals, entry->principal,
-                                                entry->payload_size);
-    pcl_err err = entry->owner_index == PCL_RELAY_OWNER_NONE
-                      ? PCL_ERR_OVERLOADED
-                      : pcl_relay_forward(self->relay, entry, &head, payload, seal, leaves_us);
+    bool acquired = s_acquire(self, entry);
+    uint32_t work = entry->work;
+    pcl_err err = acquired ? pcl_relay_forward(self->relay, entry, &head, payload, seal, leaves_us)
+                           : PCL_ERR_OVERLOADED;
     if (err != PCL_ERR_OK) {
-        if (entry->owner_index != PCL_RELAY_OWNER_NONE) {
-            pcl_principals_release(self->principals, entry->owner_index, entry->payload_size);
-            entry->owner_index = PCL_RELAY_OWNER_NONE;
-        }
+        s_let_go(self, entry);
         s_refuse_unsent(self, entry, err, leaves_us);
+    } else if (work != PCL_WORK_NONE) {
+        pcl_connections_set_ticket(pcl_peer_watch_table(self->watch), work, head.ticket);
     }
 }
 
@@ -276,8 +352,15 @@ static void s_on_message(gatekeeper *self, pcl_frames *frames, uint64_t now_us)
                           ? &frames->frame[envelope.seal_index]
                           : NULL;
     pcl_relay_arrived(self->relay, payload != NULL ? zmq_msg_size(payload) : 0);
+    uint32_t connection = pcl_peer_watch_find(self->watch, pcl_frame_bytes(&frames->frame[0]),
+                                              &frames->frame[frames->count - 1], now_us);
     pcl_relay_entry entry;
     s_entry_of(&entry, frames, envelope.echo_count, now_us);
+    entry.connection = connection;
+    if (connection == PCL_CONNECTION_GONE) {
+        s_refuse(self, REFUSAL_GONE, &entry, PCL_ERR_CANCELLED, "the client has gone", now_us);
+        return;
+    }
     if (envelope.err == PCL_ERR_OK) {
         s_on_request(self, &entry, payload, seal, now_us);
         return;
@@ -317,7 +400,11 @@ static bool s_on_clients(void *context, uint64_t now_us)
 
 static void s_tick(void *context, uint64_t now_us)
 {
-    pcl_relay_tick(((gatekeeper *)context)->relay, now_us);
+    gatekeeper *self = context;
+    pcl_relay_tick(self->relay, now_us);
+    const pcl_connections *table = pcl_peer_watch_table(self->watch);
+    pcl_metric_set(self->connected, pcl_connections_count(table));
+    pcl_metric_set(self->held, pcl_connections_held_count(table));
 }
 
 static void s_turn(void *context, uint64_t now_us)
@@ -363,13 +450,21 @@ static void s_metrics_make(gatekeeper *self)
         [REFUSAL_ENVELOPE] = "rule=\"envelope\"",   [REFUSAL_PAYLOAD] = "rule=\"payload\"",
         [REFUSAL_VERSION] = "rule=\"version\"",     [REFUSAL_FIELD] = "rule=\"field\"",
         [REFUSAL_PRINCIPAL] = "rule=\"principal\"", [REFUSAL_STATEMENT] = "rule=\"statement\"",
-        [REFUSAL_LIMIT] = "rule=\"limit\"",         [REFUSAL_UNSENT] = "rule=\"unsent\"",
+        [REFUSAL_LIMIT] = "rule=\"limit\"",         [REFUSAL_GONE] = "rule=\"gone\"",
+        [REFUSAL_UNSENT] = "rule=\"unsent\"",
     };
     for (int why = 0; why < REFUSAL_COUNT; why++) {
         self->refusals[why] = pcl_metrics_counter(
             self->args->metrics, "portcullis_gatekeeper_refusals_total", labels[why],
             "Requests that the gatekeeper refused, by rule.");
     }
+    self->unwatched = pcl_metrics_counter(
+        self->args->metrics, "portcullis_gatekeeper_held_unwatched_total", "",
+        "Sessions and cursors for which the table of what clients hold had no room.");
+    self->connected = pcl_metrics_gauge(self->args->metrics, "portcullis_gatekeeper_clients", "",
+                                        "Connections of clients that have spoken.");
+    self->held = pcl_metrics_gauge(self->args->metrics, "portcullis_gatekeeper_held", "",
+                                   "Sessions and cursors that clients hold.");
 }
 
 static bool s_open_relay(gatekeeper *self, const pcl_keys *keys, char *error, size_t error_size)
@@ -403,6 +498,21 @@ static bool s_open_relay(gatekeeper *self, const pcl_keys *keys, char *error, si
     return self->relay != NULL && self->principals != NULL;
 }
 
+static bool s_open_watch(gatekeeper *self, char *error, size_t error_size)
+{
+    pcl_peer_watch_options options = {
+        .router = self->clients.socket,
+        .work_max = (uint32_t)pcl_config_uint(self->config, "limits/inflight_max"),
+        .held_max = (uint32_t)pcl_config_uint(self->config, "limits/held_max"),
+        .held_each_max = (uint32_t)pcl_config_uint(self->config, "limits/held_client_max"),
+        .seed = self->args->seed,
+        .gone = s_on_client_gone,
+        .context = self,
+    };
+    self->watch = pcl_peer_watch_new(&options, error, error_size);
+    return self->watch != NULL;
+}
+
 static bool s_open(gatekeeper *self, char *error, size_t error_size)
 {
     pcl_keys keys = {0};
@@ -415,7 +525,8 @@ static bool s_open(gatekeeper *self, char *error, size_t error_size)
     bool opened = s_open_relay(self, own, error, error_size) &&
                   pcl_door_open(&self->clients, self->config, own,
                                 (uint32_t)pcl_config_uint(self->config, "clients/queue_max"),
-                                FRAME_SIZE_MAX, error, error_size);
+                                FRAME_SIZE_MAX, error, error_size) &&
+                  s_open_watch(self, error, error_size);
     pcl_keys_wipe(&keys);
     return opened;
 }
@@ -439,6 +550,7 @@ void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
                   s_open(&self, error, sizeof error);
     if (opened) {
         pcl_loop_add_socket(self.loop, self.clients.socket, s_on_clients, &self);
+        pcl_loop_add_socket(self.loop, pcl_peer_watch_socket(self.watch), s_on_watch, &self);
         pcl_loop_set_tick(self.loop, TICK_US, s_tick, s_turn, &self);
     } else if (error[0] != '\0') {
         pcl_log(PCL_LOG_ERROR, WHO, "open_failed", "reason=\"%s\"", error);
@@ -447,5 +559,6 @@ void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
     pcl_loop_destroy(&self.loop);
     pcl_relay_destroy(&self.relay);
     pcl_principals_destroy(&self.principals);
+    pcl_peer_watch_destroy(&self.watch);
     pcl_door_close(&self.clients);
 }

@@ -1,6 +1,7 @@
 #include "net/relay.h"
 
 #include "common/clock.h"
+#include "common/id_index.h"
 #include "common/ticket_table.h"
 #include "net/log.h"
 #include "net/log_limit.h"
@@ -20,6 +21,7 @@ enum {
 
 typedef struct relay_metrics {
     pcl_metric *requests, *request_bytes, *reply_bytes, *duration, *inflight, *link_up, *parked;
+    pcl_metric *cancels, *releases;
     pcl_metric *replies[CODE_COUNT];
     pcl_metric *unroutable, *slow, *stale, *foreign; /* dropped, by cause */
 } relay_metrics;
@@ -28,6 +30,7 @@ struct pcl_relay {
     pcl_relay_options options;
     pcl_link *link;
     pcl_ticket_table *table; /* of pcl_relay_entry */
+    pcl_id_index *ids;       /* of those in flight; NULL unless by_id */
     uint64_t *parked;        /* ring of tickets; as many as the table has entries */
     uint32_t parked_first;
     uint32_t parked_count; /* tickets in the ring; some may be of entries that left */
@@ -46,6 +49,8 @@ void pcl_relay_entry_init(pcl_relay_entry *entry)
     memset(entry, 0, sizeof *entry);
     zmq_msg_init(&entry->peer);
     entry->owner_index = PCL_RELAY_OWNER_NONE;
+    entry->connection = PCL_RELAY_OWNER_NONE;
+    entry->work = PCL_RELAY_OWNER_NONE;
 }
 
 static void s_reply_init(pcl_relay_reply *reply, pcl_err code, pcl_retry retry)
@@ -98,6 +103,8 @@ static void s_entry_move(pcl_relay_entry *target, pcl_relay_entry *source)
     }
     target->envelope_count = source->envelope_count;
     target->owner_index = source->owner_index;
+    target->connection = source->connection;
+    target->work = source->work;
     target->peer_ticket = source->peer_ticket;
     target->arrived_us = source->arrived_us;
     target->deadline_us = source->deadline_us;
@@ -116,6 +123,9 @@ static void s_remove(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry)
     self->parked_size -= entry->parked_size;
     if (self->options.gone != NULL) {
         self->options.gone(self->options.context, entry);
+    }
+    if (self->ids != NULL) {
+        pcl_id_index_remove(self->ids, entry->id, ticket);
     }
     pcl_relay_entry_release(entry);
     pcl_ticket_table_remove(self->table, ticket);
@@ -142,6 +152,12 @@ static void s_metrics_make(pcl_relay *self)
                                       "1 when the next hop takes new work.");
     made->parked = pcl_metrics_counter(registry, names->parked, "",
                                        "Replies that had to wait for their peer's queue.");
+    made->cancels = pcl_metrics_counter(registry, names->cancels, "",
+                                        "Requests that the next hop was told to stop, since "
+                                        "nobody waits for them.");
+    made->releases = pcl_metrics_counter(registry, names->releases, "",
+                                         "Sessions and cursors that the next hop was told to end, "
+                                         "since nobody holds them.");
     for (int code = 0; code < CODE_COUNT; code++) {
         char labels[LABEL_SIZE];
         (void)snprintf(labels, sizeof labels, "code=\"%s\"", pcl_err_code(code));
@@ -187,8 +203,11 @@ pcl_relay *pcl_relay_new(const pcl_relay_options *options, char *error, size_t e
         self->parked = calloc(options->inflight_max, sizeof *self->parked);
         self->table = pcl_ticket_table_new(options->inflight_max, sizeof(pcl_relay_entry),
                                            options->args->seed);
+        self->ids = options->by_id ? pcl_id_index_new(options->inflight_max, options->args->seed)
+                                   : NULL;
     }
-    if (self == NULL || self->parked == NULL || self->table == NULL) {
+    if (self == NULL || self->parked == NULL || self->table == NULL ||
+        (options->by_id && self->ids == NULL)) {
         (void)snprintf(error, error_size, "no memory for %u requests in flight",
                        options->inflight_max);
         pcl_relay_destroy(&self);
@@ -227,6 +246,7 @@ void pcl_relay_destroy(pcl_relay **self_p)
     if (self->link != NULL) {
         pcl_link_destroy(&self->link);
     }
+    pcl_id_index_destroy(&self->ids);
     pcl_buffer_release(&self->error);
     free(self->parked);
     free(self);
@@ -250,6 +270,82 @@ pcl_link_state pcl_relay_link_state(const pcl_relay *self)
 {
     assert(self != NULL);
     return pcl_link_state_now(self->link);
+}
+
+/* --- Hints to the next hop -------------------------------------------------- */
+
+static void s_cancel(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, uint64_t now_us)
+{
+    if (entry->parked || entry->cancelled) {
+        return;
+    }
+    pcl_head head = {.kind = PCL_KIND_CANCEL, .op = entry->op, .ticket = ticket};
+    memcpy(head.id, entry->id, sizeof head.id);
+    entry->cancelled = pcl_link_send(self->link, &head, NULL, NULL, now_us) == PCL_ERR_OK;
+    pcl_metric_add(self->metrics.cancels, entry->cancelled ? 1 : 0);
+}
+
+void pcl_relay_cancel(pcl_relay *self, uint64_t ticket, uint64_t now_us)
+{
+    assert(self != NULL);
+    pcl_relay_entry *entry = pcl_ticket_table_find(self->table, ticket);
+    if (entry != NULL) {
+        s_cancel(self, ticket, entry, now_us);
+    }
+}
+
+void pcl_relay_cancel_asked(pcl_relay *self, const uint8_t id[PCL_ID_SIZE], pcl_bytes peer,
+                            uint64_t peer_ticket, uint64_t now_us)
+{
+    assert(self != NULL);
+    assert(self->ids != NULL);
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    while ((ticket = pcl_id_index_find(self->ids, id, &cursor)) != 0) {
+        pcl_relay_entry *entry = pcl_ticket_table_find(self->table, ticket);
+        assert(entry != NULL); /* it leaves the index with the table */
+        if (entry->peer_ticket == peer_ticket &&
+            pcl_bytes_equal(pcl_frame_bytes(&entry->peer), peer)) {
+            s_cancel(self, ticket, entry, now_us);
+        }
+    }
+}
+
+uint32_t pcl_relay_cancel_peer(pcl_relay *self, pcl_bytes peer, uint64_t now_us)
+{
+    assert(self != NULL);
+    uint32_t told = 0;
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    pcl_relay_entry *entry = NULL;
+    while ((entry = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL) {
+        if (!entry->cancelled && pcl_bytes_equal(pcl_frame_bytes(&entry->peer), peer)) {
+            s_cancel(self, ticket, entry, now_us);
+            told += entry->cancelled ? 1 : 0;
+        }
+    }
+    return told;
+}
+
+void pcl_relay_release(pcl_relay *self, const uint8_t session[PCL_ID_SIZE], pcl_bytes principal,
+                       uint64_t now_us)
+{
+    assert(self != NULL);
+    pcl_head head = {.kind = PCL_KIND_RELEASE, .principal = principal};
+    memcpy(head.session, session, sizeof head.session);
+    if (pcl_link_state_now(self->link) != PCL_LINK_DOWN &&
+        pcl_link_send(self->link, &head, NULL, NULL, now_us) == PCL_ERR_OK) {
+        pcl_metric_add(self->metrics.releases, 1);
+    }
+}
+
+/* The reply reaches nobody, so nobody knows what it opened. */
+static void s_undelivered(pcl_relay *self, const pcl_relay_entry *entry,
+                          const pcl_relay_reply *reply, uint64_t now_us)
+{
+    if ((reply->flags & PCL_HEAD_HELD) != 0) {
+        pcl_relay_release(self, reply->session, pcl_bytes_text(entry->principal), now_us);
+    }
 }
 
 /* --- Answers --------------------------------------------------------------- */
@@ -278,6 +374,9 @@ static pcl_err s_try(pcl_relay *self, pcl_relay_entry *entry, pcl_relay_reply *r
     pcl_err err = self->options.send(self->options.context, entry, reply, now_us);
     if (err != PCL_ERR_OVERLOADED) {
         s_count_reply(self, entry, code, size, err, now_us);
+    }
+    if (err != PCL_ERR_OK && err != PCL_ERR_OVERLOADED) {
+        s_undelivered(self, entry, reply, now_us);
     }
     return err;
 }
@@ -313,6 +412,7 @@ static void s_answer(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry,
     if (!parked) {
         if (err == PCL_ERR_OVERLOADED) {
             pcl_metric_add(self->metrics.slow, 1);
+            s_undelivered(self, entry, reply, now_us);
         }
         s_remove(self, ticket, entry);
     }
@@ -499,6 +599,9 @@ pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *hea
         return err;
     }
     s_entry_move(kept, entry);
+    if (self->ids != NULL) {
+        pcl_id_index_add(self->ids, kept->id, ticket);
+    }
     return PCL_ERR_OK;
 }
 
@@ -629,6 +732,7 @@ static void s_sweep(pcl_relay *self, uint64_t now_us)
     while ((entry = pcl_ticket_table_due(self->table, now_us, &ticket)) != NULL) {
         if (entry->parked) {
             pcl_metric_add(self->metrics.slow, 1);
+            s_undelivered(self, entry, &entry->reply, now_us);
             s_remove(self, ticket, entry);
         } else {
             s_fail(self, ticket, entry, PCL_ERR_DEADLINE, now_us);

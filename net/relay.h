@@ -10,6 +10,8 @@
  *   send(entry, reply)       <- LOST, when the link is lost or the peer is another
  *   send(entry, reply)       <- DEADLINE, at deadline + grace
  *   pcl_relay_refuse(entry)  -> send(entry, reply) at once
+ *   pcl_relay_cancel(...)    ---------------------------------> CANCEL; its reply still comes
+ *   pcl_relay_release(id)    ---------------------------------> RELEASE
  *
  * Rules:
  *  1. send() is tried for each entry until it is sent or its peer is gone; an entry leaves by
@@ -23,7 +25,8 @@
  *     repeatable, else unsafe; a fetch never, since its page is lost.  DEADLINE likewise.  The link
  * is watched: it is lost as soon as its connection ends, once the replies that came before were
  * sent on.
- *  6. Work that has no time left, or for which there is no ticket, link or queue, does not go
+ *  6. A reply that opened a session or a cursor and reaches nobody is followed by a RELEASE.
+ *  7. Work that has no time left, or for which there is no ticket, link or queue, does not go
  *     on: _forward says why, and the owner refuses it.
  *
  * Belongs to one thread.  No call but _new allocates, save for the payload of an error reply.
@@ -57,6 +60,8 @@ typedef struct pcl_relay_entry {
                                                     first envelope_count are initialised */
     uint32_t envelope_count;
     uint32_t owner_index; /* the owner's own; PCL_RELAY_OWNER_NONE in a fresh entry */
+    uint32_t connection;  /* likewise */
+    uint32_t work;        /* likewise */
     size_t payload_size;  /* octets of the request; the owner's own */
     uint64_t peer_ticket; /* what a daemon that asked calls the request; 0 for a client */
     uint64_t arrived_us;
@@ -66,6 +71,7 @@ typedef struct pcl_relay_entry {
     pcl_op op;
     uint8_t sql_class;  /* pcl_sql_class */
     bool repeatable;    /* running it twice does what once does: a read, ping, status */
+    bool cancelled;     /* CANCEL was sent; the relay's own */
     bool parked;        /* reply waits for the peer's queue; the relay's own */
     size_t parked_size; /* octets of its payload; the relay's own */
     char principal[PCL_NAME_SIZE_MAX + 1];
@@ -82,7 +88,7 @@ typedef void(pcl_relay_gone)(void *context, const pcl_relay_entry *entry);
 /* Names in the registry; they must be static. */
 typedef struct pcl_relay_names {
     const char *requests, *replies, *inflight, *request_bytes, *reply_bytes, *duration, *dropped,
-        *link_up, *parked;
+        *link_up, *parked, *cancels, *releases;
 } pcl_relay_names;
 
 #define PCL_RELAY_NAMES(role)                                                                      \
@@ -96,6 +102,8 @@ typedef struct pcl_relay_names {
         .dropped = "portcullis_" role "_replies_dropped_total",                                    \
         .link_up = "portcullis_" role "_link_up",                                                  \
         .parked = "portcullis_" role "_replies_parked_total",                                      \
+        .cancels = "portcullis_" role "_cancels_sent_total",                                       \
+        .releases = "portcullis_" role "_releases_sent_total",                                     \
     })
 
 typedef struct pcl_relay_options {
@@ -103,6 +111,7 @@ typedef struct pcl_relay_options {
     const char *next; /* "broker"; static */
     pcl_socket_options link;
     uint32_t inflight_max;
+    bool by_id;        /* pcl_relay_cancel_asked will be called: costs an index of ids */
     uint32_t grace_ms; /* PCL_GRACE_...: how long the next hop may answer after the deadline */
     pcl_relay_names names;
     const pcl_role_args *args; /* borrowed until destroy */
@@ -144,8 +153,9 @@ void pcl_relay_arrived(pcl_relay *self, size_t payload_size);
 void pcl_relay_head_fill(pcl_head *head, const pcl_request *request);
 
 /* Hands the request on: sets head's kind, ticket, id and budget, and sends.  tail may be NULL.
- * OK: entry, payload and tail were taken.  Otherwise all are still the caller's, and the error is
- * UNAVAILABLE, DRAINING, OVERLOADED or DEADLINE (never sent in all four). */
+ * OK: head's ticket is what pcl_relay_cancel takes; entry, payload and tail were taken.  Otherwise
+ * all are still the caller's, and the error is UNAVAILABLE, DRAINING, OVERLOADED or DEADLINE (never
+ * sent in all four). */
 pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *head,
                           zmq_msg_t *payload, zmq_msg_t *tail, uint64_t now_us) PCL_MUST_CHECK;
 
@@ -153,6 +163,21 @@ pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *hea
  * queue is full, and logs one line, within a bound.  Takes the entry's messages. */
 void pcl_relay_refuse(pcl_relay *self, pcl_relay_entry *entry, const pcl_reply_error *error,
                       uint64_t now_us);
+
+/* Nobody waits for that request any more: asks the next hop to stop it.  Its reply still comes and
+ * ends it; what the link does not take ends at its deadline.  Does nothing for one that has its
+ * reply, or is not there. */
+void pcl_relay_cancel(pcl_relay *self, uint64_t ticket, uint64_t now_us);
+/* The same for what a daemon with that routing id asked under that id and ticket (by_id). */
+void pcl_relay_cancel_asked(pcl_relay *self, const uint8_t id[PCL_ID_SIZE], pcl_bytes peer,
+                            uint64_t peer_ticket, uint64_t now_us);
+/* The same for everything that peer asked; returns how many were told to stop.  Walks the table. */
+uint32_t pcl_relay_cancel_peer(pcl_relay *self, pcl_bytes peer, uint64_t now_us);
+
+/* Nobody holds that session or cursor (canonical id) any more, which was principal's.  What the
+ * link does not take ends when it was idle for too long. */
+void pcl_relay_release(pcl_relay *self, const uint8_t session[PCL_ID_SIZE], pcl_bytes principal,
+                       uint64_t now_us);
 
 /* Refuses with what _forward said: nothing ran, so retry is safe. */
 void pcl_relay_refuse_unsent(pcl_relay *self, pcl_relay_entry *entry, pcl_err err, uint64_t now_us);

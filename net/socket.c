@@ -1,5 +1,6 @@
 #include "net/socket.h"
 
+#include "net/frames.h"
 #include "net/time.h"
 
 #include <assert.h>
@@ -187,23 +188,64 @@ zsock_t *pcl_socket_dealer(const pcl_socket_options *options, char *error, size_
     return socket;
 }
 
-zsock_t *pcl_socket_watch(zsock_t *socket, char *error, size_t error_size)
+/* unbounded: the receiver's queue has no mark. */
+static zsock_t *s_watch(zsock_t *socket, int events, bool unbounded, char *error, size_t error_size)
 {
     assert(socket != NULL && error != NULL);
     char endpoint[64];
     /* Random: the name of a watch that was ended stays taken for a while. */
     snprintf(endpoint, sizeof endpoint, "inproc://pcl-watch-%016" PRIx64, pcl_random_u64());
-    if (zmq_socket_monitor(zsock_resolve(socket), endpoint, ZMQ_EVENT_DISCONNECTED) != 0) {
+    if (zmq_socket_monitor(zsock_resolve(socket), endpoint, events) != 0) {
         s_fail(error, error_size, "watch", zmq_strerror(errno));
         return NULL;
     }
     zsock_t *watch = zsock_new(ZMQ_PAIR);
     if (watch == NULL || !s_set_int(watch, ZMQ_LINGER, 0) ||
+        (unbounded && !s_set_int(watch, ZMQ_RCVHWM, 0)) ||
         zsock_connect(watch, "%s", endpoint) == -1) {
         s_fail(error, error_size, "watch", zmq_strerror(errno));
         pcl_socket_unwatch(socket, &watch);
     }
     return watch;
+}
+
+zsock_t *pcl_socket_watch(zsock_t *socket, char *error, size_t error_size)
+{
+    return s_watch(socket, ZMQ_EVENT_DISCONNECTED, false, error, error_size);
+}
+
+zsock_t *pcl_socket_watch_peers(zsock_t *socket, char *error, size_t error_size)
+{
+    return s_watch(socket, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED, true, error, error_size);
+}
+
+bool pcl_socket_peer_event(zsock_t *watch, bool *out_opened, int *out_fd)
+{
+    assert(watch != NULL && out_opened != NULL && out_fd != NULL);
+    pcl_frames message;
+    while (pcl_frames_recv(&message, watch) == PCL_RECV_MESSAGE) {
+        uint16_t event = 0;
+        int32_t value = -1;
+        if (zmq_msg_size(&message.frame[0]) == sizeof event + sizeof value) {
+            const uint8_t *octets = zmq_msg_data(&message.frame[0]);
+            memcpy(&event, octets, sizeof event);
+            memcpy(&value, octets + sizeof event, sizeof value);
+        }
+        pcl_frames_close(&message);
+        if (event == ZMQ_EVENT_ACCEPTED || event == ZMQ_EVENT_DISCONNECTED) {
+            *out_opened = event == ZMQ_EVENT_ACCEPTED;
+            *out_fd = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+int pcl_socket_frame_fd(zmq_msg_t *frame)
+{
+    assert(frame != NULL);
+    const char *text = zmq_msg_gets(frame, "__fd");
+    return text != NULL ? atoi(text) : -1;
 }
 
 void pcl_socket_unwatch(zsock_t *socket, zsock_t **watch_p)

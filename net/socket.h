@@ -39,4 +39,16 @@ zsock_t *pcl_socket_dealer(const pcl_socket_options *options, char *error, size_
 zsock_t *pcl_socket_watch(zsock_t *socket, char *error, size_t error_size);
 void pcl_socket_unwatch(zsock_t *socket, zsock_t **watch_p);
 
+/* The same of a ROUTER, for the beginning and the end of each connection, in their order, each
+ * before the connection's first message and after its last.  Nothing bounds what waits in it but
+ * the pace of connecting: a full queue would stop libzmq's own thread. */
+zsock_t *pcl_socket_watch_peers(zsock_t *socket, char *error, size_t error_size);
+
+/* The next event of pcl_socket_watch_peers: a connection with this descriptor was accepted, or has
+ * ended.  false: nothing waits. */
+bool pcl_socket_peer_event(zsock_t *watch, bool *out_opened, int *out_fd);
+
+/* The descriptor of the connection that a frame came on; -1: there is none, as on inproc. */
+int pcl_socket_frame_fd(zmq_msg_t *frame);
+
 #endif

@@ -116,7 +116,16 @@ static inline uint64_t fixture_counter(const role_fixture *self, const char *nam
 
 /* --- The hop below ---------------------------------------------------------- */
 
-enum { FAKE_HELD_MAX = 64 };
+enum { FAKE_HELD_MAX = 64, FAKE_HINTS_MAX = 256 };
+
+/* A CANCEL or RELEASE that came. */
+typedef struct fake_hint {
+    pcl_kind kind;
+    uint64_t ticket;
+    uint8_t id[PCL_ID_SIZE];
+    uint8_t session[PCL_ID_SIZE];
+    char principal[PCL_NAME_SIZE_MAX + 1];
+} fake_hint;
 
 typedef struct fake_hop {
     zsock_t *socket; /* ROUTER */
@@ -126,6 +135,8 @@ typedef struct fake_hop {
     uint32_t pings;
     pcl_hop_message held[FAKE_HELD_MAX]; /* requests, the oldest first */
     uint32_t held_count;
+    fake_hint hints[FAKE_HINTS_MAX]; /* the oldest first */
+    uint32_t hint_count;
 } fake_hop;
 
 static inline void fake_open(fake_hop *self, const char *endpoint)
@@ -159,6 +170,17 @@ static inline void fake_say(fake_hop *self, zmq_msg_t *peer, pcl_kind kind)
     assert_int_equal(pcl_hop_send(self->socket, peer, &head, NULL, NULL), PCL_ERR_OK);
 }
 
+static inline void fake_note_hint(fake_hop *self, const pcl_head *head)
+{
+    assert_true(self->hint_count < FAKE_HINTS_MAX);
+    fake_hint *hint = &self->hints[self->hint_count++];
+    *hint = (fake_hint){.kind = head->kind, .ticket = head->ticket};
+    memcpy(hint->id, head->id, sizeof hint->id);
+    memcpy(hint->session, head->session, sizeof hint->session);
+    (void)snprintf(hint->principal, sizeof hint->principal, "%.*s", (int)head->principal.size,
+                   (const char *)head->principal.data);
+}
+
 /* Answers pings and keeps requests, as many as there are. */
 static inline void fake_turn(fake_hop *self)
 {
@@ -182,6 +204,8 @@ static inline void fake_turn(fake_hop *self)
             memcpy(held->user_id, message.user_id, sizeof held->user_id);
             pcl_err err = pcl_head_decode(&held->head, pcl_frame_bytes(&held->head_frame));
             assert_int_equal(err, PCL_ERR_OK);
+        } else if (message.head.kind == PCL_KIND_CANCEL || message.head.kind == PCL_KIND_RELEASE) {
+            fake_note_hint(self, &message.head);
         } else if (message.head.kind == PCL_KIND_PING) {
             self->pings++;
             if (!self->mute) {
@@ -220,15 +244,29 @@ static inline void fake_wait_held(fake_hop *self, uint32_t count)
     }
 }
 
-/* Sends a reply to the held request, of that payload, and forgets the request. */
-static inline void fake_reply(fake_hop *self, uint32_t index, pcl_err code, const char *payload)
+/* Turns until that many hints have come. */
+static inline void fake_wait_hints(fake_hop *self, uint32_t count)
+{
+    for (uint64_t until_us = pcl_now_us() + FIXTURE_WAIT_MS * 1000; self->hint_count < count;) {
+        fake_turn(self);
+        assert_true(pcl_now_us() < until_us);
+        zclock_sleep(1);
+    }
+}
+
+/* Sends a reply to the held request, of that payload, and forgets the request.  session (all
+ * octets) is what it opened or ended, by the flag HELD or RELEASED. */
+static inline void fake_reply_with(fake_hop *self, uint32_t index, pcl_err code,
+                                   const char *payload, uint8_t flags, uint8_t session)
 {
     assert_true(index < self->held_count);
     pcl_hop_message *request = &self->held[index];
     pcl_head head = {.ticket = request->head.ticket,
                      .kind = PCL_KIND_REPLY,
                      .code = code,
+                     .flags = flags,
                      .sent_us = pcl_now_us()};
+    memset(head.session, session, sizeof head.session);
     memcpy(head.id, request->head.id, sizeof head.id);
     zmq_msg_t frame;
     pcl_frame_copy_of(&frame, pcl_bytes_text(payload));
@@ -236,6 +274,11 @@ static inline void fake_reply(fake_hop *self, uint32_t index, pcl_err code, cons
     assert_int_equal(err, PCL_ERR_OK);
     zmq_msg_close(&frame);
     fake_forget(self, index);
+}
+
+static inline void fake_reply(fake_hop *self, uint32_t index, pcl_err code, const char *payload)
+{
+    fake_reply_with(self, index, code, payload, 0, 0);
 }
 
 /* The next message on the socket, turning the hop (may be NULL) meanwhile; NULL after wait_ms. */

@@ -1,0 +1,123 @@
+#include "net/peer_watch.h"
+
+#include "net/socket.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+enum { DESCRIPTORS_MIN = 1024 }; /* room for, where the limit cannot be read or is silly */
+
+struct pcl_peer_watch {
+    pcl_peer_watch_options options;
+    zsock_t *monitor; /* owned */
+    pcl_connections *table;
+};
+
+/* Descriptors are numbered below the process's limit. */
+static uint32_t s_descriptor_max(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < DESCRIPTORS_MIN) {
+        return DESCRIPTORS_MIN;
+    }
+    return limit.rlim_cur < PCL_CONNECTIONS_MAX ? (uint32_t)limit.rlim_cur : PCL_CONNECTIONS_MAX;
+}
+
+pcl_peer_watch *pcl_peer_watch_new(const pcl_peer_watch_options *options, char *error,
+                                   size_t error_size)
+{
+    assert(options != NULL && options->router != NULL && options->gone != NULL);
+    pcl_connections_limits limits = {
+        .connection_max = s_descriptor_max(),
+        .work_max = options->work_max,
+        .held_max = options->held_max,
+        .held_each_max = options->held_each_max,
+    };
+    pcl_peer_watch *self = calloc(1, sizeof *self);
+    if (self != NULL) {
+        self->options = *options;
+        self->table = pcl_connections_new(&limits, options->seed);
+    }
+    if (self == NULL || self->table == NULL) {
+        (void)snprintf(error, error_size, "no memory for the table of connections");
+        pcl_peer_watch_destroy(&self);
+        return NULL;
+    }
+    self->monitor = pcl_socket_watch_peers(options->router, error, error_size);
+    if (self->monitor == NULL) {
+        pcl_peer_watch_destroy(&self);
+    }
+    return self;
+}
+
+void pcl_peer_watch_destroy(pcl_peer_watch **self_p)
+{
+    assert(self_p != NULL);
+    pcl_peer_watch *self = *self_p;
+    if (self != NULL) {
+        if (self->monitor != NULL) {
+            pcl_socket_unwatch(self->options.router, &self->monitor);
+        }
+        pcl_connections_destroy(&self->table);
+        free(self);
+        *self_p = NULL;
+    }
+}
+
+zsock_t *pcl_peer_watch_socket(pcl_peer_watch *self)
+{
+    assert(self != NULL);
+    return self->monitor;
+}
+
+pcl_connections *pcl_peer_watch_table(pcl_peer_watch *self)
+{
+    assert(self != NULL);
+    return self->table;
+}
+
+static void s_ended(pcl_peer_watch *self, uint32_t connection, uint64_t now_us)
+{
+    if (connection != PCL_CONNECTION_NONE) {
+        self->options.gone(self->options.context, connection, now_us);
+        pcl_connections_bury(self->table, connection);
+    }
+}
+
+void pcl_peer_watch_read(pcl_peer_watch *self, uint64_t now_us)
+{
+    assert(self != NULL);
+    bool opened = false;
+    int fd = -1;
+    while (pcl_socket_peer_event(self->monitor, &opened, &fd)) {
+        if (opened) {
+            pcl_connections_opened(self->table, fd);
+        } else {
+            s_ended(self, pcl_connections_closed(self->table, fd), now_us);
+        }
+    }
+}
+
+uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *frame,
+                             uint64_t now_us)
+{
+    assert(self != NULL);
+    if (!pcl_connections_is_route(route)) {
+        return PCL_CONNECTION_NONE;
+    }
+    uint32_t connection = pcl_connections_find(self->table, route);
+    if (connection != PCL_CONNECTION_NONE) {
+        return connection;
+    }
+    int fd = pcl_socket_frame_fd(frame);
+    if (fd < 0) {
+        return PCL_CONNECTION_NONE;
+    }
+    pcl_peer_watch_read(self, now_us); /* what it says was said before this message */
+    uint32_t other = PCL_CONNECTION_NONE;
+    connection = pcl_connections_bind(self->table, route, fd, &other);
+    s_ended(self, other, now_us);
+    return connection;
+}

@@ -1,0 +1,46 @@
+/* peer_watch.h - notices when a peer of a ROUTER has gone: its monitor, and the table of
+ * net/connections.h that it keeps.  Belongs to the ROUTER's thread.
+ */
+#ifndef PCL_NET_PEER_WATCH_H
+#define PCL_NET_PEER_WATCH_H
+
+#include "net/connections.h"
+
+#include <czmq.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct pcl_peer_watch pcl_peer_watch;
+
+/* The connection has ended; it is buried when this returns. */
+typedef void(pcl_peer_gone)(void *context, uint32_t connection, uint64_t now_us);
+
+typedef struct pcl_peer_watch_options {
+    zsock_t *router;   /* borrowed until destroy */
+    uint32_t work_max; /* pcl_connections_limits */
+    uint32_t held_max; /* likewise */
+    uint32_t held_each_max;
+    uint64_t seed;
+    pcl_peer_gone *gone;
+    void *context; /* of gone */
+} pcl_peer_watch_options;
+
+/* There is room for as many connections as the process may have descriptors.  NULL: error says
+ * why. */
+pcl_peer_watch *pcl_peer_watch_new(const pcl_peer_watch_options *options, char *error,
+                                   size_t error_size);
+/* Before the ROUTER.  gone is not called any more. */
+void pcl_peer_watch_destroy(pcl_peer_watch **self_p);
+
+zsock_t *pcl_peer_watch_socket(pcl_peer_watch *self); /* to poll; owned by the watch */
+pcl_connections *pcl_peer_watch_table(pcl_peer_watch *self);
+
+/* Reads the monitor until it is empty; calls gone. */
+void pcl_peer_watch_read(pcl_peer_watch *self, uint64_t now_us);
+
+/* Whose message that is: route is its routing id, frame any other of its frames.  May call gone, of
+ * others.  NONE or GONE as in net/connections.h. */
+uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *frame,
+                             uint64_t now_us);
+
+#endif
