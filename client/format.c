@@ -16,22 +16,27 @@
 #define CHUNK_SIZE 65536u
 
 typedef struct format_column {
-    pcl_bytes name; /* borrowed from the reply, as type */
-    pcl_bytes type;
+    pcl_bytes name; /* in the writer's names */
     bool number;
     bool single; /* FLOAT: of single precision */
     size_t width;
 } format_column;
 
-typedef struct writer {
-    const pcl_reply *reply;
-    format_column *columns; /* reply->column_count of them */
-    pcl_buffer text;        /* not yet with the sink */
-    pcl_buffer cell;        /* room for one value */
-    size_t name_width;      /* the widest name, for vertical */
+struct pcl_format_writer {
+    pcl_format format;
+    const pcl_reply *reply; /* the present page; borrowed during one call */
+    format_column *columns; /* NULL before the first page */
+    uint32_t column_count;
+    pcl_buffer names;
+    uint64_t row_count; /* written until now */
+    pcl_buffer text;    /* not yet with the sink */
+    pcl_buffer cell;    /* room for one value */
+    size_t name_width;  /* the widest name, for vertical */
     pcl_format_sink *sink;
     void *context;
-} writer;
+};
+
+typedef struct pcl_format_writer writer;
 
 static const char *const s_names[PCL_FORMAT_COUNT] = {"table", "vertical", "csv", "json",
                                                       "msgpack"};
@@ -39,6 +44,12 @@ static const char *const s_names[PCL_FORMAT_COUNT] = {"table", "vertical", "csv"
 const char *pcl_format_names(void)
 {
     return "table|vertical|csv|json|msgpack";
+}
+
+const char *pcl_format_text(pcl_format format)
+{
+    assert(format >= 0 && format < PCL_FORMAT_COUNT);
+    return s_names[format];
 }
 
 bool pcl_format_parse(const char *text, pcl_format *out_format)
@@ -249,23 +260,26 @@ static pcl_mp_value s_next(pcl_mp_reader *reader)
     return value;
 }
 
+/* Of the first page; their names are kept, since that page will be gone. */
 static bool s_make_columns(writer *self)
 {
     uint32_t count = self->reply->column_count;
     self->columns = calloc(count > 0 ? count : 1, sizeof *self->columns);
-    if (self->columns == NULL) {
+    pcl_buffer_put(&self->names, self->reply->columns.data, self->reply->columns.size);
+    if (self->columns == NULL || self->names.failed) {
         return false;
     }
-    pcl_mp_reader reader = pcl_mp_reader_of(self->reply->columns);
+    self->column_count = count;
+    pcl_mp_reader reader = pcl_mp_reader_of(pcl_buffer_bytes(&self->names));
     (void)s_next(&reader); /* the array's head */
     for (uint32_t index = 0; index < count; index++) {
         format_column *column = &self->columns[index];
         (void)s_next(&reader);
         column->name = s_next(&reader).bytes;
-        column->type = s_next(&reader).bytes;
+        pcl_bytes type = s_next(&reader).bytes;
         (void)s_next(&reader); /* flags */
-        column->number = pcl_format_is_number(column->type);
-        column->single = pcl_bytes_is(column->type, "FLOAT");
+        column->number = pcl_format_is_number(type);
+        column->single = pcl_bytes_is(type, "FLOAT");
         column->width = pcl_format_width(column->name);
         self->name_width = column->width > self->name_width ? column->width : self->name_width;
     }
@@ -294,8 +308,10 @@ static bool s_flush(writer *self, bool end)
     return good;
 }
 
-static void s_measure(writer *self)
+/* true: a column became wider. */
+static bool s_measure(writer *self)
 {
+    bool wider = false;
     pcl_mp_reader rows = s_rows(self);
     for (uint32_t row = 0; row < self->reply->row_count; row++) {
         uint32_t count = s_next(&rows).count;
@@ -311,14 +327,16 @@ static void s_measure(writer *self)
                 width = self->cell.size;
             }
             width = width < PCL_FORMAT_WIDTH_MAX ? width : PCL_FORMAT_WIDTH_MAX;
+            wider = wider || width > column->width;
             column->width = width > column->width ? width : column->width;
         }
     }
+    return wider;
 }
 
 static void s_put_rule(writer *self)
 {
-    for (uint32_t index = 0; index < self->reply->column_count; index++) {
+    for (uint32_t index = 0; index < self->column_count; index++) {
         s_put(&self->text, "+-");
         s_put_repeated(&self->text, '-', self->columns[index].width);
         pcl_buffer_put_u8(&self->text, '-');
@@ -337,14 +355,10 @@ static void s_put_padded(writer *self, pcl_bytes text, size_t width, const forma
     s_put_repeated(&self->text, ' ', right ? 1 : padding + 1);
 }
 
-static bool s_write_table(writer *self)
+static void s_put_table_head(writer *self)
 {
-    if (self->reply->row_count == 0) {
-        return true;
-    }
-    s_measure(self);
     s_put_rule(self);
-    for (uint32_t index = 0; index < self->reply->column_count; index++) {
+    for (uint32_t index = 0; index < self->column_count; index++) {
         const format_column *column = &self->columns[index];
         pcl_buffer_clear(&self->cell);
         pcl_format_put_text(&self->cell, column->name);
@@ -353,6 +367,16 @@ static bool s_write_table(writer *self)
     }
     s_put(&self->text, "|\n");
     s_put_rule(self);
+}
+
+static bool s_write_table(writer *self)
+{
+    bool wider = s_measure(self);
+    if (self->row_count == 0 && self->reply->row_count > 0) {
+        s_put_table_head(self);
+    } else if (wider) {
+        s_put_rule(self);
+    }
     pcl_mp_reader rows = s_rows(self);
     bool good = true;
     for (uint32_t row = 0; row < self->reply->row_count && good; row++) {
@@ -369,7 +393,6 @@ static bool s_write_table(writer *self)
         s_put(&self->text, "|\n");
         good = s_flush(self, false);
     }
-    s_put_rule(self);
     return good;
 }
 
@@ -379,7 +402,8 @@ static bool s_write_vertical(writer *self)
     pcl_mp_reader rows = s_rows(self);
     for (uint32_t row = 0; row < self->reply->row_count; row++) {
         char title[96];
-        (void)snprintf(title, sizeof title, "%s %" PRIu32 ". row %s\n", stars, row + 1, stars);
+        (void)snprintf(title, sizeof title, "%s %" PRIu64 ". row %s\n", stars,
+                       self->row_count + row + 1, stars);
         s_put(&self->text, title);
         uint32_t count = s_next(&rows).count;
         for (uint32_t index = 0; index < count; index++) {
@@ -398,13 +422,17 @@ static bool s_write_vertical(writer *self)
     return true;
 }
 
-static bool s_write_csv(writer *self)
+static void s_put_csv_head(writer *self)
 {
-    for (uint32_t index = 0; index < self->reply->column_count; index++) {
+    for (uint32_t index = 0; index < self->column_count; index++) {
         s_put(&self->text, index > 0 ? "," : "");
         s_put_csv_text(&self->text, self->columns[index].name);
     }
     s_put(&self->text, "\n");
+}
+
+static bool s_write_csv(writer *self)
+{
     pcl_mp_reader rows = s_rows(self);
     for (uint32_t row = 0; row < self->reply->row_count; row++) {
         uint32_t count = s_next(&rows).count;
@@ -425,10 +453,9 @@ static bool s_write_csv(writer *self)
 static bool s_write_json(writer *self)
 {
     pcl_mp_reader rows = s_rows(self);
-    s_put(&self->text, "[");
     for (uint32_t row = 0; row < self->reply->row_count; row++) {
         uint32_t count = s_next(&rows).count;
-        s_put(&self->text, row > 0 ? ",\n{" : "\n{");
+        s_put(&self->text, self->row_count + row > 0 ? ",\n{" : "\n{");
         for (uint32_t index = 0; index < count; index++) {
             pcl_mp_value value = s_next(&rows);
             s_put(&self->text, index > 0 ? "," : "");
@@ -441,23 +468,88 @@ static bool s_write_json(writer *self)
             return false;
         }
     }
-    s_put(&self->text, self->reply->row_count > 0 ? "\n]\n" : "]\n");
     return true;
+}
+
+pcl_format_writer *pcl_format_writer_new(pcl_format format, pcl_format_sink *sink, void *context)
+{
+    assert((int)format >= 0 && format < PCL_FORMAT_MSGPACK);
+    pcl_format_writer *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->format = format;
+    self->sink = sink;
+    self->context = context;
+    pcl_buffer_init(&self->names, SIZE_MAX);
+    pcl_buffer_init(&self->text, SIZE_MAX);
+    pcl_buffer_init(&self->cell, SIZE_MAX);
+    return self;
+}
+
+void pcl_format_writer_destroy(pcl_format_writer **self_p)
+{
+    assert(self_p != NULL);
+    pcl_format_writer *self = *self_p;
+    if (self == NULL) {
+        return;
+    }
+    free(self->columns);
+    pcl_buffer_release(&self->names);
+    pcl_buffer_release(&self->text);
+    pcl_buffer_release(&self->cell);
+    free(self);
+    *self_p = NULL;
+}
+
+uint64_t pcl_format_writer_rows(const pcl_format_writer *self)
+{
+    return self->row_count;
+}
+
+/* What stands before the rows, whether there are any or not. */
+static bool s_begin(writer *self)
+{
+    if (!s_make_columns(self)) {
+        return false;
+    }
+    if (self->format == PCL_FORMAT_CSV) {
+        s_put_csv_head(self);
+    } else if (self->format == PCL_FORMAT_JSON) {
+        s_put(&self->text, "[");
+    }
+    return true;
+}
+
+bool pcl_format_writer_page(pcl_format_writer *self, const pcl_reply *page)
+{
+    static bool (*const writers[PCL_FORMAT_COUNT])(writer *) = {s_write_table, s_write_vertical,
+                                                                s_write_csv, s_write_json, NULL};
+    assert(page->has_columns);
+    self->reply = page;
+    bool good = self->columns != NULL || s_begin(self);
+    assert(!good || page->column_count == self->column_count);
+    good = good && writers[self->format](self) && s_flush(self, true);
+    self->row_count += page->row_count;
+    self->reply = NULL;
+    return good;
+}
+
+bool pcl_format_writer_end(pcl_format_writer *self)
+{
+    if (self->format == PCL_FORMAT_TABLE && self->row_count > 0) {
+        s_put_rule(self);
+    } else if (self->format == PCL_FORMAT_JSON && self->columns != NULL) {
+        s_put(&self->text, self->row_count > 0 ? "\n]\n" : "]\n");
+    }
+    return s_flush(self, true);
 }
 
 bool pcl_format_rows(pcl_format format, const pcl_reply *reply, pcl_format_sink *sink,
                      void *context)
 {
-    static bool (*const writers[PCL_FORMAT_COUNT])(writer *) = {s_write_table, s_write_vertical,
-                                                                s_write_csv, s_write_json, NULL};
-    assert(reply->has_columns);
-    assert((int)format >= 0 && format < PCL_FORMAT_MSGPACK);
-    writer self = {.reply = reply, .sink = sink, .context = context};
-    pcl_buffer_init(&self.text, SIZE_MAX);
-    pcl_buffer_init(&self.cell, SIZE_MAX);
-    bool good = s_make_columns(&self) && writers[format](&self) && s_flush(&self, true);
-    free(self.columns);
-    pcl_buffer_release(&self.text);
-    pcl_buffer_release(&self.cell);
+    pcl_format_writer *self = pcl_format_writer_new(format, sink, context);
+    bool good = self != NULL && pcl_format_writer_page(self, reply) && pcl_format_writer_end(self);
+    pcl_format_writer_destroy(&self);
     return good;
 }

@@ -32,6 +32,7 @@ typedef enum pcl_format {
 
 /* "table|vertical|csv|json|msgpack", for help. */
 const char *pcl_format_names(void);
+const char *pcl_format_text(pcl_format format); /* "table", ... */
 /* false when text names no format. */
 bool pcl_format_parse(const char *text, pcl_format *out_format) PCL_MUST_CHECK;
 
@@ -42,6 +43,22 @@ typedef bool(pcl_format_sink)(void *context, pcl_bytes text);
  * is nothing; CSV then still has its header.  false: the sink said so, or memory is out. */
 bool pcl_format_rows(pcl_format format, const pcl_reply *reply, pcl_format_sink *sink,
                      void *context) PCL_MUST_CHECK;
+
+/* The same of a result that comes in pages, a page in memory at a time: one header, rows counted
+ * through, one end.  A table's columns are as wide as the pages until then need; where a later one
+ * needs more, a rule in the new widths shows it. */
+typedef struct pcl_format_writer pcl_format_writer;
+
+/* NULL: out of memory. */
+pcl_format_writer *pcl_format_writer_new(pcl_format format, pcl_format_sink *sink, void *context);
+/* A page: of as many columns as the first, from which nothing is borrowed afterwards.  All that it
+ * gives has gone to the sink when it returns.  false as of pcl_format_rows; then only _destroy may
+ * follow. */
+bool pcl_format_writer_page(pcl_format_writer *self, const pcl_reply *page) PCL_MUST_CHECK;
+/* Behind the last page, also where it was not the last that there would have been. */
+bool pcl_format_writer_end(pcl_format_writer *self) PCL_MUST_CHECK;
+uint64_t pcl_format_writer_rows(const pcl_format_writer *self); /* written until now */
+void pcl_format_writer_destroy(pcl_format_writer **self_p);
 
 /* Places that a text takes on a terminal, as a table shows it. */
 size_t pcl_format_width(pcl_bytes text);

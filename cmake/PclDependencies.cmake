@@ -9,6 +9,7 @@ pkg_check_modules(CZMQ REQUIRED IMPORTED_TARGET libczmq>=4.2 libzmq>=4.3)
 pkg_check_modules(ZMQ REQUIRED IMPORTED_TARGET libzmq>=4.3)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
+pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_search_module(MSGPACK REQUIRED IMPORTED_TARGET msgpack-c msgpack)
 # Debian 13's msgpack-c.pc says `includedir=include`, which is nowhere: its

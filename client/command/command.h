@@ -34,6 +34,9 @@ int pcl_command_usage(const pcl_cli_line *line, const char *problem);
  * PCL_EXIT_CONFIG. */
 portcullis *pcl_command_open(const pcl_cli_line *line);
 
+/* Shows the cluster's state, for people or as JSON; timeout_ms 0: the client's.  Exit code. */
+int pcl_command_show_status(portcullis *client, uint32_t timeout_ms, bool json);
+
 /* Exit code of a result. */
 int pcl_command_exit(const portcullis_result *result);
 

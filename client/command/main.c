@@ -1,5 +1,6 @@
 /* portcullis - the command.  Wiring only: the tables of its subcommands, and which of them runs. */
 #include "client/command/command.h"
+#include "client/shell/shell.h"
 
 #include <langinfo.h>
 #include <locale.h>
@@ -43,6 +44,17 @@ static const pcl_cli_option s_query_options[] = {
     {"idempotent", 'i', NULL, NULL,
      "Running it twice does no harm: send it again when its gatekeeper is lost."},
     {"force", 0, NULL, NULL, "Goes on with the next statement when one fails."},
+};
+
+static const pcl_cli_option s_shell_options[] = {
+    {"db", 'd', "NAME", NULL, "The default schema."},
+    {"strategy", 's', "NAME", "direct|random|round-robin|least-inflight|custom",
+     "How a node is chosen for a read; the cluster's own default when it is not given."},
+    {"format", 'F', "FORMAT", "table|vertical|csv|json",
+     "How results are shown. table when it is not given."},
+    TIMEOUT_OPTION,
+    {"force", 0, NULL, NULL,
+     "Of a pipe: goes on with the next statement when one fails. At a terminal it always does."},
 };
 
 static const pcl_cli_option s_ping_options[] = {
@@ -118,6 +130,21 @@ static const pcl_cli_command s_commands[] = {
      "portcullis query -d demo -f schema.sql\n"
      "echo 'SELECT 1; SELECT 2' | portcullis query -F json\n",
      pcl_command_query},
+    {"shell", "", NULL, 0, "asks for statements and shows what they give",
+     "Reads statements, each ended by ; or \\G, and commands that begin with a backslash; \\help "
+     "lists them. At a terminal lines can be edited, the last 2000 are kept in "
+     "~/.portcullis_history ($PORTCULLIS_HISTORY names another file, an empty one none; what looks "
+     "like a password is left out), Tab completes names of commands, tables and columns, long "
+     "results go through $PAGER or less, and Ctrl-C cancels the statement that runs.\n\n"
+     "BEGIN opens a session, COMMIT and ROLLBACK end it; the prompt then has a star. Statements "
+     "that need a session without a transaction (SET, temporary tables, locks) work after \\begin "
+     "plain.\n\n"
+     "From a pipe it runs statement after statement up to the first that fails.",
+     s_shell_options, sizeof s_shell_options / sizeof s_shell_options[0],
+     "portcullis shell -d demo\n"
+     "echo 'BEGIN; UPDATE demo.customers SET balance = 0 WHERE id = 7; ROLLBACK' | portcullis "
+     "shell\n",
+     pcl_command_shell},
     {"ping", "", NULL, 0, "measures the way to the proxy and back",
      "Sends small requests through gatekeeper and broker to the proxy, which answers them itself, "
      "and prints how long each took. No database is asked.",
@@ -152,7 +179,7 @@ static const pcl_cli_command s_commands[] = {
      "portcullis completion zsh > ~/.zfunc/_portcullis\n"
      "portcullis completion fish > ~/.config/fish/completions/portcullis.fish\n",
      s_completion},
-    {"help", "[COMMAND]", "query|ping|status|keygen|completion", 1, "tells more of a command",
+    {"help", "[COMMAND]", "query|shell|ping|status|keygen|completion", 1, "tells more of a command",
      "Tells what a command does, with its options and examples; without one, what there is.",
      s_help_options, sizeof s_help_options / sizeof s_help_options[0],
      "portcullis help query\n"
@@ -206,7 +233,8 @@ static int s_run(pcl_cli_line *line)
         return code;
     }
     if (line->command == NULL) {
-        return pcl_command_usage(line, "name a command: query, ping, status, keygen, completion");
+        return pcl_command_usage(line,
+                                 "name a command: query, shell, ping, status, keygen, completion");
     }
     return line->command->run(line);
 }

@@ -280,6 +280,27 @@ static void s_print(pcl_bytes status)
     s_print_choices(s_get(status, "choices"));
 }
 
+int pcl_command_show_status(portcullis *client, uint32_t timeout_ms, bool json)
+{
+    portcullis_request *request = portcullis_request_new_status();
+    if (request == NULL) {
+        return PCL_EXIT_RETRY;
+    }
+    portcullis_request_set_timeout(request, timeout_ms);
+    portcullis_result *result = portcullis_call(client, request);
+    int code = PCL_EXIT_OK;
+    if (portcullis_result_code(result) != PORTCULLIS_OK) {
+        code = pcl_command_fail(result, NULL);
+    } else if (json) {
+        (void)printf("%s\n", portcullis_result_status(result));
+    } else {
+        s_print(pcl_result_reply(result)->status);
+    }
+    portcullis_result_destroy(&result);
+    portcullis_request_destroy(&request);
+    return code;
+}
+
 int pcl_command_status(const pcl_cli_line *line)
 {
     char problem[PCL_CLI_PROBLEM_SIZE];
@@ -291,23 +312,7 @@ int pcl_command_status(const pcl_cli_line *line)
     if (client == NULL) {
         return PCL_EXIT_CONFIG;
     }
-    portcullis_request *request = portcullis_request_new_status();
-    if (request == NULL) {
-        portcullis_close(&client);
-        return PCL_EXIT_RETRY;
-    }
-    portcullis_request_set_timeout(request, timeout_ms);
-    portcullis_result *result = portcullis_call(client, request);
-    int code = PCL_EXIT_OK;
-    if (portcullis_result_code(result) != PORTCULLIS_OK) {
-        code = pcl_command_fail(result, NULL);
-    } else if (pcl_cli_has(line, "json")) {
-        (void)printf("%s\n", portcullis_result_status(result));
-    } else {
-        s_print(pcl_result_reply(result)->status);
-    }
-    portcullis_result_destroy(&result);
-    portcullis_request_destroy(&request);
+    int code = pcl_command_show_status(client, timeout_ms, pcl_cli_has(line, "json"));
     portcullis_close(&client);
     return code;
 }

@@ -85,6 +85,70 @@ bool pcl_shell_command_find(pcl_bytes name, pcl_shell_verb *out_verb)
     return true;
 }
 
+/* The next word of a statement, or the name in backquotes; size 0: there is none. */
+static pcl_bytes s_word(pcl_bytes *rest)
+{
+    while (rest->size > 0 && rest->data[0] <= ' ') {
+        *rest = pcl_bytes_of(rest->data + 1, rest->size - 1);
+    }
+    bool quoted = rest->size > 1 && rest->data[0] == '`';
+    size_t size = quoted ? 1 : 0;
+    while (size < rest->size && (quoted ? rest->data[size] != '`' : rest->data[size] > ' ')) {
+        size++;
+    }
+    bool whole = !quoted || size < rest->size;
+    size_t begin = quoted ? 1 : 0;
+    pcl_bytes word = pcl_bytes_of(rest->data + begin, whole ? size - begin : 0);
+    size_t taken = quoted && whole ? size + 1 : size;
+    *rest = pcl_bytes_of(rest->data + taken, rest->size - taken);
+    return word;
+}
+
+static bool s_is_keyword(pcl_bytes word, const char *keyword)
+{
+    bool same = word.size == strlen(keyword);
+    for (size_t index = 0; index < word.size && same; index++) {
+        uint8_t octet = word.data[index];
+        same = (octet >= 'a' && octet <= 'z' ? octet - 'a' + 'A' : octet) == keyword[index];
+    }
+    return same;
+}
+
+bool pcl_shell_statement_order(pcl_shell_order *out_order, pcl_bytes sql)
+{
+    pcl_bytes words[4];
+    for (size_t index = 0; index < 4; index++) {
+        words[index] = s_word(&sql);
+    }
+    while (sql.size > 0 && sql.data[0] <= ' ') {
+        sql = pcl_bytes_of(sql.data + 1, sql.size - 1);
+    }
+    *out_order = (pcl_shell_order){.verb = PCL_SHELL_VERB_COUNT};
+    bool no_second = words[1].size == 0;
+    bool only_work = no_second || (s_is_keyword(words[1], "WORK") && words[2].size == 0);
+    bool read = s_is_keyword(words[2], "READ");
+    if (sql.size > 0) {
+        return false;
+    }
+    if (s_is_keyword(words[0], "USE") && !no_second && words[2].size == 0) {
+        out_order->verb = PCL_SHELL_DB;
+        out_order->argument = words[1];
+    } else if (s_is_keyword(words[0], "BEGIN") && only_work) {
+        out_order->verb = PCL_SHELL_BEGIN;
+    } else if (s_is_keyword(words[0], "START") && s_is_keyword(words[1], "TRANSACTION") &&
+               (words[2].size == 0 ||
+                (read && (s_is_keyword(words[3], "ONLY") || s_is_keyword(words[3], "WRITE"))))) {
+        out_order->verb = PCL_SHELL_BEGIN;
+        out_order->argument = pcl_bytes_text(read && s_is_keyword(words[3], "ONLY") ? "read-only"
+                                                                                    : "");
+    } else if (s_is_keyword(words[0], "COMMIT") && only_work) {
+        out_order->verb = PCL_SHELL_COMMIT;
+    } else if (s_is_keyword(words[0], "ROLLBACK") && only_work) {
+        out_order->verb = PCL_SHELL_ROLLBACK;
+    }
+    return out_order->verb != PCL_SHELL_VERB_COUNT;
+}
+
 static bool s_is_choice(const char *choices, pcl_bytes word)
 {
     while (choices != NULL) {

@@ -61,6 +61,11 @@ bool pcl_shell_command_parse(pcl_shell_order *out_order, pcl_bytes text,
 /* name with its backslash, perhaps cut.  false: there is none, or several begin so. */
 bool pcl_shell_command_find(pcl_bytes name, pcl_shell_verb *out_verb) PCL_MUST_CHECK;
 
+/* SQL that a shell does itself, as the command that means the same: USE, BEGIN and START
+ * TRANSACTION without options but READ ONLY and READ WRITE, COMMIT, ROLLBACK.  false: it is none of
+ * these. */
+bool pcl_shell_statement_order(pcl_shell_order *out_order, pcl_bytes sql) PCL_MUST_CHECK;
+
 const pcl_shell_command *pcl_shell_command_at(pcl_shell_verb verb);
 
 /* All of them, with their help, a line each. */

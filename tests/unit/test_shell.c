@@ -182,6 +182,43 @@ static void test_bad_commands_are_named(void **state)
     }
 }
 
+static void test_sql_that_a_shell_does_itself(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql;
+        pcl_shell_verb verb;
+        const char *argument;
+    } cases[] = {
+        {"use demo", PCL_SHELL_DB, "demo"},
+        {"USE `my schema`", PCL_SHELL_DB, "my schema"},
+        {"Begin", PCL_SHELL_BEGIN, ""},
+        {"BEGIN\n WORK", PCL_SHELL_BEGIN, ""},
+        {"start transaction", PCL_SHELL_BEGIN, ""},
+        {"START TRANSACTION READ ONLY", PCL_SHELL_BEGIN, "read-only"},
+        {"START TRANSACTION READ WRITE", PCL_SHELL_BEGIN, ""},
+        {"COMMIT", PCL_SHELL_COMMIT, ""},
+        {"ROLLBACK WORK ", PCL_SHELL_ROLLBACK, ""},
+        {"", PCL_SHELL_VERB_COUNT, ""},
+        {"USE", PCL_SHELL_VERB_COUNT, ""},
+        {"USE a b", PCL_SHELL_VERB_COUNT, ""},
+        {"USE `open", PCL_SHELL_VERB_COUNT, ""},
+        {"BEGIN NOT ATOMIC", PCL_SHELL_VERB_COUNT, ""},
+        {"START TRANSACTION WITH CONSISTENT SNAPSHOT", PCL_SHELL_VERB_COUNT, ""},
+        {"START REPLICA", PCL_SHELL_VERB_COUNT, ""},
+        {"COMMIT AND CHAIN", PCL_SHELL_VERB_COUNT, ""},
+        {"ROLLBACK TO a", PCL_SHELL_VERB_COUNT, ""},
+        {"SELECT 1", PCL_SHELL_VERB_COUNT, ""},
+    };
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        pcl_shell_order order;
+        bool own = pcl_shell_statement_order(&order, pcl_bytes_text(cases[index].sql));
+        assert_int_equal(own, cases[index].verb != PCL_SHELL_VERB_COUNT);
+        assert_int_equal(order.verb, cases[index].verb);
+        assert_true(pcl_bytes_is(order.argument, cases[index].argument));
+    }
+}
+
 static void test_help_has_every_command(void **state)
 {
     (void)state;
@@ -297,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_a_statement_over_its_limit_is_thrown_away),
         cmocka_unit_test(test_commands),
         cmocka_unit_test(test_bad_commands_are_named),
+        cmocka_unit_test(test_sql_that_a_shell_does_itself),
         cmocka_unit_test(test_help_has_every_command),
         cmocka_unit_test(test_completion),
         cmocka_unit_test(test_a_full_catalog_keeps_what_it_has),
