@@ -251,10 +251,62 @@ static void formats_have_names(void **state)
     assert_false(pcl_format_parse("", &format));
 }
 
+/* Two pages of one INT column, the second with a wider value. */
+static const char *s_format_pages(fixture *self, pcl_format format)
+{
+    fixture pages[2];
+    static const uint64_t values[2][2] = {{1, 22}, {333, 4444}};
+    pcl_buffer_clear(&self->text);
+    pcl_format_writer *writer = pcl_format_writer_new(format, s_sink, self);
+    assert_non_null(writer);
+    for (size_t index = 0; index < 2; index++) {
+        s_open(&pages[index], 1, 2);
+        s_column(&pages[index], "n", "INT");
+        for (size_t row = 0; row < 2; row++) {
+            pcl_mp_put_array(&pages[index].rows, 1);
+            pcl_mp_put_uint(&pages[index].rows, values[index][row]);
+        }
+        pages[index].reply.columns = pcl_buffer_bytes(&pages[index].columns);
+        pages[index].reply.rows = pcl_buffer_bytes(&pages[index].rows);
+        assert_true(pcl_format_writer_page(writer, &pages[index].reply));
+        s_close(&pages[index]); /* nothing is borrowed from a page that was written */
+    }
+    assert_true(pcl_format_writer_end(writer));
+    assert_int_equal(pcl_format_writer_rows(writer), 4);
+    pcl_format_writer_destroy(&writer);
+    assert_null(writer);
+    pcl_buffer_put_u8(&self->text, '\0');
+    return (const char *)self->text.data;
+}
+
+static void pages_are_one_result(void **state)
+{
+    (void)state;
+    fixture self;
+    s_open(&self, 0, 0);
+    assert_string_equal(s_format_pages(&self, PCL_FORMAT_TABLE), "+----+\n"
+                                                                 "|  n |\n"
+                                                                 "+----+\n"
+                                                                 "|  1 |\n"
+                                                                 "| 22 |\n"
+                                                                 "+------+\n"
+                                                                 "|  333 |\n"
+                                                                 "| 4444 |\n"
+                                                                 "+------+\n");
+    assert_string_equal(s_format_pages(&self, PCL_FORMAT_CSV), "n\n1\n22\n333\n4444\n");
+    assert_string_equal(s_format_pages(&self, PCL_FORMAT_JSON),
+                        "[\n{\"n\":1},\n{\"n\":22},\n{\"n\":333},\n{\"n\":4444}\n]\n");
+    const char *vertical = s_format_pages(&self, PCL_FORMAT_VERTICAL);
+    assert_non_null(strstr(vertical, " 4. row "));
+    assert_null(strstr(strstr(vertical, " 1. row ") + 1, " 1. row "));
+    s_close(&self);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_is_drawn),
+        cmocka_unit_test(pages_are_one_result),
         cmocka_unit_test(a_vertical_text_is_written),
         cmocka_unit_test(csv_is_quoted_where_it_must_be),
         cmocka_unit_test(json_is_an_array_of_objects),
