@@ -1,0 +1,359 @@
+"""One statement, two ways: through the whole pipeline, and by a session of our own to the same
+server under the same account, set up as an agent sets its sessions up.
+
+Reads see the same tables both ways.  What changes tables goes to two schemas that were made alike,
+one for each way, and their contents are compared from time to time.  Texts name the schemas
+`diff_x` and `more_x`; x becomes p for the pipeline and d for the direct way, and x again in what
+comes back.
+"""
+import datetime
+import decimal
+import json
+import re
+
+import portcullis
+from harness import FLAVOR
+from mysql_wire import Connection, ServerError
+
+SCHEMAS = ("diff_x", "more_x")
+SQL_MODE = ("STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,"
+            "NO_DIR_IN_CREATE")
+ER_UNSUPPORTED_PS = 1295
+MESSAGE_SIZE_MAX = 1024
+READ, WRITE, DDL, CALL = "read", "write", "ddl", "call"
+KINDS = {"INSERT": WRITE, "UPDATE": WRITE, "DELETE": WRITE, "REPLACE": WRITE, "DO": WRITE,
+         "CALL": CALL, "CREATE": DDL, "ALTER": DDL, "DROP": DDL, "TRUNCATE": DDL, "RENAME": DDL,
+         "ANALYZE": DDL, "CHECK": DDL, "CHECKSUM": DDL, "OPTIMIZE": DDL}
+
+
+class Statement:
+    """kind says under which account it runs; refused: the code of a refusal that must come from
+    the pipeline alone."""
+
+    def __init__(self, sql, params=(), kind=None, db="diff_x", refused=None):
+        self.sql, self.params, self.db, self.refused = sql, list(params), db, refused
+        self.kind = kind or kind_of(sql)
+
+    def __repr__(self):
+        params = f" with {self.params!r}" if self.params else ""
+        return f"[{self.kind}, db {self.db}] {self.sql}{params}"
+
+
+def kind_of(sql):
+    """As far as the first words tell."""
+    words = re.sub(r"--[^\n]*\n|#[^\n]*\n|/\*.*?\*/|\(", " ", sql, flags=re.S).upper().split()
+    first = words[0] if words else ""
+    if first in ("EXPLAIN", "DESCRIBE", "DESC") and len(words) > 1:
+        verb = next((word for word in words[1:] if word in KINDS), "")
+        return KINDS[verb] if verb in ("INSERT", "UPDATE", "DELETE", "REPLACE") else READ
+    locks = re.search(r"\bFOR (UPDATE|SHARE)\b|\bLOCK IN SHARE MODE\b", sql, re.I)
+    if first == "WITH" and re.search(r"\)\s*(UPDATE|DELETE)\b", sql, re.I):
+        return WRITE
+    return KINDS.get(first, WRITE if locks else READ)
+
+
+def _param(value):
+    """JSON has no decimals, times and octets: {"decimal": "1.5"}, {"hex": "00ff"} ..."""
+    if not isinstance(value, dict):
+        return value
+    (kind, text), = value.items()
+    if kind == "temporal":
+        return datetime.datetime.fromisoformat(text)
+    return decimal.Decimal(text) if kind == "decimal" else bytes.fromhex(text)
+
+
+def read_file(path, flavor):
+    """The Statements of a file: each ends with a semicolon at the end of a line; comments before
+    one may give its parameters (`-- params: [...]`), the only flavor that has it (`-- on: mysql`),
+    its kind where the first words do not tell, and the default schema of all that follow."""
+    found, lines, params, only, kind, db = [], [], [], flavor, None, SCHEMAS[0]
+    for line in path.read_text(encoding="utf-8").splitlines():
+        word, _, rest = line.partition(": ")
+        if word == "-- params":
+            params = list(map(_param, json.loads(rest)))
+        elif word == "-- on":
+            only = rest
+        elif word == "-- kind":
+            kind = rest
+        elif word == "-- db":
+            db = rest
+        elif line and not line.startswith("-- "):
+            lines.append(line)
+            if line.endswith(";"):
+                if only == flavor:
+                    found.append(Statement("\n".join(lines)[:-1], params, kind, db))
+                lines, params, only, kind = [], [], flavor, None
+    assert not lines, f"{path}: the last statement does not end"
+    return found
+
+
+def _named(value, way):
+    """A text with the names of one way's schemas."""
+    for schema in SCHEMAS:
+        value = value.replace(schema, schema[:-1] + way)
+    return value
+
+
+def _unnamed(text):
+    for schema in SCHEMAS:
+        text = text.replace(schema[:-1] + "p", schema).replace(schema[:-1] + "d", schema)
+    return text
+
+
+class Outcome:
+    """What came of a statement, in one shape whichever way it went."""
+
+    def __init__(self):
+        self.refused = self.error = self.columns = self.rows = None
+        self.affected = self.insert_id = self.warnings = 0
+        self.node, self.cursor = "", None
+
+    def parts(self):
+        """What must be the same, as texts by name; texts tell -0.0 from 0.0 and 1 from True."""
+        if self.refused:
+            return {"refused": self.refused}
+        if self.error:
+            return {"error": _unnamed(repr(self.error))}
+        if self.columns is None:
+            return {"affected": repr(self.affected), "insert_id": repr(self.insert_id),
+                    "warnings": repr(self.warnings)}
+        return {"columns": _unnamed(repr(self.columns)), "warnings": repr(self.warnings),
+                "rows": _unnamed("\n".join(map(repr, self.rows)))}
+
+
+class DirectWay:
+    """Two sessions of our own, as an agent's: one to read with, one to write with."""
+
+    def __init__(self, cluster, node):
+        self.socket = cluster.node(node)["socket"]
+        self.secrets = cluster.var / "secrets"
+        self.sessions = {}
+
+    def close(self):
+        for session in self.sessions.values():
+            session.close()
+        self.sessions = {}
+
+    def open(self, account):
+        """A new session under portcullis_read or portcullis_write, set up as an agent does."""
+        password = (self.secrets / f"{account}.password").read_text().strip()
+        session = Connection(self.socket, f"portcullis_{account}", password, FLAVOR)
+        session.query(f"SET SESSION sql_mode='{SQL_MODE}', autocommit=1")
+        if account == READ:
+            session.query("SET SESSION TRANSACTION READ ONLY")
+        session.schema = None
+        return session
+
+    def _session(self, statement):
+        account = READ if statement.kind == READ else WRITE
+        if account not in self.sessions:
+            self.sessions[account] = self.open(account)
+        return self.sessions[account]
+
+    @staticmethod
+    def answers(session, statement, sql):
+        """DDL goes as text, all else is prepared, unless it cannot be."""
+        if statement.kind == DDL and not statement.params:
+            return session.query(sql)
+        try:
+            return session.execute(sql, statement.params)
+        except ServerError as error:
+            if error.errno != ER_UNSUPPORTED_PS or statement.params:
+                raise
+            return session.query(sql)
+
+    def run(self, statement, way=None):
+        way = way or ("p" if statement.kind == READ else "d")
+        session, schema = self._session(statement), _named(statement.db, way)
+        outcome = Outcome()
+        try:
+            if session.schema != schema:
+                session.schema = None
+                session.use(schema)
+                session.schema = schema
+            outcome = shape(self.answers(session, statement, _named(statement.sql, way)))
+        except ServerError as error:
+            message = error.message.encode()[:MESSAGE_SIZE_MAX].decode(errors="ignore")
+            outcome.error = (error.errno, error.sqlstate, message)
+        if statement.kind in (CALL, DDL):  # a new session's state, and no schema that has gone
+            self.sessions.pop(WRITE).close()
+        return outcome
+
+
+def shape(answers):
+    """Of several results the first with columns counts, else the last."""
+    outcome = Outcome()
+    with_columns = next((answer for answer in answers if answer.columns is not None), None)
+    plain = [answer for answer in answers if answer.columns is None]
+    if with_columns is not None:
+        outcome.columns, outcome.rows = with_columns.shown(), with_columns.rows
+    elif plain:
+        outcome.affected, outcome.insert_id = plain[-1].affected, plain[-1].insert_id
+    outcome.warnings = answers[-1].warnings
+    return outcome
+
+
+def shape_reply(call):
+    """What a client's call came to."""
+    outcome = Outcome()
+    try:
+        result = call()
+    except portcullis.PortcullisError as error:
+        if error.code == "SQL" and error.errno:
+            outcome.error = (error.errno, error.sqlstate, error.message)
+        else:
+            outcome.refused = f"{error.code}: {error.message}"
+        return outcome
+    outcome.node = result.route.get("node", "")
+    if "columns" in result.reply:
+        outcome.columns, outcome.rows = result.columns, result.rows
+    outcome.affected, outcome.insert_id = result.affected, result.insert_id
+    outcome.warnings = result.warnings
+    outcome.cursor = result.reply.get("cursor")
+    return outcome
+
+
+class PipelineWay:
+    """The whole path, from a client to the database."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def run(self, statement, **options):
+        sql, params = _named(statement.sql, "p"), statement.params or None
+        options.setdefault("consistency", "source")
+        outcome = shape_reply(lambda: self.client.query(
+            sql, params, timeout_ms=20000, db=_named(statement.db, "p"), **options))
+        while outcome.cursor is not None:  # the rest of a long result
+            page = shape_reply(lambda: self.client.request(op="fetch", cursor=outcome.cursor))
+            if page.error or page.refused:
+                return page
+            outcome.rows = outcome.rows + page.rows
+            outcome.cursor, outcome.warnings = page.cursor, page.warnings
+        return outcome
+
+
+class Difference:
+    """A statement and what the two ways made of it."""
+
+    def __init__(self, statement, direct, pipeline):
+        self.statement, self.direct, self.pipeline = statement, direct, pipeline
+
+    def __str__(self):
+        one, other = self.direct.parts(), self.pipeline.parts()
+        lines = [repr(self.statement)]
+        for name in sorted({*one, *other}):
+            if one.get(name) != other.get(name):
+                lines += [f"    {name}, direct:   {_short(one.get(name), other.get(name))}",
+                          f"    {name}, pipeline: {_short(other.get(name), one.get(name))}"]
+        return "\n".join(lines)
+
+
+def _short(text, other):
+    """A long text from a little before where it differs."""
+    if text is None or len(text) < 300:
+        return text
+    at = next((at for at, (a, b) in enumerate(zip(text, other or "")) if a != b), 0)
+    return "..." + text[max(0, at - 60):at + 200]
+
+
+SUMS = re.compile(r"\b(SUM|AVG|STDDEV_POP|VAR_SAMP)\(")
+ONE_OF_EQUALS = re.compile(r"\b(GROUP BY|DISTINCT|UNION|INTERSECT|EXCEPT|MIN|MAX)\b")
+
+
+def _loosened(statement, outcome):
+    """The parts without what the servers leave open.  Rows that a query does not order come in any
+    order; a sum of floats depends in its last digits on the order of the rows below it, and so does
+    which of two texts that are equal but for their case stands for both.  The number of the row in
+    MariaDB's error about an argument of a CALL is whatever the session's last statement left."""
+    parts = outcome.parts()
+    if "rows" in parts:
+        rows = outcome.rows
+        if SUMS.search(statement.sql):
+            rows = [[float(f"{cell:.12g}") if isinstance(cell, float) else cell for cell in row]
+                    for row in rows]
+        lines = [_unnamed(repr(row)) for row in rows]
+        if ONE_OF_EQUALS.search(statement.sql):
+            lines = [line.casefold() for line in lines]
+        parts["rows"] = sorted(lines)
+    if "error" in parts and statement.kind == CALL and FLAVOR == "mariadb":
+        parts["error"] = re.sub(r"at row \d+", "at row", parts["error"])
+    return parts
+
+
+class Pair:
+    """Both ways and what was found between them."""
+
+    def __init__(self, cluster, client):
+        self.cluster, self.admin_node = cluster, cluster.source()
+        self.direct = DirectWay(cluster, self.admin_node)
+        self.pipeline = PipelineWay(client)
+        self.differences, self.ran, self.loose, self.kinds, self.errors = [], 0, 0, {}, {}
+
+    def run(self, statement, **options):
+        """Both ways; remembers a difference, and returns whether there was none."""
+        pipeline = self.pipeline.run(statement, **options)
+        self.ran += 1
+        if statement.refused:
+            fine = (pipeline.refused or "").startswith(statement.refused)
+            direct = Outcome()
+            direct.refused = statement.refused
+        else:
+            direct = self.direct.run(statement)
+            if pipeline.columns is not None and pipeline.warnings == 0:
+                direct.warnings = 0  # a reply with rows need not tell of warnings
+            fine = direct.parts() == pipeline.parts()
+            if not fine:
+                fine = _loosened(statement, direct) == _loosened(statement, pipeline)
+                self.loose += fine
+            if direct.error:
+                self.errors[direct.error[0]] = self.errors.get(direct.error[0], 0) + 1
+        self.kinds[statement.kind] = self.kinds.get(statement.kind, 0) + 1
+        if not fine:
+            self.differences.append(Difference(statement, direct, pipeline))
+        return fine
+
+    def contents(self, way):
+        """Everything that the schemas of one way hold, read as the administrator."""
+        password = (self.cluster.var / "secrets" / "admin.password").read_text().strip()
+        socket, held = self.cluster.node(self.admin_node)["socket"], {}
+        with Connection(socket, "root", password, FLAVOR) as session:
+            for schema in SCHEMAS:
+                name = _named(schema, way)
+                tables = session.query(f"SHOW FULL TABLES FROM {name}")[0].rows
+                for table, kind in tables:
+                    made = session.query(f"SHOW CREATE TABLE {name}.`{table}`")[0].rows[0][1]
+                    held[f"{schema}.{table}"] = _unnamed(made)
+                    if kind == "BASE TABLE":
+                        rows = session.query(f"SELECT * FROM {name}.`{table}`")[0].rows
+                        held[f"rows of {schema}.{table}"] = sorted(map(repr, rows))
+        return held
+
+    def compare_contents(self):
+        """What differs between the schemas of the two ways: a list of texts."""
+        one, other = self.contents("d"), self.contents("p")
+        found = []
+        for name in sorted({*one, *other}):
+            a, b = one.get(name), other.get(name)
+            if a != b and isinstance(a, list) and isinstance(b, list):
+                found.append(f"{name}: only direct {sorted(set(a) - set(b))[:3]}, "
+                             f"only pipeline {sorted(set(b) - set(a))[:3]}")
+            elif a != b:
+                found.append(f"{name}: direct {a!r}, pipeline {b!r}")
+        return found
+
+    def report(self):
+        """Numbers of what ran."""
+        errors = sum(self.errors.values())
+        return (f"{self.ran} statements {self.kinds}, {errors} of them refused by the server with "
+                f"{len(self.errors)} different errors; {self.loose} the same but for what the "
+                f"servers leave open; {len(self.differences)} differences")
+
+
+def prepare(cluster):
+    """Both pairs of schemas, empty, on a cluster whose agents allow them."""
+    for schema in SCHEMAS:
+        for way in "dp":
+            name = _named(schema, way)
+            cluster.sql(cluster.source(), f"DROP DATABASE IF EXISTS {name}; "
+                                          f"CREATE DATABASE {name} CHARACTER SET utf8mb4")

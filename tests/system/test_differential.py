@@ -1,0 +1,68 @@
+"""The same statement directly and through the pipeline: the same rows, types, warnings, errors."""
+import os
+import random
+import time
+
+import portcullis
+import pytest
+
+import differential
+from differential_grammar import Grammar
+from harness import FLAVOR, ROOT, Cluster
+
+STATEMENTS = 5000
+BATCH = 250
+SHOWN = 25
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    one = Cluster("differential", nodes=2, demo=False,
+                  sets=["agent:database/schemas=demo diff\\_% more\\_%"])
+    try:
+        one.up()
+        yield one
+    except BaseException:
+        one.purge()
+        raise
+    one.down()
+
+
+@pytest.fixture
+def pair(cluster):
+    with portcullis.Client(cluster.bundle, timeout_ms=20000) as client:
+        differential.prepare(cluster)
+        both = differential.Pair(cluster, client)
+        yield both
+        both.direct.close()
+
+
+def judge(pair, what):
+    print(f"{what}: {pair.report()}")
+    found = "\n".join(map(str, pair.differences[:SHOWN]))
+    assert not pair.differences, f"{len(pair.differences)} differences\n{found}"
+
+
+@pytest.mark.parametrize("name", ["shop", "site"])
+def test_what_applications_send(pair, name):
+    path = ROOT / "tests" / "data" / "differential" / f"{name}.sql"
+    for statement in differential.read_file(path, FLAVOR):
+        pair.run(statement)
+    assert pair.ran > 100
+    contents = pair.compare_contents()
+    judge(pair, name)
+    assert not contents, contents
+
+
+def test_statements_of_a_grammar(pair):
+    seed = int(os.environ.get("PCL_TEST_SEED", time.time_ns() % 10**9))
+    print(f"PCL_TEST_SEED={seed}")
+    grammar = Grammar(random.Random(seed), FLAVOR)
+    for statement in grammar.setup():
+        pair.run(statement)
+    assert not pair.compare_contents()
+    while pair.ran < STATEMENTS:
+        for _ in range(BATCH):
+            pair.run(grammar.next())
+        assert not pair.compare_contents(), judge(pair, FLAVOR)
+    judge(pair, FLAVOR)
