@@ -25,6 +25,7 @@ static bool s_open_sockets_with(pcl_proxy *self, const pcl_keys *keys, char *err
     uint32_t queue_max = self->settings.queue_max;
     return pcl_door_open(&self->agent_door, self->config, keys, queue_max, PCL_REPLY_SIZE_MAX,
                          error, ERROR_SIZE) &&
+           pcl_proxy_agents_watch(self, error, ERROR_SIZE) &&
            pcl_door_open(&self->broker_door, self->config, keys, queue_max, PCL_REQUEST_SIZE_MAX,
                          error, ERROR_SIZE);
 }
@@ -107,6 +108,7 @@ static void s_close(pcl_proxy *self)
             zmq_msg_close(&self->brokers[index].peer);
         }
     }
+    pcl_peer_watch_destroy(&self->agent_watch);
     pcl_door_close(&self->broker_door);
     pcl_door_close(&self->agent_door);
     pcl_membership_destroy(&self->members);
@@ -209,6 +211,8 @@ static void s_run(pcl_proxy *self, zsock_t *pipe, bool opened)
             pcl_proxy_telemetry_node(self, index);
         }
         /* Agents first: what they have just said bears on where requests go. */
+        pcl_loop_add_socket(self->loop, pcl_peer_watch_socket(self->agent_watch),
+                            pcl_proxy_on_agent_watch, self);
         pcl_loop_add_socket(self->loop, self->agent_door.socket, pcl_proxy_on_agent, self);
         pcl_loop_add_socket(self->loop, self->broker_door.socket, pcl_proxy_on_broker, self);
         pcl_loop_set_tick(self->loop, PCL_PROXY_TICK_MS * PCL_US_PER_MS, s_on_tick, s_on_turn,

@@ -27,6 +27,7 @@
 #include "net/hop.h"
 #include "net/log_limit.h"
 #include "net/metrics.h"
+#include "net/peer_watch.h"
 #include "proxy/candidates.h"
 #include "proxy/membership.h"
 #include "proxy/pinned.h"
@@ -61,6 +62,7 @@ typedef struct pcl_proxy_settings {
 typedef struct pcl_proxy_node {
     zmq_msg_t peer; /* routing id of its latest connection; always initialised */
     bool connected; /* peer is one */
+    bool cut;       /* that connection has ended; what came on it before is still read */
     bool doubted;   /* found unreachable while routing: its reads are to be moved this turn */
     bool lost;      /* ... and all it had is lost */
     pcl_transit transit;
@@ -131,6 +133,8 @@ typedef struct pcl_proxy {
     pcl_loop *loop;
     pcl_door broker_door;
     pcl_door agent_door;
+    pcl_peer_watch *agent_watch; /* of the agents' connections */
+    bool agents_wait;            /* messages of agents have not been read yet */
     pcl_membership *members;
     pcl_proxy_node nodes[PCL_NODES_MAX];
     pcl_proxy_broker brokers[PCL_PROXY_BROKERS_MAX];
@@ -174,7 +178,10 @@ pcl_loop_reader pcl_proxy_on_agent;
 /* The socket has no connection to the node.  Called while a request is being
  * routed, so what it means for other requests is left for the flush. */
 void pcl_proxy_unreachable(pcl_proxy *self, uint32_t index);
-/* After the readers: does what pcl_proxy_unreachable has left. */
+/* The end of an agent's connection.  false: error says why. */
+bool pcl_proxy_agents_watch(pcl_proxy *self, char *error, size_t error_size);
+pcl_loop_reader pcl_proxy_on_agent_watch;
+/* After the readers: does what pcl_proxy_unreachable and the end of a connection have left. */
 void pcl_proxy_flush(pcl_proxy *self, uint64_t now_us);
 /* Silence. */
 void pcl_proxy_agents_tick(pcl_proxy *self, uint64_t now_us);

@@ -65,9 +65,49 @@ void pcl_proxy_unreachable(pcl_proxy *self, uint32_t index)
     self->nodes[index].lost = action == PCL_MEMBER_LOSE;
 }
 
+static void s_on_gone(void *context, uint32_t connection, uint64_t now_us)
+{
+    pcl_proxy *self = context;
+    uint8_t route[PCL_CONNECTION_ROUTE];
+    pcl_connections_route(pcl_peer_watch_table(self->agent_watch), connection, route);
+    for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
+        pcl_proxy_node *node = &self->nodes[index];
+        if (node->connected &&
+            pcl_bytes_equal(pcl_frame_bytes(&node->peer), pcl_bytes_of(route, sizeof route))) {
+            node->cut = true;
+        }
+    }
+    (void)now_us;
+}
+
+bool pcl_proxy_agents_watch(pcl_proxy *self, char *error, size_t error_size)
+{
+    pcl_peer_watch_options options = {
+        .router = self->agent_door.socket,
+        .work_max = 1, /* what is where stands in the ticket table */
+        .held_max = 1,
+        .held_each_max = 1,
+        .seed = self->args->seed,
+        .gone = s_on_gone,
+        .context = self,
+    };
+    self->agent_watch = pcl_peer_watch_new(&options, error, error_size);
+    return self->agent_watch != NULL;
+}
+
+bool pcl_proxy_on_agent_watch(void *context, uint64_t now_us)
+{
+    pcl_peer_watch_read(((pcl_proxy *)context)->agent_watch, now_us);
+    return false;
+}
+
 static void s_flush(pcl_proxy *self, uint32_t index, uint64_t now_us)
 {
     pcl_proxy_node *node = &self->nodes[index];
+    if (node->cut) {
+        node->cut = false;
+        pcl_proxy_unreachable(self, index);
+    }
     if (node->lost) {
         node->lost = false;
         pcl_proxy_node_failed(self, index, PCL_ATTEMPT_LOST, now_us);
@@ -80,7 +120,9 @@ static void s_flush(pcl_proxy *self, uint32_t index, uint64_t now_us)
 void pcl_proxy_flush(pcl_proxy *self, uint64_t now_us)
 {
     for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
-        s_flush(self, index, now_us);
+        if (!self->nodes[index].cut || !self->agents_wait) {
+            s_flush(self, index, now_us);
+        }
     }
 }
 
@@ -150,6 +192,7 @@ static void s_connect(pcl_proxy *self, uint32_t index, pcl_hop_message *message,
     int copied = zmq_msg_copy(&node->peer, &message->peer);
     assert(copied == 0);
     node->connected = true;
+    node->cut = false;
     node->transit = (pcl_transit){0};
     (void)pcl_transit_wait_us(&node->transit, message->head.sent_us, now_us); /* its first */
 }
@@ -203,6 +246,8 @@ static void s_dispatch(pcl_proxy *self, uint32_t index, pcl_hop_message *message
 
 static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 {
+    (void)pcl_peer_watch_find(self->agent_watch, pcl_frame_bytes(&message->peer),
+                              &message->head_frame, now_us);
     pcl_report decoded;
     const pcl_report *report = NULL;
     if (zmq_msg_size(&message->tail) > 0) {
@@ -217,7 +262,10 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
         pcl_proxy_dropped(self, PCL_PROXY_DROP_STRANGER, "agent", now_us);
         return;
     }
-    s_flush(self, index, now_us); /* what an earlier connection had, before this one counts */
+    pcl_proxy_node *node = &self->nodes[index];
+    if (!node->cut || !s_is_connection(node, &message->peer)) {
+        s_flush(self, index, now_us); /* what an earlier connection had, before this one counts */
+    }
     pcl_member_action action = PCL_MEMBER_NOTHING;
     if (!pcl_membership_heard(self->members, index, s_boot_id(&message->head, report), now_us,
                               &action)) {
@@ -236,7 +284,8 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 bool pcl_proxy_on_agent(void *context, uint64_t now_us)
 {
     pcl_proxy *self = context;
-    return pcl_proxy_read(self, self->agent_door.socket, "agent", s_handle, now_us);
+    self->agents_wait = pcl_proxy_read(self, self->agent_door.socket, "agent", s_handle, now_us);
+    return self->agents_wait;
 }
 
 void pcl_proxy_agents_goodbye(pcl_proxy *self, uint64_t now_us)

@@ -11,6 +11,10 @@
 #include "wire/mp.h"
 #include "wire/report.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 enum { AGENTS_MAX = 4, HELD_MAX = 64, BEAT_MS = 50 };
 
 /* A CANCEL or RELEASE that an agent got. */
@@ -44,8 +48,10 @@ static bench s_bench; /* large */
 static inline zsock_t *s_dealer(const char *endpoint, uint32_t queue_max)
 {
     char error[256];
-    pcl_socket_options options = {
-        .endpoint = endpoint, .queue_max = queue_max, .message_size_max = PCL_REPLY_SIZE_MAX};
+    pcl_socket_options options = {.endpoint = endpoint,
+                                  .queue_max = queue_max,
+                                  .message_size_max = PCL_REPLY_SIZE_MAX,
+                                  .insecure = true};
     zsock_t *socket = pcl_socket_dealer(&options, error, sizeof error);
     if (socket == NULL) {
         fail_msg("%s", error);
@@ -162,6 +168,9 @@ static inline agent *s_agent_start(uint32_t index, uint64_t boot_id)
                                 .workers = 8,
                                 .queue_max = 100};
     self->socket = s_dealer(s_bench.agents_endpoint, 1000);
+    if (strncmp(s_bench.agents_endpoint, "tcp:", 4) == 0) {
+        zclock_sleep(100); /* the handshake: before it nothing can be sent */
+    }
     self->pongs = 0;
     self->hint_count = 0;
     self->mute = false;
@@ -401,7 +410,7 @@ static inline const char *s_zpl(const char *settings)
 }
 
 /* libzmq frees an inproc name some time after its socket, so each test has its own. */
-static inline void s_open_with(const char *settings, uint32_t agent_count)
+static inline void s_name_endpoints(void)
 {
     static uint32_t number;
     memset(&s_bench, 0, sizeof s_bench);
@@ -410,11 +419,44 @@ static inline void s_open_with(const char *settings, uint32_t agent_count)
                    number);
     (void)snprintf(s_bench.agents_endpoint, sizeof s_bench.agents_endpoint, "inproc://agents-%u",
                    number);
+}
+
+static inline void s_start(const char *settings, uint32_t agent_count)
+{
     fixture_start(&s_bench.role, &pcl_proxy_role, s_zpl(settings));
     s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1000);
     for (uint32_t index = 0; index < agent_count; index++) {
         (void)s_agent_start(index, 100 + index);
     }
+}
+
+static inline void s_open_with(const char *settings, uint32_t agent_count)
+{
+    s_name_endpoints();
+    s_start(settings, agent_count);
+}
+
+/* A port that was free a moment ago. */
+static inline uint16_t s_free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof address;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int probe = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(probe >= 0);
+    assert_int_equal(bind(probe, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(getsockname(probe, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(close(probe), 0);
+    return ntohs(address.sin_port);
+}
+
+/* Agents come over tcp, where connections end. */
+static inline void s_open_tcp(uint32_t agent_count)
+{
+    s_name_endpoints();
+    (void)snprintf(s_bench.agents_endpoint, sizeof s_bench.agents_endpoint, "tcp://127.0.0.1:%u",
+                   s_free_port());
+    s_start("curve\n    insecure = 1\nrouting\n    strategy = \"random\"\n", agent_count);
 }
 
 static inline void s_open(uint32_t agent_count)

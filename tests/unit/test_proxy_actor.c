@@ -3,10 +3,6 @@
 
 #include "net/zap.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 /* --- The way there and back ---------------------------------------------------- */
 
 static void test_a_read_goes_to_a_replica_and_its_answer_back(void **state)
@@ -190,6 +186,36 @@ static void test_a_node_without_connection_is_passed_over(void **state)
         pcl_hop_close(&message);
     }
     assert_true(fixture_counter(&s_bench.role, "portcullis_proxy_unreachable_total", "") >= 1);
+}
+
+/* Nobody sends to it, and no beat is missed yet. */
+static void test_the_end_of_a_connection_moves_its_reads_at_once(void **state)
+{
+    (void)state;
+    s_open_tcp(3);
+    s_read(1);
+    uint32_t first = s_wait_any(1, 2);
+    s_agent_stop(&s_bench.agents[first]);
+    uint64_t died_us = pcl_now_us();
+    agent *other = s_wait_held(3 - first, 1);
+    assert_true(pcl_now_us() - died_us < 300000);
+    s_agent_reply(other, 0, PCL_ERR_OK, "rows");
+    assert_reply(1, "rows", 1000);
+}
+
+/* The write may still be running, and its answer may come another way. */
+static void test_a_write_outlives_the_end_of_its_connection(void **state)
+{
+    (void)state;
+    s_open_tcp(2);
+    s_write(1);
+    agent *source = s_wait_held(0, 1);
+    zsock_destroy(&source->socket);
+    source->socket = s_dealer(s_bench.agents_endpoint, 1000);
+    zclock_sleep(100);
+    assert_silence(100);
+    s_agent_reply(source, 0, PCL_ERR_OK, "done");
+    assert_reply(1, "done", 1000);
 }
 
 static void test_a_write_that_cannot_leave_is_safe(void **state)
@@ -591,20 +617,6 @@ typedef struct vault {
     pcl_keys proxy, n0, n1, stranger;
 } vault;
 
-/* A port that was free a moment ago. */
-static uint16_t s_free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t size = sizeof address;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int probe = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(probe >= 0);
-    assert_int_equal(bind(probe, (struct sockaddr *)&address, size), 0);
-    assert_int_equal(getsockname(probe, (struct sockaddr *)&address, &size), 0);
-    assert_int_equal(close(probe), 0);
-    return ntohs(address.sin_port);
-}
-
 /* Only agents come over tcp; brokers stay on inproc. */
 static void s_vault_open(vault *self)
 {
@@ -715,6 +727,8 @@ int main(void)
         PROXY_TEST(test_another_run_of_an_agent_has_lost_what_the_old_had),
         PROXY_TEST(test_a_read_whose_node_was_replaced_goes_elsewhere_at_once),
         PROXY_TEST(test_a_node_without_connection_is_passed_over),
+        PROXY_TEST(test_the_end_of_a_connection_moves_its_reads_at_once),
+        PROXY_TEST(test_a_write_outlives_the_end_of_its_connection),
         PROXY_TEST(test_a_write_that_cannot_leave_is_safe),
         PROXY_TEST(test_no_node_is_said_at_once),
         PROXY_TEST(test_a_node_that_refuses_a_read_passes_it_on),
