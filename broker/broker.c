@@ -7,6 +7,7 @@
 #include "net/keys.h"
 #include "net/log.h"
 #include "net/log_limit.h"
+#include "net/peer_watch.h"
 #include "net/relay.h"
 #include "net/time.h"
 
@@ -26,6 +27,7 @@ typedef enum refusal {
     REFUSAL_REQUEST,      /* the payload does not decode */
     REFUSAL_HEAD,         /* head and payload do not agree */
     REFUSAL_POLICY,
+    REFUSAL_GONE,   /* the gatekeeper left before its message was read */
     REFUSAL_UNSENT, /* the proxy is away, full or draining, or we are; no time left */
     REFUSAL_COUNT,  /* must stay last */
 } refusal;
@@ -37,7 +39,8 @@ typedef struct broker {
     pcl_door gatekeepers;
     pcl_relay *relay;
     pcl_peers peers;
-    bool draining; /* what pongs say */
+    pcl_peer_watch *watch; /* of the gatekeepers' connections */
+    bool draining;         /* what pongs say */
     char role[PCL_NAME_SIZE_MAX + 1];
     pcl_log_limit stranger_limit;
     pcl_metric *refusals[REFUSAL_COUNT];
@@ -78,6 +81,42 @@ static void s_send_beat(broker *self, zmq_msg_t *peer, pcl_kind kind, uint64_t n
     pcl_head_set_boot_id(&head, self->args->boot_id);
     pcl_err err = pcl_hop_send(self->gatekeepers.socket, peer, &head, NULL, NULL);
     (void)err; /* it is gone, or so far behind that it will miss this beat: its link notices */
+}
+
+/* --- Gatekeepers that leave -------------------------------------------------- */
+
+/* Nobody waits for what it has in flight.  What its clients hold is not known here, and ends when
+ * it was idle. */
+static void s_gatekeeper_gone(broker *self, pcl_bytes routing, const char *why, uint64_t now_us)
+{
+    uint32_t told = pcl_relay_cancel_peer(self->relay, routing, now_us);
+    pcl_log(told > 0 ? PCL_LOG_WARNING : PCL_LOG_INFO, WHO, "gatekeeper_gone",
+            "why=%s cancelled=%u", why, told);
+}
+
+static void s_on_gatekeeper_gone(void *context, uint32_t connection, uint64_t now_us)
+{
+    broker *self = context;
+    uint8_t routing[PCL_CONNECTION_ROUTE];
+    pcl_connections_route(pcl_peer_watch_table(self->watch), connection, routing);
+    pcl_bytes octets = pcl_bytes_of(routing, sizeof routing);
+    pcl_peers_left(&self->peers, octets);
+    s_gatekeeper_gone(self, octets, "disconnected", now_us);
+}
+
+static bool s_on_watch(void *context, uint64_t now_us)
+{
+    pcl_peer_watch_read(((broker *)context)->watch, now_us);
+    return false;
+}
+
+static void s_look_for_silent(broker *self, uint64_t now_us)
+{
+    const pcl_peer *peer = NULL;
+    pcl_peers_look(&self->peers, now_us);
+    while ((peer = pcl_peers_gone(&self->peers)) != NULL) {
+        s_gatekeeper_gone(self, pcl_bytes_of(peer->routing, peer->routing_size), "silent", now_us);
+    }
 }
 
 /* --- The way down ---------------------------------------------------------- */
@@ -170,7 +209,8 @@ static void s_judge(broker *self, pcl_relay_entry *entry, pcl_hop_message *messa
     s_forward(self, entry, &request, message);
 }
 
-static void s_on_request(broker *self, pcl_hop_message *message, uint64_t wait_us, uint64_t now_us)
+static void s_on_request(broker *self, pcl_hop_message *message, uint64_t wait_us, bool gone,
+                         uint64_t now_us)
 {
     const pcl_head *head = &message->head;
     pcl_relay_arrived(self->relay, zmq_msg_size(&message->payload));
@@ -188,6 +228,8 @@ static void s_on_request(broker *self, pcl_hop_message *message, uint64_t wait_u
     if (!s_is_gatekeeper(self, message)) {
         s_refuse(self, REFUSAL_STRANGER, &entry, PCL_ERR_FORBIDDEN,
                  "the gatekeeper's key is not in the list", now_us);
+    } else if (gone) {
+        s_refuse(self, REFUSAL_GONE, &entry, PCL_ERR_CANCELLED, "the gatekeeper has gone", now_us);
     } else if (entry.deadline_us <= now_us) { /* before the work of reading it */
         s_refuse_unsent(self, &entry, PCL_ERR_DEADLINE, now_us);
     } else {
@@ -213,11 +255,12 @@ static void s_on_message(broker *self, pcl_hop_message *message, uint64_t now_us
         return;
     }
     pcl_bytes routing = pcl_frame_bytes(&message->peer);
+    uint32_t connection = pcl_peer_watch_find(self->watch, routing, &message->head_frame, now_us);
     pcl_peer *peer = pcl_peers_heard(&self->peers, routing, now_us);
     switch (message->head.kind) {
     case PCL_KIND_REQUEST: {
         uint64_t wait_us = pcl_transit_wait_us(&peer->transit, message->head.sent_us, now_us);
-        s_on_request(self, message, wait_us, now_us);
+        s_on_request(self, message, wait_us, connection == PCL_CONNECTION_GONE, now_us);
         break;
     }
     case PCL_KIND_PING:
@@ -273,6 +316,7 @@ static void s_tick(void *context, uint64_t now_us)
 {
     broker *self = context;
     pcl_relay_tick(self->relay, now_us);
+    s_look_for_silent(self, now_us);
     uint64_t suppressed = pcl_log_limit_suppressed(&self->stranger_limit, now_us);
     if (suppressed > 0) {
         pcl_log(PCL_LOG_WARNING, WHO, "dropped_more", "lines=%llu", (unsigned long long)suppressed);
@@ -321,7 +365,7 @@ static void s_metrics_make(broker *self)
     static const char *const labels[] = {
         [REFUSAL_STRANGER] = "rule=\"stranger\"", [REFUSAL_REQUEST] = "rule=\"request\"",
         [REFUSAL_HEAD] = "rule=\"head\"",         [REFUSAL_POLICY] = "rule=\"policy\"",
-        [REFUSAL_UNSENT] = "rule=\"unsent\"",
+        [REFUSAL_GONE] = "rule=\"gone\"",         [REFUSAL_UNSENT] = "rule=\"unsent\"",
     };
     for (int why = 0; why < REFUSAL_COUNT; why++) {
         self->refusals[why] = pcl_metrics_counter(self->args->metrics,
@@ -360,6 +404,22 @@ static bool s_open_relay(broker *self, const pcl_keys *keys, char *error, size_t
     return self->relay != NULL;
 }
 
+/* The relay's own table tells what a gatekeeper has in flight. */
+static bool s_open_watch(broker *self, char *error, size_t error_size)
+{
+    pcl_peer_watch_options options = {
+        .router = self->gatekeepers.socket,
+        .work_max = 1,
+        .held_max = 1,
+        .held_each_max = 1,
+        .seed = self->args->seed,
+        .gone = s_on_gatekeeper_gone,
+        .context = self,
+    };
+    self->watch = pcl_peer_watch_new(&options, error, error_size);
+    return self->watch != NULL;
+}
+
 static bool s_open(broker *self, char *error, size_t error_size)
 {
     pcl_keys keys = {0};
@@ -372,7 +432,8 @@ static bool s_open(broker *self, char *error, size_t error_size)
     bool opened = s_open_relay(self, own, error, error_size) &&
                   pcl_door_open(&self->gatekeepers, self->config, own,
                                 (uint32_t)pcl_config_uint(self->config, "limits/queue_max"),
-                                PCL_REQUEST_SIZE_MAX, error, error_size);
+                                PCL_REQUEST_SIZE_MAX, error, error_size) &&
+                  s_open_watch(self, error, error_size);
     pcl_keys_wipe(&keys);
     return opened;
 }
@@ -396,6 +457,7 @@ void pcl_broker_actor(zsock_t *pipe, void *argument)
                   s_open(&self, error, sizeof error);
     if (opened) {
         pcl_loop_add_socket(self.loop, self.gatekeepers.socket, s_on_gatekeepers, &self);
+        pcl_loop_add_socket(self.loop, pcl_peer_watch_socket(self.watch), s_on_watch, &self);
         pcl_loop_set_tick(self.loop, TICK_US, s_tick, s_turn, &self);
     } else if (error[0] != '\0') {
         pcl_log(PCL_LOG_ERROR, WHO, "open_failed", "reason=\"%s\"", error);
@@ -403,5 +465,6 @@ void pcl_broker_actor(zsock_t *pipe, void *argument)
     pcl_actor_run(pipe, opened, self.loop, &hooks, &self);
     pcl_loop_destroy(&self.loop);
     pcl_relay_destroy(&self.relay);
+    pcl_peer_watch_destroy(&self.watch);
     pcl_door_close(&self.gatekeepers);
 }

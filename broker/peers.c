@@ -1,7 +1,12 @@
 #include "broker/peers.h"
 
+#include "common/clock.h"
+#include "common/limits.h"
+
 #include <assert.h>
 #include <string.h>
+
+#define INTERVAL_US (PCL_BEAT_INTERVAL_MS * PCL_US_PER_MS)
 
 static bool s_is(const pcl_peer *peer, pcl_bytes routing)
 {
@@ -39,7 +44,44 @@ pcl_peer *pcl_peers_heard(pcl_peers *self, pcl_bytes routing, uint64_t now_us)
     }
     self->last = index;
     self->peer[index].heard_us = now_us;
+    self->peer[index].silent_us = 0;
+    self->peer[index].gone = false;
     return &self->peer[index];
+}
+
+void pcl_peers_look(pcl_peers *self, uint64_t now_us)
+{
+    assert(self != NULL);
+    uint64_t passed_us = self->looked_us != 0 ? pcl_time_since_us(self->looked_us, now_us) : 0;
+    self->looked_us = now_us;
+    for (uint32_t index = 0; index < self->count; index++) {
+        self->peer[index].silent_us += passed_us < INTERVAL_US ? passed_us : INTERVAL_US;
+    }
+}
+
+const pcl_peer *pcl_peers_gone(pcl_peers *self)
+{
+    assert(self != NULL);
+    for (uint32_t index = 0; index < self->count; index++) {
+        pcl_peer *peer = &self->peer[index];
+        if (!peer->gone && peer->boot_id != 0 && peer->silent_us > PCL_BEATS_GONE * INTERVAL_US) {
+            peer->gone = true;
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+void pcl_peers_left(pcl_peers *self, pcl_bytes routing)
+{
+    assert(self != NULL);
+    for (uint32_t index = 0; index < self->count; index++) {
+        if (s_is(&self->peer[index], routing)) {
+            self->peer[index] = self->peer[--self->count];
+            self->last = 0;
+            return;
+        }
+    }
 }
 
 void pcl_peer_booted(pcl_peer *peer, uint64_t boot_id)

@@ -10,6 +10,7 @@
 #include "common/bytes.h"
 #include "common/transit.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define PCL_PEERS_MAX             64u
@@ -18,19 +19,33 @@
 typedef struct pcl_peer {
     uint8_t routing[PCL_PEER_ROUTING_SIZE_MAX]; /* the first routing_size octets */
     uint8_t routing_size;
-    uint64_t boot_id;  /* of the sender's last ping; 0 before one came */
-    uint64_t heard_us; /* when its last message arrived */
+    uint64_t boot_id;   /* of the sender's last ping; 0 before one came */
+    uint64_t heard_us;  /* when its last message arrived */
+    uint64_t silent_us; /* since then, as far as we looked */
+    bool gone;          /* said so by pcl_peers_gone, and silent since */
     pcl_transit transit;
 } pcl_peer;
 
 typedef struct pcl_peers {
     pcl_peer peer[PCL_PEERS_MAX]; /* the first count are in use */
     uint32_t count;
-    uint32_t last; /* index of the peer found last; most messages come in runs */
+    uint32_t last;      /* index of the peer found last; most messages come in runs */
+    uint64_t looked_us; /* 0: never */
 } pcl_peers;
 
 /* The peer with that routing id (1 to 255 octets), made when it is new, and marked as heard. */
 pcl_peer *pcl_peers_heard(pcl_peers *self, pcl_bytes routing, uint64_t now_us);
+
+/* At least once a beat interval; of the time between two looks at most one interval counts, so a
+ * broker that was stopped does not take its own absence for everybody's. */
+void pcl_peers_look(pcl_peers *self, uint64_t now_us);
+
+/* The next peer that has sent pings and then nothing for PCL_BEATS_GONE intervals, once for each
+ * time; NULL: no other.  Valid until the next call. */
+const pcl_peer *pcl_peers_gone(pcl_peers *self);
+
+/* Its connection has ended; does nothing for one that is not known. */
+void pcl_peers_left(pcl_peers *self, pcl_bytes routing);
 
 /* Another boot id is another process with another clock: its filter starts again. */
 void pcl_peer_booted(pcl_peer *peer, uint64_t boot_id);

@@ -75,6 +75,18 @@ static void s_on_client_gone(void *context, uint32_t connection, uint64_t now_us
     }
 }
 
+/* All connections end with us. */
+static void s_release_all(gatekeeper *self)
+{
+    uint32_t cursor = 0;
+    uint32_t connection = PCL_CONNECTION_NONE;
+    uint64_t now_us = pcl_now_us();
+    const pcl_connections *table = pcl_peer_watch_table(self->watch);
+    while ((connection = pcl_connections_each(table, &cursor)) != PCL_CONNECTION_NONE) {
+        s_on_client_gone(self, connection, now_us);
+    }
+}
+
 static bool s_client_is_gone(gatekeeper *self, const pcl_relay_entry *entry)
 {
     return entry->connection == PCL_CONNECTION_GONE ||
@@ -556,6 +568,9 @@ void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
         pcl_log(PCL_LOG_ERROR, WHO, "open_failed", "reason=\"%s\"", error);
     }
     pcl_actor_run(pipe, opened, self.loop, &hooks, &self);
+    if (opened) {
+        s_release_all(&self);
+    }
     pcl_loop_destroy(&self.loop);
     pcl_relay_destroy(&self.relay);
     pcl_principals_destroy(&self.principals);

@@ -180,6 +180,19 @@ void pcl_connections_route(const pcl_connections *self, uint32_t index,
     pcl_put_be(out_route + 1, s_of(self, index)->route, PCL_CONNECTION_ROUTE - 1);
 }
 
+uint32_t pcl_connections_each(const pcl_connections *self, uint32_t *cursor)
+{
+    assert(self != NULL);
+    assert(cursor != NULL);
+    while (*cursor < self->limits.connection_max) {
+        const descriptor *at = &self->descriptors[(*cursor)++];
+        if (at->owner != 0) {
+            return at->owner - 1;
+        }
+    }
+    return PCL_CONNECTION_NONE;
+}
+
 uint32_t pcl_connections_count(const pcl_connections *self)
 {
     assert(self != NULL);

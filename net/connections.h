@@ -74,6 +74,9 @@ uint32_t pcl_connections_bind(pcl_connections *self, pcl_bytes route, int fd, ui
 /* Connections that have spoken and are there. */
 uint32_t pcl_connections_count(const pcl_connections *self);
 
+/* Walks the connections that are there: start with *cursor 0; NONE is the end. */
+uint32_t pcl_connections_each(const pcl_connections *self, uint32_t *cursor);
+
 /* The routing id of one that is there or not buried yet. */
 void pcl_connections_route(const pcl_connections *self, uint32_t connection,
                            uint8_t out_route[PCL_CONNECTION_ROUTE]);

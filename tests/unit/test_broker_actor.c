@@ -386,6 +386,159 @@ static void test_a_gatekeeper_that_left_costs_its_replies_and_nothing_else(void 
     s_close(&scene);
 }
 
+/* --- What nobody waits for, and what nobody holds -------------------------------- */
+
+static void s_say(zsock_t *dealer, pcl_head head)
+{
+    head.sent_us = pcl_now_us();
+    assert_int_equal(pcl_hop_send(dealer, NULL, &head, NULL, NULL), PCL_ERR_OK);
+}
+
+/* The gatekeeper's ticket and id name the request; ours goes on. */
+static void test_a_cancel_goes_on_with_our_ticket(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *other = s_dealer(&scene);
+    pcl_head theirs = s_head(4, 5000000);
+    s_send(other, &theirs, "SELECT 1", 4); /* the same id and ticket, of another */
+    fake_wait_held(&scene.proxy, 1);
+    s_query(&scene, "SELECT 1", 4, 5000000);
+    fake_wait_held(&scene.proxy, 2);
+    pcl_head cancel = {.kind = PCL_KIND_CANCEL, .ticket = 1};
+    memset(cancel.id, 4, sizeof cancel.id);
+    s_say(scene.gatekeeper, cancel); /* no ticket of its own */
+    cancel.ticket = 1004;
+    memset(cancel.id, 5, sizeof cancel.id);
+    s_say(scene.gatekeeper, cancel); /* another id */
+    memset(cancel.id, 4, sizeof cancel.id);
+    s_say(scene.gatekeeper, cancel);
+    s_say(scene.gatekeeper, cancel); /* said once, whoever repeats it */
+    fake_wait_hints(&scene.proxy, 1);
+    fake_turn_ms(&scene.proxy, 30);
+    assert_int_equal(scene.proxy.hint_count, 1);
+    assert_int_equal(scene.proxy.hints[0].kind, PCL_KIND_CANCEL);
+    assert_true(scene.proxy.hints[0].ticket == scene.proxy.held[1].head.ticket);
+    assert_int_equal(scene.proxy.hints[0].id[15], 4);
+    fake_reply(&scene.proxy, 1, PCL_ERR_CANCELLED, "stopped"); /* the reply comes all the same */
+    pcl_hop_message reply;
+    s_recv(&scene, scene.gatekeeper, &reply);
+    assert_int_equal(reply.head.code, PCL_ERR_CANCELLED);
+    assert_int_equal(reply.head.ticket, 1004);
+    pcl_hop_close(&reply);
+    s_say(scene.gatekeeper, cancel); /* there is nothing any more */
+    fake_turn_ms(&scene.proxy, 30);
+    assert_int_equal(scene.proxy.hint_count, 1);
+    zsock_destroy(&other);
+    s_close(&scene);
+}
+
+static void test_a_release_goes_on_with_its_principal(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    pcl_head release = {.kind = PCL_KIND_RELEASE, .principal = pcl_bytes_text("alice")};
+    memset(release.session, 0x77, sizeof release.session);
+    s_say(scene.gatekeeper, release);
+    fake_wait_hints(&scene.proxy, 1);
+    assert_int_equal(scene.proxy.hints[0].kind, PCL_KIND_RELEASE);
+    assert_memory_equal(scene.proxy.hints[0].session, release.session, PCL_ID_SIZE);
+    assert_string_equal(scene.proxy.hints[0].principal, "alice");
+    s_close(&scene);
+}
+
+static void test_what_a_reply_opened_or_ended_is_passed_up(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    static const uint8_t flags[] = {PCL_HEAD_HELD, PCL_HEAD_RELEASED};
+    for (uint8_t index = 0; index < 2; index++) {
+        s_query(&scene, "SELECT 1", (uint8_t)(index + 1), 5000000);
+        fake_wait_held(&scene.proxy, 1);
+        fake_reply_with(&scene.proxy, 0, PCL_ERR_OK, "x", flags[index], 0x33);
+        pcl_hop_message reply;
+        s_recv(&scene, scene.gatekeeper, &reply);
+        assert_int_equal(reply.head.flags, flags[index]);
+        assert_int_equal(reply.head.session[0], 0x33);
+        assert_int_equal(reply.head.session[15], 0x33);
+        pcl_hop_close(&reply);
+    }
+    s_close(&scene);
+}
+
+static void test_what_was_opened_for_a_gatekeeper_that_left_is_released(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *gone = s_dealer(&scene);
+    pcl_head head = s_head(9, 5000000);
+    s_send(gone, &head, "SELECT 1", 9);
+    fake_wait_held(&scene.proxy, 1);
+    zsock_destroy(&gone);
+    fake_turn_ms(&scene.proxy, 30);
+    fake_reply_with(&scene.proxy, 0, PCL_ERR_OK, "x", PCL_HEAD_HELD, 0x44);
+    fake_wait_hints(&scene.proxy, 1);
+    assert_int_equal(scene.proxy.hints[0].kind, PCL_KIND_RELEASE);
+    assert_int_equal(scene.proxy.hints[0].session[0], 0x44);
+    assert_string_equal(scene.proxy.hints[0].principal, "alice");
+    s_close(&scene);
+}
+
+/* It said pings, and then nothing for five beats. */
+static void test_the_requests_of_a_silent_gatekeeper_are_cancelled(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    pcl_head ping = {.kind = PCL_KIND_PING};
+    pcl_head_set_boot_id(&ping, 5);
+    s_say(scene.gatekeeper, ping);
+    s_query(&scene, "SELECT 1", 1, 30000000);
+    s_query(&scene, "DELETE FROM t", 2, 30000000);
+    uint64_t since_us = pcl_now_us();
+    fake_wait_held(&scene.proxy, 2);
+    fake_wait_hints(&scene.proxy, 2);
+    assert_true(pcl_now_us() - since_us >= PCL_BEATS_GONE * PCL_BEAT_INTERVAL_MS * 900);
+    assert_int_equal(scene.proxy.hints[0].kind, PCL_KIND_CANCEL);
+    assert_int_equal(scene.proxy.hints[1].kind, PCL_KIND_CANCEL);
+    s_close(&scene);
+}
+
+/* Over a real connection nobody waits until silence tells. */
+static void test_the_requests_of_a_gatekeeper_that_died_are_cancelled_at_once(void **state)
+{
+    (void)state;
+    s_scene scene;
+    char zpl[1024];
+    char proxy[64] = "inproc://proxy-of-the-dead";
+    (void)snprintf(scene.endpoint, sizeof scene.endpoint, "tcp://127.0.0.1:%u", vault_free_port());
+    (void)snprintf(zpl, sizeof zpl,
+                   "gatekeepers\n    endpoint = \"%s\"\nproxy\n    endpoint = \"%s\"\n"
+                   "curve\n    insecure = 1\n",
+                   scene.endpoint, proxy);
+    fake_open(&scene.proxy, proxy);
+    fixture_start(&scene.broker, &pcl_broker_role, zpl);
+    fixture_wait_metric(&scene.broker, &scene.proxy, UP);
+    scene.gatekeeper = s_dealer(&scene);
+    zsock_t *dead = s_dealer(&scene);
+    pcl_head head = s_head(9, 30000000);
+    s_send(dead, &head, "SELECT 1", 9);
+    s_query(&scene, "SELECT 1", 8, 30000000);
+    fake_wait_held(&scene.proxy, 2);
+    uint64_t since_us = pcl_now_us();
+    zsock_destroy(&dead);
+    fake_wait_hints(&scene.proxy, 1);
+    assert_true(pcl_now_us() - since_us < PCL_BEATS_GONE * PCL_BEAT_INTERVAL_MS * 500);
+    fake_turn_ms(&scene.proxy, 30);
+    assert_int_equal(scene.proxy.hint_count, 1);
+    assert_int_equal(scene.proxy.hints[0].id[0], 9);
+    s_close(&scene);
+}
+
 /* --- Keys -------------------------------------------------------------------- */
 
 /* A gatekeeper whose key is taken off the list is a stranger at its next message. */
@@ -473,6 +626,12 @@ int main(void)
         cmocka_unit_test(test_a_proxy_that_starts_again_has_lost_what_it_held),
         cmocka_unit_test(test_a_full_table_is_overloaded),
         cmocka_unit_test(test_a_gatekeeper_that_left_costs_its_replies_and_nothing_else),
+        cmocka_unit_test(test_a_cancel_goes_on_with_our_ticket),
+        cmocka_unit_test(test_a_release_goes_on_with_its_principal),
+        cmocka_unit_test(test_what_a_reply_opened_or_ended_is_passed_up),
+        cmocka_unit_test(test_what_was_opened_for_a_gatekeeper_that_left_is_released),
+        cmocka_unit_test(test_the_requests_of_a_silent_gatekeeper_are_cancelled),
+        cmocka_unit_test(test_the_requests_of_a_gatekeeper_that_died_are_cancelled_at_once),
         cmocka_unit_test(test_only_a_gatekeeper_of_the_list_is_listened_to),
         cmocka_unit_test(test_draining_says_so_and_finishes),
     };

@@ -100,6 +100,10 @@ static void test_the_end_of_a_descriptor_is_the_end_of_who_spoke_on_it(void **st
     assert_int_equal(s_find(table, 100), first);
     assert_int_equal(s_find(table, 101), second);
     assert_int_equal(pcl_connections_count(table), 2);
+    uint32_t cursor = 0;
+    assert_int_equal(pcl_connections_each(table, &cursor), first);
+    assert_int_equal(pcl_connections_each(table, &cursor), second);
+    assert_int_equal(pcl_connections_each(table, &cursor), PCL_CONNECTION_NONE);
     assert_int_equal(pcl_connections_closed(table, 7), first);
     uint8_t was[PCL_CONNECTION_ROUTE];
     pcl_connections_route(table, first, was);

@@ -265,6 +265,27 @@ static void test_what_a_client_holds_is_bounded(void **state)
     s_close(&scene);
 }
 
+/* Its clients' connections end with it. */
+static void test_a_gatekeeper_that_stops_lets_go_of_everything(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *one = s_client(&scene, ZMQ_REQ);
+    zsock_t *two = s_client(&scene, ZMQ_REQ);
+    s_ask(&scene, one, 1, HELD, 1);
+    s_ask(&scene, two, 2, HELD, 2);
+    scene.broker.mute = true; /* who pinged is not there any more when we read it */
+    fixture_drain(&scene.gatekeeper);
+    assert_true(fixture_ended(&scene.gatekeeper, FIXTURE_WAIT_MS));
+    fake_wait_hints(&scene.broker, 2);
+    assert_int_equal(s_hints(&scene, PCL_KIND_RELEASE, 1), 1);
+    assert_int_equal(s_hints(&scene, PCL_KIND_RELEASE, 2), 1);
+    zsock_destroy(&one);
+    zsock_destroy(&two);
+    s_close(&scene);
+}
+
 /* The page of a fetch cannot be had again, a commit may have happened. */
 static void test_what_a_lost_broker_means_for_sessions_and_cursors(void **state)
 {
@@ -327,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_clients_that_come_and_go_are_kept_apart),
         cmocka_unit_test(test_a_crowd_that_leaves_at_once_leaves_nothing),
         cmocka_unit_test(test_what_a_client_holds_is_bounded),
+        cmocka_unit_test(test_a_gatekeeper_that_stops_lets_go_of_everything),
         cmocka_unit_test(test_what_a_lost_broker_means_for_sessions_and_cursors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
