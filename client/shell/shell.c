@@ -206,18 +206,21 @@ static void s_show_rows(shell *self, portcullis_result **result, pcl_format form
                         uint64_t began_us)
 {
     FILE *out = s_open_out(self, *result);
-    uint64_t rows = 0;
-    bool good = true;
-    do {
-        rows += portcullis_result_row_count(*result);
-        good = pcl_format_rows(format, pcl_result_reply(*result), s_write, out);
-    } while (good && s_turn_page(self, result));
+    pcl_format_writer *writer = pcl_format_writer_new(format, s_write, out);
+    bool good = writer != NULL;
+    bool more = true;
+    while (good && more) {
+        good = pcl_format_writer_page(writer, pcl_result_reply(*result));
+        more = good && s_turn_page(self, result);
+    }
     if (portcullis_result_code(*result) == PORTCULLIS_OK) {
         portcullis_result_close(*result); /* when the pager was left before the end */
-        if (good) {
-            s_put_footer(self, *result, rows, pcl_now_us() - began_us, out);
+        if (good && pcl_format_writer_end(writer)) {
+            s_put_footer(self, *result, pcl_format_writer_rows(writer), pcl_now_us() - began_us,
+                         out);
         }
     }
+    pcl_format_writer_destroy(&writer);
     if (out != stdout) {
         (void)pclose(out);
     } else {
