@@ -111,15 +111,16 @@ static call_list *s_unsent_list(pcl_channel *self, const pcl_call *call)
     return call->pin.generation != 0 ? &self->pinned : &self->unsent;
 }
 
-/* Has the call no effect, so that it is safe to send it again whatever became of it? */
-static bool s_is_safe(const pcl_call *call)
-{
-    return call->idempotent || call->op == PCL_OP_FETCH || call->op == PCL_OP_CLOSE;
-}
-
+/* Of a call whose answer will not come. */
 static pcl_retry s_retry(const pcl_call *call)
 {
-    return s_is_safe(call) ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+    if (call->op == PCL_OP_FETCH) {
+        return PCL_RETRY_NEVER; /* its cursor may be used up, and is good for no other page */
+    }
+    /* A session that nobody knows of is rolled back, and what is ended twice has ended. */
+    bool safe = call->idempotent || call->op == PCL_OP_BEGIN || call->op == PCL_OP_ROLLBACK ||
+                call->op == PCL_OP_CLOSE;
+    return safe ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
 }
 
 /* Removes the call from everything, gives the result away, frees the call. */

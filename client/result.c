@@ -611,12 +611,14 @@ static void s_end_with(portcullis_result *self, portcullis_result *page)
 {
     /* What did not take place may be tried again; all else has ended the cursor. */
     bool again = page->retry == PORTCULLIS_RETRY_SAFE || page->code == PORTCULLIS_UNSUPPORTED;
-    page->has_cursor = false;
-    if (page == &s_no_memory) {
-        portcullis_result_close(self);
-    } else if (!again) {
+    if (page != &s_no_memory) { /* which threads share */
+        page->has_cursor = false;
+    }
+    if (page->code == PORTCULLIS_GONE) {
         self->has_cursor = false;
         s_settle(self);
+    } else if (!again) {
+        portcullis_result_close(self); /* the page may wait there, though nobody can get it */
     }
     s_take_failure(self, page);
     self->reply.rows = pcl_bytes_of(NULL, 0);

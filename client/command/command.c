@@ -52,6 +52,26 @@ portcullis *pcl_command_open(const pcl_cli_line *line)
     return client;
 }
 
+bool pcl_command_parse_id(const char *text, uint8_t *out_id)
+{
+    static const char digits[] = "00112233445566778899aAbBcCdDeEfF";
+    uint8_t id[PCL_ID_SIZE] = {0};
+    size_t count = 0;
+    for (; *text != '\0'; text++) {
+        const char *digit = strchr(digits, *text);
+        if (*text == '-' && count > 0) {
+            continue;
+        }
+        if (digit == NULL || count == 2 * sizeof id) {
+            return false;
+        }
+        id[count / 2] = (uint8_t)(id[count / 2] << 4 | (uint8_t)((digit - digits) / 2));
+        count++;
+    }
+    memcpy(out_id, id, sizeof id);
+    return count == 2 * sizeof id;
+}
+
 void pcl_command_put_text(FILE *stream, const char *text)
 {
     pcl_buffer buffer;
@@ -100,6 +120,12 @@ static const char *s_hint(const portcullis_result *result)
     }
     if (code == PORTCULLIS_DEADLINE) {
         return "send it again with a longer --timeout";
+    }
+    if (code == PORTCULLIS_CANCELLED) {
+        return ""; /* that is what was asked for */
+    }
+    if (code == PORTCULLIS_GONE) {
+        return "what it belonged to has ended: begin anew";
     }
     if (retry == PORTCULLIS_RETRY_SAFE) {
         return "nothing ran: send it again";

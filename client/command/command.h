@@ -10,18 +10,20 @@
 /* Exit codes: stable, and told by --help. */
 typedef enum pcl_exit {
     PCL_EXIT_OK = 0,
-    PCL_EXIT_SQL = 1,     /* the database refused */
-    PCL_EXIT_REFUSED = 2, /* the request will always be refused */
-    PCL_EXIT_RETRY = 3,   /* nothing ran, or it left no trace */
-    PCL_EXIT_UNKNOWN = 4, /* it may have run */
-    PCL_EXIT_USAGE = 64,  /* EX_USAGE */
-    PCL_EXIT_CONFIG = 78, /* EX_CONFIG */
+    PCL_EXIT_SQL = 1,           /* the database refused */
+    PCL_EXIT_REFUSED = 2,       /* the request will always be refused */
+    PCL_EXIT_RETRY = 3,         /* nothing ran, or it left no trace */
+    PCL_EXIT_UNKNOWN = 4,       /* it may have run */
+    PCL_EXIT_USAGE = 64,        /* EX_USAGE */
+    PCL_EXIT_CONFIG = 78,       /* EX_CONFIG */
+    PCL_EXIT_INTERRUPTED = 130, /* as shells have it: 128 and SIGINT */
 } pcl_exit;
 
 /* The subcommands. */
 int pcl_command_query(const pcl_cli_line *line);
 int pcl_command_ping(const pcl_cli_line *line);
 int pcl_command_status(const pcl_cli_line *line);
+int pcl_command_cancel(const pcl_cli_line *line);
 int pcl_command_keygen(const pcl_cli_line *line);
 
 /* How the program was started, for finding the bundle.  Set once, by main. */
@@ -36,6 +38,11 @@ portcullis *pcl_command_open(const pcl_cli_line *line);
 
 /* Shows the cluster's state, for people or as JSON; timeout_ms 0: the client's.  Exit code. */
 int pcl_command_show_status(portcullis *client, uint32_t timeout_ms, bool json);
+
+/* The id of a request, 16 octets: 32 hexadecimal digits, with or without dashes.  false: it is
+ * none. */
+#define PCL_COMMAND_ID_RULE "must be 32 hexadecimal digits; dashes may stand between them"
+bool pcl_command_parse_id(const char *text, uint8_t *out_id) PCL_MUST_CHECK;
 
 /* Exit code of a result. */
 int pcl_command_exit(const portcullis_result *result);

@@ -44,6 +44,19 @@ static const pcl_cli_option s_query_options[] = {
     {"idempotent", 'i', NULL, NULL,
      "Running it twice does no harm: send it again when its gatekeeper is lost."},
     {"force", 0, NULL, NULL, "Goes on with the next statement when one fails."},
+    {"txn", 'x', NULL, NULL,
+     "Runs all statements as one transaction in one request: all or none. SQL on the command line "
+     "is then cut at each ;, too."},
+    {"page-rows", 0, "ROWS", NULL,
+     "How many rows are fetched and held at a time; 1000 when it is not given."},
+    {"metadata", 'm', NULL, NULL,
+     "Prints on standard error what the database says of each column."},
+    {"id", 0, "ID", NULL,
+     "The id of the request, 32 hexadecimal digits (a UUID): portcullis cancel stops it by that."},
+};
+
+static const pcl_cli_option s_cancel_options[] = {
+    TIMEOUT_OPTION,
 };
 
 static const pcl_cli_option s_shell_options[] = {
@@ -115,7 +128,11 @@ static const pcl_cli_command s_commands[] = {
      "SQL on the command line is one statement and is sent as it is: two in one text are refused, "
      "so a value that was pasted into it cannot become a second one (and with ? and --param it "
      "cannot become SQL at all). Text from a file or standard input is cut at each ; outside "
-     "quotes and comments, and run in order up to the first that fails.",
+     "quotes and comments, and run in order up to the first that fails.\n\n"
+     "A result may be of any length: it is fetched and printed a page at a time. When it breaks "
+     "off, "
+     "json and csv stay without their end, and the exit code says so. Ctrl-C cancels the statement "
+     "that runs, and so does a reader that goes away.",
      s_query_options, sizeof s_query_options / sizeof s_query_options[0],
      "portcullis query 'SELECT * FROM demo.products LIMIT 5'\n"
      "portcullis query -d demo -F csv 'SELECT id, name FROM customers' > customers.csv\n"
@@ -128,6 +145,9 @@ static const pcl_cli_command s_commands[] = {
      "portcullis query --consistency max-lag=100 'SELECT MAX(id) FROM demo.orders'\n"
      "# a script; stops at its first error\n"
      "portcullis query -d demo -f schema.sql\n"
+     "# both or none\n"
+     "portcullis query -d demo --txn 'UPDATE customers SET balance = balance - 5 WHERE id = 1; "
+     "UPDATE customers SET balance = balance + 5 WHERE id = 2'\n"
      "echo 'SELECT 1; SELECT 2' | portcullis query -F json\n",
      pcl_command_query},
     {"shell", "", NULL, 0, "asks for statements and shows what they give",
@@ -145,6 +165,15 @@ static const pcl_cli_command s_commands[] = {
      "echo 'BEGIN; UPDATE demo.customers SET balance = 0 WHERE id = 7; ROLLBACK' | portcullis "
      "shell\n",
      pcl_command_shell},
+    {"cancel", "ID", NULL, 1, "stops a request that is under way",
+     "Stops the request with this id, wherever it is: what waits is taken out of its queue, a "
+     "statement that runs is killed. The request is answered with CANCELLED, or with its result "
+     "when that was there first. Only requests made with the same key are found.",
+     s_cancel_options, sizeof s_cancel_options / sizeof s_cancel_options[0],
+     "id=$(uuidgen)\n"
+     "portcullis query --id \"$id\" 'SELECT COUNT(*) FROM demo.orders a, demo.orders b' &\n"
+     "portcullis cancel \"$id\"\n",
+     pcl_command_cancel},
     {"ping", "", NULL, 0, "measures the way to the proxy and back",
      "Sends small requests through gatekeeper and broker to the proxy, which answers them itself, "
      "and prints how long each took. No database is asked.",
@@ -179,7 +208,8 @@ static const pcl_cli_command s_commands[] = {
      "portcullis completion zsh > ~/.zfunc/_portcullis\n"
      "portcullis completion fish > ~/.config/fish/completions/portcullis.fish\n",
      s_completion},
-    {"help", "[COMMAND]", "query|shell|ping|status|keygen|completion", 1, "tells more of a command",
+    {"help", "[COMMAND]", "query|shell|cancel|ping|status|keygen|completion", 1,
+     "tells more of a command",
      "Tells what a command does, with its options and examples; without one, what there is.",
      s_help_options, sizeof s_help_options / sizeof s_help_options[0],
      "portcullis help query\n"
@@ -205,12 +235,14 @@ static const pcl_cli s_cli = {
     .exits = " 0  all is well\n"
              " 1  the database refused the statement (SQL)\n"
              " 2  the request was refused and always will be (MALFORMED, REFUSED, FORBIDDEN,\n"
-             "    UNSUPPORTED, TOO_LARGE, VERSION)\n"
+             "    UNSUPPORTED, TOO_LARGE, VERSION), its session or result is GONE, or its\n"
+             "    transaction was rolled back (ABORTED, EXPECT)\n"
              " 3  not now; nothing ran, so it is safe to send it again (UNAVAILABLE, NO_NODE,\n"
              "    OVERLOADED, DRAINING; DEADLINE and LOST of a read)\n"
              " 4  it may have run, and nobody can say (DEADLINE and LOST of a write, INTERNAL)\n"
              "64  the command line is wrong\n"
-             "78  the bundle or a key file is missing or wrong\n",
+             "78  the bundle or a key file is missing or wrong\n"
+             "130 it was interrupted (Ctrl-C)\n",
     .files = "$PORTCULLIS_BUNDLE\n"
              "./var/client.bundle\n"
              "var/client.bundle beside the command, and in each folder above it\n"
@@ -233,8 +265,8 @@ static int s_run(pcl_cli_line *line)
         return code;
     }
     if (line->command == NULL) {
-        return pcl_command_usage(line,
-                                 "name a command: query, shell, ping, status, keygen, completion");
+        return pcl_command_usage(
+            line, "name a command: query, shell, cancel, ping, status, keygen, completion");
     }
     return line->command->run(line);
 }

@@ -1,11 +1,11 @@
 /* query - runs statements and shows what they give. */
 #include "client/command/command.h"
-#include "client/format.h"
+#include "client/command/interrupt.h"
+#include "client/command/show.h"
 #include "client/param.h"
-#include "client/result.h"
 #include "client/splitter.h"
 #include "net/time.h"
-#include "wire/json.h"
+#include "wire/request.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,15 +13,14 @@
 #include <unistd.h>
 
 #define TEXT_SIZE_MAX (256u * 1024u * 1024u)
-#define TIMEOUT_MAX   600000u
 
 typedef struct query {
     const pcl_cli_line *line;
-    portcullis *client;
-    pcl_format format;
+    pcl_show show;
     uint32_t timeout_ms; /* 0: the client's default */
-    bool terminal;       /* standard output is one */
-    bool route;
+    uint32_t page_rows;  /* 0: the cluster's default */
+    bool has_id;
+    uint8_t id[PCL_ID_SIZE];
     bool force;
     char problem[PCL_CLI_PROBLEM_SIZE];
 } query;
@@ -133,9 +132,15 @@ static bool s_set_options(query *self, portcullis_request *request)
     portcullis_request_set_timeout(request, self->timeout_ms);
     portcullis_request_set_explain_route(request, pcl_cli_has(line, "explain"));
     portcullis_request_set_idempotent(request, pcl_cli_has(line, "idempotent"));
-    if (consistency != NULL && !s_set_consistency(self, request, consistency)) {
-        return false;
-    }
+    portcullis_request_set_metadata(request, self->show.metadata);
+    portcullis_request_set_page_rows(request, self->page_rows);
+    portcullis_request_set_id(request, self->has_id ? self->id : NULL);
+    return consistency == NULL || s_set_consistency(self, request, consistency);
+}
+
+static bool s_add_params(query *self, portcullis_request *request)
+{
+    const pcl_cli_line *line = self->line;
     for (size_t index = 0; index < line->given_count; index++) {
         if (strcmp(line->given[index].option->name, "param") == 0 &&
             !s_add_param(self, request, line->given[index].value)) {
@@ -145,109 +150,74 @@ static bool s_set_options(query *self, portcullis_request *request)
     return true;
 }
 
-static void s_put_write_as_json(const pcl_reply *reply)
+/* Sends the request and shows what it gave; its exit code. */
+static int s_run(query *self, const portcullis_request *request, const char *what)
 {
-    pcl_buffer text;
-    pcl_buffer_init(&text, SIZE_MAX);
-    char counts[120];
-    (void)snprintf(
-        counts, sizeof counts, "{\"affected\":%llu,\"insert_id\":%llu,\"warnings\":%u,\"token\":",
-        (unsigned long long)reply->affected, (unsigned long long)reply->insert_id, reply->warnings);
-    pcl_buffer_put(&text, counts, strlen(counts));
-    if (reply->token.size > 0) {
-        pcl_json_put_text(&text, reply->token);
+    uint64_t began_us = pcl_now_us();
+    portcullis_result *result = pcl_interrupt_wait(self->show.client,
+                                                   portcullis_start(self->show.client, request));
+    if (result == NULL) {
+        (void)fputs("portcullis: out of memory\n", stderr);
+        return PCL_EXIT_RETRY;
+    }
+    int code = PCL_EXIT_OK;
+    if (portcullis_result_code(result) == PORTCULLIS_OK) {
+        code = pcl_show_result(&self->show, result, what, began_us);
     } else {
-        pcl_buffer_put(&text, "null", 4);
-    }
-    pcl_buffer_put(&text, "}\n", 2);
-    (void)pcl_command_write(NULL, pcl_buffer_bytes(&text)); /* s_show looks at stdout's state */
-    pcl_buffer_release(&text);
-}
-
-/* The line for people under a result; nothing in the formats for programs. */
-static void s_put_footer(const query *self, const pcl_reply *reply, uint64_t took_us)
-{
-    if (self->format != PCL_FORMAT_TABLE && self->format != PCL_FORMAT_VERTICAL) {
-        return;
-    }
-    char warnings[40] = "";
-    if (reply->warnings > 0) {
-        (void)snprintf(warnings, sizeof warnings, ", %u warning%s", reply->warnings,
-                       reply->warnings == 1 ? "" : "s");
-    }
-    double took_ms = (double)took_us / 1000.0;
-    if (reply->has_columns) {
-        if (self->terminal) {
-            (void)printf("%u row%s%s (%.1f ms)\n", reply->row_count,
-                         reply->row_count == 1 ? "" : "s", warnings, took_ms);
+        char place[32];
+        uint32_t statement = 0;
+        if (portcullis_result_failed_statement(result, &statement)) {
+            (void)snprintf(place, sizeof place, "statement %u", statement + 1);
+            what = place;
         }
-        return;
+        code = pcl_command_fail(result, what);
+        if (self->show.route) {
+            pcl_command_put_route(result);
+        }
+        code = pcl_interrupt_came() ? PCL_EXIT_INTERRUPTED : code;
     }
-    (void)printf("%llu row%s affected", (unsigned long long)reply->affected,
-                 reply->affected == 1 ? "" : "s");
-    if (reply->insert_id > 0) {
-        (void)printf(", insert id %llu", (unsigned long long)reply->insert_id);
-    }
-    (void)printf("%s (%.1f ms)\n", warnings, took_ms);
-    if (reply->token.size > 0 && self->terminal) {
-        (void)fputs("token ", stdout);
-        pcl_buffer text;
-        pcl_buffer_init(&text, SIZE_MAX);
-        pcl_format_put_text(&text, reply->token);
-        (void)pcl_command_write(NULL, pcl_buffer_bytes(&text)); /* as above */
-        pcl_buffer_release(&text);
-        (void)fputc('\n', stdout);
-    }
-}
-
-static int s_show(query *self, const portcullis_result *result, uint64_t took_us)
-{
-    const pcl_reply *reply = pcl_result_reply(result);
-    bool good = true;
-    if (self->format == PCL_FORMAT_MSGPACK) {
-        size_t size = 0;
-        const void *octets = portcullis_result_octets(result, &size);
-        good = pcl_command_write(NULL, pcl_bytes_of(octets, size));
-    } else if (reply->has_columns) {
-        good = pcl_format_rows(self->format, reply, pcl_command_write, NULL);
-    } else if (self->format == PCL_FORMAT_JSON) {
-        s_put_write_as_json(reply);
-    }
-    s_put_footer(self, reply, took_us);
-    good = fflush(stdout) == 0 && good && !ferror(stdout);
-    if (self->route) {
-        pcl_command_put_route(result);
-    }
-    if (!good) {
-        (void)fprintf(stderr, "portcullis: cannot write the result: %s\n", strerror(errno));
-        return PCL_EXIT_REFUSED;
-    }
-    return PCL_EXIT_OK;
+    portcullis_result_destroy(&result);
+    return code;
 }
 
 /* number: 0 when it is the only statement. */
 static int s_run_one(query *self, pcl_bytes sql, uint32_t number)
 {
     portcullis_request *request = portcullis_request_new_sized((const char *)sql.data, sql.size);
-    if (request == NULL || !s_set_options(self, request)) {
-        portcullis_request_destroy(&request);
-        return pcl_command_usage(self->line, self->problem);
-    }
-    uint64_t start_us = pcl_now_us();
-    portcullis_result *result = portcullis_call(self->client, request);
-    uint64_t took_us = pcl_now_us() - start_us;
     int code = PCL_EXIT_OK;
-    if (portcullis_result_code(result) == PORTCULLIS_OK) {
-        code = s_show(self, result, took_us);
+    if (request == NULL || !s_set_options(self, request) || !s_add_params(self, request)) {
+        code = pcl_command_usage(self->line, self->problem);
     } else {
         char what[32];
         (void)snprintf(what, sizeof what, "statement %u", number);
-        code = pcl_command_fail(result, number > 0 ? what : NULL);
-        if (self->route) {
-            pcl_command_put_route(result);
-        }
+        code = s_run(self, request, number > 0 ? what : NULL);
     }
-    portcullis_result_destroy(&result);
+    portcullis_request_destroy(&request);
+    return code;
+}
+
+/* All statements of the text in one request. */
+static int s_run_txn(query *self, pcl_bytes text)
+{
+    portcullis_request *request = portcullis_request_new_txn();
+    pcl_splitter splitter = pcl_splitter_of(text);
+    pcl_bytes statement;
+    uint32_t count = 0;
+    bool good = request != NULL && s_set_options(self, request);
+    while (good && pcl_splitter_next(&splitter, &statement)) {
+        count++;
+        good = portcullis_request_add_statement_sized(request, (const char *)statement.data,
+                                                      statement.size) ||
+               s_problem(self, "--txn", "takes at most 256 statements, and 17 MiB of them");
+    }
+    if (good && count == 0) {
+        good = s_problem(self, "there is no statement", "to run");
+    }
+    if (good && count > 1 && pcl_cli_has(self->line, "param")) {
+        good = s_problem(self, "--param", "goes with one statement only");
+    }
+    int code = good && s_add_params(self, request) ? s_run(self, request, NULL)
+                                                   : pcl_command_usage(self->line, self->problem);
     portcullis_request_destroy(&request);
     return code;
 }
@@ -272,7 +242,8 @@ static int s_run_all(query *self, pcl_bytes text)
         }
         int code = s_run_one(self, statement, several ? number : 0);
         first_failure = first_failure == PCL_EXIT_OK ? code : first_failure;
-        if (code != PCL_EXIT_OK && (!self->force || code == PCL_EXIT_USAGE)) {
+        if (code != PCL_EXIT_OK &&
+            (!self->force || code == PCL_EXIT_USAGE || code == PCL_EXIT_INTERRUPTED)) {
             break;
         }
         statement = next;
@@ -280,40 +251,80 @@ static int s_run_all(query *self, pcl_bytes text)
     return first_failure;
 }
 
+/* What cannot be said together, or not so.  false: problem says what. */
+static bool s_check(query *self)
+{
+    const pcl_cli_line *line = self->line;
+    const char *format = pcl_cli_value(line, "format");
+    const char *id = pcl_cli_value(line, "id");
+    if (format != NULL && !pcl_format_parse(format, &self->show.format)) {
+        return s_problem(self, "--format", "must be one of those that --help has");
+    }
+    if (!pcl_cli_uint(line, "timeout", 1, PCL_TIMEOUT_MS_MAX, 0, &self->timeout_ms,
+                      self->problem) ||
+        !pcl_cli_uint(line, "page-rows", 1, PCL_PAGE_ROWS_MAX, 0, &self->page_rows,
+                      self->problem)) {
+        return false;
+    }
+    self->has_id = id != NULL;
+    if (id != NULL && !pcl_command_parse_id(id, self->id)) {
+        return s_problem(self, "--id", PCL_COMMAND_ID_RULE);
+    }
+    if (pcl_cli_value(line, "file") != NULL && line->operand_count > 0) {
+        return s_problem(self, "give a statement or --file,", "not both");
+    }
+    if (pcl_cli_has(line, "txn") &&
+        (pcl_cli_has(line, "strategy") || pcl_cli_has(line, "consistency"))) {
+        return s_problem(self, "--txn",
+                         "is done on the source: it takes no --strategy and no "
+                         "--consistency");
+    }
+    if (self->show.format == PCL_FORMAT_MSGPACK && self->show.terminal) {
+        return s_problem(self, "msgpack", "is not for terminals: send it to a file or a pipe");
+    }
+    return true;
+}
+
+/* The statements of the operand, of a file, or of standard input. */
+static int s_run_text(query *self)
+{
+    const pcl_cli_line *line = self->line;
+    bool given = line->operand_count > 0 && strcmp(line->operands[0], "-") != 0;
+    bool txn = pcl_cli_has(line, "txn");
+    if (given) {
+        pcl_bytes sql = pcl_bytes_text(line->operands[0]);
+        pcl_interrupt_catch();
+        return txn ? s_run_txn(self, sql) : s_run_one(self, sql, 0); /* not cut: see --help */
+    }
+    pcl_buffer text;
+    pcl_buffer_init(&text, TEXT_SIZE_MAX);
+    int code = PCL_EXIT_USAGE;
+    if (!s_read(self, &text, pcl_cli_value(line, "file"))) {
+        code = pcl_command_usage(line, self->problem);
+    } else {
+        pcl_interrupt_catch(); /* while statements are typed, Ctrl-C is what it always is */
+        code = txn ? s_run_txn(self, pcl_buffer_bytes(&text))
+                   : s_run_all(self, pcl_buffer_bytes(&text));
+    }
+    pcl_buffer_release(&text);
+    return code;
+}
+
 int pcl_command_query(const pcl_cli_line *line)
 {
     query self = {.line = line,
-                  .terminal = isatty(STDOUT_FILENO) != 0,
-                  .route = pcl_cli_has(line, "route") || pcl_cli_has(line, "explain"),
+                  .show = {.terminal = isatty(STDOUT_FILENO) != 0,
+                           .route = pcl_cli_has(line, "route") || pcl_cli_has(line, "explain"),
+                           .metadata = pcl_cli_has(line, "metadata")},
                   .force = pcl_cli_has(line, "force")};
-    const char *format = pcl_cli_value(line, "format");
-    const char *file = pcl_cli_value(line, "file");
-    if (format != NULL && !pcl_format_parse(format, &self.format)) {
-        return pcl_command_usage(line, "--format must be one of those that --help has");
-    }
-    if (!pcl_cli_uint(line, "timeout", 1, TIMEOUT_MAX, 0, &self.timeout_ms, self.problem)) {
+    if (!s_check(&self)) {
         return pcl_command_usage(line, self.problem);
     }
-    if (file != NULL && line->operand_count > 0) {
-        return pcl_command_usage(line, "give a statement or --file, not both");
-    }
-    if (self.format == PCL_FORMAT_MSGPACK && self.terminal) {
-        return pcl_command_usage(line, "msgpack is not for terminals: send it to a file or a pipe");
-    }
-    self.client = pcl_command_open(line);
-    if (self.client == NULL) {
+    self.show.client = pcl_command_open(line);
+    if (self.show.client == NULL) {
         return PCL_EXIT_CONFIG;
     }
-    int code = PCL_EXIT_OK;
-    if (line->operand_count > 0 && strcmp(line->operands[0], "-") != 0) {
-        code = s_run_one(&self, pcl_bytes_text(line->operands[0]), 0); /* not cut: see --help */
-    } else {
-        pcl_buffer text;
-        pcl_buffer_init(&text, TEXT_SIZE_MAX);
-        code = s_read(&self, &text, file) ? s_run_all(&self, pcl_buffer_bytes(&text))
-                                          : pcl_command_usage(line, self.problem);
-        pcl_buffer_release(&text);
-    }
-    portcullis_close(&self.client);
+    int code = s_run_text(&self);
+    portcullis_close(&self.show.client);
     return code;
 }
