@@ -25,9 +25,17 @@ static bool s_open_sockets_with(pcl_proxy *self, const pcl_keys *keys, char *err
     uint32_t queue_max = self->settings.queue_max;
     return pcl_door_open(&self->agent_door, self->config, keys, queue_max, PCL_REPLY_SIZE_MAX,
                          error, ERROR_SIZE) &&
-           pcl_proxy_agents_watch(self, error, ERROR_SIZE) &&
            pcl_door_open(&self->broker_door, self->config, keys, queue_max, PCL_REQUEST_SIZE_MAX,
                          error, ERROR_SIZE);
+}
+
+static bool s_open_watches(pcl_proxy *self, char *error)
+{
+    self->agent_watch = pcl_proxy_watch(self, self->agent_door.socket, pcl_proxy_agent_gone, error,
+                                        ERROR_SIZE);
+    self->broker_watch = pcl_proxy_watch(self, self->broker_door.socket, pcl_proxy_broker_gone,
+                                         error, ERROR_SIZE);
+    return self->agent_watch != NULL && self->broker_watch != NULL;
 }
 
 static bool s_open_sockets(pcl_proxy *self, char *error)
@@ -74,7 +82,8 @@ static bool s_open(pcl_proxy *self)
     self->walk = calloc(self->settings.inflight_max, sizeof *self->walk);
     self->members = pcl_membership_new(PCL_NODES_MAX, self->started_us);
     bool opened = self->requests != NULL && self->ids != NULL && self->walk != NULL &&
-                  self->members != NULL && s_open_sockets(self, error);
+                  self->members != NULL && s_open_sockets(self, error) &&
+                  s_open_watches(self, error);
     if (!opened) {
         pcl_log(PCL_LOG_ERROR, "proxy", "start-failed", "error=\"%s\"",
                 pcl_log_escape(error, escaped, sizeof escaped));
@@ -109,11 +118,27 @@ static void s_close(pcl_proxy *self)
         }
     }
     pcl_peer_watch_destroy(&self->agent_watch);
+    pcl_peer_watch_destroy(&self->broker_watch);
     pcl_door_close(&self->broker_door);
     pcl_door_close(&self->agent_door);
     pcl_membership_destroy(&self->members);
     pcl_id_index_destroy(&self->ids);
     free(self->walk);
+}
+
+pcl_peer_watch *pcl_proxy_watch(pcl_proxy *self, zsock_t *socket, pcl_peer_gone *gone, char *error,
+                                size_t error_size)
+{
+    pcl_peer_watch_options options = {
+        .router = socket,
+        .work_max = 1, /* what is in flight stands in the ticket table */
+        .held_max = 1,
+        .held_each_max = 1,
+        .seed = self->args->seed,
+        .gone = gone,
+        .context = self,
+    };
+    return pcl_peer_watch_new(&options, error, error_size);
 }
 
 bool pcl_proxy_read(pcl_proxy *self, zsock_t *socket, const char *from, pcl_proxy_handler *handler,
@@ -214,6 +239,8 @@ static void s_run(pcl_proxy *self, zsock_t *pipe, bool opened)
         pcl_loop_add_socket(self->loop, pcl_peer_watch_socket(self->agent_watch),
                             pcl_proxy_on_agent_watch, self);
         pcl_loop_add_socket(self->loop, self->agent_door.socket, pcl_proxy_on_agent, self);
+        pcl_loop_add_socket(self->loop, pcl_peer_watch_socket(self->broker_watch),
+                            pcl_proxy_on_broker_watch, self);
         pcl_loop_add_socket(self->loop, self->broker_door.socket, pcl_proxy_on_broker, self);
         pcl_loop_set_tick(self->loop, PCL_PROXY_TICK_MS * PCL_US_PER_MS, s_on_tick, s_on_turn,
                           self);

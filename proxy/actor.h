@@ -133,8 +133,9 @@ typedef struct pcl_proxy {
     pcl_loop *loop;
     pcl_door broker_door;
     pcl_door agent_door;
-    pcl_peer_watch *agent_watch; /* of the agents' connections */
-    bool agents_wait;            /* messages of agents have not been read yet */
+    pcl_peer_watch *broker_watch;
+    pcl_peer_watch *agent_watch;
+    bool agents_wait; /* messages of agents have not been read yet */
     pcl_membership *members;
     pcl_proxy_node nodes[PCL_NODES_MAX];
     pcl_proxy_broker brokers[PCL_PROXY_BROKERS_MAX];
@@ -159,6 +160,10 @@ void pcl_proxy_settings_read(pcl_proxy_settings *out_settings, const pcl_config 
 
 /* actor.c: of both sockets, which are ROUTERs */
 
+/* Calls gone at the end of a connection, within pcl_peer_watch_find and _read.  NULL: error says
+ * why. */
+pcl_peer_watch *pcl_proxy_watch(pcl_proxy *self, zsock_t *socket, pcl_peer_gone *gone, char *error,
+                                size_t error_size);
 typedef void(pcl_proxy_handler)(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us);
 /* Hands the messages that wait to the handler, up to a batch; true: more wait.
  * from is who sends on that socket, for the log. */
@@ -171,6 +176,9 @@ void pcl_proxy_tell(const pcl_proxy *self, zsock_t *socket, zmq_msg_t *peer, pcl
 
 /* brokers.c */
 pcl_loop_reader pcl_proxy_on_broker;
+pcl_loop_reader pcl_proxy_on_broker_watch;
+/* What a broker had in flight is withdrawn when its connection ends. */
+pcl_peer_gone pcl_proxy_broker_gone;
 void pcl_proxy_brokers_goodbye(pcl_proxy *self, uint64_t now_us);
 
 /* agents.c */
@@ -178,9 +186,9 @@ pcl_loop_reader pcl_proxy_on_agent;
 /* The socket has no connection to the node.  Called while a request is being
  * routed, so what it means for other requests is left for the flush. */
 void pcl_proxy_unreachable(pcl_proxy *self, uint32_t index);
-/* The end of an agent's connection.  false: error says why. */
-bool pcl_proxy_agents_watch(pcl_proxy *self, char *error, size_t error_size);
 pcl_loop_reader pcl_proxy_on_agent_watch;
+/* Suspicion, at the flush. */
+pcl_peer_gone pcl_proxy_agent_gone;
 /* After the readers: does what pcl_proxy_unreachable and the end of a connection have left. */
 void pcl_proxy_flush(pcl_proxy *self, uint64_t now_us);
 /* Silence. */
@@ -218,6 +226,8 @@ bool pcl_proxy_withdraw(pcl_proxy *self, const pcl_proxy_request *request, uint6
                         uint64_t now_us);
 /* The operation `cancel`: withdraws the principal's requests with that id; returns how many. */
 uint32_t pcl_proxy_cancel(pcl_proxy *self, const pcl_head *asked, uint64_t now_us);
+/* The same for all that came on one broker's connection. */
+void pcl_proxy_cancel_peer(pcl_proxy *self, pcl_bytes route, uint64_t now_us);
 /* A broker's CANCEL. */
 void pcl_proxy_on_cancel(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us);
 

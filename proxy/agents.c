@@ -65,8 +65,9 @@ void pcl_proxy_unreachable(pcl_proxy *self, uint32_t index)
     self->nodes[index].lost = action == PCL_MEMBER_LOSE;
 }
 
-static void s_on_gone(void *context, uint32_t connection, uint64_t now_us)
+void pcl_proxy_agent_gone(void *context, uint32_t connection, uint64_t now_us)
 {
+    (void)now_us;
     pcl_proxy *self = context;
     uint8_t route[PCL_CONNECTION_ROUTE];
     pcl_connections_route(pcl_peer_watch_table(self->agent_watch), connection, route);
@@ -77,22 +78,6 @@ static void s_on_gone(void *context, uint32_t connection, uint64_t now_us)
             node->cut = true;
         }
     }
-    (void)now_us;
-}
-
-bool pcl_proxy_agents_watch(pcl_proxy *self, char *error, size_t error_size)
-{
-    pcl_peer_watch_options options = {
-        .router = self->agent_door.socket,
-        .work_max = 1, /* what is where stands in the ticket table */
-        .held_max = 1,
-        .held_each_max = 1,
-        .seed = self->args->seed,
-        .gone = s_on_gone,
-        .context = self,
-    };
-    self->agent_watch = pcl_peer_watch_new(&options, error, error_size);
-    return self->agent_watch != NULL;
 }
 
 bool pcl_proxy_on_agent_watch(void *context, uint64_t now_us)

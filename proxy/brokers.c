@@ -35,8 +35,24 @@ static pcl_proxy_broker *s_broker(pcl_proxy *self, zmq_msg_t *peer, uint64_t now
     return oldest;
 }
 
+void pcl_proxy_broker_gone(void *context, uint32_t connection, uint64_t now_us)
+{
+    pcl_proxy *self = context;
+    uint8_t route[PCL_CONNECTION_ROUTE];
+    pcl_connections_route(pcl_peer_watch_table(self->broker_watch), connection, route);
+    pcl_proxy_cancel_peer(self, pcl_bytes_of(route, sizeof route), now_us);
+}
+
+bool pcl_proxy_on_broker_watch(void *context, uint64_t now_us)
+{
+    pcl_peer_watch_read(((pcl_proxy *)context)->broker_watch, now_us);
+    return false;
+}
+
 static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 {
+    uint32_t connection = pcl_peer_watch_find(self->broker_watch, pcl_frame_bytes(&message->peer),
+                                              &message->head_frame, now_us);
     if (pcl_door_name(&self->broker_door, message->user_id) == NULL) {
         pcl_proxy_dropped(self, PCL_PROXY_DROP_STRANGER, "broker", now_us);
         return;
@@ -45,6 +61,10 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
     uint64_t wait_us = pcl_transit_wait_us(&broker->transit, message->head.sent_us, now_us);
     switch (message->head.kind) {
     case PCL_KIND_REQUEST:
+        if (connection == PCL_CONNECTION_GONE) { /* nobody waits for it */
+            pcl_proxy_dropped(self, PCL_PROXY_DROP_UNROUTABLE, "broker", now_us);
+            return;
+        }
         pcl_proxy_begin(self, message, wait_us, now_us);
         return;
     case PCL_KIND_PING:

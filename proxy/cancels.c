@@ -61,6 +61,18 @@ uint32_t pcl_proxy_cancel(pcl_proxy *self, const pcl_head *asked, uint64_t now_u
     return count;
 }
 
+void pcl_proxy_cancel_peer(pcl_proxy *self, pcl_bytes route, uint64_t now_us)
+{
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    pcl_proxy_request *request = NULL;
+    while ((request = pcl_ticket_table_each(self->requests, &cursor, &ticket)) != NULL) {
+        if (request->indexed && pcl_bytes_equal(pcl_frame_bytes(&request->peer), route)) {
+            s_stop(self, request, ticket, now_us);
+        }
+    }
+}
+
 /* One that is not found was answered already, and its reply is on its way. */
 void pcl_proxy_on_cancel(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 {

@@ -171,6 +171,11 @@ void pcl_proxy_answer_error(pcl_proxy *self, pcl_proxy_request *request, uint64_
                      .attempt = (uint8_t)request->attempts,
                      .code = full.err,
                      .retry = full.retry};
+    if (full.err == PCL_ERR_GONE) { /* whoever holds it may forget it */
+        head.flags = PCL_HEAD_RELEASED;
+        memcpy(head.session, request->head.session, sizeof head.session);
+        pcl_held_id_set_page(head.session, 0);
+    }
     pcl_proxy_answer(self, request, ticket, &head, &payload, now_us);
     zmq_msg_close(&payload);
 }

@@ -56,6 +56,9 @@ static inline zsock_t *s_dealer(const char *endpoint, uint32_t queue_max)
     if (socket == NULL) {
         fail_msg("%s", error);
     }
+    if (strncmp(endpoint, "tcp:", 4) == 0) {
+        zclock_sleep(100); /* the handshake: before it nothing can be sent */
+    }
     return socket;
 }
 
@@ -168,9 +171,6 @@ static inline agent *s_agent_start(uint32_t index, uint64_t boot_id)
                                 .workers = 8,
                                 .queue_max = 100};
     self->socket = s_dealer(s_bench.agents_endpoint, 1000);
-    if (strncmp(s_bench.agents_endpoint, "tcp:", 4) == 0) {
-        zclock_sleep(100); /* the handshake: before it nothing can be sent */
-    }
     self->pongs = 0;
     self->hint_count = 0;
     self->mute = false;
@@ -450,10 +450,12 @@ static inline uint16_t s_free_port(void)
     return ntohs(address.sin_port);
 }
 
-/* Agents come over tcp, where connections end. */
+/* Over tcp, where connections end. */
 static inline void s_open_tcp(uint32_t agent_count)
 {
     s_name_endpoints();
+    (void)snprintf(s_bench.brokers_endpoint, sizeof s_bench.brokers_endpoint, "tcp://127.0.0.1:%u",
+                   s_free_port());
     (void)snprintf(s_bench.agents_endpoint, sizeof s_bench.agents_endpoint, "tcp://127.0.0.1:%u",
                    s_free_port());
     s_start("curve\n    insecure = 1\nrouting\n    strategy = \"random\"\n", agent_count);

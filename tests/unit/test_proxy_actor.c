@@ -212,7 +212,6 @@ static void test_a_write_outlives_the_end_of_its_connection(void **state)
     agent *source = s_wait_held(0, 1);
     zsock_destroy(&source->socket);
     source->socket = s_dealer(s_bench.agents_endpoint, 1000);
-    zclock_sleep(100);
     assert_silence(100);
     s_agent_reply(source, 0, PCL_ERR_OK, "done");
     assert_reply(1, "done", 1000);

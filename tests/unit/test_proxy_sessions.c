@@ -139,7 +139,7 @@ static void test_the_run_that_held_it_has_ended(void **state)
     s_open(3);
     s_agent_stop(&s_bench.agents[1]);
     (void)s_agent_start(1, BOOT_NEW);
-    s_ask(&(order){.ticket = 1, .sql_class = PCL_SQL_READ, .boot_id = BOOT_1});
+    s_ask(&(order){.ticket = 1, .op = PCL_OP_FETCH, .boot_id = BOOT_1, .page = 3});
     pcl_hop_message message;
     assert_true(s_recv(&message, 1000));
     assert_int_equal(message.head.code, PCL_ERR_GONE);
@@ -147,6 +147,8 @@ static void test_the_run_that_held_it_has_ended(void **state)
     assert_true(s_holds(pcl_frame_bytes(&message.payload), "the node that held the session has "
                                                            "gone; what it had open was rolled "
                                                            "back"));
+    assert_int_equal(message.head.flags, PCL_HEAD_RELEASED); /* whoever holds it may forget it */
+    assert_session(message.head.session, BOOT_1);
     pcl_hop_close(&message);
     s_ask(&(order){.ticket = 2, .op = PCL_OP_COMMIT}); /* names none */
     (void)assert_error(2, PCL_ERR_GONE, PCL_RETRY_NEVER, 500);
@@ -463,6 +465,31 @@ static void test_a_broker_withdraws_its_own_request(void **state)
     assert_int_equal(source->hint_count, 1);
 }
 
+static void test_a_broker_that_left_takes_its_work_with_it(void **state)
+{
+    (void)state;
+    s_open_tcp(1);
+    zsock_t *leaving = s_bench.broker;
+    s_write(1);
+    s_write(2);
+    agent *source = s_wait_held(0, 2);
+    s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1000);
+    s_write(3); /* of one that stays */
+    (void)s_wait_held(0, 3);
+    zsock_destroy(&leaving);
+    (void)s_wait_hint(0, 1);
+    assert_silence(50);
+    assert_int_equal(source->hint_count, 2);
+    for (uint32_t index = 0; index < 2; index++) {
+        assert_int_equal(source->hints[index].head.kind, PCL_KIND_CANCEL);
+        assert_int_not_equal(source->hints[index].head.id[0], 3);
+        s_agent_reply(source, index, PCL_ERR_CANCELLED, "stopped");
+    }
+    s_agent_reply(source, 2, PCL_ERR_OK, "done");
+    assert_reply(3, "done", 1000);
+    assert_dropped("unroutable", 2);
+}
+
 /* Nobody waits for it, so no other node shall do it over. */
 static void test_what_was_cancelled_is_not_sent_again(void **state)
 {
@@ -596,6 +623,7 @@ int main(void)
         PROXY_TEST(test_what_was_opened_for_a_broker_that_does_not_read_is_released),
         PROXY_TEST(test_cancel_finds_the_principals_own),
         PROXY_TEST(test_a_broker_withdraws_its_own_request),
+        PROXY_TEST(test_a_broker_that_left_takes_its_work_with_it),
         PROXY_TEST(test_what_was_cancelled_is_not_sent_again),
         PROXY_TEST(test_a_moved_request_is_still_found),
         PROXY_TEST(test_a_draining_proxy_still_cancels),
