@@ -19,6 +19,9 @@
 #define TICK_US     (10 * PCL_US_PER_MS)
 #define MESSAGE_MAX 256 /* an error's text */
 
+/* A common statement with its digest. */
+#define CACHED_SIZE_USUAL 256u
+
 enum { STRANGER_LINES_MAX = 5 /* log lines a second */ };
 
 /* Why a request was refused, for the metric. */
@@ -39,11 +42,14 @@ typedef struct broker {
     pcl_door gatekeepers;
     pcl_relay *relay;
     pcl_peers peers;
-    pcl_peer_watch *watch; /* of the gatekeepers' connections */
-    bool draining;         /* what pongs say */
+    pcl_sql_cache *cache;        /* verdicts of statements */
+    pcl_sql_cache_counts cached; /* as the metrics show it */
+    pcl_peer_watch *watch;       /* of the gatekeepers' connections */
+    bool draining;               /* what pongs say */
     char role[PCL_NAME_SIZE_MAX + 1];
     pcl_log_limit stranger_limit;
     pcl_metric *refusals[REFUSAL_COUNT];
+    pcl_metric *cache_hits, *cache_misses, *cache_entries;
     pcl_metric *dropped; /* messages that are not of the protocol, or a stranger's */
 } broker;
 
@@ -199,7 +205,7 @@ static void s_judge(broker *self, pcl_relay_entry *entry, pcl_hop_message *messa
         s_refuse(self, REFUSAL_HEAD, entry, agreed.err, agreed.message, now_us);
         return;
     }
-    pcl_policy_verdict verdict = pcl_policy_judge(&request);
+    pcl_policy_verdict verdict = pcl_policy_judge(&request, self->cache);
     if (verdict.err != PCL_ERR_OK) {
         s_refuse_policy(self, entry, &verdict, now_us);
         return;
@@ -312,9 +318,19 @@ static bool s_on_gatekeepers(void *context, uint64_t now_us)
 
 /* --- Life ------------------------------------------------------------------ */
 
+static void s_publish_cache(broker *self)
+{
+    pcl_sql_cache_counts counts = pcl_sql_cache_count(self->cache);
+    pcl_metric_add(self->cache_hits, counts.hits - self->cached.hits);
+    pcl_metric_add(self->cache_misses, counts.misses - self->cached.misses);
+    pcl_metric_set(self->cache_entries, counts.entries);
+    self->cached = counts;
+}
+
 static void s_tick(void *context, uint64_t now_us)
 {
     broker *self = context;
+    s_publish_cache(self);
     pcl_relay_tick(self->relay, now_us);
     s_look_for_silent(self, now_us);
     uint64_t suppressed = pcl_log_limit_suppressed(&self->stranger_limit, now_us);
@@ -347,10 +363,39 @@ static bool s_drained(void *context)
     return pcl_relay_count(((broker *)context)->relay) == 0;
 }
 
+/* Its check has passed (broker/role.c). */
+static pcl_sql_rules s_read_rules(const pcl_config *config)
+{
+    pcl_sql_rules rules = {0};
+    bool known = pcl_sql_flavor_parse(pcl_bytes_text(pcl_config_text(config, "sql/flavor")),
+                                      &rules.flavor);
+    const char *wrong = pcl_sql_rules_set_extra(
+        &rules, pcl_bytes_text(pcl_config_text(config, "sql/functions")), NULL);
+    assert(known);
+    assert(wrong == NULL);
+    return rules;
+}
+
 static void s_read_policy(broker *self, const pcl_config *config)
 {
     self->config = config;
     (void)snprintf(self->role, sizeof self->role, "%s", pcl_config_text(config, "policy/role"));
+    if (self->cache != NULL) {
+        pcl_sql_rules rules = s_read_rules(config);
+        pcl_sql_cache_reset(self->cache, &rules);
+    }
+}
+
+static bool s_open_cache(broker *self, char *error, size_t error_size)
+{
+    pcl_sql_rules rules = s_read_rules(self->config);
+    size_t size = pcl_config_uint(self->config, "limits/sql_cache_size");
+    self->cache = pcl_sql_cache_new(&rules, (uint32_t)(size / CACHED_SIZE_USUAL), size,
+                                    self->args->seed);
+    if (self->cache == NULL) {
+        (void)snprintf(error, error_size, "no memory for the cache of verdicts");
+    }
+    return self->cache != NULL;
 }
 
 static void s_reload(void *context, const pcl_config *config)
@@ -358,6 +403,17 @@ static void s_reload(void *context, const pcl_config *config)
     broker *self = context;
     s_read_policy(self, config);
     (void)pcl_door_read_keys(&self->gatekeepers, config); /* logged; the old list stays in force */
+}
+
+static void s_cache_metrics_make(broker *self)
+{
+    pcl_metrics *registry = self->args->metrics;
+    static const char name[] = "portcullis_broker_sql_cache_total";
+    static const char help[] = "Statements whose verdict was there (hit), or had to be found.";
+    self->cache_hits = pcl_metrics_counter(registry, name, "result=\"hit\"", help);
+    self->cache_misses = pcl_metrics_counter(registry, name, "result=\"miss\"", help);
+    self->cache_entries = pcl_metrics_gauge(registry, "portcullis_broker_sql_cache_entries", "",
+                                            "Statements whose verdict is kept.");
 }
 
 static void s_metrics_make(broker *self)
@@ -429,7 +485,8 @@ static bool s_open(broker *self, char *error, size_t error_size)
         return false;
     }
     const pcl_keys *own = has_keys ? &keys : NULL;
-    bool opened = s_open_relay(self, own, error, error_size) &&
+    bool opened = s_open_cache(self, error, error_size) &&
+                  s_open_relay(self, own, error, error_size) &&
                   pcl_door_open(&self->gatekeepers, self->config, own,
                                 (uint32_t)pcl_config_uint(self->config, "limits/queue_max"),
                                 PCL_REQUEST_SIZE_MAX, error, error_size) &&
@@ -452,6 +509,7 @@ void pcl_broker_actor(zsock_t *pipe, void *argument)
     };
     char error[MESSAGE_MAX] = "";
     s_metrics_make(&self);
+    s_cache_metrics_make(&self);
     s_read_policy(&self, args->config);
     bool opened = pcl_door_read_keys(&self.gatekeepers, args->config) &&
                   s_open(&self, error, sizeof error);
@@ -466,5 +524,6 @@ void pcl_broker_actor(zsock_t *pipe, void *argument)
     pcl_loop_destroy(&self.loop);
     pcl_relay_destroy(&self.relay);
     pcl_peer_watch_destroy(&self.watch);
+    pcl_sql_cache_destroy(&self.cache);
     pcl_door_close(&self.gatekeepers);
 }

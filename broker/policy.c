@@ -33,9 +33,9 @@ static pcl_policy_verdict s_judge_class(pcl_sql_verdict sql, const char *field)
     return verdict;
 }
 
-static pcl_policy_verdict s_judge_query(const pcl_request *request)
+static pcl_policy_verdict s_judge_query(const pcl_request *request, pcl_sql_cache *cache)
 {
-    pcl_sql_verdict sql = pcl_sql_classify(request->sql);
+    pcl_sql_verdict sql = pcl_sql_cache_judge(cache, request->sql).verdict;
     pcl_policy_verdict verdict = s_judge_class(sql, "sql");
     verdict.repeatable = pcl_sql_is_read(sql.sql_class);
     bool of_session = sql.sql_class == PCL_SQL_TRANSACTION || sql.sql_class == PCL_SQL_STATE;
@@ -57,14 +57,14 @@ static bool s_fits_txn(pcl_sql_verdict sql)
     return plain && (sql.sql_class == sql.statement_class || sql.sql_class == PCL_SQL_STATE);
 }
 
-static pcl_policy_verdict s_judge_txn(const pcl_request *request)
+static pcl_policy_verdict s_judge_txn(const pcl_request *request, pcl_sql_cache *cache)
 {
     for (uint32_t index = 0; index < request->statement_count; index++) {
         pcl_statement statement;
         char field[FIELD_SIZE];
         pcl_request_statement(request, index, &statement);
         (void)snprintf(field, sizeof field, "statements[%u].sql", index);
-        pcl_sql_verdict sql = pcl_sql_classify(statement.sql);
+        pcl_sql_verdict sql = pcl_sql_cache_judge(cache, statement.sql).verdict;
         pcl_policy_verdict verdict = s_judge_class(sql, field);
         if (verdict.err == PCL_ERR_OK && !s_fits_txn(sql)) {
             verdict.err = PCL_ERR_UNSUPPORTED;
@@ -81,14 +81,14 @@ static pcl_policy_verdict s_judge_txn(const pcl_request *request)
     return (pcl_policy_verdict){.err = PCL_ERR_OK, .sql_class = PCL_SQL_WRITE};
 }
 
-static pcl_policy_verdict s_judge_op(const pcl_request *request)
+static pcl_policy_verdict s_judge_op(const pcl_request *request, pcl_sql_cache *cache)
 {
     pcl_policy_verdict verdict = {.err = PCL_ERR_OK};
     switch (request->op) {
     case PCL_OP_QUERY:
-        return s_judge_query(request);
+        return s_judge_query(request, cache);
     case PCL_OP_TXN:
-        return s_judge_txn(request);
+        return s_judge_txn(request, cache);
     case PCL_OP_BEGIN:
         verdict.sql_class = request->read_only ? PCL_SQL_READ : PCL_SQL_WRITE;
         verdict.repeatable = true; /* a session that nobody knows of is rolled back */
@@ -122,13 +122,14 @@ static pcl_policy_verdict s_judge_op(const pcl_request *request)
     return verdict;
 }
 
-pcl_policy_verdict pcl_policy_judge(const pcl_request *request)
+pcl_policy_verdict pcl_policy_judge(const pcl_request *request, pcl_sql_cache *cache)
 {
     assert(request != NULL);
+    assert(cache != NULL);
     if (request->once) {
         return s_verdict(PCL_ERR_UNSUPPORTED, "once: is not available here");
     }
-    pcl_policy_verdict verdict = s_judge_op(request);
+    pcl_policy_verdict verdict = s_judge_op(request, cache);
     if (verdict.err == PCL_ERR_OK && pcl_sql_schema_is_reserved(request->db)) {
         verdict = s_verdict(PCL_ERR_REFUSED, "db: the schema is not for statements of clients");
     }

@@ -4,7 +4,7 @@
 #define PCL_BROKER_POLICY_H
 
 #include "common/error.h"
-#include "sql/classify.h"
+#include "sql/cache.h"
 #include "wire/head.h"
 #include "wire/request.h"
 
@@ -24,8 +24,8 @@ typedef struct pcl_policy_verdict {
 
 /* OK, UNSUPPORTED (an op or a key that is not served here), REFUSED or FORBIDDEN (the statement),
  * UNSUPPORTED (a statement that needs a session, or that cannot stand in a txn), REFUSED (the
- * schema), tested in that order. */
-pcl_policy_verdict pcl_policy_judge(const pcl_request *request);
+ * schema), tested in that order.  cache: judges the statements, by the rules it was given. */
+pcl_policy_verdict pcl_policy_judge(const pcl_request *request, pcl_sql_cache *cache);
 
 /* What a gatekeeper's head says of the request must be what the payload says: the same op, the
  * same id when the payload has one, and no more time than the payload asks for (or than

@@ -2,6 +2,7 @@
 
 #include "common/limits.h"
 #include "net/config_sockets.h"
+#include "sql/rules.h"
 
 static const pcl_config_entry s_entries[] = {
     {"gatekeepers/endpoint", PCL_CONFIG_ENDPOINT, 0, 0, NULL, NULL, false,
@@ -20,10 +21,28 @@ static const pcl_config_entry s_entries[] = {
      "Requests that may wait for their reply; one more is answered OVERLOADED."},
     {"limits/queue_max", PCL_CONFIG_UINT, 1, 1000000, "20000", NULL, false,
      "Messages that may wait for one gatekeeper or for the proxy, each way."},
+    {"limits/sql_cache_size", PCL_CONFIG_UINT, 65536, 1073741824, "4194304", NULL, false,
+     "Octets of statements, with their digests, whose verdict is kept."},
     {"policy/role", PCL_CONFIG_TEXT, 1, PCL_NAME_SIZE_MAX, "app", NULL, true,
      "The role of every principal."},
+    {"sql/flavor", PCL_CONFIG_CHOICE, 0, 0, "both", "both|mariadb|mysql", true,
+     "Whose built-in functions a read may call: those that both servers have, or one of them."},
+    {"sql/functions", PCL_CONFIG_TEXT, 0, PCL_SQL_EXTRA_SIZE_MAX, "", NULL, true,
+     "Stored functions without effects, which a read may call too: names, blanks between them."},
     PCL_CONFIG_COMMON,
 };
+
+static void s_check_functions(const pcl_config *config, pcl_buffer *problems)
+{
+    pcl_sql_rules rules = {0};
+    pcl_bytes name = pcl_bytes_text("");
+    const char *wrong = pcl_sql_rules_set_extra(
+        &rules, pcl_bytes_text(pcl_config_text(config, "sql/functions")), &name);
+    if (wrong != NULL) {
+        pcl_config_problem(config, problems, "sql/functions", "%.*s: %s", (int)name.size,
+                           (const char *)name.data, wrong);
+    }
+}
 
 static void s_check(const pcl_config *config, pcl_buffer *problems)
 {
@@ -32,6 +51,7 @@ static void s_check(const pcl_config *config, pcl_buffer *problems)
         {"proxy/endpoint", "proxy/public_key", true},
     };
     pcl_config_check_sockets(config, SOCKETS, sizeof SOCKETS / sizeof SOCKETS[0], problems);
+    s_check_functions(config, problems);
 }
 
 const pcl_role pcl_broker_role = {

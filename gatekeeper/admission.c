@@ -19,7 +19,7 @@ static bool s_is_refused(pcl_sql_verdict verdict, const char *field, pcl_admissi
     return true;
 }
 
-static void s_judge_txn(const pcl_request *request, pcl_admission *admission)
+static void s_judge_txn(const pcl_request *request, pcl_sql_cache *cache, pcl_admission *admission)
 {
     admission->sql_class = PCL_SQL_WRITE;
     for (uint32_t index = 0; index < request->statement_count; index++) {
@@ -27,7 +27,7 @@ static void s_judge_txn(const pcl_request *request, pcl_admission *admission)
         char field[FIELD_SIZE];
         pcl_request_statement(request, index, &statement);
         (void)snprintf(field, sizeof field, "statements[%u].sql", index);
-        if (s_is_refused(pcl_sql_classify(statement.sql), field, admission)) {
+        if (s_is_refused(pcl_sql_cache_judge(cache, statement.sql).verdict, field, admission)) {
             admission->has_statement = true;
             admission->statement = index;
             return;
@@ -35,9 +35,10 @@ static void s_judge_txn(const pcl_request *request, pcl_admission *admission)
     }
 }
 
-static void s_judge_query(const pcl_request *request, pcl_admission *admission)
+static void s_judge_query(const pcl_request *request, pcl_sql_cache *cache,
+                          pcl_admission *admission)
 {
-    pcl_sql_verdict verdict = pcl_sql_classify(request->sql);
+    pcl_sql_verdict verdict = pcl_sql_cache_judge(cache, request->sql).verdict;
     admission->sql_class = verdict.sql_class;
     admission->repeatable = pcl_sql_is_read(verdict.sql_class);
     (void)s_is_refused(verdict, "sql", admission); /* it has written what there is to say */
@@ -45,14 +46,14 @@ static void s_judge_query(const pcl_request *request, pcl_admission *admission)
 
 /* The class as the broker will say it (broker/policy.c), and whether the work may be repeated:
  * that of a session that nobody knows of, or that ends without a trace, may. */
-static void s_judge_op(const pcl_request *request, pcl_admission *admission)
+static void s_judge_op(const pcl_request *request, pcl_sql_cache *cache, pcl_admission *admission)
 {
     switch (request->op) {
     case PCL_OP_QUERY:
-        s_judge_query(request, admission);
+        s_judge_query(request, cache, admission);
         break;
     case PCL_OP_TXN:
-        s_judge_txn(request, admission);
+        s_judge_txn(request, cache, admission);
         break;
     case PCL_OP_BEGIN:
         admission->sql_class = request->read_only ? PCL_SQL_READ : PCL_SQL_WRITE;
@@ -109,7 +110,7 @@ static bool s_is_over(const pcl_admission_limits *limits, pcl_principal_load loa
 }
 
 pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_request *request,
-                                  pcl_principal_load load)
+                                  pcl_principal_load load, pcl_sql_cache *cache)
 {
     assert(limits != NULL);
     assert(limits->timeout_ms_default > 0);
@@ -117,6 +118,7 @@ pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_
     assert(limits->inflight_principal_max > 0);
     assert(limits->inflight_principal_size_max > 0);
     assert(request != NULL);
+    assert(cache != NULL);
     pcl_admission admission = {
         .err = PCL_ERR_OK,
         .retry = PCL_RETRY_NEVER,
@@ -127,6 +129,6 @@ pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_
         admission.retry = PCL_RETRY_SAFE;
         return admission;
     }
-    s_judge_op(request, &admission);
+    s_judge_op(request, cache, &admission);
     return admission;
 }

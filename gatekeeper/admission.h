@@ -8,7 +8,7 @@
 
 #include "common/error.h"
 #include "gatekeeper/principals.h"
-#include "sql/classify.h"
+#include "sql/cache.h"
 #include "wire/request.h"
 
 #include <stdbool.h>
@@ -32,8 +32,9 @@ typedef struct pcl_admission {
     uint32_t statement;      /* which of its statements is to blame */
 } pcl_admission;
 
-/* request: decoded.  load: what its principal has in flight already. */
+/* request: decoded.  load: what its principal has in flight already.  cache: judges the statements,
+ * by the default rules: the policy, which may know more functions, is the broker's. */
 pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_request *request,
-                                  pcl_principal_load load);
+                                  pcl_principal_load load, pcl_sql_cache *cache);
 
 #endif

@@ -20,6 +20,9 @@
 #define TICK_US     (10 * PCL_US_PER_MS)
 #define MESSAGE_MAX 256 /* an error's text */
 
+/* A common statement with its digest. */
+#define CACHED_SIZE_USUAL 256u
+
 /* A frame over this ends the connection before it costs memory; one between
  * limits/request_size_max and this still gets its answer. */
 #define FRAME_SIZE_MAX (PCL_REQUEST_SIZE_MAX + 1024u * 1024u)
@@ -47,12 +50,15 @@ typedef struct gatekeeper {
     pcl_door clients;
     pcl_relay *relay;
     pcl_principals *principals;
-    pcl_peer_watch *watch; /* of the clients' connections */
+    pcl_sql_cache *cache;        /* verdicts of statements */
+    pcl_sql_cache_counts cached; /* as the metrics show it */
+    pcl_peer_watch *watch;       /* of the clients' connections */
     size_t request_size_max;
     pcl_admission_limits limits;
     uint8_t ids[IDS_COUNT][PCL_ID_SIZE]; /* from the system's random source */
     uint32_t ids_left;
     pcl_metric *refusals[REFUSAL_COUNT];
+    pcl_metric *cache_hits, *cache_misses, *cache_entries;
     pcl_metric *unwatched, *connected, *held;
 } gatekeeper;
 
@@ -328,7 +334,8 @@ static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *pa
     entry->op = request.op;
     entry->payload_size = zmq_msg_size(payload);
     pcl_admission admission = pcl_admission_judge(
-        &self->limits, &request, pcl_principals_load(self->principals, entry->principal));
+        &self->limits, &request, pcl_principals_load(self->principals, entry->principal),
+        self->cache);
     if (admission.err != PCL_ERR_OK) {
         s_refuse_admission(self, entry, &admission, now_us);
         return;
@@ -410,9 +417,19 @@ static bool s_on_clients(void *context, uint64_t now_us)
 
 /* --- Life ------------------------------------------------------------------ */
 
+static void s_publish_cache(gatekeeper *self)
+{
+    pcl_sql_cache_counts counts = pcl_sql_cache_count(self->cache);
+    pcl_metric_add(self->cache_hits, counts.hits - self->cached.hits);
+    pcl_metric_add(self->cache_misses, counts.misses - self->cached.misses);
+    pcl_metric_set(self->cache_entries, counts.entries);
+    self->cached = counts;
+}
+
 static void s_tick(void *context, uint64_t now_us)
 {
     gatekeeper *self = context;
+    s_publish_cache(self);
     pcl_relay_tick(self->relay, now_us);
     const pcl_connections *table = pcl_peer_watch_table(self->watch);
     pcl_metric_set(self->connected, pcl_connections_count(table));
@@ -454,6 +471,17 @@ static void s_reload(void *context, const pcl_config *config)
     gatekeeper *self = context;
     s_read_limits(self, config);
     (void)pcl_door_read_keys(&self->clients, config); /* logged; the old list stays in force */
+}
+
+static void s_cache_metrics_make(gatekeeper *self)
+{
+    pcl_metrics *registry = self->args->metrics;
+    static const char name[] = "portcullis_gatekeeper_sql_cache_total";
+    static const char help[] = "Statements whose verdict was there (hit), or had to be found.";
+    self->cache_hits = pcl_metrics_counter(registry, name, "result=\"hit\"", help);
+    self->cache_misses = pcl_metrics_counter(registry, name, "result=\"miss\"", help);
+    self->cache_entries = pcl_metrics_gauge(registry, "portcullis_gatekeeper_sql_cache_entries", "",
+                                            "Statements whose verdict is kept.");
 }
 
 static void s_metrics_make(gatekeeper *self)
@@ -510,6 +538,17 @@ static bool s_open_relay(gatekeeper *self, const pcl_keys *keys, char *error, si
     return self->relay != NULL && self->principals != NULL;
 }
 
+static bool s_open_cache(gatekeeper *self, char *error, size_t error_size)
+{
+    size_t size = pcl_config_uint(self->config, "limits/sql_cache_size");
+    self->cache = pcl_sql_cache_new(NULL, (uint32_t)(size / CACHED_SIZE_USUAL), size,
+                                    self->args->seed);
+    if (self->cache == NULL) {
+        (void)snprintf(error, error_size, "no memory for the cache of verdicts");
+    }
+    return self->cache != NULL;
+}
+
 static bool s_open_watch(gatekeeper *self, char *error, size_t error_size)
 {
     pcl_peer_watch_options options = {
@@ -534,7 +573,8 @@ static bool s_open(gatekeeper *self, char *error, size_t error_size)
         return false;
     }
     const pcl_keys *own = has_keys ? &keys : NULL;
-    bool opened = s_open_relay(self, own, error, error_size) &&
+    bool opened = s_open_cache(self, error, error_size) &&
+                  s_open_relay(self, own, error, error_size) &&
                   pcl_door_open(&self->clients, self->config, own,
                                 (uint32_t)pcl_config_uint(self->config, "clients/queue_max"),
                                 FRAME_SIZE_MAX, error, error_size) &&
@@ -557,6 +597,7 @@ void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
     };
     char error[MESSAGE_MAX] = "";
     s_metrics_make(&self);
+    s_cache_metrics_make(&self);
     s_read_limits(&self, args->config);
     bool opened = pcl_door_read_keys(&self.clients, args->config) &&
                   s_open(&self, error, sizeof error);
@@ -575,5 +616,6 @@ void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
     pcl_relay_destroy(&self.relay);
     pcl_principals_destroy(&self.principals);
     pcl_peer_watch_destroy(&self.watch);
+    pcl_sql_cache_destroy(&self.cache);
     pcl_door_close(&self.clients);
 }

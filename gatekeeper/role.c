@@ -33,6 +33,8 @@ static const pcl_config_entry s_entries[] = {
      "The same of one connection; of more, the oldest end when they were idle."},
     {"limits/request_size_max", PCL_CONFIG_UINT, 1024, (uint64_t)PCL_REQUEST_SIZE_MAX, "17825792",
      NULL, true, "Octets of a request's payload."},
+    {"limits/sql_cache_size", PCL_CONFIG_UINT, 65536, 1073741824, "4194304", NULL, false,
+     "Octets of statements, with their digests, whose verdict is kept."},
     {"limits/timeout_ms_default", PCL_CONFIG_UINT, 1, PCL_TIMEOUT_MS_MAX, "5000", NULL, true,
      "Time that a request has which says none, in milliseconds."},
     {"limits/timeout_ms_max", PCL_CONFIG_UINT, 1, PCL_TIMEOUT_MS_MAX, "60000", NULL, true,

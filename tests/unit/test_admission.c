@@ -21,12 +21,21 @@ static pcl_request s_query(const char *sql)
     return (pcl_request){.op = PCL_OP_QUERY, .sql = pcl_bytes_text(sql)};
 }
 
+static pcl_admission s_judge(const pcl_admission_limits *limits, const pcl_request *request,
+                             pcl_principal_load load)
+{
+    pcl_sql_cache *cache = pcl_sql_cache_new(NULL, 16, 4096, 4711);
+    assert_non_null(cache);
+    pcl_admission admission = pcl_admission_judge(limits, request, load, cache);
+    pcl_sql_cache_destroy(&cache);
+    return admission;
+}
+
 static void test_octets_in_flight_are_bounded_too(void **state)
 {
     (void)state;
     pcl_request request = s_query("SELECT 1");
-    pcl_admission full = pcl_admission_judge(&LIMITS, &request,
-                                             (pcl_principal_load){.octets = 1000});
+    pcl_admission full = s_judge(&LIMITS, &request, (pcl_principal_load){.octets = 1000});
     assert_int_equal(full.err, PCL_ERR_OVERLOADED);
     assert_int_equal(full.retry, PCL_RETRY_SAFE);
     assert_non_null(strstr(full.message, "1000 octets"));
@@ -36,24 +45,23 @@ static void test_time_has_a_default_and_a_ceiling(void **state)
 {
     (void)state;
     pcl_request request = s_query("SELECT 1");
-    assert_int_equal(pcl_admission_judge(&LIMITS, &request, IDLE).timeout_ms, 500);
+    assert_int_equal(s_judge(&LIMITS, &request, IDLE).timeout_ms, 500);
     request.timeout_ms = 1;
-    assert_int_equal(pcl_admission_judge(&LIMITS, &request, IDLE).timeout_ms, 1);
+    assert_int_equal(s_judge(&LIMITS, &request, IDLE).timeout_ms, 1);
     request.timeout_ms = 2001;
-    assert_int_equal(pcl_admission_judge(&LIMITS, &request, IDLE).timeout_ms, 2000);
+    assert_int_equal(s_judge(&LIMITS, &request, IDLE).timeout_ms, 2000);
     pcl_admission_limits tight = LIMITS;
     tight.timeout_ms_max = 100; /* under the default */
     request.timeout_ms = 0;
-    assert_int_equal(pcl_admission_judge(&tight, &request, IDLE).timeout_ms, 100);
+    assert_int_equal(s_judge(&tight, &request, IDLE).timeout_ms, 100);
 }
 
 static void test_a_principal_has_a_share(void **state)
 {
     (void)state;
     pcl_request request = s_query("SELECT 1");
-    assert_int_equal(pcl_admission_judge(&LIMITS, &request, (pcl_principal_load){2, 999}).err,
-                     PCL_ERR_OK);
-    pcl_admission full = pcl_admission_judge(&LIMITS, &request, (pcl_principal_load){3, 0});
+    assert_int_equal(s_judge(&LIMITS, &request, (pcl_principal_load){2, 999}).err, PCL_ERR_OK);
+    pcl_admission full = s_judge(&LIMITS, &request, (pcl_principal_load){3, 0});
     assert_int_equal(full.err, PCL_ERR_OVERLOADED);
     assert_int_equal(full.retry, PCL_RETRY_SAFE);
     assert_non_null(strstr(full.message, "3 requests in flight"));
@@ -63,13 +71,13 @@ static void test_only_reads_and_questions_are_repeatable(void **state)
 {
     (void)state;
     pcl_request request = s_query("SELECT 1");
-    assert_true(pcl_admission_judge(&LIMITS, &request, IDLE).repeatable);
+    assert_true(s_judge(&LIMITS, &request, IDLE).repeatable);
     request = s_query("UPDATE t SET a = 1");
-    assert_false(pcl_admission_judge(&LIMITS, &request, IDLE).repeatable);
+    assert_false(s_judge(&LIMITS, &request, IDLE).repeatable);
     request = (pcl_request){.op = PCL_OP_PING};
-    assert_true(pcl_admission_judge(&LIMITS, &request, IDLE).repeatable);
+    assert_true(s_judge(&LIMITS, &request, IDLE).repeatable);
     request = (pcl_request){.op = PCL_OP_COMMIT};
-    assert_false(pcl_admission_judge(&LIMITS, &request, IDLE).repeatable);
+    assert_false(s_judge(&LIMITS, &request, IDLE).repeatable);
 }
 
 static void test_each_op_has_the_class_that_the_broker_gives_it(void **state)
@@ -94,7 +102,7 @@ static void test_each_op_has_the_class_that_the_broker_gives_it(void **state)
     };
     for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
         pcl_request request = {.op = cases[index].op, .read_only = cases[index].read_only};
-        pcl_admission admission = pcl_admission_judge(&LIMITS, &request, IDLE);
+        pcl_admission admission = s_judge(&LIMITS, &request, IDLE);
         assert_int_equal(admission.err, PCL_ERR_OK);
         assert_int_equal(admission.sql_class, cases[index].sql_class);
         assert_int_equal(admission.repeatable, cases[index].repeatable);
@@ -105,7 +113,7 @@ static void test_what_nobody_may_run_stops_here(void **state)
 {
     (void)state;
     pcl_request request = s_query("SELECT 1; SELECT 2");
-    pcl_admission admission = pcl_admission_judge(&LIMITS, &request, IDLE);
+    pcl_admission admission = s_judge(&LIMITS, &request, IDLE);
     assert_int_equal(admission.err, PCL_ERR_REFUSED);
     assert_int_equal(admission.retry, PCL_RETRY_NEVER);
     assert_non_null(strstr(admission.message, " at offset "));

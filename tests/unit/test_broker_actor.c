@@ -233,6 +233,27 @@ static void test_policy_speaks(void **state)
     s_close(&scene);
 }
 
+/* Which functions a read may call is the policy's to say, also to a running broker. */
+static void test_the_policy_lists_functions_that_reads_may_call(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "");
+    s_query(&scene, "SELECT app_price(1)", 1, 5000000);
+    fake_wait_held(&scene.proxy, 1);
+    assert_int_equal(scene.proxy.held[0].head.sql_class, PCL_SQL_WRITE);
+    char zpl[1024];
+    (void)snprintf(zpl, sizeof zpl,
+                   "gatekeepers\n    endpoint = \"%s\"\nproxy\n    endpoint = \"inproc://x\"\n"
+                   "sql\n    functions = \"app_price\"\n",
+                   scene.endpoint);
+    fixture_reload(&scene.broker, &pcl_broker_role, zpl);
+    s_query(&scene, "SELECT app_price(1)", 2, 5000000);
+    fake_wait_held(&scene.proxy, 2);
+    assert_int_equal(scene.proxy.held[1].head.sql_class, PCL_SQL_READ);
+    s_close(&scene);
+}
+
 static void test_a_head_that_contradicts_its_payload_is_refused(void **state)
 {
     (void)state;
@@ -617,6 +638,7 @@ int main(void)
         cmocka_unit_test(test_two_gatekeepers_with_the_same_ticket_are_kept_apart),
         cmocka_unit_test(test_a_ping_is_answered_with_who_we_are),
         cmocka_unit_test(test_policy_speaks),
+        cmocka_unit_test(test_the_policy_lists_functions_that_reads_may_call),
         cmocka_unit_test(test_a_head_that_contradicts_its_payload_is_refused),
         cmocka_unit_test(test_garbage_between_daemons_is_counted),
         cmocka_unit_test(test_work_that_came_too_late_goes_no_further),

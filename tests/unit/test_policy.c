@@ -9,6 +9,19 @@
 #include <cmocka.h>
 #include <string.h>
 
+/* By the default rules. */
+static pcl_policy_verdict s_judge(const pcl_request *request)
+{
+    pcl_sql_cache *cache = pcl_sql_cache_new(NULL, 16, 4096, 4711);
+    assert_non_null(cache);
+    pcl_policy_verdict verdict = pcl_policy_judge(request, cache);
+    pcl_policy_verdict again = pcl_policy_judge(request, cache); /* from the cache */
+    assert_int_equal(again.err, verdict.err);
+    assert_string_equal(again.message, verdict.message);
+    pcl_sql_cache_destroy(&cache);
+    return verdict;
+}
+
 static pcl_request s_query(const char *sql)
 {
     return (pcl_request){.op = PCL_OP_QUERY, .sql = pcl_bytes_text(sql)};
@@ -30,7 +43,7 @@ static void test_reads_and_writes_run(void **state)
     };
     for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
         pcl_request request = s_query(cases[index].sql);
-        pcl_policy_verdict verdict = pcl_policy_judge(&request);
+        pcl_policy_verdict verdict = s_judge(&request);
         assert_int_equal(verdict.err, PCL_ERR_OK);
         assert_int_equal(verdict.sql_class, cases[index].sql_class);
         assert_int_equal(verdict.repeatable, cases[index].repeatable);
@@ -54,7 +67,7 @@ static void test_classes_that_do_not_run(void **state)
     };
     for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
         pcl_request request = s_query(cases[index].sql);
-        pcl_policy_verdict verdict = pcl_policy_judge(&request);
+        pcl_policy_verdict verdict = s_judge(&request);
         assert_int_equal(verdict.err, cases[index].err);
         assert_non_null(strstr(verdict.message, cases[index].said));
         assert_false(verdict.repeatable);
@@ -68,11 +81,11 @@ static void test_a_reserved_schema_is_no_default(void **state)
     for (size_t index = 0; index < sizeof reserved / sizeof reserved[0]; index++) {
         pcl_request request = s_query("SELECT * FROM heartbeat");
         request.db = pcl_bytes_text(reserved[index]);
-        pcl_policy_verdict verdict = pcl_policy_judge(&request);
+        pcl_policy_verdict verdict = s_judge(&request);
         assert_int_equal(verdict.err, PCL_ERR_REFUSED);
         assert_non_null(strstr(verdict.message, "db: "));
         request.db = pcl_bytes_text("demo");
-        assert_int_equal(pcl_policy_judge(&request).err, PCL_ERR_OK);
+        assert_int_equal(s_judge(&request).err, PCL_ERR_OK);
     }
 }
 
@@ -80,12 +93,12 @@ static void test_what_is_not_served_is_named(void **state)
 {
     (void)state;
     pcl_request admin = {.op = PCL_OP_ADMIN};
-    pcl_policy_verdict verdict = pcl_policy_judge(&admin);
+    pcl_policy_verdict verdict = s_judge(&admin);
     assert_int_equal(verdict.err, PCL_ERR_UNSUPPORTED);
     assert_string_equal(verdict.message, "op: admin is not available here");
     pcl_request once = s_query("SELECT 1");
     once.once = true;
-    verdict = pcl_policy_judge(&once);
+    verdict = s_judge(&once);
     assert_int_equal(verdict.err, PCL_ERR_UNSUPPORTED);
     assert_string_equal(verdict.message, "once: is not available here");
 }
@@ -112,7 +125,7 @@ static void test_each_op_has_its_class(void **state)
     };
     for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
         pcl_request request = {.op = cases[index].op, .read_only = cases[index].read_only};
-        pcl_policy_verdict verdict = pcl_policy_judge(&request);
+        pcl_policy_verdict verdict = s_judge(&request);
         assert_int_equal(verdict.err, PCL_ERR_OK);
         assert_int_equal(verdict.sql_class, cases[index].sql_class);
         assert_int_equal(verdict.repeatable, cases[index].repeatable);
@@ -140,7 +153,7 @@ static void test_what_belongs_to_a_session_runs_in_one(void **state)
     for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
         pcl_request request = s_query(cases[index].sql);
         request.has_session = true;
-        pcl_policy_verdict verdict = pcl_policy_judge(&request);
+        pcl_policy_verdict verdict = s_judge(&request);
         assert_int_equal(verdict.err, cases[index].err);
         assert_int_equal(verdict.sql_class, cases[index].sql_class);
     }
@@ -167,7 +180,7 @@ static pcl_policy_verdict s_judge_txn(const char *const *texts, uint32_t count)
     pcl_fault fault;
     pcl_err err = pcl_request_decode(&request, pcl_buffer_bytes(&octets), &fault, NULL, NULL);
     assert_int_equal(err, PCL_ERR_OK);
-    pcl_policy_verdict verdict = pcl_policy_judge(&request);
+    pcl_policy_verdict verdict = s_judge(&request);
     pcl_buffer_release(&array);
     pcl_buffer_release(&octets);
     return verdict;
@@ -220,6 +233,22 @@ static void test_a_txn_names_the_statement_that_cannot_stand_in_it(void **state)
     }
 }
 
+/* What one server builds in, or policy lists, may be called by a read. */
+static void test_the_rules_of_the_cache_say_which_functions_are_harmless(void **state)
+{
+    (void)state;
+    pcl_request request = s_query("SELECT app_price(1)");
+    assert_int_equal(s_judge(&request).sql_class, PCL_SQL_WRITE);
+    pcl_sql_rules rules = {0};
+    assert_null(pcl_sql_rules_set_extra(&rules, pcl_bytes_text("app_price, app_tax"), NULL));
+    pcl_sql_cache *cache = pcl_sql_cache_new(&rules, 16, 4096, 4711);
+    assert_non_null(cache);
+    pcl_policy_verdict verdict = pcl_policy_judge(&request, cache);
+    assert_int_equal(verdict.sql_class, PCL_SQL_READ);
+    assert_true(verdict.repeatable);
+    pcl_sql_cache_destroy(&cache);
+}
+
 static void test_the_head_must_agree_with_the_payload(void **state)
 {
     (void)state;
@@ -268,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_what_belongs_to_a_session_runs_in_one),
         cmocka_unit_test(test_a_txn_takes_what_it_can_roll_back),
         cmocka_unit_test(test_a_txn_names_the_statement_that_cannot_stand_in_it),
+        cmocka_unit_test(test_the_rules_of_the_cache_say_which_functions_are_harmless),
         cmocka_unit_test(test_the_head_must_agree_with_the_payload),
         cmocka_unit_test(test_what_the_payload_leaves_open_is_the_gatekeepers),
     };

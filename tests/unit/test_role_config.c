@@ -78,6 +78,13 @@ static const s_case CASES[] = {
      GATEKEEPERS "proxy\n    endpoint = \"tcp://[::]:5003\"\n" PLAIN,
      {WILDCARD("proxy/endpoint")}},
 
+    {&pcl_broker_role,
+     GATEKEEPERS PROXY PLAIN "sql\n    flavor = mysql\n    functions = \"price, App_Tax\"\n",
+     {NULL}},
+    {&pcl_broker_role,
+     GATEKEEPERS PROXY PLAIN "sql\n    functions = \"price get_lock\"\n",
+     {"sql/functions: get_lock: function with an effect"}},
+
     {&pcl_proxy_role, BROKERS KEYS AGENTS KEYS CURVE, {NULL}},
     {&pcl_proxy_role, BROKERS AGENTS PLAIN, {NULL}},
     {&pcl_proxy_role,
