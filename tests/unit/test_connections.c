@@ -312,7 +312,7 @@ static void s_step_speak(pcl_connections *table, truth *peer, int fd, pcl_rng *r
     if (peer->work_count < 2) {
         uint32_t work = pcl_connections_add_work(table, peer->connection);
         if (work != PCL_WORK_NONE) {
-            pcl_connections_set_ticket(table, work, peer->number + 1);
+            pcl_connections_set_ticket(table, work, UINT64_C(1) + peer->number);
             peer->works[peer->work_count++] = work;
         }
     }
@@ -333,7 +333,7 @@ static void s_step_close(pcl_connections *table, truth *peer, int fd)
         uint32_t found = 0;
         uint64_t ticket = 0;
         while ((ticket = pcl_connections_each_work(table, peer->connection, &cursor)) != 0) {
-            assert_int_equal(ticket, peer->number + 1);
+            assert_int_equal(ticket, UINT64_C(1) + peer->number);
             found++;
         }
         assert_int_equal(found, peer->work_count);
