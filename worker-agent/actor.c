@@ -14,6 +14,7 @@
 #define TICK_US         (5 * PCL_US_PER_MS)
 #define VIEW_US         (20 * PCL_US_PER_MS)
 #define CANARY_US       (1 * PCL_US_PER_S)
+#define SPARES_MAX      16u    /* of each account */
 #define THREAD_IDLE_MS  10000u /* after which a thread of the second pool ends */
 #define ENDED_LINES_MAX 10u    /* a second, of held_ended */
 #define END_WAIT_MS     2000u
@@ -270,9 +271,11 @@ static void s_open_pools(pcl_agent *self)
     const pcl_agent_options *options = &self->options;
     uint32_t held_max = pcl_held_table_capacity(&options->sessions, &options->cursors);
     self->watchdog = pcl_watchdog_new(options, options->threads + held_max);
+    self->spares = pcl_spares_new(options, SPARES_MAX);
     pcl_pool_plan alone = {
         .options = options,
         .watchdog = self->watchdog,
+        .spares = self->spares,
         .threads_min = options->threads,
         .threads_max = options->threads,
         .queue_max = options->queue_max,
@@ -282,6 +285,7 @@ static void s_open_pools(pcl_agent *self)
     pcl_pool_plan held = {
         .options = options,
         .watchdog = self->watchdog,
+        .spares = self->spares,
         .slot_first = options->threads,
         .threads_max = held_max, /* one for each job that there can be */
         .idle_ms = THREAD_IDLE_MS,
@@ -326,6 +330,7 @@ static bool s_close(pcl_agent *self)
     if (idle) {
         pcl_keeper_close(self);
         pcl_watchdog_destroy(&self->watchdog);
+        pcl_spares_destroy(&self->spares);
     }
     pcl_link_destroy(&self->link);
     if (self->spare != NULL) {

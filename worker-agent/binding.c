@@ -105,7 +105,7 @@ static void s_bind(MYSQL_BIND *bind, pcl_param *param)
     }
 }
 
-bool pcl_binding_apply(pcl_binding *self, MYSQL_STMT *stmt)
+bool pcl_binding_apply(const pcl_binding *self, MYSQL_STMT *stmt)
 {
     assert(mysql_stmt_param_count(stmt) == self->count);
     if (self->count == 0) {

@@ -29,6 +29,6 @@ pcl_err pcl_binding_read(pcl_binding *self, pcl_bytes array, uint32_t count) PCL
 pcl_bytes pcl_binding_types(const pcl_binding *self);
 
 /* Binds what was read; the statement has that many placeholders. */
-bool pcl_binding_apply(pcl_binding *self, MYSQL_STMT *stmt) PCL_MUST_CHECK;
+bool pcl_binding_apply(const pcl_binding *self, MYSQL_STMT *stmt) PCL_MUST_CHECK;
 
 #endif

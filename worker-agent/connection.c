@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errmsg.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -12,9 +13,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define CONNECT_TIMEOUT_S 2u
+#define CONNECT_TIMEOUT_S   2u
+/* The server's own default.  A session ends by our limits, not by a shorter one. */
+#define WAIT_TIMEOUT_S      28800u
+/* A result that waits for its next page must outlast our limit of that. */
+#define WRITE_TIMEOUT_MIN_S 60u
+#define WRITE_SLACK_S       30u
+#define PIN_SIZE_MAX        512u
 /* A row that does not fit in a reply need not be read whole. */
-#define PACKET_SIZE_MAX   (PCL_REPLY_SIZE_MAX + 1024u * 1024u)
+#define PACKET_SIZE_MAX     (PCL_REPLY_SIZE_MAX + 1024u * 1024u)
 /* Strict, and the lexer's meaning: no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES.
  * The same on every flavor, so that a statement means the same everywhere.  No
  * folder in a table's definition: it would be a client's file outside the data,
@@ -33,6 +40,9 @@ struct pcl_connection {
     char db[PCL_SCHEMA_SIZE]; /* the session's schema as we know it */
     size_t db_size;
     bool db_known;
+    bool pinned; /* while open */
+    bool doubted;
+    bool soiled;          /* a client's statement ran since it was opened or reset */
     pthread_mutex_t lock; /* guards fd against a close while another thread shuts it */
     int fd;               /* -1 when closed */
 };
@@ -117,6 +127,14 @@ bool pcl_connection_has_socket(pcl_connection *self)
     return has;
 }
 
+static void s_close_statements(pcl_connection *self)
+{
+    void *stmt = NULL;
+    while ((stmt = pcl_statement_cache_remove_oldest(self->statements)) != NULL) {
+        (void)mysql_stmt_close(stmt);
+    }
+}
+
 void pcl_connection_close(pcl_connection *self)
 {
     s_set_fd(self, -1);
@@ -126,11 +144,11 @@ void pcl_connection_close(pcl_connection *self)
         mysql_close(self->mysql);
         self->mysql = NULL;
     }
-    void *stmt = NULL;
-    while ((stmt = pcl_statement_cache_remove_oldest(self->statements)) != NULL) {
-        (void)mysql_stmt_close(stmt);
-    }
+    s_close_statements(self);
     self->db_known = false;
+    self->pinned = false;
+    self->doubted = false;
+    self->soiled = false;
 }
 
 bool pcl_connection_is_open(const pcl_connection *self)
@@ -181,6 +199,12 @@ static bool s_ask_number(pcl_connection *self, const char *sql, unsigned long lo
     return true;
 }
 
+/* How many connections may have prepared statements at a time. */
+static unsigned long long s_connections_max(const pcl_agent_options *options)
+{
+    return 2ull * options->threads + options->sessions.count_max + options->cursors.count_max;
+}
+
 /* The server bounds prepared statements over all sessions; ours share three
  * quarters of that. */
 static bool s_read_statement_limit(pcl_connection *self, pcl_sql_error *out_error)
@@ -189,30 +213,66 @@ static bool s_read_statement_limit(pcl_connection *self, pcl_sql_error *out_erro
     if (!s_ask_number(self, "SELECT @@global.max_prepared_stmt_count", &limit, out_error)) {
         return false;
     }
-    unsigned long long share = limit * 3 / 4 / (2ull * self->options->threads);
+    unsigned long long share = limit * 3 / 4 / s_connections_max(self->options);
     self->statements_cap = share < self->statements_max ? (uint32_t)share : self->statements_max;
     return true;
 }
 
-static bool s_pin_session(pcl_connection *self, pcl_sql_error *out_error)
+static bool s_is_mariadb(const pcl_connection *self)
 {
-    if (!s_run(self, "SET SESSION sql_mode='" SQL_MODE "', autocommit=1", out_error)) {
-        return false;
-    }
-    if (self->account == PCL_ACCOUNT_ADMIN) {
-        return true;
-    }
-    if (!s_read_statement_limit(self, out_error)) {
-        return false;
-    }
+    return strstr(mysql_get_server_info(self->mysql), "MariaDB") != NULL;
+}
+
+static const char *s_account_pins(const pcl_connection *self)
+{
+    bool mariadb = s_is_mariadb(self);
     if (self->account == PCL_ACCOUNT_READ) {
-        return s_run(self, "SET SESSION TRANSACTION READ ONLY", out_error);
+        return mariadb ? "tx_read_only=1" : "transaction_read_only=1";
     }
-    bool mariadb = strstr(mysql_get_server_info(self->mysql), "MariaDB") != NULL;
-    return s_run(self,
-                 mariadb ? "SET SESSION session_track_system_variables='last_gtid'"
-                         : "SET SESSION session_track_gtids='OWN_GTID'",
-                 out_error);
+    return mariadb ? "session_track_system_variables='last_gtid'"
+                   : "session_track_gtids='OWN_GTID'";
+}
+
+/* One statement, as it stands before each session and after each reset. */
+static bool s_pin(pcl_connection *self, pcl_sql_error *out_error)
+{
+    if (self->account == PCL_ACCOUNT_ADMIN) {
+        self->pinned = s_run(self, "SET SESSION sql_mode='" SQL_MODE "', autocommit=1", out_error);
+        return self->pinned;
+    }
+    uint32_t sessions_ms = self->options->sessions.idle_ms;
+    uint32_t cursors_ms = self->options->cursors.idle_ms;
+    uint32_t idle_s = (sessions_ms > cursors_ms ? sessions_ms : cursors_ms) / 1000u;
+    uint32_t write_s = idle_s > WRITE_TIMEOUT_MIN_S ? idle_s : WRITE_TIMEOUT_MIN_S;
+    char sql[PIN_SIZE_MAX];
+    int size = snprintf(sql, sizeof sql,
+                        "SET NAMES utf8mb4, SESSION sql_mode='" SQL_MODE "', SESSION autocommit=1, "
+                        "SESSION net_write_timeout=%" PRIu32 ", SESSION wait_timeout=%u, "
+                        "SESSION %s",
+                        write_s + WRITE_SLACK_S, WAIT_TIMEOUT_S + idle_s, s_account_pins(self));
+    assert(size > 0 && (size_t)size < sizeof sql);
+    self->pinned = s_run(self, sql, out_error);
+    return self->pinned;
+}
+
+void pcl_connection_doubt(pcl_connection *self)
+{
+    self->doubted = true;
+}
+
+bool pcl_connection_is_doubted(const pcl_connection *self)
+{
+    return self->doubted;
+}
+
+bool pcl_connection_reassure(pcl_connection *self, pcl_sql_error *out_error)
+{
+    bool pinned = s_run(self,
+                        "SET SESSION character_set_client=utf8mb4, "
+                        "SESSION character_set_results=utf8mb4, SESSION sql_mode='" SQL_MODE "'",
+                        out_error);
+    self->doubted = self->doubted && !pinned;
+    return pinned;
 }
 
 static void s_credentials(const pcl_connection *self, const char **user, const char **password)
@@ -270,12 +330,14 @@ static bool s_connect(pcl_connection *self, pcl_sql_error *out_error)
         return false;
     }
     s_set_fd(self, pcl_mysql_fd(self->mysql));
-    return s_pin_session(self, out_error);
+    return (self->account == PCL_ACCOUNT_ADMIN || s_read_statement_limit(self, out_error)) &&
+           s_pin(self, out_error);
 }
 
 bool pcl_connection_open(pcl_connection *self, pcl_sql_error *out_error)
 {
-    if (self->mysql != NULL && pcl_connection_is_alive(self)) {
+    if (self->mysql != NULL && pcl_connection_is_alive(self) &&
+        (self->pinned || s_pin(self, out_error))) {
         return true;
     }
     pcl_connection_close(self);
@@ -286,6 +348,47 @@ bool pcl_connection_open(pcl_connection *self, pcl_sql_error *out_error)
     }
     pcl_connection_close(self);
     return false;
+}
+
+bool pcl_connection_open_clean(pcl_connection *self, pcl_sql_error *out_error)
+{
+    if (self->soiled && self->mysql != NULL && pcl_connection_is_alive(self)) {
+        (void)pcl_connection_reset(self); /* or closed, and then opened anew */
+    }
+    return pcl_connection_open(self, out_error);
+}
+
+void pcl_connection_soil(pcl_connection *self)
+{
+    self->soiled = true;
+}
+
+bool pcl_connection_reset(pcl_connection *self)
+{
+    if (self->mysql == NULL) {
+        return false;
+    }
+    if (pcl_connection_is_bloated(self) || mysql_reset_connection(self->mysql) != 0) {
+        pcl_connection_close(self);
+        return false;
+    }
+    s_close_statements(self); /* the server has forgotten them */
+    self->pinned = false;
+    self->doubted = false;
+    self->soiled = false;
+    pcl_connection_forget_schema(self);
+    return true;
+}
+
+bool pcl_connection_is_bloated(const pcl_connection *self)
+{
+    return self->mysql != NULL &&
+           pcl_mysql_buffer_size(self->mysql) > PCL_CONNECTION_BUFFER_KEPT_SIZE;
+}
+
+pcl_account pcl_connection_account(const pcl_connection *self)
+{
+    return self->account;
 }
 
 static bool s_select(pcl_connection *self, pcl_bytes db, pcl_sql_error *out_error)
@@ -333,6 +436,27 @@ bool pcl_connection_use(pcl_connection *self, pcl_bytes db, pcl_sql_error *out_e
     return !given && absent && s_leave_schema(self, out_error);
 }
 
+bool pcl_connection_select(pcl_connection *self, pcl_bytes db, pcl_sql_error *out_error)
+{
+    bool there = self->db_known && pcl_bytes_equal(db, pcl_bytes_of(self->db, self->db_size));
+    return db.size == 0 || there || s_select(self, db, out_error);
+}
+
+bool pcl_connection_follow_schema(pcl_connection *self)
+{
+    const char *data = NULL;
+    size_t size = 0;
+    if (mysql_session_track_get_first(self->mysql, SESSION_TRACK_SCHEMA, &data, &size) != 0 ||
+        size >= sizeof self->db) {
+        return false;
+    }
+    memcpy(self->db, data, size);
+    self->db[size] = '\0';
+    self->db_size = size;
+    self->db_known = true;
+    return true;
+}
+
 void pcl_connection_forget_schema(pcl_connection *self)
 {
     self->db_known = false;
@@ -372,6 +496,7 @@ bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, pcl_bytes types
                             pcl_prepared *out_prepared, pcl_sql_error *out_error)
 {
     pcl_statement_key key = s_key(self, sql, types);
+    keep = keep && self->db_known;
     MYSQL_STMT *stmt = keep ? pcl_statement_cache_find(self->statements, &key) : NULL;
     if (stmt != NULL) {
         *out_prepared = (pcl_prepared){.stmt = stmt, .cached = true, .hit = true};
@@ -410,16 +535,15 @@ void pcl_connection_release(pcl_connection *self, pcl_prepared *prepared)
     prepared->stmt = NULL;
 }
 
-void pcl_connection_discard(pcl_connection *self, pcl_bytes sql, pcl_bytes types,
+void pcl_connection_uncache(pcl_connection *self, pcl_bytes sql, pcl_bytes types,
                             pcl_prepared *prepared)
 {
     if (prepared->cached) {
         pcl_statement_key key = s_key(self, sql, types);
         void *stmt = pcl_statement_cache_remove(self->statements, &key);
         assert(stmt == prepared->stmt);
+        prepared->cached = false;
     }
-    (void)mysql_stmt_close(prepared->stmt);
-    prepared->stmt = NULL;
 }
 
 bool pcl_connection_rolled_back(pcl_connection *self, uint32_t number)
@@ -480,8 +604,7 @@ void pcl_connection_token(pcl_connection *self, bool ask, char *target, size_t t
         }
     }
     pcl_sql_error error;
-    bool mariadb = strstr(mysql_get_server_info(self->mysql), "MariaDB") != NULL;
-    if (ask && mariadb && s_run(self, "SELECT @@last_gtid", &error)) {
+    if (ask && s_is_mariadb(self) && s_run(self, "SELECT @@last_gtid", &error)) {
         MYSQL_RES *result = mysql_store_result(self->mysql);
         MYSQL_ROW row = result != NULL ? mysql_fetch_row(result) : NULL;
         if (row != NULL && row[0] != NULL) {

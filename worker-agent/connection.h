@@ -6,8 +6,12 @@
  * read-only transactions; for writes, tracking of the GTID.  time_zone is the
  * server's.
  *
- * A connection belongs to one thread; only pcl_connection_interrupt may be
- * called from another.
+ * What a client's statements leave behind is undone by pcl_connection_reset, and
+ * what is pinned is pinned again before the next use: a reset gives each setting
+ * the server's own default.
+ *
+ * A connection belongs to one thread; only pcl_connection_interrupt and
+ * pcl_connection_has_socket may be called from another.
  */
 #ifndef PCL_WORKER_AGENT_CONNECTION_H
 #define PCL_WORKER_AGENT_CONNECTION_H
@@ -34,6 +38,10 @@ typedef struct pcl_sql_error {
 
 typedef struct pcl_connection pcl_connection;
 
+/* What its buffer may have grown to where the connection shall be kept.  The client library never
+ * shrinks it, and many connections that each had one large row would hold that memory for ever. */
+#define PCL_CONNECTION_BUFFER_KEPT_SIZE (1024u * 1024u)
+
 /* Opens nothing yet.  options is borrowed.  read_timeout_s: 0 for statements that something else
  * bounds. */
 pcl_connection *pcl_connection_new(const pcl_agent_options *options, pcl_account account,
@@ -43,6 +51,22 @@ void pcl_connection_destroy(pcl_connection **self_p);
 /* Connects and pins the session unless it is open and, as far as the socket
  * shows, still alive.  false: out_error says why. */
 bool pcl_connection_open(pcl_connection *self, pcl_sql_error *out_error) PCL_MUST_CHECK;
+/* As open, and no statement of a client has left anything in it: resets where one ran. */
+bool pcl_connection_open_clean(pcl_connection *self, pcl_sql_error *out_error) PCL_MUST_CHECK;
+/* A client's statement is about to run in it. */
+void pcl_connection_soil(pcl_connection *self);
+/* Undoes all that clients did: ends the transaction, drops temporary tables, variables, locks and
+ * prepared statements.  What is pinned comes back with the next open.  Where the server does not
+ * answer, or the connection holds too much memory, it is closed.  True: it is open and clean. */
+bool pcl_connection_reset(pcl_connection *self);
+/* Somebody's program ran in it, which may have changed what the meaning of a text depends on. */
+void pcl_connection_doubt(pcl_connection *self);
+bool pcl_connection_is_doubted(const pcl_connection *self);
+/* Pins that again, and nothing else; ends the doubt. */
+bool pcl_connection_reassure(pcl_connection *self, pcl_sql_error *out_error) PCL_MUST_CHECK;
+/* Its buffer has grown beyond what is kept. */
+bool pcl_connection_is_bloated(const pcl_connection *self);
+pcl_account pcl_connection_account(const pcl_connection *self);
 /* What the server does to its side is the server's; statements are forgotten. */
 void pcl_connection_close(pcl_connection *self);
 bool pcl_connection_is_open(const pcl_connection *self);
@@ -61,7 +85,14 @@ uint64_t pcl_connection_id(const pcl_connection *self); /* the server's, of KILL
  * where that does not exist, never what an earlier request left. */
 bool pcl_connection_use(pcl_connection *self, pcl_bytes db,
                         pcl_sql_error *out_error) PCL_MUST_CHECK;
-/* The schema may have changed behind our back (a DDL statement ran). */
+/* For a connection that must stay the same: makes db its schema; "" leaves it as it is. */
+bool pcl_connection_select(pcl_connection *self, pcl_bytes db,
+                           pcl_sql_error *out_error) PCL_MUST_CHECK;
+/* Takes over the schema that the server reports with the statement just run; false: it reports
+ * none. */
+bool pcl_connection_follow_schema(pcl_connection *self);
+/* The schema may have changed behind our back (a DDL statement ran); nothing is kept prepared until
+ * it is known again. */
 void pcl_connection_forget_schema(pcl_connection *self);
 
 typedef struct pcl_prepared {
@@ -76,8 +107,9 @@ bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, pcl_bytes types
                             pcl_prepared *out_prepared, pcl_sql_error *out_error) PCL_MUST_CHECK;
 /* Frees the result; closes the statement where it is not cached. */
 void pcl_connection_release(pcl_connection *self, pcl_prepared *prepared);
-/* As release, and takes it out of the cache: it must be prepared anew. */
-void pcl_connection_discard(pcl_connection *self, pcl_bytes sql, pcl_bytes types,
+/* Takes it out of the cache, if it is there: the next time it is prepared anew, and release
+ * closes it. */
+void pcl_connection_uncache(pcl_connection *self, pcl_bytes sql, pcl_bytes types,
                             pcl_prepared *prepared);
 
 /* After a statement that failed with a number that rolls back: has the server

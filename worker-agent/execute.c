@@ -2,59 +2,33 @@
 
 #include "common/clock.h"
 #include "net/time.h"
-#include "wire/mp.h"
-#include "wire/reply.h"
-#include "wire/utf8.h"
-#include "worker-agent/binding.h"
-#include "worker-agent/result.h"
-#include "worker-agent/route.h"
+#include "worker-agent/worker.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define RETRY_AFTER_MS 50u
-#define TOO_LARGE_TEXT "the result is over 17 MiB; add a LIMIT, or select fewer columns"
-#define LATE_TEXT      "the deadline passed before the statement was sent"
+#define TRIES_MAX      5u
+#define PAUSE_FIRST_US (4 * PCL_US_PER_MS)
+/* Another try needs some time for itself. */
+#define TRY_TIME_US    (5 * PCL_US_PER_MS)
 
-struct pcl_worker {
-    const pcl_agent_options *options; /* borrowed */
-    pcl_watchdog *watchdog;           /* borrowed */
-    uint32_t slot;
-    pcl_connection *reader;
-    pcl_connection *writer;
-    pcl_binding binding;
-    pcl_result_reader result;
-};
-
-/* One try at one statement. */
-typedef struct attempt {
-    pcl_job *job;
-    const pcl_request *request;
-    pcl_connection *connection;
-    pcl_stage stage;
-    pcl_sql_error error; /* when it failed: MySQL's, or number 0 and a message of ours */
-    bool failed;
-    pcl_err own_err;   /* when it failed and MySQL did not speak */
-    bool rolled_back;  /* when it failed: nothing of it is left, said the server */
-    bool rows;         /* the reply has columns and rows */
-    uint64_t affected; /* otherwise these */
-    uint64_t insert_id;
-    uint32_t warnings;
-    char token[PCL_TOKEN_SIZE_MAX + 1];
-} attempt;
-
-pcl_worker *pcl_worker_new(const pcl_agent_options *options, pcl_watchdog *watchdog, uint32_t slot)
+pcl_worker *pcl_worker_new(const pcl_agent_options *options, pcl_watchdog *watchdog,
+                           pcl_spares *spares, uint32_t slot)
 {
     pcl_worker *self = calloc(1, sizeof *self);
     assert(self != NULL);
     self->options = options;
     self->watchdog = watchdog;
+    self->spares = spares;
     self->slot = slot;
-    self->reader = pcl_connection_new(options, PCL_ACCOUNT_READ, options->statements_max, 0);
-    self->writer = pcl_connection_new(options, PCL_ACCOUNT_WRITE, options->statements_max, 0);
+    self->stream = pcl_stream_new();
+    self->rng = pcl_rng_from_seed(pcl_random_u64());
+    int failed = pthread_mutex_init(&self->lock, NULL);
+    assert(failed == 0);
     return self;
 }
 
@@ -64,8 +38,9 @@ void pcl_worker_destroy(pcl_worker **self_p)
     if (self != NULL) {
         pcl_connection_destroy(&self->reader);
         pcl_connection_destroy(&self->writer);
+        pcl_stream_destroy(&self->stream);
         pcl_binding_release(&self->binding);
-        pcl_result_release(&self->result);
+        (void)pthread_mutex_destroy(&self->lock);
         free(self);
         *self_p = NULL;
     }
@@ -73,443 +48,414 @@ void pcl_worker_destroy(pcl_worker **self_p)
 
 void pcl_worker_interrupt(pcl_worker *self)
 {
-    pcl_connection_interrupt(self->reader);
-    pcl_connection_interrupt(self->writer);
+    (void)pthread_mutex_lock(&self->lock);
+    pcl_connection *all[] = {self->reader, self->writer, self->held};
+    for (size_t index = 0; index < sizeof all / sizeof all[0]; index++) {
+        if (all[index] != NULL) {
+            pcl_connection_interrupt(all[index]);
+        }
+    }
+    (void)pthread_mutex_unlock(&self->lock);
 }
 
 uint32_t pcl_worker_connections(pcl_worker *self)
 {
-    return (pcl_connection_has_socket(self->reader) ? 1u : 0u) +
-           (pcl_connection_has_socket(self->writer) ? 1u : 0u);
+    (void)pthread_mutex_lock(&self->lock);
+    bool reader = self->reader != NULL && pcl_connection_has_socket(self->reader);
+    bool writer = self->writer != NULL && pcl_connection_has_socket(self->writer);
+    (void)pthread_mutex_unlock(&self->lock);
+    return (reader ? 1u : 0u) + (writer ? 1u : 0u);
 }
 
-/* --- Replies --------------------------------------------------------------- */
+/* --- What the parts share ---------------------------------------------------- */
 
-/* MySQL cuts its messages by octets, and may cut a character. */
-static pcl_bytes s_whole_characters(const char *text)
+pcl_connection *pcl_worker_own(pcl_worker *self, pcl_account account)
 {
-    pcl_bytes rest = pcl_bytes_text(text);
-    size_t size = 0;
-    size_t width = 0;
-    while ((width = pcl_utf8_width(pcl_bytes_of(rest.data + size, rest.size - size))) > 0) {
-        size += width;
+    pcl_connection **place = account == PCL_ACCOUNT_READ ? &self->reader : &self->writer;
+    if (*place == NULL) {
+        pcl_connection *connection = pcl_spares_take(self->spares, account);
+        (void)pthread_mutex_lock(&self->lock);
+        *place = connection;
+        (void)pthread_mutex_unlock(&self->lock);
     }
-    return pcl_bytes_of(text, size);
+    return *place;
 }
 
-static void s_put_error(pcl_job *job, pcl_outcome outcome, const pcl_sql_error *error)
+pcl_connection *pcl_worker_part_with_reader(pcl_worker *self)
 {
-    job->outcome = outcome;
-    pcl_buffer_clear(&job->reply);
-    pcl_reply_error reply = {
-        .err = outcome.err,
-        .retry = outcome.retry,
-        .message = s_whole_characters(error->message),
-        .mysql_errno = error->number,
-        .sqlstate = error->number != 0 ? error->sqlstate : NULL,
-        .hop = "agent",
-        .retry_after_ms = outcome.err == PCL_ERR_OVERLOADED ? RETRY_AFTER_MS : 0,
-    };
-    pcl_reply_error_encode(&job->reply, job->message.head.id, &reply);
-    assert(!job->reply.failed);
+    (void)pthread_mutex_lock(&self->lock);
+    pcl_connection *connection = self->reader;
+    self->reader = NULL;
+    (void)pthread_mutex_unlock(&self->lock);
+    return connection;
 }
 
-void pcl_job_refuse(pcl_job *job, pcl_outcome outcome, const char *message)
+void pcl_worker_use(pcl_worker *self, pcl_connection *connection)
 {
+    (void)pthread_mutex_lock(&self->lock);
+    self->held = connection;
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
+void pcl_worker_watch(pcl_worker *self, pcl_connection *connection, const pcl_job *job)
+{
+    pcl_watchdog_arm(self->watchdog, self->slot, connection, job->deadline_us, &job->cancelled);
+}
+
+pcl_ending pcl_worker_unwatch(pcl_worker *self, pcl_job *job)
+{
+    pcl_ending ending = PCL_ENDING_NONE;
+    switch (pcl_watchdog_disarm(self->watchdog, self->slot)) {
+    case PCL_WATCHDOG_QUIET:
+        return PCL_ENDING_NONE;
+    case PCL_WATCHDOG_DEADLINE:
+        ending = PCL_ENDING_DEADLINE;
+        break;
+    case PCL_WATCHDOG_CANCELLED:
+        ending = PCL_ENDING_CANCELLED;
+        break;
+    }
+    job->killed = true;
+    return ending;
+}
+
+bool pcl_worker_absorb(pcl_worker *self, pcl_connection *connection)
+{
+    enum { TURNS_MAX = 3 };
+    if (!pcl_connection_is_open(connection) || !pcl_watchdog_settle(self->watchdog, self->slot)) {
+        return false;
+    }
+    MYSQL *mysql = pcl_connection_mysql(connection);
+    for (int turn = 0; turn < TURNS_MAX; turn++) {
+        if (mysql_query(mysql, "DO 0") == 0) {
+            return true;
+        }
+        if (mysql_errno(mysql) != PCL_ER_INTERRUPTED) {
+            return false;
+        }
+    }
+    return false;
+}
+
+pcl_ending pcl_job_ending(const pcl_job *job)
+{
+    if (atomic_load(&job->cancelled)) {
+        return PCL_ENDING_CANCELLED;
+    }
+    return pcl_now_us() >= job->deadline_us ? PCL_ENDING_DEADLINE : PCL_ENDING_NONE;
+}
+
+void pcl_attempt_fail_unrun(pcl_attempt *attempt, pcl_ending ending)
+{
+    bool cancelled = ending == PCL_ENDING_CANCELLED;
+    pcl_attempt_fail(attempt, cancelled ? PCL_ERR_CANCELLED : PCL_ERR_DEADLINE,
+                     cancelled ? "the request was cancelled before the statement was sent"
+                               : "the deadline passed before the statement was sent");
+}
+
+void pcl_attempt_explain(pcl_attempt *attempt, pcl_outcome outcome)
+{
+    bool ended = outcome.err == PCL_ERR_DEADLINE || outcome.err == PCL_ERR_CANCELLED;
+    if (ended && !attempt->failed) {
+        bool deadline = outcome.err == PCL_ERR_DEADLINE;
+        const char *ended_text = deadline ? "the statement was ended at its deadline"
+                                          : "the statement was ended, since it was cancelled";
+        const char *late_text = deadline ? "the statement ended after its deadline, and may stand"
+                                         : "the statement was cancelled as it ended, and may stand";
+        pcl_attempt_fail(attempt, outcome.err,
+                         outcome.retry == PCL_RETRY_SAFE ? ended_text : late_text);
+    }
+    if (outcome.err == PCL_ERR_TOO_LARGE) {
+        pcl_attempt_fail(attempt, outcome.err, PCL_TOO_LARGE_TEXT);
+    }
+}
+
+void pcl_job_hide_connect_error(pcl_job *job, pcl_sql_error *error)
+{
+    job->connect_errno = error->number;
+    free(job->connect_text);
+    job->connect_text = strdup(error->message);
+    (void)snprintf(error->message, sizeof error->message, "%s",
+                   pcl_errno_is_loss(error->number) ? "the agent cannot reach its database"
+                                                    : "the agent's database does not let it in");
+}
+
+bool pcl_worker_bind(pcl_worker *self, pcl_job *job, pcl_bytes params, uint32_t count,
+                     uint32_t statement)
+{
+    pcl_err err = pcl_binding_read(&self->binding, params, count);
+    if (err == PCL_ERR_OK) {
+        return true;
+    }
+    pcl_outcome outcome = {.err = err, .retry = PCL_RETRY_SAFE, .node_fault = true};
     pcl_sql_error error = {.number = 0};
-    (void)snprintf(error.message, sizeof error.message, "%s", message);
-    s_put_error(job, outcome, &error);
+    if (err == PCL_ERR_MALFORMED) {
+        outcome = (pcl_outcome){.err = err, .retry = PCL_RETRY_NEVER};
+        (void)snprintf(error.message, sizeof error.message, "params: number %" PRIu32 " %s",
+                       self->binding.fault_index, self->binding.fault_rule);
+    }
+    pcl_answer_error(job, outcome, &error, statement);
+    return false;
 }
 
-static uint32_t s_short_us(uint64_t us)
+bool pcl_worker_pause(pcl_worker *self, const pcl_job *job, uint32_t turn, uint32_t number,
+                      uint64_t try_us)
+{
+    /* A deadlock is found at once; a wait that ran out is likely to run out again. */
+    uint64_t needed_us = number == PCL_ER_LOCK_WAIT ? try_us + try_us / 8 : 0;
+    uint32_t pause_us = (uint32_t)PAUSE_FIRST_US << turn;
+    uint64_t wait_us = pause_us / 2 + pcl_rng_below(&self->rng, pause_us);
+    uint64_t left_us = pcl_time_left_us(job->deadline_us, pcl_now_us());
+    if (turn + 1 >= TRIES_MAX || left_us < wait_us + needed_us + TRY_TIME_US) {
+        return false;
+    }
+    struct timespec wait = {.tv_sec = (time_t)(wait_us / PCL_US_PER_S),
+                            .tv_nsec = (long)(wait_us % PCL_US_PER_S) * 1000};
+    (void)nanosleep(&wait, NULL); /* cut short it is a shorter wait */
+    return pcl_job_ending(job) == PCL_ENDING_NONE;
+}
+
+uint32_t pcl_short_us(uint64_t us)
 {
     return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
-/* Whether a write that returns rows has a token is known after its rows; the
- * map's count stands in the reply's first octet. */
-static void s_one_pair_more(pcl_buffer *reply)
-{
-    if (reply->size > 0) {
-        assert((reply->data[0] & 0xf0) == 0x80 && reply->data[0] < 0x8f); /* fixmap */
-        reply->data[0]++;
-    }
-}
+/* --- One statement alone ------------------------------------------------------ */
 
-/* The pairs after the rows, or all pairs of a write. */
-static void s_put_end(const pcl_worker *self, attempt *try)
-{
-    pcl_job *job = try->job;
-    pcl_buffer *reply = &job->reply;
-    if (!try->rows) {
-        uint32_t pairs = 3u + (try->insert_id != 0 ? 1 : 0) + (try->token[0] != '\0' ? 1 : 0);
-        pcl_reply_open(reply, job->message.head.id, true, pairs);
-        pcl_mp_put_text(reply, "affected");
-        pcl_mp_put_uint(reply, try->affected);
-        if (try->insert_id != 0) {
-            pcl_mp_put_text(reply, "insert_id");
-            pcl_mp_put_uint(reply, try->insert_id);
-        }
-        pcl_mp_put_text(reply, "warnings");
-        pcl_mp_put_uint(reply, try->warnings);
-    } else if (try->token[0] != '\0') {
-        s_one_pair_more(reply);
-    }
-    if (try->token[0] != '\0') {
-        pcl_mp_put_text(reply, "token");
-        pcl_mp_put_text(reply, try->token);
-    }
-    pcl_route route = {
-        .node = self->options->node,
-        .role = job->role,
-        .head = &job->message.head,
-        .explanation = pcl_frame_bytes(&job->message.tail),
-        .queue_us = job->queue_us,
-        .exec_us = job->exec_us,
-    };
-    pcl_route_put(reply, &route);
-}
+typedef struct single {
+    pcl_job *job;
+    const pcl_request *request;
+    pcl_answer answer;
+    pcl_attempt attempt;
+    pcl_ending ending;
+    char token[PCL_TOKEN_SIZE_MAX + 1];
+} single;
 
-/* --- One statement --------------------------------------------------------- */
-
-static void s_fail(attempt *try, pcl_err err, const char *message)
+/* What the statement left in its connection must not meet the next one. */
+static void s_settle(single *self)
 {
-    try->failed = true;
-    try->own_err = err;
-    try->error = (pcl_sql_error){.number = 0};
-    (void)snprintf(try->error.message, sizeof try->error.message, "%s", message);
-}
-
-static void s_take_result_status(attempt *try, pcl_result_status status)
-{
-    switch (status) {
-    case PCL_RESULT_DONE:
-        return;
-    case PCL_RESULT_FAILED:
-        try->failed = true; /* the caller has the error */
-        return;
-    case PCL_RESULT_TOO_LARGE:
-        s_fail(try, PCL_ERR_TOO_LARGE, TOO_LARGE_TEXT);
-        return;
-    case PCL_RESULT_STALE:
-        try->failed = true;
-        try->error = (pcl_sql_error){.number = PCL_CR_NEW_STMT_METADATA,
-                                     .sqlstate = "HY000",
-                                     .message = "the table changed under the statement"};
-        return;
-    case PCL_RESULT_NO_MEMORY:
-        s_fail(try, PCL_ERR_NO_MEMORY, "");
+    pcl_attempt *attempt = &self->attempt;
+    pcl_connection *connection = attempt->connection;
+    if (!pcl_connection_is_open(connection) || attempt->more) {
         return;
     }
-}
-
-static void s_open_rows(attempt *try)
-{
-    try->rows = true;
-    /* columns, rows, route */
-    pcl_reply_open(&try->job->reply, try->job->message.head.id, true, 3u);
-}
-
-/* Reads all results of an executed statement; the first that has columns is
- * the reply's (a CALL may have several). */
-static void s_read_prepared(pcl_worker *self, attempt *try, MYSQL_STMT *stmt)
-{
-    MYSQL *mysql = pcl_connection_mysql(try->connection);
-    int next = 0;
-    while (next == 0 && !try->failed) {
-        if (mysql_stmt_field_count(stmt) == 0) {
-            try->affected = mysql_stmt_affected_rows(stmt);
-            try->insert_id = mysql_stmt_insert_id(stmt);
-        } else if (!try->rows) {
-            s_open_rows(try);
-            s_take_result_status(
-                try, pcl_result_put_prepared(&self->result, stmt, mysql, &try->job->reply));
-        }
-        if (!try->failed) {
-            (void)mysql_stmt_free_result(stmt);
-            next = mysql_stmt_next_result(stmt);
-        }
+    if (attempt->rest) {
+        return; /* the connection goes, not the rows */
     }
-    if (next > 0) {
-        try->failed = true;
-    }
-    if (try->failed && try->own_err == PCL_ERR_OK && try->error.number == 0) {
-        pcl_sql_error_of_stmt(&try->error, stmt, mysql);
-    }
-}
-
-static void s_read_text(pcl_worker *self, attempt *try, MYSQL *mysql)
-{
-    int next = 0;
-    while (next == 0 && !try->failed) {
-        if (mysql_field_count(mysql) == 0) {
-            try->affected = mysql_affected_rows(mysql);
-            try->insert_id = mysql_insert_id(mysql);
-        } else if (!try->rows) {
-            s_open_rows(try);
-            s_take_result_status(try, pcl_result_put_text(&self->result, mysql, &try->job->reply));
-        } else {
-            mysql_free_result(mysql_use_result(mysql));
-        }
-        if (!try->failed) {
-            next = mysql_next_result(mysql);
-        }
-    }
-    if (next > 0) {
-        try->failed = true;
-    }
-    if (try->failed && try->own_err == PCL_ERR_OK) {
-        pcl_sql_error_of(&try->error, mysql);
-    }
-}
-
-static void s_run_text(pcl_worker *self, attempt *try)
-{
-    MYSQL *mysql = pcl_connection_mysql(try->connection);
-    pcl_bytes sql = try->request->sql;
-    try->stage = PCL_STAGE_EXECUTE;
-    if (mysql_real_query(mysql, (const char *)sql.data, (unsigned long)sql.size) != 0) {
-        try->failed = true;
-        pcl_sql_error_of(&try->error, mysql);
+    MYSQL *mysql = pcl_connection_mysql(connection);
+    if (!attempt->failed && (mysql->server_status & SERVER_STATUS_IN_TRANS) != 0) {
+        pcl_attempt_fail(attempt, PCL_ERR_SQL,
+                         "the statement left a transaction open; it was rolled back");
+        pcl_connection_close(connection);
         return;
     }
-    s_read_text(self, try, mysql);
-}
-
-static void s_run_prepared(pcl_worker *self, attempt *try, pcl_prepared *prepared)
-{
-    MYSQL_STMT *stmt = prepared->stmt;
-    uint64_t placeholders = mysql_stmt_param_count(stmt);
-    if (placeholders != self->binding.count) {
-        char message[128];
-        (void)snprintf(message, sizeof message,
-                       "params: the statement has %" PRIu64 " placeholders, %" PRIu32 " were given",
-                       placeholders, self->binding.count);
-        s_fail(try, PCL_ERR_MALFORMED, message);
-        pcl_connection_release(try->connection, prepared);
-        return;
+    uint8_t sql_class = attempt->sql_class;
+    pcl_attempt_ask_rolled_back(attempt);
+    if (!attempt->failed && !pcl_sql_is_read((pcl_sql_class)sql_class)) {
+        bool ask = attempt->rows && sql_class != PCL_SQL_LOCKING_READ;
+        pcl_connection_token(connection, ask, self->token, sizeof self->token);
     }
-    bool sent = false;
-    bool ran = false;
-    if (pcl_binding_apply(&self->binding, stmt)) {
-        sent = true;
-        try->stage = PCL_STAGE_EXECUTE;
-        ran = mysql_stmt_execute(stmt) == 0;
-    }
-    self->result.renamed = false;
-    if (ran) {
-        s_read_prepared(self, try, stmt);
-    } else {
-        try->failed = true;
-        pcl_sql_error_of_stmt(&try->error, stmt, pcl_connection_mysql(try->connection));
-    }
-    bool stale = try->failed && try->error.number == PCL_CR_NEW_STMT_METADATA;
-    if (!sent || stale || (!try->failed && self->result.renamed)) {
-        pcl_connection_discard(try->connection, try->request->sql,
-                               pcl_binding_types(&self->binding), prepared);
-    } else if (try->failed && try->own_err != PCL_ERR_OK) {
-        /* Rows are left that nobody wants: the session goes, not the rows. */
-        pcl_connection_close(try->connection);
-        if (!prepared->cached) {
-            (void)mysql_stmt_close(prepared->stmt);
-        }
-    } else {
-        pcl_connection_release(try->connection, prepared);
-    }
-}
-
-/* DDL without parameters needs no types and is not worth a cache entry. */
-static void s_run_statement(pcl_worker *self, attempt *try)
-{
-    bool ddl = try->job->message.head.sql_class == PCL_SQL_DDL;
-    if (ddl && self->binding.count == 0) {
-        s_run_text(self, try);
-        return;
-    }
-    pcl_prepared prepared;
-    try->stage = PCL_STAGE_PREPARE;
-    if (pcl_connection_prepare(try->connection, try->request->sql,
-                               pcl_binding_types(&self->binding), !ddl, &prepared, &try->error)) {
-        try->job->cache_hit = prepared.hit;
-        s_run_prepared(self, try, &prepared);
-    } else if (try->error.number == PCL_ER_UNSUPPORTED_PS && self->binding.count == 0) {
-        s_run_text(self, try);
-    } else {
-        try->failed = true;
-    }
-}
-
-/* What the statement left in its session must not meet the next one. */
-static void s_settle(attempt *try)
-{
-    if (!pcl_connection_is_open(try->connection)) {
-        return;
-    }
-    MYSQL *mysql = pcl_connection_mysql(try->connection);
-    if (!try->failed && (mysql->server_status & SERVER_STATUS_IN_TRANS) != 0) {
-        s_fail(try, PCL_ERR_SQL, "the statement left a transaction open; it was rolled back");
-        pcl_connection_close(try->connection);
-        return;
-    }
-    uint8_t sql_class = try->job->message.head.sql_class;
-    if (try->failed && try->own_err == PCL_ERR_OK &&
-        pcl_may_be_rolled_back(try->stage, sql_class, try->error.number)) {
-        try->rolled_back = pcl_connection_rolled_back(try->connection, try->error.number);
-    }
-    if (!try->failed && !pcl_sql_is_read((pcl_sql_class)sql_class)) {
-        try->warnings = mysql_warning_count(mysql);
-        bool ask = try->rows && sql_class != PCL_SQL_LOCKING_READ;
-        pcl_connection_token(try->connection, ask, try->token, sizeof try->token);
-    }
-    if (sql_class == PCL_SQL_CALL) {
-        pcl_connection_close(try->connection); /* a routine may have set variables */
-    } else if (sql_class == PCL_SQL_DDL) {
-        pcl_connection_forget_schema(try->connection);
+    if (sql_class == PCL_SQL_DDL) {
+        pcl_connection_forget_schema(connection);
     }
 }
 
 /* From here on the statement has a deadline.  Leaving a schema may replace the
- * session, which must then be watched anew: a KILL of the old one ends nothing. */
-static bool s_enter_schema(pcl_worker *self, attempt *try)
+ * connection, which must then be watched anew: a KILL of the old one ends nothing. */
+static bool s_enter_schema(pcl_worker *self, single *run)
 {
-    pcl_connection *connection = try->connection;
-    uint64_t deadline_us = try->job->deadline_us;
-    uint64_t session_id = pcl_connection_id(connection);
-    pcl_watchdog_arm(self->watchdog, self->slot, connection, deadline_us, &try->job->cancelled);
-    if (!pcl_connection_use(connection, try->request->db, &try->error)) {
-        try->stage = pcl_connection_is_open(connection) ? PCL_STAGE_PREPARE : PCL_STAGE_CONNECT;
-        try->failed = true;
+    pcl_attempt *attempt = &run->attempt;
+    pcl_connection *connection = attempt->connection;
+    uint64_t connection_id = pcl_connection_id(connection);
+    pcl_worker_watch(self, connection, run->job);
+    if (!pcl_connection_use(connection, run->request->db, &attempt->error)) {
+        attempt->stage = pcl_connection_is_open(connection) ? PCL_STAGE_PREPARE : PCL_STAGE_CONNECT;
+        attempt->failed = true;
         return false;
     }
-    if (pcl_connection_id(connection) == session_id) {
+    if (pcl_connection_id(connection) == connection_id) {
         return true;
     }
-    pcl_watchdog_arm(self->watchdog, self->slot, connection, deadline_us, &try->job->cancelled);
-    if (pcl_now_us() >= deadline_us) {
-        s_fail(try, PCL_ERR_DEADLINE, LATE_TEXT);
+    pcl_worker_watch(self, connection, run->job);
+    pcl_ending ending = pcl_job_ending(run->job);
+    if (ending != PCL_ENDING_NONE) {
+        pcl_attempt_fail_unrun(attempt, ending);
         return false;
     }
     return true;
 }
 
-/* Opens, runs, settles.  True: the session was lost, or the statement was out
- * of date, before anything ran, and another try may do better. */
-static bool s_try(pcl_worker *self, attempt *try)
+static bool s_open(single *run)
 {
-    pcl_job *job = try->job;
-    pcl_connection *connection = try->connection;
-    try->stage = PCL_STAGE_CONNECT;
-    if (!pcl_connection_open(connection, &try->error)) {
-        try->failed = true;
+    pcl_attempt *attempt = &run->attempt;
+    /* A routine must not see what somebody else left for the session's functions. */
+    bool clean = attempt->sql_class == PCL_SQL_CALL;
+    attempt->stage = PCL_STAGE_CONNECT;
+    if (!(clean ? pcl_connection_open_clean(attempt->connection, &attempt->error)
+                : pcl_connection_open(attempt->connection, &attempt->error))) {
+        attempt->failed = true;
         return false;
     }
-    if (pcl_now_us() >= job->deadline_us) { /* connecting took the time that was left */
-        s_fail(try, PCL_ERR_DEADLINE, LATE_TEXT);
+    pcl_ending ending = pcl_job_ending(run->job); /* connecting may have taken the time left */
+    if (ending != PCL_ENDING_NONE) {
+        pcl_attempt_fail_unrun(attempt, ending);
+        return false;
+    }
+    return true;
+}
+
+/* Opens, runs, settles.  True: the connection was lost, or the statement was out
+ * of date, before anything ran, and another try may do better. */
+static bool s_try(pcl_worker *self, single *run)
+{
+    pcl_job *job = run->job;
+    pcl_attempt *attempt = &run->attempt;
+    pcl_connection *connection = attempt->connection;
+    if (!s_open(run)) {
         return false;
     }
     job->started = true;
-    if (s_enter_schema(self, try)) {
-        s_run_statement(self, try);
-        s_settle(try);
+    if (s_enter_schema(self, run)) {
+        pcl_attempt_run(attempt);
+        s_settle(run);
     }
-    job->killed = pcl_watchdog_disarm(self->watchdog, self->slot) != PCL_WATCHDOG_QUIET;
-    if (job->killed) {
-        pcl_connection_close(connection);
+    job->cache_hit = attempt->cache_hit;
+    run->ending = pcl_worker_unwatch(self, job);
+    if (run->ending != PCL_ENDING_NONE || attempt->rest) {
+        pcl_stream_drop(self->stream, connection);
+        attempt->more = false;
     }
-    if (!try->failed || job->killed || try->own_err != PCL_ERR_OK) {
+    if (!attempt->failed || run->ending != PCL_ENDING_NONE || attempt->own_err != PCL_ERR_OK) {
         return false;
     }
-    uint32_t number = try->error.number;
-    bool read = pcl_sql_is_read((pcl_sql_class)job->message.head.sql_class);
-    if (try->stage == PCL_STAGE_PREPARE && pcl_errno_is_loss(number)) {
+    uint32_t number = attempt->error.number;
+    if (attempt->stage == PCL_STAGE_PREPARE && pcl_errno_is_loss(number)) {
         pcl_connection_close(connection);
         return true;
     }
-    if (try->stage == PCL_STAGE_PREPARE && number == PCL_ER_NO_DB) {
+    if (attempt->stage == PCL_STAGE_PREPARE && number == PCL_ER_NO_DB) {
         pcl_connection_forget_schema(connection); /* someone dropped it, and it may be back */
         return true;
     }
-    return read && number == PCL_CR_NEW_STMT_METADATA;
+    return attempt->stale && pcl_sql_is_read((pcl_sql_class)attempt->sql_class);
 }
 
-static pcl_outcome s_judge(const attempt *try)
+static void s_prepare_run(pcl_worker *self, pcl_job *job, const pcl_request *request, single *run)
 {
-    const pcl_job *job = try->job;
     uint8_t sql_class = job->message.head.sql_class;
-    if (!try->failed) {
-        return pcl_outcome_of_success(sql_class, job->killed);
-    }
-    if (try->own_err == PCL_ERR_OK) {
-        return pcl_outcome_of_error(try->stage, sql_class, try->error.number, job->killed,
-                                    try->rolled_back);
-    }
-    /* Ours.  What was not sent can be sent again; what ran may stand. */
-    pcl_retry retry = pcl_err_retry((int)try->own_err);
-    if (try->stage != PCL_STAGE_EXECUTE && try->own_err == PCL_ERR_DEADLINE) {
-        retry = PCL_RETRY_SAFE;
-    } else if (try->stage == PCL_STAGE_EXECUTE && try->own_err != PCL_ERR_SQL &&
-               !pcl_sql_is_read((pcl_sql_class)sql_class)) {
-        retry = PCL_RETRY_UNSAFE;
-    }
-    return (pcl_outcome){.err = try->own_err, .retry = retry};
+    bool read = pcl_sql_is_read((pcl_sql_class)sql_class);
+    *run = (single){.job = job, .request = request, .answer = pcl_answer_open(job)};
+    run->attempt = (pcl_attempt){
+        .connection = pcl_worker_own(self, read ? PCL_ACCOUNT_READ : PCL_ACCOUNT_WRITE),
+        .stream = self->stream,
+        .binding = &self->binding,
+        .sql = request->sql,
+        .sql_class = sql_class,
+        .page = read ? pcl_page_asked(request) : pcl_page_whole(request),
+        .answer = &run->answer,
+    };
 }
 
-/* What the server says of a session that it does not open is about the agent, its
- * accounts and paths, and not for clients. */
-static void s_hide_connect_error(attempt *try)
+/* Until it has worked, or failed for good: a lost connection is replaced once, and what a deadlock
+ * has rolled back for certain is run again. */
+static void s_try_all(pcl_worker *self, pcl_job *job, const pcl_request *request, single *run)
 {
-    pcl_job *job = try->job;
-    job->connect_errno = try->error.number;
-    job->connect_text = strdup(try->error.message);
-    (void)snprintf(try->error.message, sizeof try->error.message, "%s",
-                   pcl_errno_is_loss(try->error.number)
-                       ? "the agent cannot reach its database"
-                       : "the agent's database does not let it in");
+    uint32_t contentions = 0;
+    uint32_t replacements = 0;
+    for (;;) {
+        uint64_t began_us = pcl_now_us();
+        s_prepare_run(self, job, request, run);
+        bool again = s_try(self, run);
+        if (again && replacements == 0) {
+            replacements++;
+            continue;
+        }
+        const pcl_attempt *attempt = &run->attempt;
+        bool undone = attempt->failed && run->ending == PCL_ENDING_NONE && attempt->rolled_back &&
+                      pcl_errno_is_contention(attempt->error.number);
+        uint64_t try_us = pcl_time_since_us(began_us, pcl_now_us());
+        if (!undone || !pcl_worker_pause(self, job, contentions, attempt->error.number, try_us)) {
+            return;
+        }
+        contentions++;
+    }
 }
 
-static void s_execute(pcl_worker *self, pcl_job *job, const pcl_request *request)
+/* The rest of the result stays open, with its connection. */
+static bool s_hold_cursor(pcl_worker *self, single *run)
 {
-    bool read = pcl_sql_is_read((pcl_sql_class)job->message.head.sql_class);
-    uint64_t began_us = pcl_now_us();
-    attempt try;
-    bool again = true;
-    for (int turn = 0; turn < 2 && again; turn++) {
-        try = (attempt){
-            .job = job, .request = request, .connection = read ? self->reader : self->writer};
-        pcl_buffer_clear(&job->reply);
-        again = s_try(self, &try);
+    const pcl_head *head = &run->job->message.head;
+    pcl_held *held = pcl_held_new(self->options->boot_id, false, true, head->principal);
+    if (held == NULL) {
+        pcl_stream_drop(self->stream, run->attempt.connection);
+        pcl_job_refuse(run->job, (pcl_outcome){.err = PCL_ERR_NO_MEMORY, .retry = PCL_RETRY_SAFE},
+                       "");
+        return false;
     }
-    job->exec_us = s_short_us(pcl_time_since_us(began_us, pcl_now_us()));
-    pcl_outcome outcome = s_judge(&try);
-    if (outcome.broken) {
-        pcl_connection_close(try.connection);
-    }
-    if (outcome.err != PCL_ERR_OK) {
-        if (outcome.err == PCL_ERR_DEADLINE && !try.failed) {
-            s_fail(&try, outcome.err,
-                   read ? "the statement was ended at its deadline"
-                        : "the statement ended after its deadline, and may stand");
-        }
-        if (outcome.err == PCL_ERR_TOO_LARGE) {
-            s_fail(&try, outcome.err, TOO_LARGE_TEXT);
-        }
-        if (outcome.err == PCL_ERR_NO_NODE && try.stage == PCL_STAGE_CONNECT) {
-            s_hide_connect_error(&try);
-        }
-        s_put_error(job, outcome, &try.error);
+    held->connection = pcl_worker_part_with_reader(self);
+    held->stream = self->stream;
+    self->stream = pcl_stream_new();
+    run->job->opened = held;
+    run->attempt.connection = NULL;
+    pcl_answer_id(&run->answer, "cursor", held->id, held->page);
+    return true;
+}
+
+static void s_answer(pcl_worker *self, single *run)
+{
+    pcl_job *job = run->job;
+    job->outcome = (pcl_outcome){.err = PCL_ERR_OK};
+    if (run->attempt.more && !s_hold_cursor(self, run)) {
         return;
     }
-    job->outcome = outcome;
-    s_put_end(self, &try);
+    pcl_attempt_put_counts(&run->attempt, &run->answer);
+    if (run->token[0] != '\0') {
+        pcl_answer_text(&run->answer, "token", run->token);
+    }
+    pcl_answer_route(&run->answer, self->options, job);
     if (job->reply.failed) {
-        pcl_retry retry = read ? PCL_RETRY_NEVER : PCL_RETRY_UNSAFE;
-        pcl_job_refuse(job, (pcl_outcome){.err = PCL_ERR_TOO_LARGE, .retry = retry},
-                       TOO_LARGE_TEXT);
+        bool read = pcl_sql_is_read((pcl_sql_class)job->message.head.sql_class);
+        pcl_held_destroy(&job->opened);
+        pcl_job_refuse(job,
+                       (pcl_outcome){.err = PCL_ERR_TOO_LARGE,
+                                     .retry = read ? PCL_RETRY_NEVER : PCL_RETRY_UNSAFE},
+                       PCL_TOO_LARGE_TEXT);
+    }
+}
+
+static void s_run_single(pcl_worker *self, pcl_job *job, const pcl_request *request)
+{
+    uint64_t began_us = pcl_now_us();
+    single run;
+    if (!pcl_worker_bind(self, job, request->params, request->param_count, PCL_NO_STATEMENT)) {
+        return;
+    }
+    s_try_all(self, job, request, &run);
+    job->exec_us = pcl_short_us(pcl_time_since_us(began_us, pcl_now_us()));
+    pcl_outcome outcome = pcl_attempt_judge(&run.attempt, run.ending);
+    if (outcome.broken) {
+        pcl_connection_close(run.attempt.connection);
+    }
+    if (outcome.err == PCL_ERR_OK) {
+        s_answer(self, &run);
+    } else {
+        pcl_attempt_explain(&run.attempt, outcome);
+        if (outcome.err == PCL_ERR_NO_NODE && run.attempt.stage == PCL_STAGE_CONNECT) {
+            pcl_job_hide_connect_error(job, &run.attempt.error);
+        }
+        pcl_answer_error(job, outcome, &run.attempt.error, PCL_NO_STATEMENT);
+    }
+    pcl_connection *connection = run.attempt.connection;
+    if (connection != NULL && run.attempt.sql_class == PCL_SQL_CALL) {
+        (void)pcl_connection_reset(connection); /* a routine may have set variables */
+    }
+    if (connection != NULL && pcl_connection_is_bloated(connection)) {
+        pcl_connection_close(connection);
     }
 }
 
 /* False: the job has its reply. */
-static bool s_read_request(pcl_worker *self, pcl_job *job, pcl_request *request)
+static bool s_decode(pcl_job *job, pcl_request *request)
 {
     pcl_fault fault;
     char message[sizeof fault.field + sizeof fault.rule + 8];
@@ -521,32 +467,35 @@ static bool s_read_request(pcl_worker *self, pcl_job *job, pcl_request *request)
         pcl_job_refuse(job, (pcl_outcome){.err = err, .retry = PCL_RETRY_NEVER}, message);
         return false;
     }
-    err = pcl_binding_read(&self->binding, request->params, request->param_count);
-    if (err == PCL_ERR_MALFORMED) {
-        (void)snprintf(message, sizeof message, "params: number %" PRIu32 " %s",
-                       self->binding.fault_index, self->binding.fault_rule);
-        pcl_job_refuse(job, (pcl_outcome){.err = err, .retry = PCL_RETRY_NEVER}, message);
-        return false;
-    }
-    if (err != PCL_ERR_OK) {
-        pcl_job_refuse(job, (pcl_outcome){.err = err, .retry = PCL_RETRY_SAFE, .node_fault = true},
-                       "");
-        return false;
-    }
     return true;
 }
 
 void pcl_worker_run(pcl_worker *self, pcl_job *job)
 {
-    uint64_t now_us = pcl_now_us();
-    job->queue_us = s_short_us(pcl_time_since_us(job->arrived_us, now_us));
-    if (now_us >= job->deadline_us) {
-        pcl_job_refuse(job, (pcl_outcome){.err = PCL_ERR_DEADLINE, .retry = PCL_RETRY_SAFE},
-                       "the deadline passed while the statement waited for a thread");
+    job->queue_us = pcl_short_us(pcl_time_since_us(job->arrived_us, pcl_now_us()));
+    if (job->is_end) {
+        pcl_worker_end_held(self, job);
+        return;
+    }
+    pcl_ending ending = pcl_job_ending(job);
+    if (ending != PCL_ENDING_NONE) {
+        pcl_job_refuse(job, pcl_outcome_of_ending(ending, true),
+                       ending == PCL_ENDING_DEADLINE
+                           ? "the deadline passed while the statement waited for a thread"
+                           : "the request was cancelled while it waited for a thread");
         return;
     }
     pcl_request request;
-    if (s_read_request(self, job, &request)) {
-        s_execute(self, job, &request);
+    if (!s_decode(job, &request)) {
+        return;
+    }
+    if (job->held != NULL) {
+        pcl_worker_run_held(self, job, &request);
+    } else if (request.op == PCL_OP_BEGIN) {
+        pcl_worker_run_begin(self, job, &request);
+    } else if (request.op == PCL_OP_TXN) {
+        pcl_worker_run_txn(self, job, &request);
+    } else {
+        s_run_single(self, job, &request);
     }
 }

@@ -3,6 +3,7 @@
 #include "net/time.h"
 #include "wire/head.h"
 #include "worker-agent/connection.h"
+#include "worker-agent/stream.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ void pcl_held_destroy(pcl_held **self_p)
         if (self->connection != NULL) {
             pcl_connection_close(self->connection);
         }
-        assert(self->stream == NULL);
+        pcl_stream_destroy(&self->stream);
         pcl_connection_destroy(&self->connection);
         free(self);
         *self_p = NULL;

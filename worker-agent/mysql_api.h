@@ -5,6 +5,7 @@
 
 #include <mysql.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #ifdef MARIADB_PACKAGE_VERSION_ID
 #define PCL_CLIENT_MARIADB 1
@@ -22,6 +23,27 @@ static inline int pcl_mysql_fd(MYSQL *mysql)
 #else
     return mysql->net.fd;
 #endif
+}
+
+/* After the last row of an unbuffered prepared result.  Connector/C leaves the packet that ends it
+ * unread: the number of warnings and the state of the transaction stand there. */
+static inline void pcl_mysql_read_end(MYSQL *mysql)
+{
+#if PCL_CLIENT_MARIADB
+    const unsigned char *end = mysql->net.read_pos;
+    if (end != NULL && end[0] == 0xfe) {
+        mysql->warning_count = (unsigned int)end[1] | (unsigned int)end[2] << 8;
+        mysql->server_status = (unsigned int)end[3] | (unsigned int)end[4] << 8;
+    }
+#else
+    (void)mysql;
+#endif
+}
+
+/* Octets of the buffer that packets come in; it grows with them and never shrinks. */
+static inline size_t pcl_mysql_buffer_size(const MYSQL *mysql)
+{
+    return (size_t)mysql->net.max_packet;
 }
 
 #endif

@@ -7,7 +7,6 @@
 #define ER_SERVER_SHUTDOWN      1053u
 #define ER_NEW_ABORTING         1184u
 #define ER_TOO_MANY_USER        1203u
-#define ER_QUERY_INTERRUPTED    1317u
 #define ER_NO_PASSWORD          1698u
 #define ER_PASSWORD_EXPIRED     1862u
 #define ER_CONNECTION_KILLED    1927u /* MariaDB */
@@ -41,7 +40,7 @@ bool pcl_errno_is_loss(uint32_t mysql_errno)
 
 static bool s_is_interruption(uint32_t mysql_errno)
 {
-    return mysql_errno == ER_QUERY_INTERRUPTED || mysql_errno == ER_STATEMENT_TIMEOUT ||
+    return mysql_errno == PCL_ER_INTERRUPTED || mysql_errno == ER_STATEMENT_TIMEOUT ||
            mysql_errno == ER_QUERY_TIMEOUT;
 }
 
@@ -63,11 +62,20 @@ bool pcl_may_be_rolled_back(pcl_stage stage, uint8_t sql_class, uint32_t mysql_e
     return stage == PCL_STAGE_EXECUTE && single && rolls_back;
 }
 
-static pcl_outcome s_loss(pcl_stage stage, bool is_read, bool killed)
+pcl_outcome pcl_outcome_of_ending(pcl_ending ending, bool traceless)
+{
+    return (pcl_outcome){.err = ending == PCL_ENDING_CANCELLED ? PCL_ERR_CANCELLED
+                                                               : PCL_ERR_DEADLINE,
+                         .retry = s_safe_if(traceless)};
+}
+
+static pcl_outcome s_loss(pcl_stage stage, bool is_read, pcl_ending ending)
 {
     bool safe = is_read || stage != PCL_STAGE_EXECUTE;
-    if (killed) {
-        return (pcl_outcome){.err = PCL_ERR_DEADLINE, .retry = s_safe_if(safe), .broken = true};
+    if (ending != PCL_ENDING_NONE) {
+        pcl_outcome outcome = pcl_outcome_of_ending(ending, safe);
+        outcome.broken = true;
+        return outcome;
     }
     return (pcl_outcome){.err = stage == PCL_STAGE_CONNECT ? PCL_ERR_NO_NODE : PCL_ERR_LOST,
                          .retry = s_safe_if(safe),
@@ -76,16 +84,18 @@ static pcl_outcome s_loss(pcl_stage stage, bool is_read, bool killed)
 }
 
 pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno,
-                                 bool killed, bool rolled_back)
+                                 pcl_ending ending, bool rolled_back)
 {
     bool is_read = pcl_sql_is_read((pcl_sql_class)sql_class);
     bool unstarted = stage != PCL_STAGE_EXECUTE;
     if (pcl_errno_is_loss(mysql_errno)) {
-        return s_loss(stage, is_read, killed);
+        return s_loss(stage, is_read, ending);
     }
     if (s_is_interruption(mysql_errno)) {
-        return (pcl_outcome){.err = killed ? PCL_ERR_DEADLINE : PCL_ERR_SQL,
-                             .retry = s_safe_if(unstarted || is_read)};
+        if (ending != PCL_ENDING_NONE) {
+            return pcl_outcome_of_ending(ending, unstarted || is_read);
+        }
+        return (pcl_outcome){.err = PCL_ERR_SQL, .retry = s_safe_if(unstarted || is_read)};
     }
     switch (mysql_errno) {
     case PCL_ER_DEADLOCK:
@@ -121,13 +131,64 @@ pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t my
     return (pcl_outcome){.err = PCL_ERR_SQL, .retry = PCL_RETRY_NEVER};
 }
 
-pcl_outcome pcl_outcome_of_success(uint8_t sql_class, bool killed)
+pcl_outcome pcl_outcome_of_success(uint8_t sql_class, pcl_ending ending)
 {
-    return killed ? pcl_outcome_of_silence(sql_class) : (pcl_outcome){.err = PCL_ERR_OK};
+    if (ending == PCL_ENDING_NONE) {
+        return (pcl_outcome){.err = PCL_ERR_OK};
+    }
+    return pcl_outcome_of_ending(ending, pcl_sql_is_read((pcl_sql_class)sql_class));
 }
 
 pcl_outcome pcl_outcome_of_silence(uint8_t sql_class)
 {
-    return (pcl_outcome){.err = PCL_ERR_DEADLINE,
-                         .retry = s_safe_if(pcl_sql_is_read((pcl_sql_class)sql_class))};
+    return pcl_outcome_of_ending(PCL_ENDING_DEADLINE, pcl_sql_is_read((pcl_sql_class)sql_class));
+}
+
+bool pcl_errno_is_contention(uint32_t mysql_errno)
+{
+    return mysql_errno == PCL_ER_DEADLOCK || mysql_errno == PCL_ER_LOCK_WAIT;
+}
+
+pcl_outcome pcl_outcome_of_commit(uint32_t mysql_errno, pcl_ending ending)
+{
+    if (mysql_errno == PCL_ER_DEADLOCK) { /* a cluster's certification refused it, whole */
+        return (pcl_outcome){.err = PCL_ERR_SQL, .retry = PCL_RETRY_SAFE};
+    }
+    pcl_outcome outcome = pcl_outcome_of_error(PCL_STAGE_EXECUTE, PCL_SQL_TRANSACTION, mysql_errno,
+                                               ending, false);
+    outcome.retry = PCL_RETRY_UNSAFE;
+    return outcome;
+}
+
+pcl_outcome pcl_outcome_in_txn(pcl_stage stage, uint32_t mysql_errno, pcl_ending ending,
+                               bool traceless)
+{
+    pcl_outcome outcome = pcl_outcome_of_error(stage, PCL_SQL_WRITE, mysql_errno, ending, false);
+    bool passing = outcome.retry != PCL_RETRY_NEVER;
+    if (!traceless) {
+        outcome.retry = PCL_RETRY_UNSAFE;
+    } else if (passing) {
+        outcome.retry = PCL_RETRY_SAFE;
+    }
+    return outcome;
+}
+
+bool pcl_class_may_not_end(uint8_t sql_class)
+{
+    switch ((pcl_sql_class)sql_class) {
+    case PCL_SQL_READ:
+    case PCL_SQL_LOCKING_READ:
+    case PCL_SQL_WRITE:
+    case PCL_SQL_CALL: /* it may have; then nothing must follow it blindly either */
+        return true;
+    case PCL_SQL_NONE:
+    case PCL_SQL_DDL:
+    case PCL_SQL_TRANSACTION:
+    case PCL_SQL_STATE:
+    case PCL_SQL_ADMIN:
+    case PCL_SQL_REFUSED:
+    case PCL_SQL_CLASS_COUNT:
+        break;
+    }
+    return false;
 }

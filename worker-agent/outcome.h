@@ -22,6 +22,13 @@ typedef struct pcl_outcome {
     bool broken;     /* the connection cannot be used any more */
 } pcl_outcome;
 
+/* Whether the watchdog fired at a statement, and why. */
+typedef enum pcl_ending {
+    PCL_ENDING_NONE = 0, /* it did not */
+    PCL_ENDING_DEADLINE,
+    PCL_ENDING_CANCELLED,
+} pcl_ending;
+
 /* How far the statement had come when it failed. */
 typedef enum pcl_stage {
     PCL_STAGE_CONNECT = 0, /* nothing was sent */
@@ -29,21 +36,41 @@ typedef enum pcl_stage {
     PCL_STAGE_EXECUTE,     /* it may have run */
 } pcl_stage;
 
-/* Of a failure with MySQL's errno (server's or client library's).  killed: our
- * watchdog had fired at it.  rolled_back: pcl_may_be_rolled_back, and the server
- * was asked and has rolled back every table.  What was interrupted never is:
- * rows of a table without transactions stay as far as the statement came. */
+/* Of a failure with MySQL's errno (server's or client library's).  rolled_back:
+ * pcl_may_be_rolled_back, and the server was asked and has rolled back every table.  What was
+ * interrupted never is: rows of a table without transactions stay as far as the statement came. */
 pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno,
-                                 bool killed, bool rolled_back);
+                                 pcl_ending ending, bool rolled_back);
 
 /* A failure of which it is worth asking.  A CALL may have committed on its
  * way, and DDL commits by itself. */
 bool pcl_may_be_rolled_back(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno);
 
-/* Of a success: OK, unless our watchdog had fired.  Then the deadline is over; a
+/* Of a success: OK, unless our watchdog had fired.  Then nobody waits; a
  * read may show what the KILL left of it (SLEEP() returns 1), and a write may
  * wait for an acknowledgement that never came. */
-pcl_outcome pcl_outcome_of_success(uint8_t sql_class, bool killed);
+pcl_outcome pcl_outcome_of_success(uint8_t sql_class, pcl_ending ending);
+
+/* Of what our watchdog ended, or what was given up at its deadline or when it was cancelled.
+ * traceless: nothing of it can stand.  ending is not NONE. */
+pcl_outcome pcl_outcome_of_ending(pcl_ending ending, bool traceless);
+
+/* Of an error at COMMIT: whether any of it stands is not known, unless the server says that it
+ * rolled all of it back. */
+pcl_outcome pcl_outcome_of_commit(uint32_t mysql_errno, pcl_ending ending);
+
+/* Of a statement of a transaction in one request, or of its START TRANSACTION, before the COMMIT
+ * was sent.  traceless: nothing was changed before, or the server has rolled all of it back. */
+pcl_outcome pcl_outcome_in_txn(pcl_stage stage, uint32_t mysql_errno, pcl_ending ending,
+                               bool traceless);
+
+/* A deadlock or a wait for a lock that took too long: what was rolled back for certain may be run
+ * again at once. */
+bool pcl_errno_is_contention(uint32_t mysql_errno);
+
+/* After a statement that failed in a transaction which is open no more: may the transaction have
+ * ended only by the server's own will?  Not where the statement itself ends one. */
+bool pcl_class_may_not_end(uint8_t sql_class);
 
 /* Of a statement that has not come back at its deadline. */
 pcl_outcome pcl_outcome_of_silence(uint8_t sql_class);
@@ -62,6 +89,7 @@ bool pcl_errno_is_refusal(uint32_t mysql_errno);
 #define PCL_ER_BAD_DB               1049u
 #define PCL_ER_NOT_ROLLED_BACK      1196u
 #define PCL_ER_LOCK_WAIT            1205u
+#define PCL_ER_INTERRUPTED          1317u
 #define PCL_ER_DEADLOCK             1213u
 #define PCL_ER_UNSUPPORTED_PS       1295u
 #define PCL_ER_MAX_PREPARED         1461u

@@ -22,6 +22,7 @@
 #include "common/error.h"
 #include "worker-agent/job.h"
 #include "worker-agent/options.h"
+#include "worker-agent/spares.h"
 #include "worker-agent/watchdog.h"
 
 #include <stdbool.h>
@@ -38,6 +39,7 @@ typedef struct pcl_pool_counts {
 typedef struct pcl_pool_plan {
     const pcl_agent_options *options; /* all three borrowed */
     pcl_watchdog *watchdog;
+    pcl_spares *spares;
     uint32_t slot_first; /* its threads' slots in the watchdog: from here, one for each */
     uint32_t threads_min, threads_max;
     uint32_t idle_ms; /* after which a thread above the minimum ends */

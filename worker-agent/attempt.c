@@ -1,0 +1,268 @@
+#include "worker-agent/attempt.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+void pcl_attempt_fail(pcl_attempt *self, pcl_err err, const char *message)
+{
+    self->failed = true;
+    self->own_err = err;
+    self->error = (pcl_sql_error){.number = 0};
+    (void)snprintf(self->error.message, sizeof self->error.message, "%s", message);
+}
+
+void pcl_stream_release(pcl_stream *stream, pcl_connection *connection)
+{
+    pcl_prepared prepared;
+    pcl_stream_finish(stream);
+    if (pcl_stream_take(stream, &prepared)) {
+        pcl_connection_release(connection, &prepared);
+    }
+}
+
+void pcl_stream_drop(pcl_stream *stream, pcl_connection *connection)
+{
+    pcl_prepared prepared;
+    pcl_connection_close(connection); /* first, or the library would read the rest */
+    pcl_stream_finish(stream);
+    if (pcl_stream_take(stream, &prepared) && !prepared.cached) {
+        (void)mysql_stmt_close(prepared.stmt);
+    }
+}
+
+/* stmt: NULL of a text. */
+static void s_take_error(pcl_attempt *self, MYSQL_STMT *stmt)
+{
+    MYSQL *mysql = pcl_connection_mysql(self->connection);
+    self->failed = true;
+    if (stmt != NULL) {
+        pcl_sql_error_of_stmt(&self->error, stmt, mysql);
+    } else {
+        pcl_sql_error_of(&self->error, mysql);
+    }
+}
+
+static void s_take_status(pcl_attempt *self, pcl_stream_status status, MYSQL_STMT *stmt)
+{
+    switch (status) {
+    case PCL_STREAM_DONE:
+        return;
+    case PCL_STREAM_MORE:
+        self->more = true;
+        return;
+    case PCL_STREAM_FAILED:
+        s_take_error(self, stmt);
+        return;
+    case PCL_STREAM_STALE:
+        self->failed = true;
+        self->stale = true;
+        self->error = (pcl_sql_error){.number = PCL_CR_NEW_STMT_METADATA,
+                                      .sqlstate = "HY000",
+                                      .message = "the table changed under the statement"};
+        return;
+    case PCL_STREAM_TOO_LARGE:
+        self->rest = true;
+        pcl_attempt_fail(self, PCL_ERR_TOO_LARGE, PCL_TOO_LARGE_TEXT);
+        return;
+    case PCL_STREAM_NO_MEMORY:
+        self->rest = true;
+        pcl_attempt_fail(self, PCL_ERR_NO_MEMORY, "");
+        return;
+    }
+}
+
+static void s_put_page(pcl_attempt *self, MYSQL_STMT *stmt)
+{
+    self->rows = true;
+    s_take_status(self, pcl_answer_page(self->answer, self->stream, &self->page), stmt);
+    self->count = pcl_stream_rows(self->stream);
+    if (!self->more && !self->rest) {
+        pcl_stream_finish(self->stream);
+    }
+}
+
+/* Reads all results of an executed statement; the first that has columns is
+ * the answer's (a CALL may have several). */
+static void s_read_prepared(pcl_attempt *self, MYSQL_STMT *stmt, bool *out_renamed)
+{
+    MYSQL *mysql = pcl_connection_mysql(self->connection);
+    int next = 0;
+    while (next == 0 && !self->failed && !self->more) {
+        if (mysql_stmt_field_count(stmt) == 0) {
+            if (!self->rows) {
+                self->count = mysql_stmt_affected_rows(stmt);
+                self->insert_id = mysql_stmt_insert_id(stmt);
+            }
+        } else if (!self->rows) {
+            pcl_stream_status status = pcl_stream_begin_prepared(self->stream, stmt, mysql,
+                                                                 out_renamed);
+            if (status == PCL_STREAM_DONE) {
+                s_put_page(self, stmt);
+            } else {
+                pcl_stream_finish(self->stream);
+                s_take_status(self, status, stmt);
+            }
+        }
+        if (!self->failed && !self->more) {
+            self->warnings = mysql_warning_count(mysql);
+            (void)mysql_stmt_free_result(stmt);
+            next = mysql_stmt_next_result(stmt);
+        }
+    }
+    if (next > 0) {
+        s_take_error(self, stmt);
+    }
+}
+
+static void s_read_text(pcl_attempt *self, MYSQL *mysql)
+{
+    int next = 0;
+    while (next == 0 && !self->failed && !self->more) {
+        if (mysql_field_count(mysql) == 0) {
+            if (!self->rows) {
+                self->count = mysql_affected_rows(mysql);
+                self->insert_id = mysql_insert_id(mysql);
+            }
+        } else if (!self->rows) {
+            pcl_stream_status status = pcl_stream_begin_text(self->stream, mysql);
+            if (status == PCL_STREAM_DONE) {
+                s_put_page(self, NULL);
+            } else {
+                s_take_status(self, status, NULL);
+            }
+        } else {
+            mysql_free_result(mysql_use_result(mysql));
+        }
+        if (!self->failed && !self->more) {
+            self->warnings = mysql_warning_count(mysql);
+            next = mysql_next_result(mysql);
+        }
+    }
+    if (next > 0) {
+        s_take_error(self, NULL);
+    }
+}
+
+static void s_run_text(pcl_attempt *self)
+{
+    MYSQL *mysql = pcl_connection_mysql(self->connection);
+    self->stage = PCL_STAGE_EXECUTE;
+    if (mysql_real_query(mysql, (const char *)self->sql.data, (unsigned long)self->sql.size) != 0) {
+        s_take_error(self, NULL);
+        return;
+    }
+    s_read_text(self, mysql);
+}
+
+/* Executes and reads.  *out_again: it must be prepared anew the next time. */
+static void s_execute(pcl_attempt *self, const pcl_prepared *prepared, bool *out_again)
+{
+    MYSQL_STMT *stmt = prepared->stmt;
+    if (!pcl_binding_apply(self->binding, stmt)) {
+        *out_again = true;
+        s_take_error(self, stmt);
+        return;
+    }
+    self->stage = PCL_STAGE_EXECUTE;
+    if (mysql_stmt_execute(stmt) != 0) {
+        s_take_error(self, stmt);
+    } else {
+        s_read_prepared(self, stmt, out_again);
+    }
+    if (self->failed && self->error.number == PCL_CR_NEW_STMT_METADATA) {
+        self->stale = true;
+        *out_again = true;
+    }
+}
+
+static void s_run_prepared(pcl_attempt *self, pcl_prepared *prepared)
+{
+    uint64_t placeholders = mysql_stmt_param_count(prepared->stmt);
+    if (placeholders != self->binding->count) {
+        char message[128];
+        (void)snprintf(message, sizeof message,
+                       "params: the statement has %" PRIu64 " placeholders, %" PRIu32 " were given",
+                       placeholders, self->binding->count);
+        pcl_attempt_fail(self, PCL_ERR_MALFORMED, message);
+        pcl_connection_release(self->connection, prepared);
+        return;
+    }
+    bool again = false;
+    s_execute(self, prepared, &again);
+    if (again) {
+        pcl_connection_uncache(self->connection, self->sql, pcl_binding_types(self->binding),
+                               prepared);
+    }
+    if (self->more || self->rest) {
+        pcl_stream_keep(self->stream, prepared);
+    } else {
+        pcl_connection_release(self->connection, prepared);
+    }
+}
+
+/* DDL without parameters needs no types and is not worth a cache entry. */
+void pcl_attempt_run(pcl_attempt *self)
+{
+    bool ddl = self->sql_class == PCL_SQL_DDL;
+    bool bare = self->binding->count == 0;
+    pcl_connection_soil(self->connection);
+    if ((ddl || self->as_text) && bare) {
+        s_run_text(self);
+        return;
+    }
+    pcl_prepared prepared;
+    self->stage = PCL_STAGE_PREPARE;
+    if (pcl_connection_prepare(self->connection, self->sql, pcl_binding_types(self->binding), !ddl,
+                               &prepared, &self->error)) {
+        self->cache_hit = prepared.hit;
+        s_run_prepared(self, &prepared);
+    } else if (self->error.number == PCL_ER_UNSUPPORTED_PS && bare) {
+        s_run_text(self);
+    } else {
+        self->failed = true;
+    }
+}
+
+void pcl_attempt_ask_rolled_back(pcl_attempt *self)
+{
+    if (self->failed && self->own_err == PCL_ERR_OK && !self->rest &&
+        pcl_may_be_rolled_back(self->stage, self->sql_class, self->error.number)) {
+        self->rolled_back = pcl_connection_rolled_back(self->connection, self->error.number);
+    }
+}
+
+void pcl_attempt_put_counts(const pcl_attempt *self, pcl_answer *answer)
+{
+    if (!self->rows) {
+        pcl_answer_uint(answer, "affected", self->count);
+        if (self->insert_id != 0) {
+            pcl_answer_uint(answer, "insert_id", self->insert_id);
+        }
+    }
+    if (!self->rows || (!self->more && self->warnings > 0)) {
+        pcl_answer_uint(answer, "warnings", self->warnings);
+    }
+}
+
+pcl_outcome pcl_attempt_judge(const pcl_attempt *self, pcl_ending ending)
+{
+    uint8_t sql_class = self->sql_class;
+    if (!self->failed) {
+        return pcl_outcome_of_success(sql_class, ending);
+    }
+    if (self->own_err == PCL_ERR_OK) {
+        return pcl_outcome_of_error(self->stage, sql_class, self->error.number, ending,
+                                    self->rolled_back);
+    }
+    /* Ours.  What was not sent can be sent again; what ran may stand. */
+    bool read = pcl_sql_is_read((pcl_sql_class)sql_class);
+    bool ran = self->stage == PCL_STAGE_EXECUTE;
+    pcl_retry retry = pcl_err_retry((int)self->own_err);
+    if (!ran && (self->own_err == PCL_ERR_DEADLINE || self->own_err == PCL_ERR_CANCELLED)) {
+        retry = PCL_RETRY_SAFE;
+    } else if (ran && self->own_err != PCL_ERR_SQL && !read) {
+        retry = PCL_RETRY_UNSAFE;
+    }
+    return (pcl_outcome){.err = self->own_err, .retry = retry};
+}

@@ -1,0 +1,71 @@
+/* worker.h - what the parts of a worker share: execute.c (one statement alone),
+ * session.c (sessions and cursors), txn.c (transactions in one request). */
+#ifndef PCL_WORKER_AGENT_WORKER_H
+#define PCL_WORKER_AGENT_WORKER_H
+
+#include "common/rng.h"
+#include "worker-agent/attempt.h"
+#include "worker-agent/execute.h"
+
+#include <pthread.h>
+
+struct pcl_worker {
+    const pcl_agent_options *options; /* borrowed */
+    pcl_watchdog *watchdog;           /* borrowed */
+    pcl_spares *spares;               /* borrowed */
+    uint32_t slot;
+    pcl_binding binding;
+    pcl_stream *stream; /* of the statement at hand; a result that stays open takes it along */
+    pcl_rng rng;        /* of waits before another try */
+    pthread_mutex_t lock;
+    /* Changed under the lock, since other threads look at them: */
+    pcl_connection *reader; /* NULL: not needed yet, or handed over to a cursor */
+    pcl_connection *writer; /* NULL: not needed yet */
+    pcl_connection *held;   /* borrowed, while a job runs on it */
+};
+
+/* The worker's own connection of the account, open or not. */
+pcl_connection *pcl_worker_own(pcl_worker *self, pcl_account account);
+/* Gives the reader away. */
+pcl_connection *pcl_worker_part_with_reader(pcl_worker *self);
+/* What pcl_worker_interrupt shall end, too; NULL: nothing any more. */
+void pcl_worker_use(pcl_worker *self, pcl_connection *connection);
+
+/* Watches the job's statement on the connection, and asks afterwards what became of it. */
+void pcl_worker_watch(pcl_worker *self, pcl_connection *connection, const pcl_job *job);
+pcl_ending pcl_worker_unwatch(pcl_worker *self, pcl_job *job);
+/* After an unwatch that was not NONE, of a connection that shall be used on: waits until no KILL is
+ * under way and spends what a late one left behind.  false: close the connection. */
+bool pcl_worker_absorb(pcl_worker *self, pcl_connection *connection);
+
+/* NONE, or why the job must not go on: its deadline is over, or it was cancelled. */
+pcl_ending pcl_job_ending(const pcl_job *job);
+/* The error of a job that ended before anything of it ran. */
+void pcl_attempt_fail_unrun(pcl_attempt *attempt, pcl_ending ending);
+/* What there is to say of an outcome that the database had no words for. */
+void pcl_attempt_explain(pcl_attempt *attempt, pcl_outcome outcome);
+/* What the server says of a connection that it does not open is about the agent, its accounts and
+ * paths, and not for clients: it goes to the log. */
+void pcl_job_hide_connect_error(pcl_job *job, pcl_sql_error *error);
+
+/* Reads params into the worker's binding.  false: the job has its reply. */
+bool pcl_worker_bind(pcl_worker *self, pcl_job *job, pcl_bytes params, uint32_t count,
+                     uint32_t statement);
+
+/* Waits a little, longer with each turn from 0, before a statement that met a deadlock or a lock
+ * is run again.  try_us: how long it took to fail of this error; where another such try would be
+ * cut off by the deadline, which leaves its outcome in doubt, the certain answer of now is better.
+ * false: not any more, the deadline is too near, or the job was cancelled. */
+bool pcl_worker_pause(pcl_worker *self, const pcl_job *job, uint32_t turn, uint32_t number,
+                      uint64_t try_us);
+
+uint32_t pcl_short_us(uint64_t us);
+
+/* session.c: a job whose op is not query alone, or that has something held. */
+void pcl_worker_run_begin(pcl_worker *self, pcl_job *job, const pcl_request *request);
+void pcl_worker_run_held(pcl_worker *self, pcl_job *job, const pcl_request *request);
+void pcl_worker_end_held(pcl_worker *self, pcl_job *job);
+/* txn.c */
+void pcl_worker_run_txn(pcl_worker *self, pcl_job *job, const pcl_request *request);
+
+#endif
