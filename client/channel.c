@@ -173,22 +173,24 @@ static void s_wait_for_turn(pcl_channel *self, pcl_call *call)
     place->call = call;
 }
 
-/* Completes what waits under the id of a cancel. */
-static void s_cancel_unsent(pcl_channel *self, const uint8_t *id)
+/* Completes what waits under the id of a cancel; how many of them nobody else knows of. */
+static uint32_t s_cancel_unsent(pcl_channel *self, const uint8_t *id)
 {
+    uint32_t count = 0;
     call_list *lists[2] = {&self->unsent, &self->pinned};
     for (size_t index = 0; index < 2; index++) {
         for (pcl_call *call = lists[index]->first, *next = NULL; call != NULL; call = next) {
             next = call->next;
-            /* One that is sent again may have run already: only the gatekeeper can tell. */
-            if (call->op != PCL_OP_CANCEL && call->sent_us == 0 &&
-                memcmp(call->id, id, sizeof call->id) == 0) {
+            if (call->op != PCL_OP_CANCEL && memcmp(call->id, id, sizeof call->id) == 0) {
+                /* One that is sent again may still run somewhere; but it does no harm. */
+                count += call->sent_us == 0 ? 1 : 0;
                 s_complete(self, call,
                            pcl_result_local(PCL_ERR_CANCELLED, PCL_RETRY_SAFE, call->id,
                                             "it was cancelled before it was sent"));
             }
         }
     }
+    return count;
 }
 
 static void s_take_submitted(pcl_channel *self)
@@ -199,10 +201,11 @@ static void s_take_submitted(pcl_channel *self)
     (void)pthread_mutex_unlock(&self->mutex);
     while (call != NULL) {
         pcl_call *next = call->next;
-        if (call->op == PCL_OP_CANCEL) {
-            s_cancel_unsent(self, call->id);
-        }
+        uint32_t found = call->op == PCL_OP_CANCEL ? s_cancel_unsent(self, call->id) : 0;
         s_wait_for_turn(self, call);
+        if (found > 0) {
+            s_complete(self, call, pcl_result_cancelled(call->id, found));
+        }
         call = next;
     }
 }

@@ -95,6 +95,16 @@ static pcl_err s_err_of(pcl_bytes code)
     return (pcl_err)PORTCULLIS_UNKNOWN;
 }
 
+portcullis_result *pcl_result_cancelled(const uint8_t *id, uint32_t affected)
+{
+    portcullis_result *self = s_new(PCL_ERR_OK, PCL_RETRY_NEVER, id);
+    if (self == NULL) {
+        return &s_no_memory;
+    }
+    self->reply.affected = affected;
+    return self;
+}
+
 static void s_to_first_row(portcullis_result *self)
 {
     pcl_mp_value head;

@@ -17,6 +17,9 @@ portcullis_result *pcl_result_of_reply(zmq_msg_t *payload, const pcl_reply *repl
 portcullis_result *pcl_result_local(pcl_err err, pcl_retry retry, const uint8_t *id,
                                     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* The library's own answer to a cancel. */
+portcullis_result *pcl_result_cancelled(const uint8_t *id, uint32_t affected);
+
 /* Lets the result hold what the call left open at its node: the cursor of a reply, the session of a
  * begin, and the cursor of a fetch that did not take place. */
 void pcl_result_hold(portcullis_result *self, const pcl_call *call);
