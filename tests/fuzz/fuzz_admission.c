@@ -22,14 +22,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                 .timeout_ms_max = 60000,
                                                 .inflight_principal_max = 1,
                                                 .inflight_principal_size_max = 1};
+    static pcl_sql_cache *cache; /* of the whole run, so that verdicts are found again, too */
     pcl_request request;
     pcl_fault fault;
+    if (cache == NULL) {
+        cache = pcl_sql_cache_new(NULL, 64, (size_t)64 * 1024, 4711);
+        s_require(cache != NULL);
+    }
     pcl_err err = pcl_request_decode(&request, pcl_bytes_of(data, size), &fault, NULL, NULL);
     if (err != PCL_ERR_OK) {
         return 0;
     }
-    pcl_admission admission = pcl_admission_judge(&limits, &request, (pcl_principal_load){0});
-    pcl_policy_verdict verdict = pcl_policy_judge(&request);
+    pcl_admission admission = pcl_admission_judge(&limits, &request, (pcl_principal_load){0},
+                                                  cache);
+    pcl_policy_verdict verdict = pcl_policy_judge(&request, cache);
     s_require(admission.timeout_ms > 0 && admission.timeout_ms <= limits.timeout_ms_max);
     s_require((admission.err == PCL_ERR_OK) == (admission.message[0] == '\0'));
     s_require((verdict.err == PCL_ERR_OK) == (verdict.message[0] == '\0'));
