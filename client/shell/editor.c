@@ -163,8 +163,8 @@ pcl_shell_editor *pcl_shell_editor_new(const pcl_shell_editor_calls *calls,
     (void)el_source(line, NULL); /* the user's ~/.editrc; what follows is ours in any case */
     (void)el_set(line, EL_BIND, "^I", "pcl-complete", NULL);
     (void)el_set(line, EL_BIND, "^R", "em-inc-search-prev", NULL);
-    /* While a line is edited Ctrl-C is a key, not a signal. */
-    (void)el_set(line, EL_SETTY, "-d", "intr=", NULL);
+    /* While a line is edited Ctrl-C is a key, not a signal (`intr=` alone leaves it one). */
+    (void)el_set(line, EL_SETTY, "-d", "-isig", NULL);
     (void)el_set(line, EL_BIND, "^C", "pcl-interrupt", NULL);
     return self;
 }

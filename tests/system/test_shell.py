@@ -91,7 +91,7 @@ def test_a_statement_over_lines(cluster):
 
 def test_vertical_timing_and_format(cluster):
     with Terminal(cluster) as shell:
-        assert re.search(r"\n +one: 1\n +two: 2\n", shell.run("SELECT 1 AS one, 2 AS two\\G"))
+        assert re.search(r"\n *one: 1\n *two: 2\n", shell.run("SELECT 1 AS one, 2 AS two\\G"))
         assert "timing is off" in shell.run("\\timing off")
         assert "ms)" not in shell.run("SELECT 1;")
         shell.run("\\format csv")
