@@ -150,6 +150,7 @@ static void s_show_state(pcl_agent *self)
         .ending = open.ending,
         .worker_connections = pcl_pool_connections(self->pool) +
                               pcl_pool_connections(self->held_pool),
+        .spare_connections = pcl_spares_count(self->spares),
         .kills = pcl_watchdog_kills(self->watchdog),
     };
     uint32_t cursor = 0;

@@ -1,6 +1,7 @@
 """A worker agent between a bare database server and a proxy that the test plays: what the agent
 does by itself, without a cluster around it."""
 import contextlib
+import http.client
 import os
 import pathlib
 import shutil
@@ -16,9 +17,10 @@ import zmq
 
 from harness import BUILD, FLAVOR, wait_until
 
-REQUEST, REPLY, BEAT, PING, PONG, CANCEL, BYE = range(1, 8)
-READ, LOCKING_READ, WRITE, CALL, DDL = range(1, 6)
-EXPLAIN = 2
+REQUEST, REPLY, BEAT, PING, PONG, CANCEL, BYE, RELEASE = range(1, 9)
+READ, LOCKING_READ, WRITE, CALL, DDL, TRANSACTION, STATE = range(1, 8)
+OPS = ["query", "txn", "begin", "commit", "rollback", "fetch", "close"]
+EXPLAIN, HELD, RELEASED = 2, 16, 32
 NOT_READY, UP, DRAIN = range(3)
 
 
@@ -27,11 +29,12 @@ def now_us():
 
 
 def head(kind, ticket=0, sql_class=0, flags=0, budget_us=0, request_id=bytes(16),
-         session=bytes(16), sent_us=None):
+         session=bytes(16), sent_us=None, op="query", principal=b""):
     """docs/rfc/2-hop-protocol.md, section 3."""
-    return struct.pack(">Q2s10BIQIIIIQ16s16sBBH", ticket, b"PC", 1, kind, 0, sql_class, 5, 0, 0, 0,
-                       0, flags, budget_us, now_us() if sent_us is None else sent_us, 11, 22, 33,
-                       0, 0, request_id, session, 0, 0, 0)
+    return struct.pack(">Q2s10BIQIIIIQ16s16sBBH", ticket, b"PC", 1, kind, OPS.index(op),
+                       sql_class, 5, 0, 0, 0, 0, flags, budget_us,
+                       now_us() if sent_us is None else sent_us, 11, 22, 33, 0, 0, request_id,
+                       session, len(principal), 0, 0) + principal
 
 
 class Report:
@@ -42,6 +45,7 @@ class Report:
         self.read_only, self.replicating = bool(octets[27] & 1), bool(octets[27] & 2)
         self.lag_ms, self.rif, self.running, self.queued = struct.unpack(">iIII", octets[32:48])
         size = struct.unpack(">H", octets[102:104])[0]
+        self.sessions, self.cursors = struct.unpack(">II", octets[104:112])
         self.gtid = octets[128:128 + size].decode()
 
 
@@ -57,6 +61,8 @@ class PlayedProxy:
         self.said_bye = False
         self.tickets = 0
         self.replies = {}
+        self.notes = {}  # ticket: flags and session of the reply's head
+        self.ids = {}    # ticket: the request's id
 
     def pump(self, wait_ms=10):
         if not self.socket.poll(wait_ms):
@@ -79,6 +85,7 @@ class PlayedProxy:
                 ticket = struct.unpack(">Q", octets[:8])[0]
                 assert ticket not in self.replies, "two replies to one request"
                 self.replies[ticket] = msgpack.unpackb(payload, strict_map_key=False)
+                self.notes[ticket] = (octets[19], octets[72:88])
 
     def pump_for(self, seconds):
         end = time.monotonic() + seconds
@@ -103,6 +110,31 @@ class PlayedProxy:
                       sent_us=now_us() - waited_us)
         self.socket.send_multipart([self.peer, octets, msgpack.packb(request), tail])
         return self.tickets
+
+    def send_op(self, op, sql_class, held=bytes(16), budget_ms=5000, principal=b"",
+                request_id=None, **keys):
+        """Any operation; held: the session or cursor that the head names."""
+        self.tickets += 1
+        request = {"v": 1, **({} if op == "query" else {"op": op}), **keys}
+        if held != bytes(16):
+            request["cursor" if op in ("fetch", "close") else "session"] = held
+        self.ids[self.tickets] = request_id or os.urandom(16)
+        octets = head(REQUEST, self.tickets, sql_class, 0, budget_ms * 1000,
+                      self.ids[self.tickets], held, op=op, principal=principal)
+        self.socket.send_multipart([self.peer, octets, msgpack.packb(request), b""])
+        return self.tickets
+
+    def ask_op(self, op, sql_class, held=bytes(16), **options):
+        return self.reply(self.send_op(op, sql_class, held, **options))
+
+    def cancel(self, ticket):
+        """What the proxy says of a request that nobody waits for any more."""
+        octets = head(CANCEL, ticket, request_id=self.ids[ticket])
+        self.socket.send_multipart([self.peer, octets, b"", b""])
+
+    def release(self, held, principal=b""):
+        octets = head(RELEASE, session=held, principal=principal)
+        self.socket.send_multipart([self.peer, octets, b"", b""])
 
     def reply(self, ticket, timeout_s=10.0):
         def come():
@@ -207,7 +239,8 @@ class Database:
 class Agent:
     """The daemon beside a Database, talking to a PlayedProxy."""
 
-    def __init__(self, database, name, role, source=None, schemas="demo", **settings):
+    def __init__(self, database, name, role, source=None, schemas="demo", sections=None,
+                 **settings):
         self.database = database
         self.proxy = PlayedProxy()
         self.folder = database.folder
@@ -228,6 +261,11 @@ class Agent:
                          f"    source_port = {source.port}")
         lines.append("pool")
         lines += [f"    {key} = {value}" for key, value in settings.items()]
+        for section, values in (sections or {}).items():
+            lines.append(section)
+            lines += [f"    {key} = {value}" for key, value in values.items()]
+        self.http_port = free_port()
+        lines.append(f"http\n    address = \"127.0.0.1:{self.http_port}\"")
         self.config = self.folder / "agent.cfg"
         self.config.write_text("\n".join(lines) + "\n")
         self.start()
@@ -247,6 +285,16 @@ class Agent:
 
     def log(self):
         return (self.folder / "agent.log").read_text()
+
+    def metrics(self):
+        """/metrics as a map from `name{labels}` to its value, the name without its prefix."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+        connection.close()
+        pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {series.removeprefix("portcullis_agent_"): float(value)
+                for series, _, value in pairs if series}
 
 
 class Pair:
