@@ -5,7 +5,9 @@
 #include "client/result.h"
 #include "wire/json.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *s_program; /* argv[0] */
@@ -83,8 +85,39 @@ void pcl_command_put_text(FILE *stream, const char *text)
 
 bool pcl_command_write(void *context, pcl_bytes text)
 {
-    (void)context;
-    return text.size == 0 || fwrite(text.data, 1, text.size, stdout) == text.size;
+    FILE *out = context != NULL ? context : stdout;
+    return text.size == 0 || fwrite(text.data, 1, text.size, out) == text.size;
+}
+
+bool pcl_command_set_consistency(portcullis_request *request, const char *text,
+                                 const char **out_problem)
+{
+    char *end = NULL;
+    if (strcmp(text, "any") == 0) {
+        portcullis_request_set_consistency_any(request);
+        return true;
+    }
+    if (strcmp(text, "source") == 0) {
+        portcullis_request_set_consistency_source(request);
+        return true;
+    }
+    if (strncmp(text, "max-lag=", 8) == 0) {
+        *out_problem = "max-lag=MS needs a whole number";
+        errno = 0;
+        unsigned long lag_ms = strtoul(text + 8, &end, 10);
+        bool digits = text[8] >= '0' && text[8] <= '9' && *end == '\0';
+        if (digits && errno == 0 && lag_ms <= UINT32_MAX) {
+            portcullis_request_set_consistency_max_lag(request, (uint32_t)lag_ms);
+            return true;
+        }
+        return false;
+    }
+    if (strncmp(text, "after=", 6) == 0) {
+        *out_problem = "after=TOKEN needs a token";
+        return portcullis_request_set_consistency_after(request, text + 6, strlen(text + 6));
+    }
+    *out_problem = "must be any, source, max-lag=MS or after=TOKEN";
+    return false;
 }
 
 int pcl_command_exit(const portcullis_result *result)

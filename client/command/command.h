@@ -54,8 +54,12 @@ int pcl_command_fail(const portcullis_result *result, const char *what);
 /* Writes text with what a terminal would obey escaped. */
 void pcl_command_put_text(FILE *stream, const char *text);
 
-/* stdout, as a pcl_format_sink; false when nobody reads any more. */
+/* A FILE, as a pcl_format_sink; NULL: standard output.  false when nobody reads any more. */
 bool pcl_command_write(void *context, pcl_bytes text);
+
+/* "any", "source", "max-lag=MS", "after=TOKEN".  false: *out_problem says what it must be. */
+bool pcl_command_set_consistency(portcullis_request *request, const char *text,
+                                 const char **out_problem);
 
 /* "route: node=n2 role=replica ..." on standard error. */
 void pcl_command_put_route(const portcullis_result *result);

@@ -10,14 +10,15 @@ static volatile sig_atomic_t s_came;
 
 static void s_on_signal(int number)
 {
+    (void)number;
     s_came = 1;
-    (void)signal(number, SIG_DFL); /* the second one ends the program, should the first not do */
 }
 
-void pcl_interrupt_catch(void)
+void pcl_interrupt_catch(bool again_ends)
 {
     s_came = 0;
-    struct sigaction action = {.sa_handler = s_on_signal, .sa_flags = SA_RESTART};
+    int once = again_ends ? (int)SA_RESETHAND : 0;
+    struct sigaction action = {.sa_handler = s_on_signal, .sa_flags = SA_RESTART | once};
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL); /* cannot fail */
 }

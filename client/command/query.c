@@ -8,7 +8,6 @@
 #include "wire/request.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -97,29 +96,6 @@ static bool s_add_param(query *self, portcullis_request *request, const char *ar
     return added || s_problem(self, "--param", "there are too many of them");
 }
 
-static bool s_set_consistency(query *self, portcullis_request *request, const char *text)
-{
-    char *end = NULL;
-    if (strcmp(text, "any") == 0) {
-        portcullis_request_set_consistency_any(request);
-    } else if (strcmp(text, "source") == 0) {
-        portcullis_request_set_consistency_source(request);
-    } else if (strncmp(text, "max-lag=", 8) == 0 && text[8] >= '0' && text[8] <= '9') {
-        errno = 0;
-        unsigned long lag_ms = strtoul(text + 8, &end, 10);
-        if (errno != 0 || *end != '\0' || lag_ms > UINT32_MAX) {
-            return s_problem(self, "--consistency max-lag=MS", "needs a whole number");
-        }
-        portcullis_request_set_consistency_max_lag(request, (uint32_t)lag_ms);
-    } else if (strncmp(text, "after=", 6) == 0) {
-        return portcullis_request_set_consistency_after(request, text + 6, strlen(text + 6)) ||
-               s_problem(self, "--consistency after=TOKEN", "needs a token");
-    } else {
-        return s_problem(self, "--consistency", "must be any, source, max-lag=MS or after=TOKEN");
-    }
-    return true;
-}
-
 /* Everything but the statement. */
 static bool s_set_options(query *self, portcullis_request *request)
 {
@@ -135,7 +111,9 @@ static bool s_set_options(query *self, portcullis_request *request)
     portcullis_request_set_metadata(request, self->show.metadata);
     portcullis_request_set_page_rows(request, self->page_rows);
     portcullis_request_set_id(request, self->has_id ? self->id : NULL);
-    return consistency == NULL || s_set_consistency(self, request, consistency);
+    const char *problem = "";
+    return consistency == NULL || pcl_command_set_consistency(request, consistency, &problem) ||
+           s_problem(self, "--consistency:", problem);
 }
 
 static bool s_add_params(query *self, portcullis_request *request)
@@ -293,7 +271,7 @@ static int s_run_text(query *self)
     bool txn = pcl_cli_has(line, "txn");
     if (given) {
         pcl_bytes sql = pcl_bytes_text(line->operands[0]);
-        pcl_interrupt_catch();
+        pcl_interrupt_catch(true);
         return txn ? s_run_txn(self, sql) : s_run_one(self, sql, 0); /* not cut: see --help */
     }
     pcl_buffer text;
@@ -302,7 +280,7 @@ static int s_run_text(query *self)
     if (!s_read(self, &text, pcl_cli_value(line, "file"))) {
         code = pcl_command_usage(line, self->problem);
     } else {
-        pcl_interrupt_catch(); /* while statements are typed, Ctrl-C is what it always is */
+        pcl_interrupt_catch(true); /* while statements are typed, Ctrl-C is what it always is */
         code = txn ? s_run_txn(self, pcl_buffer_bytes(&text))
                    : s_run_all(self, pcl_buffer_bytes(&text));
     }
@@ -313,7 +291,9 @@ static int s_run_text(query *self)
 int pcl_command_query(const pcl_cli_line *line)
 {
     query self = {.line = line,
-                  .show = {.terminal = isatty(STDOUT_FILENO) != 0,
+                  .show = {.out = stdout,
+                           .timing = true,
+                           .terminal = isatty(STDOUT_FILENO) != 0,
                            .route = pcl_cli_has(line, "route") || pcl_cli_has(line, "explain"),
                            .metadata = pcl_cli_has(line, "metadata")},
                   .force = pcl_cli_has(line, "force")};

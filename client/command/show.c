@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static void s_put_write_as_json(const pcl_reply *reply)
+static void s_put_write_as_json(FILE *out, const pcl_reply *reply)
 {
     pcl_buffer text;
     pcl_buffer_init(&text, SIZE_MAX);
@@ -25,18 +25,19 @@ static void s_put_write_as_json(const pcl_reply *reply)
         pcl_buffer_put(&text, "null", 4);
     }
     pcl_buffer_put(&text, "}\n", 2);
-    (void)pcl_command_write(NULL, pcl_buffer_bytes(&text)); /* s_flush looks at stdout's state */
+    (void)pcl_command_write(out,
+                            pcl_buffer_bytes(&text)); /* the stream's state is looked at later */
     pcl_buffer_release(&text);
 }
 
-static void s_put_token(const pcl_reply *reply)
+static void s_put_token(FILE *out, const pcl_reply *reply)
 {
     pcl_buffer text;
     pcl_buffer_init(&text, SIZE_MAX);
     pcl_format_put_text(&text, reply->token);
-    (void)fputs("token ", stdout);
-    (void)pcl_command_write(NULL, pcl_buffer_bytes(&text)); /* as above */
-    (void)fputc('\n', stdout);
+    (void)fputs("token ", out);
+    (void)pcl_command_write(out, pcl_buffer_bytes(&text)); /* as above */
+    (void)fputc('\n', out);
     pcl_buffer_release(&text);
 }
 
@@ -52,21 +53,26 @@ static void s_put_footer(const pcl_show *self, const pcl_reply *reply, uint64_t 
         (void)snprintf(warnings, sizeof warnings, ", %u warning%s", reply->warnings,
                        reply->warnings == 1 ? "" : "s");
     }
-    double took_ms = (double)took_us / 1000.0;
+    char took[40] = "";
+    if (self->timing) {
+        (void)snprintf(took, sizeof took, " (%.1f ms)", (double)took_us / 1000.0);
+    }
+    FILE *out = self->out;
     if (reply->has_columns) {
         if (self->terminal) {
-            (void)printf("%" PRIu64 " row%s%s (%.1f ms)\n", rows, rows == 1 ? "" : "s", warnings,
-                         took_ms);
+            (void)fprintf(out, "%" PRIu64 " row%s%s%s\n", rows, rows == 1 ? "" : "s", warnings,
+                          took);
         }
         return;
     }
-    (void)printf("%" PRIu64 " row%s affected", reply->affected, reply->affected == 1 ? "" : "s");
+    (void)fprintf(out, "%" PRIu64 " row%s affected", reply->affected,
+                  reply->affected == 1 ? "" : "s");
     if (reply->insert_id > 0) {
-        (void)printf(", insert id %" PRIu64, reply->insert_id);
+        (void)fprintf(out, ", insert id %" PRIu64, reply->insert_id);
     }
-    (void)printf("%s (%.1f ms)\n", warnings, took_ms);
+    (void)fprintf(out, "%s%s\n", warnings, took);
     if (reply->token.size > 0 && self->terminal) {
-        s_put_token(reply);
+        s_put_token(out, reply);
     }
 }
 
@@ -129,12 +135,12 @@ static bool s_is_whole(const paging *self)
 static bool s_put_pages(paging *self)
 {
     pcl_format format = self->show->format;
-    pcl_format_writer *writer = pcl_format_writer_new(format, pcl_command_write, NULL);
+    pcl_format_writer *writer = pcl_format_writer_new(format, pcl_command_write, self->show->out);
     bool good = writer != NULL;
     while (good) {
         good = pcl_format_writer_page(writer, pcl_result_reply(self->page));
         self->rows = pcl_format_writer_rows(writer);
-        good = good && (!portcullis_result_has_more(self->page) || fflush(stdout) == 0);
+        good = good && (!portcullis_result_has_more(self->page) || fflush(self->show->out) == 0);
         if (!good || !s_turn_page(self)) {
             break;
         }
@@ -155,7 +161,8 @@ static bool s_put_octets(paging *self)
         size_t size = 0;
         const void *octets = portcullis_result_octets(self->page, &size);
         self->rows += portcullis_result_row_count(self->page);
-        good = pcl_command_write(NULL, pcl_bytes_of(octets, size)) && fflush(stdout) == 0;
+        good = pcl_command_write(self->show->out, pcl_bytes_of(octets, size)) &&
+               fflush(self->show->out) == 0;
     } while (good && s_turn_page(self));
     return good;
 }
@@ -168,9 +175,9 @@ static bool s_put_statements(const pcl_show *self, portcullis_result *result, ui
         const pcl_reply *reply = pcl_result_reply(part);
         good = reply != NULL; /* else there was no memory for it */
         if (good && reply->has_columns) {
-            good = pcl_format_rows(self->format, reply, pcl_command_write, NULL);
+            good = pcl_format_rows(self->format, reply, pcl_command_write, self->out);
         } else if (good && self->format == PCL_FORMAT_JSON) {
-            s_put_write_as_json(reply);
+            s_put_write_as_json(self->out, reply);
         }
         if (good && self->metadata) {
             s_put_metadata(part);
@@ -215,13 +222,13 @@ int pcl_show_result(const pcl_show *self, portcullis_result *result, const char 
     } else if (reply->has_columns) {
         good = s_put_pages(&pages);
     } else if (self->format == PCL_FORMAT_JSON) {
-        s_put_write_as_json(reply);
+        s_put_write_as_json(self->out, reply);
     }
     int code = s_judge(&pages, what);
     if (good && code == PCL_EXIT_OK && !reply->has_results) {
         s_put_footer(self, pcl_result_reply(pages.page), pages.rows, pcl_now_us() - began_us);
     }
-    good = fflush(stdout) == 0 && good && !ferror(stdout);
+    good = fflush(self->out) == 0 && good && !ferror(self->out);
     int cause = errno;
     if (self->metadata) {
         s_put_metadata(result);
@@ -232,7 +239,7 @@ int pcl_show_result(const pcl_show *self, portcullis_result *result, const char 
     if (pages.page != result) {
         portcullis_result_destroy(&pages.page);
     }
-    if (!good) {
+    if (!good && !(self->may_be_left && cause == EPIPE)) {
         (void)fprintf(stderr, "portcullis: cannot write the result: %s\n", strerror(cause));
         return PCL_EXIT_REFUSED;
     }

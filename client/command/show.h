@@ -1,4 +1,4 @@
-/* show.h - what a request gave, on standard output, a page in memory at a time. */
+/* show.h - what a request gave, a page in memory at a time. */
 #ifndef PCL_CLIENT_COMMAND_SHOW_H
 #define PCL_CLIENT_COMMAND_SHOW_H
 
@@ -7,11 +7,15 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef struct pcl_show {
     portcullis *client;
+    FILE *out;
+    bool may_be_left; /* out is a pager: that it does not read to the end is no failure */
     pcl_format format;
-    bool terminal; /* standard output is one: a line under each result */
+    bool terminal; /* it is one: a line under each result */
+    bool timing;   /* ... with how long it took */
     bool route;    /* which node it was, on standard error */
     bool metadata; /* what the database says of the columns, on standard error */
 } pcl_show;
