@@ -2,6 +2,7 @@
 
 #include "client/failover.h"
 #include "client/peer.h"
+#include "client/request.h"
 #include "client/result.h"
 #include "client/session.h"
 #include "common/buffer.h"
@@ -23,6 +24,9 @@
 
 /* Messages taken from one peer before the others get a turn. */
 #define BATCH_MAX    256u
+/* Calls that were given up and may still be answered. */
+#define LATE_MAX     64u
+#define GIVE_BACK_MS 5000u
 /* A request that waited longer than this tells the gatekeeper what is left of its time. */
 #define WAIT_TOLD_US (5u * PCL_US_PER_MS)
 
@@ -54,8 +58,10 @@ struct pcl_channel {
     call_list unsent;        /* for any connection */
     call_list pinned;        /* unsent, for one connection each */
     pcl_failover_peer views[PCL_BUNDLE_GATEKEEPERS_MAX];
-    uint32_t current; /* the peer in use */
-    uint32_t full;    /* a bit for each peer that took no more in this turn */
+    uint32_t current;        /* the peer in use */
+    uint64_t late[LATE_MAX]; /* tickets, a ring */
+    uint32_t late_next;
+    uint32_t full; /* a bit for each peer that took no more in this turn */
 };
 
 static _Thread_local const pcl_channel *s_own_channel; /* of the channel's thread */
@@ -247,9 +253,57 @@ static bool s_goes_on(pcl_channel *self, pcl_call *call, const pcl_reply *reply)
     return false;
 }
 
+static void s_forget(portcullis_result *result, void *context)
+{
+    (void)context;
+    portcullis_result_destroy(&result);
+}
+
+/* Was the call given up?  Then what its reply opened has to be ended, as nobody knows of it. */
+static bool s_is_late(pcl_channel *self, uint64_t ticket)
+{
+    for (uint32_t index = 0; index < LATE_MAX; index++) {
+        if (self->late[index] == ticket) {
+            self->late[index] = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void s_give_back(pcl_channel *self, uint32_t peer, zmq_msg_t *payload)
+{
+    pcl_reply reply;
+    pcl_err err = pcl_reply_decode(&reply,
+                                   pcl_bytes_of(zmq_msg_data(payload), zmq_msg_size(payload)));
+    if (err != PCL_ERR_OK || (!reply.has_session && !reply.has_cursor)) {
+        return;
+    }
+    pcl_request request = {.op = reply.has_session ? PCL_OP_ROLLBACK : PCL_OP_CLOSE,
+                           .has_id = true,
+                           .timeout_ms = GIVE_BACK_MS,
+                           .has_session = reply.has_session,
+                           .has_cursor = !reply.has_session};
+    memcpy(request.id, reply.id, sizeof request.id);
+    memcpy(request.session, reply.session, sizeof request.session);
+    memcpy(request.cursor, reply.cursor, sizeof request.cursor);
+    pcl_call *call = NULL;
+    if (pcl_request_encode_call(&request, &call) != PCL_ERR_OK) {
+        return; /* it ends when it was idle for long enough, as where the channel is full */
+    }
+    call->pin = (pcl_pin){.peer = peer, .generation = pcl_peer_generation(self->peers[peer])};
+    call->callback = s_forget;
+    if (pcl_channel_submit(self, call) != PCL_ERR_OK) {
+        pcl_call_destroy(&call);
+    }
+}
+
 static void s_on_reply(pcl_channel *self, uint32_t peer, uint64_t ticket, zmq_msg_t *payload)
 {
     entry *place = pcl_ticket_table_find(self->table, ticket);
+    if (place == NULL && s_is_late(self, ticket)) {
+        s_give_back(self, peer, payload);
+    }
     if (place == NULL || place->call->waiting || place->call->way.peer != peer) {
         return; /* late, twice, or never asked for */
     }
@@ -393,6 +447,7 @@ static void s_expire(pcl_channel *self, uint64_t now_us)
             s_complete(self, call, s_overdue_unsent(self, call));
             continue;
         }
+        self->late[self->late_next++ % LATE_MAX] = ticket;
         pcl_failover_unanswered(&self->views[call->way.peer], call->sent_us, now_us);
         s_complete(self, call,
                    pcl_result_local(PCL_ERR_DEADLINE, s_retry(call), call->id,

@@ -9,9 +9,28 @@ Every request has exactly one outcome: a Result, or a PortcullisError whose `cod
 happened and whose `retry` says what may be done about it: "safe" (nothing ran: send it again),
 "unsafe" (it may have run: look first), "never" (the same request will always fail).
 
-Threads: a Client may be shared, but it takes one call at a time, the others wait their turn.
-For many requests in flight use query_many(), or a Client for each thread.  After a fork the
-child opens its own.
+A Result has all its rows, however many pages they came in; more than max_rows are an error and
+never a part.  For results of any length there is stream(), with a page in memory at a time:
+
+        with client.stream("SELECT * FROM log") as rows:
+            for row in rows: ...
+
+A transaction over several statements, and one in a single request:
+
+        with client.begin() as session:         # commits at the end, rolls back on an exception
+            n = session.query("SELECT n FROM t WHERE id = 1 FOR UPDATE").rows[0][0]
+            session.query("UPDATE t SET n = ? WHERE id = 1", [n + 1])
+        client.txn([("UPDATE t SET n = n - 1 WHERE id = 1 AND n > 0", [], 1),   # expects 1 row
+                    ("INSERT INTO log (id) VALUES (?)", [1])])
+
+A session and the unread part of a stream belong to the connection that they were opened over:
+when it is lost they are GONE.  They belong to one thread at a time.
+
+Ctrl-C (KeyboardInterrupt) during a call cancels what it sent.
+
+Threads: a Client may be shared, but it takes one call at a time, the others wait their turn;
+only cancel() does not wait.  For many requests in flight use query_many(), or a Client for each
+thread.  After a fork the child opens its own.
 """
 import collections
 import datetime
@@ -27,9 +46,11 @@ import msgpack
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-__all__ = ["Client", "PortcullisError", "Result", "load_bundle"]
+__all__ = ["Client", "PortcullisError", "Result", "Session", "Stream", "load_bundle"]
 GRACE_S = 0.1          # the gatekeeper promises an answer within the deadline plus this
 CONNECT_S = 2.0        # a request that finds no gatekeeper waits this long for one
+MAX_ROWS = 1000000     # of a Result, unless the call says otherwise
+END_MS = 5000          # the timeout of what nobody waits for
 REPLY_SIZE_MAX = 17 << 20
 EXT_DECIMAL, EXT_TEMPORAL = 1, 2
 EVENTS = (zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -37,25 +58,29 @@ EVENTS = (zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HAN
 
 
 class PortcullisError(Exception):
-    """code, message, retry ("safe", "unsafe", "never"), hop, errno, sqlstate, retry_after_ms."""
+    """code, message, retry ("safe", "unsafe", "never"), hop, errno, sqlstate, retry_after_ms, id;
+    and of a failed transaction statement, the index of the one that failed."""
 
     def __init__(self, code, message, retry, hop="client", **more):
         super().__init__(f"{code}: {message} (hop {hop}, retry {retry})")
         self.code, self.message, self.retry, self.hop = code, message, retry, hop
         self.errno, self.sqlstate = more.get("errno", 0), more.get("sqlstate", "")
         self.retry_after_ms, self.id = more.get("retry_after_ms", 0), more.get("id")
+        self.statement = more.get("statement")
 
 
 class Result:
-    """columns ([name, type, flags] each), rows, affected, insert_id, warnings, token, route,
-    id; and reply, the whole map as it came."""
+    """columns ([name, type, flags] each), rows (all of them), affected, insert_id, warnings, token,
+    route, id, metadata (with metadata=True: [schema, table, org_table, org_name, charset, length,
+    decimals] of each column); and reply, the whole map of the first page as it came."""
 
-    def __init__(self, reply):
+    def __init__(self, reply, way=None):
         self.reply, self.id = reply, reply.get("id")
         self.columns, self.rows = reply.get("columns", []), reply.get("rows", [])
         self.affected, self.insert_id = reply.get("affected", 0), reply.get("insert_id", 0)
         self.warnings, self.token = reply.get("warnings", 0), reply.get("token")
-        self.route = reply.get("route", {})
+        self.route, self.metadata = reply.get("route", {}), reply.get("metadata", [])
+        self._way = way  # the connection that it came over
 
     def __iter__(self):
         return iter(self.rows)
@@ -67,6 +92,101 @@ class Result:
         """The rows as maps from column name to value."""
         names = [column[0] for column in self.columns]
         return [dict(zip(names, row)) for row in self.rows]
+
+
+class Stream:
+    """The rows of a result one by one, with one page of them in memory.  columns, route, id and
+    metadata are there from the beginning.  What is not read to its end is to be closed: by close(),
+    by `with`, or when it is collected."""
+
+    def __init__(self, client, result, terms):
+        self.columns, self.route, self.id = result.columns, result.route, result.id
+        self.metadata, self.warnings = result.metadata, result.warnings
+        self._client, self._terms = client, terms
+        self._page, self._at = result, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        while self._at >= len(self._page.rows):
+            if not self._turn():
+                raise StopIteration
+        self._at += 1
+        return self._page.rows[self._at - 1]
+
+    def _turn(self):
+        """To the next page; False: there is none."""
+        cursor = self._page.reply.pop("cursor", None)
+        if cursor is None:
+            return False
+        self._page, self._at = self._client._fetch(cursor, self._page, self._terms), 0
+        self.warnings = max(self.warnings, self._page.warnings)
+        return True
+
+    def close(self):
+        """Gives up what is unread; may be called twice."""
+        cursor = self._page.reply.pop("cursor", None)
+        if cursor is not None:
+            self._client._end({"op": "close", "cursor": cursor}, self._page._way)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __del__(self):
+        # Collection may strike in the middle of a call of the same thread: no more than a note.
+        cursor = self._page.reply.get("cursor") if hasattr(self, "_page") else None
+        if cursor is not None:
+            self._client._unended.append(({"op": "close", "cursor": cursor}, self._page._way))
+
+
+class Session:
+    """Statements on one connection to one database, in one transaction, until commit() or
+    rollback().  As `with` it commits at the end, and rolls back when an exception leaves it."""
+
+    def __init__(self, client, result, timeout_ms):
+        self.id, self.route, self.is_open = result.reply["session"], result.route, True
+        self._client, self._way, self._timeout_ms = client, result._way, timeout_ms
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None and self.is_open:
+            self.commit()
+        elif self.is_open:
+            try:
+                self.rollback()
+            except PortcullisError:
+                pass  # the exception that is on its way says more; the session ends by itself
+
+    def query(self, sql, params=None, max_rows=MAX_ROWS, **options):
+        """As Client.query."""
+        return self._do(self._client.query, sql, params, max_rows=max_rows, **options)
+
+    def stream(self, sql, params=None, **options):
+        """As Client.stream; the session's next statement ends it (GONE)."""
+        return self._do(self._client.stream, sql, params, **options)
+
+    def commit(self):
+        """A Result, whose token names what was written."""
+        return self._do(self._client.request, op="commit", timeout_ms=self._timeout_ms)
+
+    def rollback(self):
+        return self._do(self._client.request, op="rollback", timeout_ms=self._timeout_ms)
+
+    def _do(self, what, *arguments, **options):
+        try:
+            result = what(*arguments, session=self.id, _way=self._way, **options)
+        except PortcullisError as error:
+            lost = error.code == "LOST" and error.hop == "client"
+            self.is_open = self.is_open and not lost and error.code != "GONE"
+            raise
+        self.is_open = self.is_open and options.get("op") is None
+        return result
 
 
 def load_bundle(path):
@@ -109,8 +229,10 @@ class _Gatekeeper:
 
     def __init__(self, context, endpoint, server_key, curve):
         self.endpoint, self.up, self.why = endpoint, False, "not connected yet"
+        self.connected, self.generation = False, 0  # each connection is another
         self.silent_until = 0.0  # after a deadline without any word: the others come first
         self.heard_at = 0.0
+        self.notice_later = False  # the connection went away, and its losses are not counted yet
         self.socket = context.socket(zmq.DEALER)
         options = {zmq.LINGER: 0, zmq.IMMEDIATE: 1, zmq.SNDHWM: 10000, zmq.RCVHWM: 10000,
                    zmq.MAXMSGSIZE: REPLY_SIZE_MAX, zmq.HANDSHAKE_IVL: 3000,
@@ -131,7 +253,8 @@ class _Gatekeeper:
         gone = False
         while self.monitor.poll(0):
             event = parse_monitor_message(self.monitor.recv_multipart())["event"]
-            self.up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            self.connected = self.up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            self.generation += self.up
             gone = gone or not self.up
             self.why = {zmq.EVENT_DISCONNECTED: "the connection was lost",
                         zmq.EVENT_HANDSHAKE_FAILED_AUTH: "it refused this bundle's key",
@@ -145,12 +268,21 @@ class _Gatekeeper:
 
 
 class _Call:
-    """One request on its way to its one outcome."""
+    """One request on its way to its one outcome.  pin: the only connection that it may go over."""
 
-    def __init__(self, request, idempotent, timeout_s, now):
-        self.request, self.idempotent, self.born = request, idempotent, now
-        self.deadline, self.connect_by = now + timeout_s, now + min(timeout_s, CONNECT_S)
-        self.gatekeeper, self.sent_at, self.tried, self.outcome = None, 0.0, set(), None
+    def __init__(self, request, idempotent, pin, timeout_s, now):
+        self.request, self.idempotent, self.pin, self.born = request, idempotent, pin, now
+        self.deadline = now + timeout_s
+        self.connect_by = self.deadline if pin else min(self.deadline, now + CONNECT_S)
+        self.gatekeeper, self.way, self.sent_at = None, None, 0.0
+        self.tried, self.outcome = set(), None
+
+    def retry(self):
+        """When no answer will come."""
+        op = self.request.get("op")
+        if op == "fetch":
+            return "never"  # its cursor may be used up, and is good for no other page
+        return "safe" if self.idempotent or op in ("begin", "rollback", "close") else "unsafe"
 
 
 class Client:
@@ -172,6 +304,10 @@ class Client:
         if not endpoints:
             raise ValueError("no gatekeeper to connect to")
         self.timeout_ms, self._lock = timeout_ms, threading.Lock()
+        self._same = {"endpoints": endpoints, "timeout_ms": timeout_ms, "context": context,
+                      "keys": curve and (curve["public-key"], curve["secret-key"])}
+        self._unended = collections.deque()  # requests that only end something, to be sent
+        self._late = collections.deque(maxlen=256)  # tickets of calls that were given up
         self._gatekeepers = [_Gatekeeper(context or zmq.Context.instance(), endpoint, key, curve)
                              for endpoint, key in endpoints]
         self._current = random.randrange(len(self._gatekeepers))
@@ -190,16 +326,58 @@ class Client:
                 gatekeeper.close()
             self._closed = True
 
-    def query(self, sql, params=None, **options):
-        """Runs one statement, a Result.  Options: the request's keys (db, strategy,
-        consistency, timeout_ms, explain_route, id ...) and idempotent=True, with which a request
-        lost with its gatekeeper is sent to another."""
-        return self._one(self._query_map(sql, params, options))
+    def query(self, sql, params=None, max_rows=MAX_ROWS, **options):
+        """Runs one statement, a Result with all rows; TOO_LARGE when they are more than max_rows.
+        Options: the request's keys (db, strategy, consistency, timeout_ms, page_rows, metadata,
+        explain_route, id ...) and idempotent=True, with which a request lost with its gatekeeper
+        is sent to another."""
+        request = self._query_map(sql, params, options)
+        return self._whole(self._one(request), request, max_rows)
 
-    def query_many(self, requests, **options):
+    def query_many(self, requests, max_rows=MAX_ROWS, **options):
         """Runs (sql, params) pairs all in flight together.  Returns one Result or
         PortcullisError (not raised) for each, in the order given."""
-        return self._run([self._query_map(sql, params, dict(options)) for sql, params in requests])
+        maps = [self._query_map(sql, params, dict(options)) for sql, params in requests]
+        outcomes = self._run(maps)
+        for index, outcome in enumerate(outcomes):
+            try:
+                if isinstance(outcome, Result):
+                    self._whole(outcome, maps[index], max_rows)
+            except PortcullisError as error:
+                outcomes[index] = error
+        return outcomes
+
+    def stream(self, sql, params=None, **options):
+        """Runs one statement, a Stream of its rows.  Options as of query()."""
+        request = self._query_map(sql, params, options)
+        return Stream(self, self._one(request), self._terms(request))
+
+    def begin(self, read_only=None, **options):
+        """Opens a Session, on the source or with read_only=True on a replica.  Options: db,
+        strategy, consistency, timeout_ms, explain_route."""
+        result = self._one({"op": "begin", "read_only": read_only, **options})
+        return Session(self, result, options.get("timeout_ms"))
+
+    def txn(self, statements, **options):
+        """Runs statements in one transaction in one request, all or none; a list with the Result
+        of each.  A statement is (sql, params, expect), where params and expect may be left out, or
+        a str.  expect: the number of rows that it must return or change, or a pair (least, most)
+        of which either may be None; where it does not, all is rolled back (EXPECT, and
+        error.statement is its index)."""
+        maps = [self._statement_map(*([each] if isinstance(each, str) else each))
+                for each in statements]
+        reply = self._one({"op": "txn", "statements": maps, **options}).reply
+        common = {key: value for key, value in reply.items() if key != "results"}
+        return [Result({**common, **part}) for part in reply["results"]]
+
+    def cancel(self, id, timeout_ms=None):
+        """Stops the request with this id; how many were found.  While another thread's call is
+        under way it goes over a connection of its own, and does not wait for that call."""
+        request = {"op": "cancel", "id": id, "timeout_ms": timeout_ms, "idempotent": True}
+        if not self._lock.locked():
+            return self._one(request).affected
+        with Client(**self._same) as other:
+            return other._one(request).affected
 
     def request(self, **keys):
         """Any request, key by key as docs/rfc/1 has them."""
@@ -219,6 +397,70 @@ class Client:
     def _query_map(sql, params, options):
         return {"sql": sql, **({} if params is None else {"params": list(params)}), **options}
 
+    @staticmethod
+    def _statement_map(sql, params=None, expect=None):
+        statement = {"sql": sql, **({"params": list(params)} if params else {})}
+        if isinstance(expect, int):
+            statement["expect"] = {"rows": expect}
+        elif expect is not None:
+            pairs = zip(("min_rows", "max_rows"), expect)
+            statement["expect"] = {key: rows for key, rows in pairs if rows is not None}
+        return statement
+
+    @staticmethod
+    def _terms(request):
+        """What is asked for each page of a result."""
+        return {key: request.get(key) for key in ("timeout_ms", "page_rows", "page_bytes")}
+
+    def _fetch(self, cursor, page, terms):
+        """The page behind this one."""
+        return self._one({"op": "fetch", "id": page.id, "cursor": cursor, "_way": page._way,
+                          **terms})
+
+    def _whole(self, result, request, max_rows):
+        """Adds all further pages to the first."""
+        page = result
+        cursor = page.reply.pop("cursor", None)
+        while cursor is not None and len(result.rows) <= max_rows:
+            page = self._fetch(cursor, page, self._terms(request))
+            result.rows += page.rows
+            result.warnings = max(result.warnings, page.warnings)
+            cursor = page.reply.get("cursor")
+        if cursor is not None:
+            self._end({"op": "close", "cursor": cursor}, page._way)
+        if len(result.rows) > max_rows:
+            raise PortcullisError("TOO_LARGE", f"more than max_rows, {max_rows}, rows: stream() "
+                                  "has no limit", "never", id=result.id)
+        return result
+
+    def _end(self, request, way):
+        """Sends what needs no answer: now, or, when a call is under way, with the next one."""
+        self._unended.append((request, way))
+        if self._lock.acquire(blocking=False):
+            try:
+                self._send_ends()
+            finally:
+                self._lock.release()
+
+    def _send_ends(self):
+        """With the lock.  What finds its connection gone has ended with it."""
+        while self._unended and not self._closed:
+            request, way = self._unended.popleft()
+            gatekeeper, generation = way
+            gatekeeper.notice_later = gatekeeper.notice() or gatekeeper.notice_later
+            if gatekeeper.connected and gatekeeper.generation == generation:
+                self._throw(gatekeeper, request)
+
+    def _throw(self, gatekeeper, request):
+        """Sends a request whose answer will find no ticket, if it goes at once."""
+        self._ticket += 1
+        request = {"v": 1, "id": os.urandom(16), "timeout_ms": END_MS, **request}
+        try:
+            gatekeeper.socket.send_multipart(
+                [self._ticket.to_bytes(8, "big"), b"", msgpack.packb(request)], zmq.DONTWAIT)
+        except zmq.Again:
+            pass  # then it ends when it was idle for long enough
+
     def _one(self, request):
         outcome = self._run([request])[0]
         if isinstance(outcome, PortcullisError):
@@ -232,17 +474,24 @@ class Client:
             calls, now = [], time.monotonic()
             for request in requests:
                 request = {key: value for key, value in request.items() if value is not None}
-                idempotent = request.pop("idempotent", False)
+                pin = request.pop("_way", None)
+                idempotent = request.pop("idempotent", False) and pin is None
                 request = {"v": 1, "id": os.urandom(16), **request}
                 timeout_ms = request.setdefault("timeout_ms", self.timeout_ms)
                 msgpack.packb(request, default=_pack_more)  # a wrong value is the caller's error
                 if not isinstance(timeout_ms, int) or timeout_ms < 1:
                     timeout_ms = self.timeout_ms  # for us; the gatekeeper shall say what is wrong
-                calls.append(_Call(request, idempotent, timeout_ms / 1e3, now))
+                calls.append(_Call(request, idempotent, pin, timeout_ms / 1e3, now))
             try:
+                self._send_ends()
                 self._drive(calls)
+            except BaseException:  # KeyboardInterrupt, above all
+                for ticket, call in self._calls.items():
+                    self._throw(call.gatekeeper, {"op": "cancel", "id": call.request["id"]})
+                    self._late.append(ticket)
+                raise
             finally:
-                self._calls.clear()  # what comes later finds no ticket and is dropped
+                self._calls.clear()  # what comes later finds no ticket
             return [call.outcome for call in calls]
 
     def _drive(self, calls):
@@ -250,7 +499,8 @@ class Client:
         while waiting or self._calls:
             now = time.monotonic()
             for gatekeeper in self._gatekeepers:
-                gone = gatekeeper.notice()
+                gone = gatekeeper.notice() or gatekeeper.notice_later
+                gatekeeper.notice_later = False
                 self._receive(gatekeeper, waiting, now)
                 if gone:
                     self._lose(gatekeeper, waiting)
@@ -263,7 +513,7 @@ class Client:
     def _sleep(self, waiting, now):
         poller = zmq.Poller()
         for gatekeeper in self._gatekeepers:
-            full = waiting and gatekeeper.up
+            full = waiting and gatekeeper.connected
             poller.register(gatekeeper.socket, zmq.POLLIN | (zmq.POLLOUT if full else 0))
             poller.register(gatekeeper.monitor, zmq.POLLIN)
         due = [call.deadline + GRACE_S for call in self._calls.values()]
@@ -280,10 +530,16 @@ class Client:
 
     def _send(self, call, now):
         """False: not now."""
-        gatekeeper = self._choose(call, now)
-        if gatekeeper is None:
-            return False
-        self._current = self._gatekeepers.index(gatekeeper)
+        if call.pin is not None:
+            gatekeeper, generation = call.pin
+            if not gatekeeper.connected or gatekeeper.generation != generation:
+                self._gone(call, gatekeeper)
+                return True
+        else:
+            gatekeeper = self._choose(call, now)
+            if gatekeeper is None:
+                return False
+            self._current = self._gatekeepers.index(gatekeeper)
         self._ticket += 1
         ticket = self._ticket.to_bytes(8, "big")
         request = dict(call.request)
@@ -295,6 +551,7 @@ class Client:
         except zmq.Again:
             return False
         call.gatekeeper, call.sent_at = gatekeeper, now
+        call.way = (gatekeeper, gatekeeper.generation)
         call.tried.add(gatekeeper)
         self._calls[ticket] = call
         return True
@@ -307,7 +564,12 @@ class Client:
                 return
             gatekeeper.heard_at, gatekeeper.silent_until = now, 0.0
             call = self._calls.get(frames[0])
-            if call is None or call.gatekeeper is not gatekeeper or len(frames) < 3 or frames[1]:
+            if len(frames) < 3 or frames[1]:
+                continue
+            if frames[0] in self._late:
+                self._late.remove(frames[0])
+                self._give_back(gatekeeper, frames[2])
+            if call is None or call.gatekeeper is not gatekeeper:
                 continue  # late, twice, or never asked for
             outcome = self._outcome(call, frames[2])
             if outcome is None:
@@ -318,6 +580,9 @@ class Client:
             if refused and outcome.code == "DRAINING":
                 # It is about to close: what went to it now could be lost with the connection.
                 gatekeeper.up, gatekeeper.why = False, "it is shutting down"
+            if call.pin is not None:
+                call.outcome = outcome  # it has no other gatekeeper
+            elif refused and outcome.code == "DRAINING":
                 call.connect_by, call.sent_at = now + CONNECT_S, 0.0  # as if never sent
                 waiting.append(call)
             elif (refused and outcome.code == "UNAVAILABLE" and any(
@@ -334,26 +599,44 @@ class Client:
             if reply.get("id") != call.request["id"] and (reply["ok"] or reply.get("id")):
                 return None
             error = None if reply["ok"] else dict(reply["error"])
-            return Result(reply) if error is None else PortcullisError(
+            return Result(reply, call.way) if error is None else PortcullisError(
                 error.pop("code"), error.pop("message", ""), error.pop("retry"),
                 error.pop("hop", "?"), id=call.request["id"], **error)
         except (ValueError, KeyError, TypeError, AttributeError, msgpack.UnpackException) as error:
             return PortcullisError("INTERNAL", f"the reply does not parse: {error!r}", "unsafe",
                                    id=call.request["id"])
 
+    def _give_back(self, gatekeeper, payload):
+        """Ends what a reply that came too late has opened."""
+        try:
+            reply = msgpack.unpackb(payload, raw=False)
+            way = (gatekeeper, gatekeeper.generation)
+            if reply.get("cursor"):
+                self._unended.append(({"op": "close", "cursor": reply["cursor"]}, way))
+            if reply.get("session"):
+                self._unended.append(({"op": "rollback", "session": reply["session"]}, way))
+        except (ValueError, AttributeError, msgpack.UnpackException):
+            pass  # it is nothing that could be given back
+
+    def _gone(self, call, gatekeeper):
+        what = "the session, which is rolled back" if "session" in call.request \
+            else "the rest of the result"
+        self._fail(call, "GONE", f"the connection to gatekeeper {gatekeeper.endpoint} was lost, "
+                   f"and with it {what}", "never")
+
     def _lose(self, gatekeeper, waiting):
         for ticket, call in list(self._calls.items()):
-            if call.gatekeeper is gatekeeper:
-                del self._calls[ticket]
-                if call.idempotent:
-                    call.connect_by = time.monotonic() + CONNECT_S
-                    waiting.append(call)
-                else:
-                    self._fail(
-    call,
-    "LOST",
-    f"gatekeeper {gatekeeper.endpoint} went away",
-     "unsafe")
+            if call.gatekeeper is not gatekeeper:
+                continue
+            del self._calls[ticket]
+            if call.idempotent:
+                call.connect_by = time.monotonic() + CONNECT_S
+                waiting.append(call)
+            elif call.request.get("op") == "fetch":
+                self._gone(call, gatekeeper)
+            else:
+                self._fail(call, "LOST", f"gatekeeper {gatekeeper.endpoint} went away",
+                           call.retry())
 
     def _expire(self, waiting, now):
         for call in [call for call in waiting if now >= min(call.deadline, call.connect_by)]:
@@ -368,10 +651,11 @@ class Client:
         for ticket, call in list(self._calls.items()):
             if now >= call.deadline + GRACE_S:
                 del self._calls[ticket]
+                self._late.append(ticket)
                 if call.gatekeeper.heard_at < call.sent_at:
                     call.gatekeeper.silent_until = now + 5.0
                 self._fail(call, "DEADLINE", f"no answer from {call.gatekeeper.endpoint}",
-                           "safe" if call.idempotent else "unsafe")
+                           call.retry())
 
     @staticmethod
     def _fail(call, code, message, retry):

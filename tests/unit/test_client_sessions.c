@@ -245,6 +245,9 @@ static void s_answer_plain(gate *self, message *to, const char *key, uint64_t va
 
 static void s_answer_begin(gate *self, message *to, const pcl_request *request)
 {
+    if (pcl_bytes_is(request->db, "late")) { /* behind the deadline and the client's grace */
+        s_sleep_ms((long)request->timeout_ms + 200);
+    }
     s_log(self, "begin %s%.*s%s\n", request->read_only ? "read-only " : "", (int)request->db.size,
           request->db.size > 0 ? (const char *)request->db.data : "",
           request->strategy == PCL_STRATEGY_RANDOM ? " random" : "");
@@ -600,8 +603,13 @@ static gate *s_in_use(portcullis *client)
 {
     portcullis_result *result = s_call(client, "who");
     s_expect_ok(&result);
-    bool first = strstr(s_gates[0].log, "who") != NULL;
-    s_gates[0].log[0] = s_gates[1].log[0] = '\0';
+    bool first = false;
+    for (size_t index = 0; index < 2; index++) {
+        (void)pthread_mutex_lock(&s_gates[index].mutex);
+        first = first || (index == 0 && strstr(s_gates[0].log, "who") != NULL);
+        s_gates[index].log[0] = '\0';
+        (void)pthread_mutex_unlock(&s_gates[index].mutex);
+    }
     return first ? &s_gates[0] : &s_gates[1];
 }
 
@@ -880,6 +888,23 @@ static void what_nobody_ends_is_rolled_back(void **state)
     portcullis_close(&client);
 }
 
+static void what_comes_too_late_is_ended(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(1, 0);
+    portcullis_request *begin = portcullis_request_new_begin(false);
+    assert_true(portcullis_request_set_db(begin, "late"));
+    portcullis_request_set_timeout(begin, 50);
+    portcullis_result *result = s_call(client, "connected");
+    s_expect_ok(&result);
+    portcullis_session *session = portcullis_session_begin(client, begin, &result);
+    assert_null(session);
+    s_expect(&result, PORTCULLIS_DEADLINE, PORTCULLIS_RETRY_SAFE);
+    s_await(&s_gates[0], "rollback", 1);
+    portcullis_request_destroy(&begin);
+    portcullis_close(&client);
+}
+
 static void a_session_goes_with_its_connection(void **state)
 {
     (void)state;
@@ -924,7 +949,9 @@ static void a_session_stays_where_it_is(void **state)
     portcullis *client = s_open(2, 0);
     s_sleep_ms(200);
     portcullis_session *session = s_begin(client);
+    (void)pthread_mutex_lock(&s_gates[0].mutex);
     gate *used = strstr(s_gates[0].log, "begin") != NULL ? &s_gates[0] : &s_gates[1];
+    (void)pthread_mutex_unlock(&s_gates[0].mutex);
     portcullis_result *result = s_in(session, "drain");
     s_expect(&result, PORTCULLIS_DRAINING, PORTCULLIS_RETRY_SAFE);
     result = s_call(client, "elsewhere");
@@ -1180,6 +1207,7 @@ int main(void)
         TEST(results_and_sessions_outlive_their_client),
         TEST(a_session_is_one_transaction),
         TEST(what_nobody_ends_is_rolled_back),
+        TEST(what_comes_too_late_is_ended),
         TEST(a_session_goes_with_its_connection),
         TEST(a_session_stays_where_it_is),
         TEST(what_does_not_go_into_a_session_is_refused),

@@ -5,6 +5,7 @@ import datetime
 import decimal
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ class Gate:
 
     def __init__(self):
         self.port, self.seen, self.held, self.thread = None, [], [], None
+        self.requests = []
         self.start()
 
     def start(self):
@@ -63,6 +65,9 @@ class Gate:
     def _obey(self, socket, frames):
         request = msgpack.unpackb(frames[-1])
         sql = request.get("sql", "")
+        if request.get("op", "query") != "query" or sql.startswith("rows"):
+            self._hold(socket, frames, request)
+            return
         self.seen.append(sql)
         right = {"v": 1, "id": request.get("id"), "ok": True, "columns": [["said", "TEXT", 0]],
                  "rows": [[sql]], "route": {"node": self.port}, "echo": request}
@@ -92,6 +97,46 @@ class Gate:
                 "code": "DRAINING", "message": "", "hop": "gatekeeper", "retry": "safe"}})
         elif not sql.startswith(("mute", "only wrong")):
             answer(right)
+
+
+    def _hold(self, socket, frames, request):
+        """What opens, reads on, ends, and cancels.  `rows N` has N rows; a cursor is the number of
+        the next row and that of all, 8 octets each."""
+        op = request.get("op", "query")
+        self.seen.append(op)
+        self.requests.append(request)
+        reply = {"v": 1, "id": request.get("id"), "ok": True}
+        if op in ("query", "fetch"):
+            start, total = (0, int(request["sql"].split()[1])) if op == "query" else (
+                int.from_bytes(request["cursor"][:8], "big"),
+                int.from_bytes(request["cursor"][8:], "big"))
+            end = min(total, start + request.get("page_rows", 1000))
+            reply.update(columns=[["n", "INT", 0]], rows=[[row] for row in range(start, end)])
+            if end < total:
+                reply["cursor"] = end.to_bytes(8, "big") + total.to_bytes(8, "big")
+        elif op == "begin":
+            time.sleep(request["timeout_ms"] / 1e3 + 0.15 if request.get("db") == "late" else 0)
+            reply["session"] = b"s" * 16
+        elif op == "txn":
+            reply["results"] = [{"affected": 1, "warnings": 0} if each["sql"][0] == "U" else
+                                {"columns": [["n", "INT", 0]], "rows": [[1]]}
+                                for each in request["statements"]]
+            reply["token"] = "0-1-7"
+        elif op == "cancel":
+            found = [held for held in self.held if held[1]["id"] == request["id"]]
+            for held_frames, held in found:
+                self.held.remove((held_frames, held))
+                socket.send_multipart(held_frames[:-1] + [msgpack.packb({
+                    "v": 1, "id": held["id"], "ok": False, "error": {
+                        "code": "CANCELLED", "message": "", "hop": "agent", "retry": "safe"}})])
+            reply["affected"] = len(found)
+        socket.send_multipart(frames[:-1] + [msgpack.packb(reply)])
+
+    def wait_for(self, op, count):
+        until = time.monotonic() + 5
+        while self.seen.count(op) < count:
+            assert time.monotonic() < until, (op, self.seen)
+            time.sleep(0.005)
 
 
 class ClientTest(unittest.TestCase):
@@ -220,10 +265,118 @@ class ClientTest(unittest.TestCase):
                                     capture_output=True, text=True, timeout=20, check=False)
             self.assertEqual(answer.returncode, 0, answer.stderr)
             self.assertIn("'rows': [['ten lines']]", answer.stdout)
+            example = ROOT / "client/python/req_paging.py"
+            answer = subprocess.run([sys.executable, example, file.name, "rows 1234"],
+                                    capture_output=True, text=True, timeout=20, check=False)
+            self.assertEqual(answer.stdout.split(), [str(row) for row in range(1234)])
             file.write("stray\n  words\n")
             file.flush()
             with self.assertRaisesRegex(ValueError, ":11: neither"):
                 portcullis.load_bundle(file.name)
+
+    def test_a_result_has_all_its_rows(self):
+        client = self.client()
+        result = client.query("rows 2500")
+        self.assertEqual([row[0] for row in result], list(range(2500)))
+        self.assertEqual(self.gates[0].seen, ["query", "fetch", "fetch"])
+        self.assertEqual(len({request["id"] for request in self.gates[0].requests}), 1)
+        self.assertEqual(len(client.query("rows 25", page_rows=10)), 25)
+        error = self.fails("TOO_LARGE", "never", client, "rows 5000", max_rows=1500)
+        self.assertIn("stream", error.message)
+        self.gates[0].wait_for("close", 1)
+        outcomes = client.query_many([("rows 1500", None), ("rows 3", None)])
+        self.assertEqual([len(outcome) for outcome in outcomes], [1500, 3])
+
+    def test_a_stream_has_a_page_at_a_time(self):
+        client = self.client()
+        with client.stream("rows 30", page_rows=10) as rows:
+            self.assertEqual(rows.columns, [["n", "INT", 0]])
+            self.assertEqual([next(rows)[0] for _ in range(11)], list(range(11)))
+            self.assertEqual(self.gates[0].seen, ["query", "fetch"])
+            self.assertEqual([row[0] for row in rows], list(range(11, 30)))
+        self.assertNotIn("close", self.gates[0].seen)
+        with client.stream("rows 30", page_rows=10) as rows:
+            next(rows)
+        self.gates[0].wait_for("close", 1)
+        rows = client.stream("rows 30", page_rows=10)
+        del rows
+        client.query("next")  # collection only takes note: the next call sends
+        self.gates[0].wait_for("close", 2)
+        rows = client.stream("rows 30", page_rows=10)
+        self.gates[0].stop()
+        with self.assertRaises(portcullis.PortcullisError) as caught:
+            list(rows)
+        self.assertEqual((caught.exception.code, caught.exception.retry), ("GONE", "never"))
+        self.gates[0].start()
+
+    def test_a_session_is_one_transaction(self):
+        client = self.client()
+        gate = self.gates[0]
+        with client.begin(db="demo", timeout_ms=1234) as session:
+            self.assertEqual(session.query("one").reply["echo"]["session"], b"s" * 16)
+            self.assertEqual(len(session.query("rows 1500")), 1500)
+        self.assertFalse(session.is_open)
+        self.assertEqual(gate.seen, ["begin", "one", "query", "fetch", "commit"])
+        self.assertEqual(gate.requests[-1]["timeout_ms"], 1234)
+        with self.assertRaises(KeyError):
+            with client.begin(read_only=True) as session:
+                raise KeyError
+        self.assertEqual(gate.seen[5:], ["begin", "rollback"])
+        self.assertTrue(gate.requests[-2]["read_only"])
+        with self.assertRaises(portcullis.PortcullisError) as caught:
+            with client.begin() as session:
+                timer = threading.Timer(0.1, gate.stop)
+                timer.start()
+                session.query("mute", idempotent=True)
+        self.assertEqual((caught.exception.code, caught.exception.retry), ("LOST", "unsafe"))
+        self.assertFalse(session.is_open)
+        with self.assertRaises(portcullis.PortcullisError) as caught:
+            session.query("next")
+        self.assertEqual((caught.exception.code, caught.exception.retry), ("GONE", "never"))
+        timer.join()
+        gate.start()
+
+    def test_a_session_that_came_too_late_is_ended(self):
+        client = self.client()
+        client.query("connected")
+        with self.assertRaises(portcullis.PortcullisError) as caught:
+            client.begin(db="late", timeout_ms=100)
+        self.assertEqual((caught.exception.code, caught.exception.retry), ("DEADLINE", "safe"))
+        for _ in range(3):
+            client.query("next")
+            time.sleep(0.1)
+        self.gates[0].wait_for("rollback", 1)
+
+    def test_a_transaction_has_a_result_for_each_statement(self):
+        results = self.client().txn([("UPDATE a", [1], 1), "SELECT b",
+                                     ("UPDATE c", None, (2, None)), ("UPDATE d", [], (None, 4))])
+        self.assertEqual([result.affected for result in results], [1, 0, 1, 1])
+        self.assertEqual((results[1].rows, results[1].token), ([[1]], "0-1-7"))
+        self.assertEqual(self.gates[0].requests[0]["statements"], [
+            {"sql": "UPDATE a", "params": [1], "expect": {"rows": 1}}, {"sql": "SELECT b"},
+            {"sql": "UPDATE c", "expect": {"min_rows": 2}},
+            {"sql": "UPDATE d", "expect": {"max_rows": 4}}])
+
+    def test_cancel_does_not_wait(self):
+        client = self.client()
+        self.assertEqual(client.cancel(b"n" * 16), 0)
+        found = []
+        timer = threading.Timer(0.2, lambda: found.append(client.cancel(b"i" * 16)))
+        timer.start()
+        self.fails("CANCELLED", "safe", client, "hold", id=b"i" * 16, timeout_ms=10000)
+        timer.join()
+        self.assertEqual(found, [1])
+
+    def test_an_interrupt_cancels(self):
+        client = self.client()
+        main = threading.main_thread().ident
+        timer = threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT))
+        timer.start()
+        with self.assertRaises(KeyboardInterrupt):
+            client.query("hold", timeout_ms=10000)
+        self.gates[0].wait_for("cancel", 1)
+        self.assertEqual(self.gates[0].held, [])
+        self.assertEqual(client.query("goes on").rows, [["goes on"]])
 
     def test_a_closed_client_says_so(self):
         client = self.client()
