@@ -122,12 +122,24 @@ static pcl_policy_verdict s_judge_op(const pcl_request *request, pcl_sql_cache *
     return verdict;
 }
 
+/* Whether the session or cursor has the id that means "none" in the head; no agent gives it. */
+static bool s_names_nothing(const pcl_request *request)
+{
+    static const uint8_t none[PCL_ID_SIZE];
+    return (request->has_session && memcmp(request->session, none, sizeof none) == 0) ||
+           (request->has_cursor && memcmp(request->cursor, none, sizeof none) == 0);
+}
+
 pcl_policy_verdict pcl_policy_judge(const pcl_request *request, pcl_sql_cache *cache)
 {
     assert(request != NULL);
     assert(cache != NULL);
     if (request->once) {
         return s_verdict(PCL_ERR_UNSUPPORTED, "once: is not available here");
+    }
+    if (s_names_nothing(request)) {
+        return s_verdict(PCL_ERR_GONE, request->has_session ? "session: there is none with this id"
+                                                            : "cursor: there is none with this id");
     }
     pcl_policy_verdict verdict = s_judge_op(request, cache);
     if (verdict.err == PCL_ERR_OK && pcl_sql_schema_is_reserved(request->db)) {

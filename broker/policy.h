@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 typedef struct pcl_policy_verdict {
-    pcl_err err;             /* OK, UNSUPPORTED, FORBIDDEN, REFUSED or MALFORMED */
+    pcl_err err;             /* OK, UNSUPPORTED, GONE, FORBIDDEN, REFUSED or MALFORMED */
     char message[160];       /* of a refusal; "" otherwise */
     pcl_sql_class sql_class; /* what the head says: of begin WRITE, or READ for a read-only one; of
                                 commit and rollback TRANSACTION; of fetch and close READ; of txn
@@ -22,9 +22,10 @@ typedef struct pcl_policy_verdict {
     uint32_t statement;      /* which of its statements is to blame */
 } pcl_policy_verdict;
 
-/* OK, UNSUPPORTED (an op or a key that is not served here), REFUSED or FORBIDDEN (the statement),
- * UNSUPPORTED (a statement that needs a session, or that cannot stand in a txn), REFUSED (the
- * schema), tested in that order.  cache: judges the statements, by the rules it was given. */
+/* OK, UNSUPPORTED (an op or a key that is not served here), GONE (the id of no session), REFUSED or
+ * FORBIDDEN (the statement), UNSUPPORTED (a statement that needs a session, or that cannot stand in
+ * a txn), REFUSED (the schema), tested in that order.  cache: judges the statements, by the rules
+ * it was given. */
 pcl_policy_verdict pcl_policy_judge(const pcl_request *request, pcl_sql_cache *cache);
 
 /* What a gatekeeper's head says of the request must be what the payload says: the same op, the

@@ -67,7 +67,12 @@ BAD = [
     ("grant", request(sql="GRANT ALL ON *.* TO x"), "FORBIDDEN", []),
     ("begin", request(sql="BEGIN"), "UNSUPPORTED", ["session"]),
     ("set", request(sql="SET @a = 1"), "UNSUPPORTED", ["session"]),
-    ("op txn", request(op="txn", statements=[{"sql": "DELETE FROM customers"}]), "UNSUPPORTED", []),
+    ("txn with ddl", request(op="txn", statements=[{"sql": "SELECT 1"},
+                                                   {"sql": "DROP TABLE customers"}]),
+     "UNSUPPORTED", ["statements[1].sql"]),
+    ("txn with two in one", request(op="txn", statements=[{"sql": "SELECT 1; DELETE FROM customers"}]),
+     "REFUSED", ["statements[0].sql", "offset"]),
+    ("admin", request(op="admin", command="drain"), "UNSUPPORTED", ["admin"]),
     ("once", request(sql="DELETE FROM customers", once=True), "UNSUPPORTED", ["once"]),
 ]
 

@@ -153,10 +153,24 @@ static void test_what_belongs_to_a_session_runs_in_one(void **state)
     for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
         pcl_request request = s_query(cases[index].sql);
         request.has_session = true;
+        request.session[0] = 1;
         pcl_policy_verdict verdict = s_judge(&request);
         assert_int_equal(verdict.err, cases[index].err);
         assert_int_equal(verdict.sql_class, cases[index].sql_class);
     }
+}
+
+/* The head says "no session" by it: such a statement would run outside of any. */
+static void test_the_id_of_no_session_is_of_no_session(void **state)
+{
+    (void)state;
+    pcl_request request = s_query("SET @a = 1");
+    request.has_session = true;
+    assert_int_equal(s_judge(&request).err, PCL_ERR_GONE);
+    request.session[15] = 1;
+    assert_int_equal(s_judge(&request).err, PCL_ERR_OK);
+    pcl_request fetch = {.op = PCL_OP_FETCH, .has_cursor = true};
+    assert_int_equal(s_judge(&fetch).err, PCL_ERR_GONE);
 }
 
 /* A txn of these statements, encoded and decoded, judged. */
@@ -295,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_what_is_not_served_is_named),
         cmocka_unit_test(test_each_op_has_its_class),
         cmocka_unit_test(test_what_belongs_to_a_session_runs_in_one),
+        cmocka_unit_test(test_the_id_of_no_session_is_of_no_session),
         cmocka_unit_test(test_a_txn_takes_what_it_can_roll_back),
         cmocka_unit_test(test_a_txn_names_the_statement_that_cannot_stand_in_it),
         cmocka_unit_test(test_the_rules_of_the_cache_say_which_functions_are_harmless),
