@@ -90,10 +90,22 @@ static uint32_t s_timeout_ms(const pcl_admission_limits *limits, uint32_t asked_
     return timeout_ms < limits->timeout_ms_max ? timeout_ms : limits->timeout_ms_max;
 }
 
-/* Asked before the work of classifying, so that a flood is refused faster than it comes. */
-static bool s_is_over(const pcl_admission_limits *limits, pcl_principal_load load, char *message,
-                      size_t message_size)
+/* What frees more than it takes has room of its own, or a principal that is at its limit could not
+ * even stop what holds it there. */
+static bool s_ends_work(pcl_op op)
 {
+    return op == PCL_OP_CANCEL || op == PCL_OP_CLOSE || op == PCL_OP_COMMIT ||
+           op == PCL_OP_ROLLBACK;
+}
+
+/* Asked before the work of classifying, so that a flood is refused faster than it comes. */
+static bool s_is_over(const pcl_admission_limits *limits, pcl_op op, pcl_principal_load load,
+                      char *message, size_t message_size)
+{
+    uint32_t more = limits->inflight_principal_max / 8 + 1;
+    if (s_ends_work(op) && load.requests < limits->inflight_principal_max + more) {
+        return false;
+    }
     if (load.requests >= limits->inflight_principal_max) {
         (void)snprintf(message, message_size,
                        "the principal has %u requests in flight, and may have no more",
@@ -124,7 +136,7 @@ pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_
         .retry = PCL_RETRY_NEVER,
         .timeout_ms = s_timeout_ms(limits, request->timeout_ms),
     };
-    if (s_is_over(limits, load, admission.message, sizeof admission.message)) {
+    if (s_is_over(limits, request->op, load, admission.message, sizeof admission.message)) {
         admission.err = PCL_ERR_OVERLOADED;
         admission.retry = PCL_RETRY_SAFE;
         return admission;

@@ -67,6 +67,20 @@ static void test_a_principal_has_a_share(void **state)
     assert_non_null(strstr(full.message, "3 requests in flight"));
 }
 
+static void test_what_ends_work_is_let_in_at_the_limit(void **state)
+{
+    (void)state;
+    static const pcl_op ops[] = {PCL_OP_CANCEL, PCL_OP_CLOSE, PCL_OP_COMMIT, PCL_OP_ROLLBACK};
+    for (size_t index = 0; index < sizeof ops / sizeof ops[0]; index++) {
+        pcl_request request = {.op = ops[index]};
+        assert_int_equal(s_judge(&LIMITS, &request, (pcl_principal_load){3, 5000}).err, PCL_ERR_OK);
+        assert_int_equal(s_judge(&LIMITS, &request, (pcl_principal_load){4, 5000}).err,
+                         PCL_ERR_OVERLOADED); /* its room has an end, too */
+    }
+    pcl_request begin = {.op = PCL_OP_BEGIN};
+    assert_int_equal(s_judge(&LIMITS, &begin, (pcl_principal_load){3, 0}).err, PCL_ERR_OVERLOADED);
+}
+
 static void test_only_reads_and_questions_are_repeatable(void **state)
 {
     (void)state;
@@ -126,6 +140,7 @@ int main(void)
         cmocka_unit_test(test_octets_in_flight_are_bounded_too),
         cmocka_unit_test(test_time_has_a_default_and_a_ceiling),
         cmocka_unit_test(test_a_principal_has_a_share),
+        cmocka_unit_test(test_what_ends_work_is_let_in_at_the_limit),
         cmocka_unit_test(test_only_reads_and_questions_are_repeatable),
         cmocka_unit_test(test_each_op_has_the_class_that_the_broker_gives_it),
         cmocka_unit_test(test_what_nobody_may_run_stops_here),
