@@ -27,11 +27,15 @@ read -ra flags <<< "$(pkg-config --cflags --libs portcullis)"
 library=$(find "$root" -name libportcullis.so)
 archive=$(find "$root" -name libportcullis.a)
 cc "$source_dir/client/examples/query.c" "${flags[@]}" -o "$root/shared"
+cc "$source_dir/client/examples/transfer.c" "${flags[@]}" -o "$root/transfer"
+if command -v c++ > /dev/null; then
+    c++ -x c++ -fsyntax-only -Wall -Wextra -Werror "${flags[@]}" - <<< '#include <portcullis.h>'
+fi
 read -ra private <<< "$(PKG_CONFIG_SYSROOT_DIR='' pkg-config --libs libzmq libsodium)"
 cc "$source_dir/client/examples/query.c" -I"$(dirname "$(find "$root" -name portcullis.h)")" \
     "$archive" "${private[@]}" -pthread -o "$root/static"
 export LD_LIBRARY_PATH=${library%/*}
-for example in shared static; do
+for example in shared static transfer; do
     code=0
     "$root/$example" /nonexistent/bundle 2> "$root/error" || code=$?
     [[ $code -eq 78 ]] || fail "the $example example ended with $code: $(cat "$root/error")"
@@ -40,7 +44,7 @@ done
 foreign=$(nm -D --defined-only "$library" | awk '$2 != "A" { print $3 }' |
     grep -v '^portcullis_' || true)
 [[ -z $foreign ]] || fail "the library shows what is not its API: $foreign"
-[[ $(nm -D --defined-only "$library" | grep -c ' T portcullis_') -gt 40 ]] || fail "the API is gone"
+[[ $(nm -D --defined-only "$library" | grep -c ' T portcullis_') -gt 80 ]] || fail "the API is gone"
 needed=$(readelf -d "$library" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p')
 [[ ! $needed =~ czmq|microhttpd|msgpack ]] || fail "the library needs too much: $needed"
 [[ $(readelf -d "$library") == *"SONAME"*"libportcullis.so.0]"* ]] || fail "the SONAME is wrong"
@@ -69,5 +73,7 @@ if command -v man > /dev/null && [[ $(uname -o) == GNU/Linux ]]; then
         man --warnings -E UTF-8 -l -Tutf8 -Z "$manual" 2>&1 > /dev/null)
     [[ -z $complaints ]] || fail "the manual page is not well formed: $complaints"
 fi
-[[ -f $(find "$root" -path '*portcullis/python/portcullis.py') ]] || fail "no Python client"
+for file in portcullis.py req_example.py req_paging.py; do
+    [[ -f $(find "$root" -path "*portcullis/python/$file") ]] || fail "no $file"
+done
 printf 'installed and used: library, example, command, manual, completion\n'
