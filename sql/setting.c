@@ -34,8 +34,10 @@ static const struct {
     {"wsrep_*", REPLICATION},
     /* Agents take tokens, the transaction's state and columns from these. */
     {"completion_type", ANSWER},
+    {"max_session_mem_used", ANSWER},
     {"resultset_metadata", ANSWER},
     {"session_track_*", ANSWER},
+    {"sql_select_limit", ANSWER},
     /* Deadlines, and the limits of idle sessions, are the agents' to keep. */
     {"idle_*", LIMIT},
     {"interactive_timeout", LIMIT},

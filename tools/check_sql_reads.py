@@ -5,19 +5,21 @@ usage: check_sql_reads.py SOCKET [FILE_OR_FOLDER ...]
 
 Never point it at a server whose data matter: it runs what it is given, as
 root, on purpose.  The statements are those of tests/data/sql and of the files
-and folders named (a fuzz corpus, for instance: one statement a file).  It
-fails when
+and folders named (a fuzz corpus, for instance: one statement a file), and
+variants of them, made as tests/unit/test_sql_evasion.c makes them, until
+PCL_TEST_VARIANTS (default 20000) that are reads for us ran without an error.
+PCL_TEST_SEED replays a run.  It fails when
 
-  1. a statement that is a read for us changed something: a new GTID, a row, a
-     file that the server wrote, a lock, an open transaction;
-  2. the server counts other placeholders than we do, which shows that it cuts
-     the text elsewhere;
-  3. a server calls a stored function for a name that we take for a harmless
-     built-in, unless it is one that some versions build in and others do not:
-     clients cannot make a function of such a name;
+  1. a read for us, run by the account for reads or by one that may write and has
+     the right to files, changed something: a GTID, a row, a file, a lock, an open
+     transaction, a variable of its session;
+  2. a text that we accept is more than one statement to the server, or has other
+     placeholders, which shows that it cuts the text elsewhere;
+  3. a SET that we accept changed a variable that agents pin or go by;
   4. the server makes a stored program that we accept, and whose body, as the
-     server found it, is one that must not be: which shows that we looked for
-     the body elsewhere.  PCL_TEST_SEED replays a run.
+     server found it, is one that must not be;
+  5. an ordinary statement of an application (tests/data/sql/app_*.txt) is none to
+     the server: then it shows nothing.
 
 The classifier is compiled into a shared object on the spot ($CC, or cc).
 """
@@ -26,16 +28,23 @@ import os
 import pathlib
 import random
 import re
-import subprocess
 import sys
 import tempfile
+import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-READ, REFUSED = 1, 9
+from sql_scratch import READ, REFUSED, ROOT, SCHEMA, Classifier, Server
+
 ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
-ABSENT = {"md5", "sha", "sha1"}  # a component's since MySQL 9.6, and free names without it
 PROGRAMS = 10000
-SQL_MODE = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
+SETTINGS = 20000
+BATCH = 200
+DATA = ROOT / "tests/data/sql"
+READER, WRITER = "pcl_reader", "pcl_writer"
+SYNTAX_ERROR, NOT_PREPARABLE = 1064, 1295
+# What a session may set, and what changes by itself.
+PASSING = ("timestamp|rand_seed[12]|last_gtid|warning_count|error_count|insert_id|identity|"
+           "last_insert_id|pseudo_thread_id|gtid_(executed|binlog_pos|current_pos|binlog_state)|"
+           "statement_id|in_transaction|innodb_purge.*|binlog_.*cache.*")
 
 
 TYPES = ("INT", "VARCHAR(9)", "CHAR CHARSET utf8mb4", "CHAR CHARACTER SET latin1",
@@ -58,99 +67,9 @@ BODIES = ("KILL 5", "SET @z = 1", "SET PASSWORD = 'x'", "GRANT ALL ON pcl_oracle
           "LOCK TABLES t READ")
 
 
-class Bytes(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_char_p), ("size", ctypes.c_size_t)]
-
-
-class Verdict(ctypes.Structure):
-    _fields_ = [("sql_class", ctypes.c_int), ("statement_class", ctypes.c_int),
-                ("rule", ctypes.c_char_p), ("offset", ctypes.c_uint32),
-                ("placeholder_count", ctypes.c_uint32)]
-
-
-def classifier(folder):
-    path = folder / "classifier.so"
-    sources = sorted(str(source) for part in ("sql", "common")
-                     for source in (ROOT / part).glob("*.c"))
-    subprocess.run([os.environ.get("CC", "cc"), "-std=c17", "-O1", "-shared", "-fPIC",
-                    f"-I{ROOT}", "-o", str(path), *sources], check=True)
-    library = ctypes.CDLL(str(path))
-    library.pcl_sql_classify.restype = Verdict
-    library.pcl_sql_classify.argtypes = [Bytes]
-    library.pcl_sql_function_name.restype = ctypes.c_char_p
-    library.pcl_sql_function_name.argtypes = [ctypes.c_size_t]
-    return library
-
-
-class Server:
-    """One connection through the client library: its command-line client would
-    cut the text itself."""
-
-    def __init__(self, socket):
-        for name in ("libmariadb.so.3", "libmysqlclient.so.24", "libmysqlclient.so.21"):
-            try:
-                self.c = ctypes.CDLL(name)
-                break
-            except OSError:
-                continue
-        pointer = ctypes.c_void_p
-        for function in ("mysql_init", "mysql_real_connect", "mysql_store_result",
-                         "mysql_fetch_row", "mysql_fetch_lengths", "mysql_stmt_init"):
-            getattr(self.c, function).restype = pointer
-        for function in ("mysql_error", "mysql_stmt_error"):
-            getattr(self.c, function).restype = ctypes.c_char_p
-        self.c.mysql_stmt_param_count.restype = ctypes.c_ulong
-        self.socket = socket.encode()
-        self.connect()
-
-    def connect(self):
-        self.db = ctypes.c_void_p(self.c.mysql_init(None))
-        if not self.c.mysql_real_connect(self.db, None, b"root", None, None, 0, self.socket,
-                                         ctypes.c_ulong(0)):
-            sys.exit(self.c.mysql_error(self.db).decode())
-        self.must("SET NAMES utf8mb4")
-        self.must(f"SET sql_mode = '{SQL_MODE}'")
-        for limit in ("max_statement_time = 0.5", "max_execution_time = 500"):
-            self.run(f"SET {limit}".encode())
-        self.run(b"USE pcl_oracle")
-
-    def close(self):
-        self.c.mysql_close(self.db)
-
-    def run(self, text):
-        """(error or None, first value of the first row or None)"""
-        if self.c.mysql_real_query(self.db, text, ctypes.c_ulong(len(text))):
-            return self.c.mysql_error(self.db).decode(errors="replace"), None
-        value = None
-        result = self.c.mysql_store_result(self.db)
-        if result:
-            row = self.c.mysql_fetch_row(ctypes.c_void_p(result))
-            if row:
-                first = ctypes.cast(row, ctypes.POINTER(ctypes.c_char_p))[0]
-                value = first.decode(errors="replace") if first is not None else None
-            self.c.mysql_free_result(ctypes.c_void_p(result))
-        return None, value
-
-    def must(self, text):
-        error, value = self.run(text.encode())
-        if error:
-            sys.exit(f"{text}: {error}")
-        return value
-
-    def placeholder_count(self, text):
-        """What the server counts when it prepares the text, None when it will not."""
-        statement = ctypes.c_void_p(self.c.mysql_stmt_init(self.db))
-        try:
-            if self.c.mysql_stmt_prepare(statement, text, ctypes.c_ulong(len(text))):
-                return None
-            return self.c.mysql_stmt_param_count(statement)
-        finally:
-            self.c.mysql_stmt_close(statement)
-
-
 def prepare(server):
-    for text in ("DROP DATABASE IF EXISTS pcl_oracle", "CREATE DATABASE pcl_oracle",
-                 "USE pcl_oracle", "SET GLOBAL log_bin_trust_function_creators = 1"):
+    for text in (f"DROP DATABASE IF EXISTS {SCHEMA}", f"CREATE DATABASE {SCHEMA}",
+                 f"USE {SCHEMA}", "SET GLOBAL log_bin_trust_function_creators = 1"):
         server.must(text)
     columns = "a INT, b INT, c TEXT, d INT, doc TEXT, x INT"
     for table in ("t", "u", "v", "t1", "users", "log"):
@@ -159,17 +78,55 @@ def prepare(server):
     server.must("CREATE FUNCTION f (p INT) RETURNS INT DETERMINISTIC "
                 "BEGIN INSERT INTO log (a) VALUES (p); RETURN p; END")
     server.run(b"CREATE SEQUENCE s")
+    for user, rights in ((READER, "SELECT, SHOW VIEW"), (WRITER, "ALL PRIVILEGES")):
+        server.must(f"DROP USER IF EXISTS {user}@localhost")
+        server.must(f"CREATE USER {user}@localhost")
+        server.must(f"GRANT {rights} ON {SCHEMA}.* TO {user}@localhost")
+    server.must(f"GRANT FILE ON *.* TO {WRITER}@localhost")
+    server.schema = SCHEMA
 
 
-def state(server, folder):
-    gtid = server.run(b"SELECT @@global.gtid_binlog_pos")
-    if gtid[0]:
-        gtid = server.run(b"SELECT @@global.gtid_executed")
-    probes = [b"SELECT COUNT(*) FROM pcl_oracle.log", b"SELECT COUNT(*) FROM pcl_oracle.t",
-              b"SELECT COUNT(*) FROM information_schema.innodb_trx",
-              b"SELECT IS_USED_LOCK('x')"]
-    files = sorted(entry.name for entry in folder.glob("*"))
-    return [gtid] + [server.run(probe) for probe in probes] + [files]
+class World:
+    """What a read must leave as it is."""
+
+    def __init__(self, server, data):
+        self.server, self.folders = server, [data, data / SCHEMA]
+        self.mariadb = server.flavor() == "mariadb"
+
+    def files(self):
+        passing = re.compile(r"(bin|ib|aria|undo|relay|#|multi-master|ddl|tc\.log)")
+        return [sorted(entry.name for entry in folder.iterdir() if not passing.match(entry.name))
+                for folder in self.folders]
+
+    def transactions(self, sessions):
+        """Those that the sessions left open."""
+        if self.mariadb:
+            return [one.rows(b"SELECT @@in_transaction") for one in sessions]
+        ids = ", ".join(one.must("SELECT CONNECTION_ID()") for one in sessions)
+        return self.server.rows(b"SELECT COUNT(*) FROM information_schema.innodb_trx "
+                                b"WHERE trx_mysql_thread_id IN (%s)" % ids.encode())
+
+    def user_variables(self, sessions):
+        if self.mariadb:
+            return [one.rows(b"SELECT * FROM information_schema.user_variables")
+                    for one in sessions]
+        ids = ", ".join(one.must("SELECT CONNECTION_ID()") for one in sessions)
+        return self.server.rows(b"SELECT variable_name FROM performance_schema.threads JOIN "
+                                b"performance_schema.user_variables_by_thread USING (thread_id) "
+                                b"WHERE processlist_id IN (%s)" % ids.encode())
+
+    def state(self, sessions):
+        settings = (f"SHOW SESSION VARIABLES WHERE Variable_name NOT RLIKE '^({PASSING})$'"
+                    .encode())
+        tables = (b"SELECT (SELECT COUNT(*) FROM log), (SELECT COUNT(*) FROM t), "
+                  b"(SELECT COUNT(*) FROM u)")
+        gtid = b"SELECT @@global.gtid_%s" % (b"binlog_pos" if self.mariadb else b"executed")
+        return {"gtid": self.server.rows(gtid), "rows": self.server.rows(tables),
+                "files": self.files(), "transactions": self.transactions(sessions),
+                "user variables": self.user_variables(sessions),
+                "settings": [one.rows(settings) for one in sessions],
+                "locks": [one.rows(b"SELECT RELEASE_ALL_LOCKS()") for one in sessions],
+                "insert id": [one.rows(b"SELECT LAST_INSERT_ID()") for one in sessions]}
 
 
 def unescape(text):
@@ -177,72 +134,198 @@ def unescape(text):
                   lambda m: ESCAPES.get(m[1]) or bytes([int(m[1][1:], 16)]), text)
 
 
+def lines(path):
+    """(class, text) of each statement."""
+    for line in path.read_bytes().split(b"\n"):
+        if line and not line.startswith(b"#"):
+            name, _, text = line.partition(b"\t")
+            yield name.decode(), unescape(text)
+
+
 def statements(paths):
-    for path in sorted((ROOT / "tests/data/sql").glob("*.txt")):
-        for line in path.read_bytes().split(b"\n"):
-            if line and not line.startswith(b"#"):
-                yield unescape(line.partition(b"\t")[2])
+    for path in sorted(DATA.glob("*.txt")):
+        yield from (text for _, text in lines(path))
     for path in map(pathlib.Path, paths):
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         yield from (file.read_bytes() for file in files if file.is_file())
 
 
-def check_statements(server, library, paths, folder):
-    counts = {"statements": 0, "reads": 0, "reads run": 0, "prepared": 0, "wrong": 0}
-    before = state(server, folder)
-    for text in statements(paths):
-        verdict = library.pcl_sql_classify(Bytes(text, len(text)))
-        counts["statements"] += 1
+def variants(classifier, seed):
+    """For ever: the variants that are accepted."""
+    library = classifier.library
+    library.pcl_evasion_start.argtypes = [ctypes.c_uint64]
+    library.pcl_evasion_add.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int]
+    library.pcl_evasion_make.restype = ctypes.POINTER(ctypes.c_ubyte)
+    library.pcl_evasion_start(seed)
+    kept = [text for _, text in lines(DATA / "evasion.txt")]
+    for text in kept:
+        library.pcl_evasion_add(text, len(text), classifier.class_of(text))
+    size = ctypes.c_size_t()
+    seen = set()
+    while True:
+        made = library.pcl_evasion_make(len(seen) % 4 == 0, ctypes.byref(size))
+        text = bytes(made[:size.value])
+        if text in seen:
+            continue
+        seen.add(text)
+        if classifier.class_of(text) != REFUSED:
+            yield text
+
+
+class Reads:
+    """Runs reads by both accounts, in batches, and looks for what they changed."""
+
+    def __init__(self, socket, world, classifier, limit_ms):
+        self.world, self.classifier = world, classifier
+        self.sessions = [Server(socket, user, SCHEMA, several=True) for user in (READER, WRITER)]
+        # MariaDB may call a stored function when it prepares a text that names one.
+        self.parser = Server(socket, "root", SCHEMA)
+        self.parser.must("SET autocommit = 0")
+        self.limit_ms = limit_ms
+        self.waiting = []
+        self.counts = {"accepted": 0, "prepared": 0, "reads": 0, "reads that ran": 0, "wrong": 0}
+        self.before = self.look()
+
+    def look(self):
+        """The state, without the time limit that holds for reads."""
+        self.parser.must("ROLLBACK")
+        self.sessions[0].must("SET SESSION TRANSACTION READ ONLY")
+        for session in self.sessions:
+            session.limit(10000)
+        state = self.world.state(self.sessions)
+        for session in self.sessions:
+            session.limit(self.limit_ms)
+        return state
+
+    def wrong(self, what, text):
+        self.counts["wrong"] += 1
+        print(f"{what}: {text!r}")
+
+    def add(self, text):
+        verdict = self.classifier.judge(text)
         if verdict.sql_class == REFUSED:
+            return
+        self.counts["accepted"] += 1
+        error, count = self.parser.prepare(text)
+        if error == 0:
+            self.counts["prepared"] += 1
+            if count != verdict.placeholder_count:
+                self.wrong(f"placeholders {count}, not {verdict.placeholder_count}", text)
+        if verdict.sql_class == READ:
+            self.counts["reads"] += 1
+            self.waiting.append(text)
+            if len(self.waiting) >= BATCH:
+                self.flush()
+
+    def run(self, text):
+        for session in self.sessions:
+            rows = session.rows(text)
+            if rows is None and session.errno() in (2006, 2013):
+                session.reconnect()
+                session.limit(self.limit_ms)
+            elif rows is not None and session is self.sessions[1]:
+                self.counts["reads that ran"] += 1
+            if session.has_more():
+                self.wrong("more than one statement", text)
+
+    def changed(self, texts):
+        for text in texts:
+            self.run(text)
+        after = self.look()
+        if after == self.before:
+            return False
+        self.difference = differences(self.before, after)
+        if len(texts) == 1:
+            self.wrong("a read that changes something", texts[0])
+            print(self.difference)
+        for session in self.sessions:
+            session.reconnect()
+        self.before = self.look()
+        return True
+
+    def flush(self):
+        texts, self.waiting = self.waiting, []
+        if texts and self.changed(texts):
+            difference = self.difference
+            if not any([self.changed([text]) for text in texts]):
+                self.wrong("reads that change something together", texts)
+                print(difference)
+
+
+def differences(before, after):
+    """What differs, in the smallest pieces."""
+    if isinstance(before, dict):
+        return "".join(f"  {name}:\n{differences(before[name], after[name])}"
+                       for name in before if before[name] != after[name])
+    if isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)) and \
+            len(before) == len(after):
+        return "".join(differences(one, two) for one, two in zip(before, after) if one != two)
+    return f"    {str(before)[:300]}\n    {str(after)[:300]}\n"
+
+
+# --- SET -------------------------------------------------------------------------
+
+SPELLINGS = ("SET {n} = {v}", "SET SESSION {n} = {v}", "SET LOCAL {n} := {v}", "SET @@{n} = {v}",
+             "SET @@session.{n} := {v}", "SET @@local.{n} = {v}", "SET `{n}` = {v}",
+             "SET SESSION `{n}` = {v}", "SET @@`{n}` = {v}", "SET @@session.`{n}` = {v}",
+             "SET @a = 1, {n} = {v}", "SET @a = (1 = 1), @@{n} := {v}", "SET {n} = {v}, @b = 2",
+             "SET autocommit = 1, SESSION {n} = {v}", "SET/**/{n}/**/=/**/{v}",
+             "SET @a = IF(1, 2, 3), LOCAL {n} = {v}", "SET session . {n} = {v}",
+             "SET @@session . {n} = {v}", "SET NAMES utf8mb4, {n} = {v}", "SET {n} {v}",
+             "SET @@`session`.{n} = {v}", "SET @a := @b := 1, {n} := {v}",
+             "SET {n} = (SELECT {v})", "SET @c = '{n}', {n} = {v}", "SET default.{n} = {v}")
+VALUES = ("0", "1", "2", "''", "'ANSI_QUOTES'", "ANSI_QUOTES", "latin1", "'latin1'", "DEFAULT",
+          "OFF", "ON", "'OFF'", "ucs2", "gbk", "latin1_swedish_ci", "'utf8mb4_bin'",
+          "utf8mb4_unicode_ci", "STATE", "'*'", "@x", "CONCAT('la', 'tin1')", "RELEASE", "1000",
+          "utf8mb4_general_ci", "NULL", "@@sql_mode", "'AUTOMATIC'", "STATEMENT", "NONE")
+STATEMENTS = ("SET NAMES {v}", "SET CHARACTER SET {v}", "SET CHARSET {v}", "SET CHAR SET {v}",
+              "SET NAMES utf8mb4 COLLATE {v}", "SET @a = 1, NAMES {v}",
+              "SET NAMES {v} COLLATE utf8mb4_bin", "SET CHARACTER SET DEFAULT",
+              "SET TRANSACTION READ ONLY, sql_mode = {v}")
+PINNED = ("sql_mode|character_set_(client|connection|results)|session_track_.*|sql_log_bin|"
+          "gtid_(next|domain_id|seq_no)|server_id|pseudo_(slave|replica)_mode|binlog_.*|wsrep_.*|"
+          "skip_(parallel_)?replication|completion_type|resultset_metadata|idle_.*|net_.*|"
+          "max_(execution|statement)_time|wait_timeout|interactive_timeout|original_.*|"
+          "immediate_.*|sql_select_limit|max_session_mem_used")
+
+
+def spell(choose, name):
+    """A name as the server may know it: other cases, and letters that fold."""
+    if choose(range(6)) == 0:
+        letter = choose("aeiosk")
+        name = name.replace(letter, {"a": "\u00e4", "e": "\u00e9", "i": "\u0131", "o": "\u00f6",
+                                     "s": "\u017f", "k": "\u212a"}[letter], 1)
+    return choose((str, str.upper, str.title))(name)
+
+
+def check_settings(server, classifier, choose):
+    """As root, who may set what the accounts may not."""
+    listed = [row[0].decode() for row in server.rows(b"SHOW SESSION VARIABLES")]
+    pinned = [name for name in listed if re.fullmatch(PINNED, name)]
+    question = ("SELECT " + ", ".join(f"@@{name}" for name in pinned)).encode()
+    one = Server(server.socket.decode(), "root", SCHEMA)
+    before = one.rows(question)
+    accepted = done = wrong = 0
+    for index in range(SETTINGS):
+        name = spell(choose, choose(pinned if index % 2 else listed))
+        form = choose(STATEMENTS if index % 10 == 0 else SPELLINGS)
+        value = choose(VALUES if choose((0, 1)) else ("0", "1", "DEFAULT", "1000"))
+        text = form.format(n=name, v=value).encode()
+        if classifier.class_of(text) >= 8:
             continue
-        prepared = server.placeholder_count(text)
-        if prepared is not None:
-            counts["prepared"] += 1
-            if prepared != verdict.placeholder_count:
-                counts["wrong"] += 1
-                print(f"placeholders {prepared}, not {verdict.placeholder_count}: {text!r}")
-        if verdict.sql_class != READ:
-            continue
-        counts["reads"] += 1
-        error, _ = server.run(text)
-        counts["reads run"] += error is None
-        if error and "gone away" in error:
-            server.connect()
-        after = state(server, folder)
+        accepted += 1
+        done += one.run(text)[0] is None
+        after = one.rows(question)
         if after != before:
-            counts["wrong"] += 1
-            print(f"a read that changes something: {text!r}\n  {before}\n  {after}")
-            before = after
-            server.close()
-            server.connect()
-    return counts
-
-
-def check_functions(server, library):
-    wrong = 0
-    names = []
-    while library.pcl_sql_function_name(len(names)) is not None:
-        names.append(library.pcl_sql_function_name(len(names)).decode())
-    for name in names:
-        for arity in range(6):
-            parameters = ", ".join(f"p{index} INT" for index in range(arity))
-            values = ", ".join(str(index + 1) for index in range(arity))
-            server.must(f"CREATE FUNCTION `{name}` ({parameters}) RETURNS VARCHAR(9) "
-                        "DETERMINISTIC RETURN 'STORED'")
-            for call in (f"{name}({values})", f"{name} ({values})", f"{name}((SELECT 1))"):
-                text = f"SELECT {call}".encode()
-                verdict = library.pcl_sql_classify(Bytes(text, len(text)))
-                stored = verdict.sql_class == READ and server.run(text)[1] == "STORED"
-                if stored and name not in ABSENT:
-                    wrong += 1
-                    print(f"a stored function may stand for it: {call}")
-            server.must(f"DROP FUNCTION `{name}`")
-        made = f"CREATE FUNCTION {name}() RETURNS INT RETURN 1".encode()
-        if library.pcl_sql_classify(Bytes(made, len(made))).sql_class != REFUSED:
             wrong += 1
-            print(f"a client may make a stored function of this name: {name}")
-    return len(names), wrong
+            print(f"a SET that changes what is pinned: {text.decode()!r}")
+            print(differences(before, after))
+            one.reconnect()
+    one.close()
+    return f"{SETTINGS} settings, {accepted} accepted, {done} done, {wrong} wrong", wrong
 
+
+# --- Stored programs -----------------------------------------------------------------
 
 def some(choose, texts, most):
     return " ".join(choose(texts) for _ in range(choose(range(most + 1))))
@@ -266,14 +349,11 @@ def program(choose):
     return f"CREATE {sort} {name} ({parameters}) {returns} {tail}"
 
 
-def check_programs(server, library):
-    seed = int(os.environ.get("PCL_TEST_SEED", "0"), 0) or random.randrange(1, 1 << 32)
-    print(f"PCL_TEST_SEED={seed}")
-    choose = random.Random(seed).choice
+def check_programs(server, classifier, choose):
     accepted = wrong = 0
     for _ in range(PROGRAMS):
         text = program(choose).encode()
-        if library.pcl_sql_classify(Bytes(text, len(text))).sql_class == REFUSED:
+        if classifier.class_of(text) == REFUSED:
             continue
         accepted += 1
         if server.run(text)[0] is None:
@@ -281,26 +361,85 @@ def check_programs(server, library):
             print(f"a stored program that must not be: {text!r}")
             for sort in ("PROCEDURE", "FUNCTION", "TRIGGER"):
                 server.must(f"DROP {sort} IF EXISTS zz")
-    return accepted, wrong
+    return f"{PROGRAMS} stored programs, {accepted} accepted, {wrong} wrong", wrong
+
+
+# --- What applications send ------------------------------------------------------------
+
+
+def check_applications(server, classifier):
+    """Each file begins with the tables it needs, as comments `# schema: SQL`; `# only:
+    FLAVOR` holds for the lines up to the next such comment."""
+    count = wrong = 0
+    for path in sorted(DATA.glob("app_*.txt")):
+        server.must(f"DROP DATABASE IF EXISTS {SCHEMA}_app")
+        server.must(f"CREATE DATABASE {SCHEMA}_app")
+        server.must(f"USE {SCHEMA}_app")
+        only = ""
+        for line in path.read_bytes().split(b"\n"):
+            if line.startswith(b"# schema: "):
+                server.must(line[10:].decode())
+            elif line.startswith(b"# only: "):
+                only = line[8:].decode().strip()
+            if not line or line.startswith(b"#") or only not in ("", "all", server.flavor()):
+                continue
+            name, _, text = line.partition(b"\t")
+            text = unescape(text)
+            count += 1
+            error, _ = server.prepare(text)
+            if error not in (0, NOT_PREPARABLE):
+                wrong += 1
+                print(f"{path.name}: not valid here ({error}): {text.decode()}")
+            if classifier.class_of(text) != classifier.class_named(name.decode()):
+                wrong += 1
+                print(f"{path.name}: not {name.decode()}: {text.decode()}")
+    server.must(f"DROP DATABASE IF EXISTS {SCHEMA}_app")
+    server.must(f"USE {SCHEMA}")
+    return f"{count} statements of applications, {wrong} wrong", wrong
+
+
+def check_reads(name, socket, world, classifier, texts, limit_ms, most=None):
+    reads = Reads(socket, world, classifier, limit_ms)
+    for text in texts:
+        reads.add(text)
+        if most is not None and reads.counts["reads that ran"] >= most:
+            break
+    reads.flush()
+    for session in [reads.parser, *reads.sessions]:
+        session.close()
+    counts = ", ".join(f"{value} {what}" for what, value in reads.counts.items())
+    return f"{name}: {counts}", reads.counts["wrong"]
 
 
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
+    socket = sys.argv[1]
+    seed = int(os.environ.get("PCL_TEST_SEED", "0"), 0) or random.randrange(1, 1 << 32)
+    count = int(os.environ.get("PCL_TEST_VARIANTS", "20000"), 0)
+    print(f"PCL_TEST_SEED={seed}")
+    choose = random.Random(seed).choice
+    server = Server(socket)
+    prepare(server)
+    world = World(server, pathlib.Path(server.must("SELECT @@datadir")))
+    wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        library = classifier(pathlib.Path(folder))
-        server = Server(sys.argv[1])
-        prepare(server)
-        server.connect()
-        written = pathlib.Path(server.must("SELECT @@datadir")) / "pcl_oracle"
-        counts = check_statements(server, library, sys.argv[2:], written)
-        functions, wrong = check_functions(server, library)
-        accepted, wrong_programs = check_programs(server, library)
-        server.must("DROP DATABASE pcl_oracle")
-    print(", ".join(f"{value} {name}" for name, value in counts.items()))
-    print(f"{functions} functions, {wrong} wrong")
-    print(f"{PROGRAMS} stored programs, {accepted} accepted, {wrong_programs} wrong")
-    sys.exit(bool(counts["wrong"] or wrong or wrong_programs))
+        classifier = Classifier(folder, server.flavor())
+        for check in (lambda: check_applications(server, classifier),
+                      lambda: check_reads("statements", socket, world, classifier,
+                                          statements(sys.argv[2:]), 500),
+                      lambda: check_reads("variants", socket, world, classifier,
+                                          variants(classifier, seed), 20, count),
+                      lambda: check_settings(server, classifier, choose),
+                      lambda: check_programs(server, classifier, choose)):
+            start = time.monotonic()
+            report, found = check()
+            wrong += found
+            print(f"{report} ({time.monotonic() - start:.0f} s)", flush=True)
+    server.must(f"DROP DATABASE {SCHEMA}")
+    for user in (READER, WRITER):
+        server.must(f"DROP USER {user}@localhost")
+    sys.exit(bool(wrong))
 
 
 if __name__ == "__main__":

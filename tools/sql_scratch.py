@@ -12,6 +12,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLAVORS = {"both": 0, "mariadb": 1, "mysql": 2}
 SQL_MODE = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
 SCHEMA = "pcl_oracle"
+EMPTY_QUERY = 1065
+NO_COUNT = (1 << 64) - 1
 
 
 class Bytes(ctypes.Structure):
@@ -35,6 +37,7 @@ class Classifier:
         if not path.exists():
             sources = sorted(str(source) for part in ("sql", "common")
                              for source in (ROOT / part).glob("*.c"))
+            sources.append(str(ROOT / "tests/lib/sql_evasion.c"))
             subprocess.run([os.environ.get("CC", "cc"), "-std=c17", "-O1", "-shared", "-fPIC",
                             "-D_POSIX_C_SOURCE=200809L", f"-I{ROOT}", "-o", str(path), *sources],
                            check=True)
@@ -60,7 +63,8 @@ class Classifier:
 class Server:
     """One connection; `user` is root or another without a password."""
 
-    def __init__(self, socket, user="root", schema=None):
+    def __init__(self, socket, user="root", schema=None, several=False):
+        """`several`: the server may run more than one statement of a text."""
         for name in ("libmariadb.so.3", "libmysqlclient.so.24", "libmysqlclient.so.21"):
             try:
                 self.c = ctypes.CDLL(name)
@@ -74,21 +78,27 @@ class Server:
         for function in ("mysql_error", "mysql_stmt_error", "mysql_get_server_info"):
             getattr(self.c, function).restype = ctypes.c_char_p
         self.c.mysql_stmt_param_count.restype = ctypes.c_ulong
+        self.c.mysql_affected_rows.restype = ctypes.c_uint64
         self.socket, self.user, self.schema = str(socket).encode(), user.encode(), schema
+        self.flags = 1 << 16 if several else 0
         self.connect()
 
     def connect(self):
         """As agents pin it (docs/sql.md, section 1)."""
         self.db = ctypes.c_void_p(self.c.mysql_init(None))
         if not self.c.mysql_real_connect(self.db, None, self.user, None, None, 0, self.socket,
-                                         ctypes.c_ulong(0)):
+                                         ctypes.c_ulong(self.flags)):
             sys.exit(self.c.mysql_error(self.db).decode())
         self.must("SET NAMES utf8mb4")
         self.must(f"SET sql_mode = '{SQL_MODE}'")
-        for limit in ("max_statement_time = 0.5", "max_execution_time = 500"):
-            self.run(f"SET {limit}".encode())
+        self.limit(500)
         if self.schema:
             self.must(f"USE {self.schema}")
+
+    def limit(self, limit_ms):
+        """The longest time of a query; each flavor has a variable of its own for it."""
+        self.run(f"SET max_statement_time = {limit_ms / 1000}".encode())
+        self.run(f"SET max_execution_time = {limit_ms}".encode())
 
     def reconnect(self):
         self.close()
@@ -120,12 +130,14 @@ class Server:
         return rows
 
     def has_more(self):
-        """Whether the text gave another result; takes them off."""
+        """Whether the text held another statement; takes the results off.  A comment
+        behind a semicolon is an empty one, which does nothing."""
         more = False
         while self.c.mysql_more_results(self.db):
-            more = True
             if self.c.mysql_next_result(self.db):
-                break
+                return more or self.errno() != EMPTY_QUERY
+            columns = self.c.mysql_field_count(self.db)
+            more = more or columns > 0 or self.c.mysql_affected_rows(self.db) not in (0, NO_COUNT)
             self.c.mysql_free_result(ctypes.c_void_p(self.c.mysql_store_result(self.db)))
         return more
 

@@ -1,7 +1,8 @@
 /* sql_file.h - the statements of tests/data/sql, for cmocka tests.
  *
  * FILE.txt: one statement a line, CLASS TAB text, with \n \r \t \0 \\ and \xHH; a
- * line that begins with # is a comment.
+ * line that begins with # is a comment.  Behind `# only: mariadb` or `# only: mysql`
+ * the statements are judged by the rules of that flavor, until the next such line.
  */
 #ifndef PCL_TESTS_SQL_FILE_H
 #define PCL_TESTS_SQL_FILE_H
@@ -13,7 +14,9 @@
 #include <string.h>
 
 static const char *const PCL_SQL_FILES[] = {
-    "read", "write", "other", "evasion", "definition",
+    "read",        "write",      "other",       "evasion",       "definition",
+    "app_bench",   "app_django", "app_drupal",  "app_hibernate", "app_laravel",
+    "app_magento", "app_rails",  "app_reports", "app_wordpress",
 };
 enum { PCL_SQL_ROW_TEXT_MAX = 65536 };
 
@@ -21,6 +24,7 @@ typedef struct pcl_sql_row {
     const char *file;
     unsigned line;
     pcl_sql_class expected;
+    pcl_sql_rules rules; /* to be judged by */
     uint8_t text[PCL_SQL_ROW_TEXT_MAX];
     size_t size;
 } pcl_sql_row;
@@ -82,6 +86,7 @@ static inline unsigned pcl_sql_each_row_of(const char *folder, const char *name,
 {
     static char line[PCL_SQL_ROW_TEXT_MAX];
     static pcl_sql_row row;
+    static const char only[] = "# only: ";
     char path[512];
     snprintf(path, sizeof path, "%s/%s.txt", folder, name);
     FILE *file = fopen(path, "r");
@@ -89,9 +94,14 @@ static inline unsigned pcl_sql_each_row_of(const char *folder, const char *name,
     unsigned count = 0;
     row.file = name;
     row.line = 0;
+    row.rules = (pcl_sql_rules){.flavor = PCL_SQL_FLAVOR_BOTH};
     while (fgets(line, sizeof line, file) != NULL) {
         row.line++;
         line[strcspn(line, "\n")] = 0;
+        if (strncmp(line, only, sizeof only - 1) == 0) {
+            row.rules.flavor = PCL_SQL_FLAVOR_BOTH;
+            (void)pcl_sql_flavor_parse(pcl_bytes_text(line + sizeof only - 1), &row.rules.flavor);
+        }
         if (line[0] == '#') {
             continue;
         }

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_MAX = PCL_SQL_ROW_TEXT_MAX, ROWS_MIN = 1500, VARIANTS_OF_EACH = 8 };
+enum { TEXT_MAX = PCL_SQL_ROW_TEXT_MAX, ROWS_MIN = 3700, VARIANTS_OF_EACH = 8 };
 
 static pcl_bytes s_bytes(const pcl_sql_row *tested)
 {
@@ -35,7 +35,7 @@ static void s_fail(const pcl_sql_row *tested, pcl_bytes text, const char *what,
 static void s_check_class(const pcl_sql_row *tested, void *context)
 {
     unsigned *wrong = context;
-    pcl_sql_verdict verdict = pcl_sql_classify(s_bytes(tested));
+    pcl_sql_verdict verdict = pcl_sql_classify_by(&tested->rules, s_bytes(tested));
     if (verdict.sql_class != tested->expected) {
         s_fail(tested, s_bytes(tested), "wrong class", verdict);
         (*wrong)++;
@@ -72,7 +72,7 @@ static void s_check_variants(const pcl_sql_row *tested, void *context)
         size_t size = pcl_sql_variant_write(s_bytes(tested), variant, &self->rng, text,
                                             sizeof text);
         pcl_bytes varied = pcl_bytes_of(text, size);
-        pcl_sql_verdict verdict = pcl_sql_classify(varied);
+        pcl_sql_verdict verdict = pcl_sql_classify_by(&tested->rules, varied);
         bool same = verdict.sql_class == tested->expected;
         bool new_read = verdict.sql_class == PCL_SQL_READ && tested->expected != PCL_SQL_READ;
         if (new_read || (variant <= PCL_SQL_VARIANT_GAPS && !same)) {
@@ -105,7 +105,7 @@ static void s_check_appended(const pcl_sql_row *tested, void *context)
         memcpy(text, tested->text, tested->size);
         memcpy(text + tested->size, tails[index], size);
         pcl_bytes longer = pcl_bytes_of(text, tested->size + size);
-        pcl_sql_verdict verdict = pcl_sql_classify(longer);
+        pcl_sql_verdict verdict = pcl_sql_classify_by(&tested->rules, longer);
         if (verdict.sql_class != PCL_SQL_REFUSED) {
             s_fail(tested, longer, "not refused", verdict);
             (*wrong)++;
@@ -132,7 +132,7 @@ static void s_check_wrapped(const pcl_sql_row *tested, void *context)
         memcpy(text + size, tested->text, tested->size);
         memcpy(text + size + tested->size, "\n ", 2);
         pcl_bytes longer = pcl_bytes_of(text, size + tested->size + 2);
-        pcl_sql_verdict verdict = pcl_sql_classify(longer);
+        pcl_sql_verdict verdict = pcl_sql_classify_by(&tested->rules, longer);
         bool mark = tested->size >= 3 && memcmp(tested->text, "\xEF\xBB\xBF", 3) == 0;
         if (verdict.sql_class != tested->expected && !mark) {
             s_fail(tested, longer, "blanks around it change the class", verdict);
