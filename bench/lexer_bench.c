@@ -2,9 +2,13 @@
  *
  * usage: lexer_bench [SECONDS]
  * Three mixes: short point selects, an application's longer statements, and
- * inserts of many rows, whose literals dominate.
+ * inserts of many rows, whose literals dominate.  Of each: the lexer alone, with
+ * the check of the octets before it, the verdict, the digest, and both from the
+ * cache; and how many times as long as the lexer that took.
  */
+#include "sql/cache.h"
 #include "sql/classify.h"
+#include "sql/digest.h"
 #include "sql/lexer.h"
 
 #include <stdio.h>
@@ -46,9 +50,12 @@ static double s_now_s(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Returns how many tokens: a sum that keeps the work from being optimised away. */
-static uint64_t s_cut(pcl_bytes sql)
+/* Each returns a number, whose sum keeps the work from being optimised away. */
+typedef uint64_t step(pcl_bytes sql, void *context);
+
+static uint64_t s_cut(pcl_bytes sql, void *context)
 {
+    (void)context;
     pcl_sql_lexer lexer = pcl_sql_lexer_on(sql);
     uint64_t count = 0;
     while (pcl_sql_lexer_next(&lexer).kind != PCL_SQL_TOKEN_END) {
@@ -57,26 +64,72 @@ static uint64_t s_cut(pcl_bytes sql)
     return count;
 }
 
-static void s_run(const mix *measured, double limit_s)
+static uint64_t s_check_and_cut(pcl_bytes sql, void *context)
 {
-    for (unsigned whole = 0; whole < 2; whole++) {
-        uint64_t octets = 0;
-        uint64_t statements = 0;
-        uint64_t sum = 0;
-        double start = s_now_s();
-        double spent = 0;
-        while (spent < limit_s) {
-            for (unsigned round = 0; round < ROUNDS; round++) {
-                pcl_bytes sql = pcl_bytes_text(measured->texts[round % measured->count]);
-                sum += whole ? (uint64_t)pcl_sql_classify(sql).sql_class : s_cut(sql);
-                octets += sql.size;
-                statements++;
-            }
-            spent = s_now_s() - start;
+    uint32_t offset = 0;
+    return pcl_sql_text_check(sql, &offset) == NULL ? s_cut(sql, context) : 0;
+}
+
+static uint64_t s_judge(pcl_bytes sql, void *context)
+{
+    (void)context;
+    return (uint64_t)pcl_sql_classify(sql).sql_class;
+}
+
+static uint64_t s_digest(pcl_bytes sql, void *context)
+{
+    pcl_buffer *buffer = context;
+    pcl_buffer_clear(buffer);
+    return pcl_sql_digest(sql, buffer) ? buffer->size : 0;
+}
+
+static uint64_t s_ask_cache(pcl_bytes sql, void *context)
+{
+    return pcl_sql_cache_judge(context, sql).digest.size;
+}
+
+/* Nanoseconds a statement. */
+static double s_measure(const mix *measured, step *work, void *context, double limit_s,
+                        double *out_octets)
+{
+    uint64_t octets = 0;
+    uint64_t statements = 0;
+    volatile uint64_t sum = 0;
+    double start = s_now_s();
+    double spent = 0;
+    while (spent < limit_s) {
+        for (unsigned round = 0; round < ROUNDS; round++) {
+            pcl_bytes sql = pcl_bytes_text(measured->texts[round % measured->count]);
+            sum += work(sql, context);
+            octets += sql.size;
+            statements++;
         }
-        printf("%-8s %-8s %7.1f MB/s %7.0f ns a statement (sum %llu)\n", measured->name,
-               whole ? "classify" : "lex", (double)octets / spent / 1e6,
-               spent * 1e9 / (double)statements, (unsigned long long)sum);
+        spent = s_now_s() - start;
+    }
+    *out_octets = (double)octets / (double)statements;
+    return spent * 1e9 / (double)statements;
+}
+
+static void s_run(const mix *measured, double limit_s, pcl_buffer *buffer, pcl_sql_cache *cache)
+{
+    const struct {
+        const char *name;
+        step *work;
+        void *context;
+    } steps[] = {
+        {"lexer", s_cut, NULL},
+        {"check and lexer", s_check_and_cut, NULL},
+        {"verdict", s_judge, NULL},
+        {"digest", s_digest, buffer},
+        {"cache hit", s_ask_cache, cache},
+    };
+    double lexer_ns = 0;
+    for (size_t index = 0; index < sizeof steps / sizeof steps[0]; index++) {
+        double octets = 0;
+        double ns = s_measure(measured, steps[index].work, steps[index].context, limit_s, &octets);
+        lexer_ns = index == 0 ? ns : lexer_ns;
+        printf("%-6s %-16s %8.1f MB/s %9.0f ns a statement %6.2f lexers\n", measured->name,
+               steps[index].name, octets * 1e3 / ns, ns, ns / lexer_ns);
     }
 }
 
@@ -106,8 +159,17 @@ int main(int argc, char **argv)
         {"long", LONG, sizeof LONG / sizeof LONG[0]},
         {"bulk", bulk, 1},
     };
-    for (size_t index = 0; index < sizeof mixes / sizeof mixes[0]; index++) {
-        s_run(&mixes[index], limit_s);
+    pcl_buffer buffer;
+    pcl_buffer_init(&buffer, PCL_SQL_DIGEST_SIZE_MAX);
+    pcl_sql_cache *cache = pcl_sql_cache_new(NULL, 1024, 1024 * 1024, 42);
+    if (cache == NULL) {
+        fprintf(stderr, "out of memory\n");
+        return EXIT_FAILURE;
     }
+    for (size_t index = 0; index < sizeof mixes / sizeof mixes[0]; index++) {
+        s_run(&mixes[index], limit_s, &buffer, cache);
+    }
+    pcl_sql_cache_destroy(&cache);
+    pcl_buffer_release(&buffer);
     return EXIT_SUCCESS;
 }
