@@ -236,14 +236,31 @@ static void s_bind_cell(MYSQL_BIND *bind, cell *target)
     }
 }
 
+/* A name as it may stand in a reply: whole characters, whatever the server cut.  libmysqlclient
+ * takes a length for the distance to the next text less one, which is two more before a long one:
+ * the name ends at its NUL, which no name holds.  One that the server did not send is empty. */
+static pcl_bytes s_name(const char *name, unsigned int size)
+{
+    if (name == NULL) {
+        return pcl_bytes_of(NULL, 0);
+    }
+    pcl_bytes text = pcl_bytes_of(name, strnlen(name, size));
+    size_t whole = 0;
+    size_t width = 0;
+    while ((width = pcl_utf8_width(pcl_bytes_of(text.data + whole, text.size - whole))) > 0) {
+        whole += width;
+    }
+    return pcl_bytes_of(name, whole);
+}
+
 static bool s_is_renamed(MYSQL_STMT *stmt, const MYSQL_FIELD *fields, uint32_t columns)
 {
     MYSQL_RES *metadata = mysql_stmt_result_metadata(stmt);
     bool same = metadata != NULL && mysql_num_fields(metadata) == columns;
     const MYSQL_FIELD *known = same ? mysql_fetch_fields(metadata) : NULL;
     for (uint32_t index = 0; index < columns && same; index++) {
-        same = pcl_bytes_equal(pcl_bytes_of(known[index].name, known[index].name_length),
-                               pcl_bytes_of(fields[index].name, fields[index].name_length));
+        same = pcl_bytes_equal(s_name(known[index].name, known[index].name_length),
+                               s_name(fields[index].name, fields[index].name_length));
     }
     mysql_free_result(metadata);
     return !same;
@@ -291,19 +308,7 @@ void pcl_stream_put_columns(const pcl_stream *self, pcl_buffer *buffer)
     pcl_mp_put_array(buffer, self->columns);
     for (uint32_t index = 0; index < self->columns; index++) {
         const MYSQL_FIELD *field = &self->fields[index];
-        pcl_column_put(buffer, &self->cells[index].column,
-                       pcl_bytes_of(field->name, field->name_length));
-    }
-}
-
-/* A name that the server did not send is empty. */
-static void s_put_name(pcl_buffer *buffer, const char *name, unsigned int size)
-{
-    pcl_bytes text = pcl_bytes_of(name, name != NULL ? size : 0);
-    if (pcl_utf8_is_valid(text)) {
-        pcl_mp_put_str(buffer, text);
-    } else {
-        pcl_mp_put_text(buffer, "");
+        pcl_column_put(buffer, &self->cells[index].column, s_name(field->name, field->name_length));
     }
 }
 
@@ -313,10 +318,10 @@ void pcl_stream_put_metadata(const pcl_stream *self, pcl_buffer *buffer)
     for (uint32_t index = 0; index < self->columns; index++) {
         const MYSQL_FIELD *field = &self->fields[index];
         pcl_mp_put_array(buffer, 7);
-        s_put_name(buffer, field->db, field->db_length);
-        s_put_name(buffer, field->table, field->table_length);
-        s_put_name(buffer, field->org_table, field->org_table_length);
-        s_put_name(buffer, field->org_name, field->org_name_length);
+        pcl_mp_put_str(buffer, s_name(field->db, field->db_length));
+        pcl_mp_put_str(buffer, s_name(field->table, field->table_length));
+        pcl_mp_put_str(buffer, s_name(field->org_table, field->org_table_length));
+        pcl_mp_put_str(buffer, s_name(field->org_name, field->org_name_length));
         pcl_mp_put_uint(buffer, field->charsetnr);
         pcl_mp_put_uint(buffer, field->length);
         pcl_mp_put_uint(buffer, field->decimals);
