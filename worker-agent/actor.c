@@ -326,6 +326,9 @@ static bool s_close(pcl_agent *self)
 {
     bool ended = pcl_beater_destroy(&self->beater, END_WAIT_MS);
     ended = ended && pcl_observer_destroy(&self->observer, END_WAIT_MS * 2);
+    if (self->flights != NULL) {
+        pcl_agent_stop_running(self);
+    }
     bool idle = pcl_pool_destroy(&self->pool, END_WAIT_MS);
     idle = pcl_pool_destroy(&self->held_pool, END_WAIT_MS) && idle;
     if (idle) {

@@ -21,8 +21,9 @@
 #include "worker-agent/service.h"
 #include "worker-agent/watchdog.h"
 
-#define PCL_AGENT_SILENCE_GRACE_US (15 * PCL_US_PER_MS) /* the KILL's time; the proxy waits 25 ms  \
-                                                         */
+/* A KILL's time: when a statement that has not come back is answered without it.  The proxy waits
+ * PCL_GRACE_PROXY_MS. */
+#define PCL_AGENT_SILENCE_GRACE_US (15 * PCL_US_PER_MS)
 
 typedef struct pcl_agent {
     const pcl_role_args *args;
@@ -86,6 +87,9 @@ void pcl_agent_admit(pcl_agent *self, pcl_job *job, uint64_t now_us);
 void pcl_agent_cancel(pcl_agent *self, const pcl_head *head, uint64_t now_us);
 /* Nobody waits for anything any more: what has not started shall not. */
 void pcl_agent_drop_waiting(pcl_agent *self, uint64_t now_us);
+/* The end: tells whatever runs to stop.  Without it the database would go on with a statement whose
+ * connection is closed. */
+void pcl_agent_stop_running(pcl_agent *self);
 /* A job that came back from its pool; frees it. */
 void pcl_agent_finish(pcl_agent *self, pcl_job *job, uint64_t now_us);
 /* Answers what is past its deadline: what waits is taken back, what runs goes on alone. */

@@ -253,6 +253,16 @@ void pcl_agent_drop_waiting(pcl_agent *self, uint64_t now_us)
     s_drop_all(self, false, now_us);
 }
 
+void pcl_agent_stop_running(pcl_agent *self)
+{
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    const pcl_flight *entry = NULL;
+    while ((entry = pcl_ticket_table_each(self->flights, &cursor, &ticket)) != NULL) {
+        pcl_watchdog_cancel(self->watchdog, &entry->job->cancelled);
+    }
+}
+
 void pcl_agent_check_deadlines(pcl_agent *self, uint64_t now_us)
 {
     uint64_t ticket = 0;

@@ -16,7 +16,9 @@
 /* MariaDB may hold a KILL back for two seconds (README.md); giving up earlier would cost the
  * session that waits for the answer. */
 #define READ_TIMEOUT_S 3u
-#define SOON_MS        50u /* from one KILL to the next, while nothing is strange yet */
+/* From the first KILL, which may have come just before the statement, to the second.  Not sooner:
+ * a KILL that meets a SLEEP() as it ends is what MariaDB holds back. */
+#define SOON_MS        50u
 
 typedef enum slot_state {
     SLOT_IDLE = 0,

@@ -247,7 +247,7 @@ def test_released_is_rolled_back_at_once(pair, proxy):
 
 def test_released_while_it_runs(pair, proxy):
     session = begin(proxy)
-    running = proxy.send_op("query", READ, session, sql="SELECT SLEEP(30)", budget_ms=20000)
+    running = proxy.send_op("query", READ, session, sql=ENDLESS, budget_ms=20000)
     waiting = proxy.send_op("query", WRITE, session, sql="UPDATE kept SET n = 1", budget_ms=20000)
     proxy.pump_for(0.2)
     began = time.monotonic()
@@ -262,7 +262,7 @@ def test_released_while_it_runs(pair, proxy):
 def test_cancel_ends_the_statement_and_not_the_session(proxy):
     session = begin(proxy)
     query(proxy, session, "SET @mark = 7", STATE)
-    ticket = proxy.send_op("query", READ, session, sql="SELECT SLEEP(30)", budget_ms=20000)
+    ticket = proxy.send_op("query", READ, session, sql=ENDLESS, budget_ms=20000)
     proxy.pump_for(0.2)
     began = time.monotonic()
     proxy.cancel(ticket)
@@ -289,7 +289,7 @@ def test_cancel_takes_out_of_the_line(proxy):
 
 def test_cancel_of_what_stands_alone(pair, proxy):
     before = pair.source.metrics()
-    tickets = [proxy.send_op("query", READ, sql="SELECT SLEEP(30)", budget_ms=20000)
+    tickets = [proxy.send_op("query", READ, sql=ENDLESS, budget_ms=20000)
                for _ in range(6)]  # four threads: two of them wait
     proxy.pump_for(0.3)
     began = time.monotonic()
@@ -309,7 +309,7 @@ def test_cancel_of_what_stands_alone(pair, proxy):
 def test_a_cancel_names_ticket_and_id(proxy):
     same = os.urandom(16)
     one = proxy.send_op("query", READ, sql="SELECT SLEEP(0.8), 1", request_id=same)
-    other = proxy.send_op("query", READ, sql="SELECT SLEEP(30), 2", request_id=same,
+    other = proxy.send_op("query", READ, sql=ENDLESS, request_id=same,
                           budget_ms=20000)
     third = proxy.send_op("query", READ, sql="SELECT SLEEP(0.8), 3")
     proxy.pump_for(0.2)
@@ -452,6 +452,94 @@ def test_cancels_at_random_moments_hit_nothing_else(pair, proxy):
             end(proxy, session)
 
 
+def test_a_deadline_ends_the_statement_and_not_the_session(pair, proxy):
+    session = begin(proxy)
+    assert query(proxy, session, "UPDATE kept SET n = 4242 WHERE id = 3")["ok"]
+    for _ in range(5):
+        began = time.monotonic()
+        answer = query(proxy, session, ENDLESS, READ, budget_ms=150)
+        assert fault(answer) == ("DEADLINE", "safe")
+        assert time.monotonic() - began < 0.3
+    with pair.source_database.transaction("UPDATE demo.kept SET n = n + 1 WHERE id = 1"):
+        waiting = query(proxy, session, "UPDATE kept SET n = 4242 WHERE id = 1", budget_ms=200)
+        assert fault(waiting)[0] == "DEADLINE"
+    assert query(proxy, session, "SELECT n FROM kept WHERE id = 3", READ)["rows"] == [[4242]]
+    end(proxy, session, "commit")
+    assert n_of(pair, 3) == 4242
+
+
+def database_sessions(pair):
+    return int(pair.source_database.sql("SELECT COUNT(*) FROM information_schema.processlist "
+                                        "WHERE user LIKE 'portcullis_%'"))
+
+
+def test_what_is_opened_and_abandoned_leaves_nothing(pair, proxy):
+    """Some are committed, some released, some cancelled on their way; idleness ends none here."""
+    rng = random.Random(int(os.environ.get("PORTCULLIS_TEST_SEED", "11")))
+    opened = refused = 0
+    before = pair.source.metrics()
+    for _ in range(100):
+        begun = [proxy.send_op("begin", WRITE, principal=rng.choice([b"ann", b"bob"]))
+                 for _ in range(4)]
+        read = proxy.send_op("query", READ, sql="SELECT id FROM many", principal=b"ann")
+        doomed = [ticket for ticket in begun + [read] if rng.random() < 0.3]
+        for ticket in doomed:
+            proxy.cancel(ticket)
+        for ticket in begun + [read]:
+            answer = proxy.reply(ticket)
+            flags, held = proxy.notes[ticket]
+            assert answer["ok"] == (flags == HELD)
+            opened += answer["ok"]
+            refused += not answer["ok"]
+            if not answer["ok"]:
+                assert fault(answer) in (("CANCELLED", "safe"), ("OVERLOADED", "safe")), answer
+                continue
+            if ticket != read and rng.random() < 0.5:
+                principal = rng.choice([b"ann", b"bob"])  # one of the two is right
+                proxy.send_op("query", WRITE, held, principal=principal, sql=rng.choice(
+                    ["UPDATE kept SET n = n + 1 WHERE id = 1", ENDLESS, "SET @a = 1"]))
+            for principal in (b"ann", b"bob"):
+                proxy.release(held, principal=principal)
+    assert opened > 100 and refused > 20
+    wait_until(lambda: is_whole(pair), 10, "nothing is left open")
+    proxy.wait_for(lambda report: report.sessions == report.cursors == 0, 3, "says the report")
+    after = pair.source.metrics()
+
+    def grown(name):
+        return sum(value - before[series] for series, value in after.items()
+                   if series.startswith(name))
+    assert grown("held_opened_total") == opened
+    assert grown("held_ended_total") - grown('held_ended_total{kind="session",reason="refused"') \
+        - grown('held_ended_total{kind="cursor",reason="refused"') == opened
+    own = after['connections{use="worker"}'] + after['connections{use="spare"}']
+    wait_until(lambda: database_sessions(pair) <= own + 2, 5, "the database counts the same")
+
+
+def test_a_database_that_hangs(pair, proxy):
+    """Every request has its reply; when the database comes back, so does all else."""
+    session = begin(proxy)
+    idle = begin(proxy)
+    cursor = proxy.ask_op("query", READ, sql="SELECT id FROM many")["cursor"]
+    os.kill(pair.source_database.process.pid, signal.SIGSTOP)
+    try:
+        tickets = [proxy.send_op("query", READ, session, sql="SELECT 1", budget_ms=400),
+                   proxy.send_op("query", READ, session, sql="SELECT 2", budget_ms=400),
+                   proxy.send_op("commit", TRANSACTION, idle, budget_ms=400),
+                   proxy.send_op("fetch", READ, cursor, budget_ms=400)]
+        proxy.pump_for(0.1)
+        proxy.cancel(tickets[0])
+        proxy.release(cursor)
+        began = time.monotonic()
+        codes = [fault(proxy.reply(ticket)) if not proxy.reply(ticket)["ok"] else ("ok", "")
+                 for ticket in tickets]
+        assert time.monotonic() - began < 0.7
+        assert codes[1] == ("DEADLINE", "safe") and codes[2] == ("DEADLINE", "unsafe")
+        assert codes[0][0] in ("DEADLINE", "CANCELLED")
+    finally:
+        os.kill(pair.source_database.process.pid, signal.SIGCONT)
+    wait_until(lambda: is_whole(pair), 15, "all has ended")
+
+
 def test_a_lost_proxy_drops_the_line_and_keeps_the_session(pair, proxy):
     session = begin(proxy)
     query(proxy, session, "SET @here = 3", STATE)
@@ -463,6 +551,29 @@ def test_a_lost_proxy_drops_the_line_and_keeps_the_session(pair, proxy):
     proxy.reply(running)
     assert query(proxy, session, "SELECT @here", STATE)["rows"] == [[3]]
     end(proxy, session)
+
+
+def test_the_drain_limit_rolls_back_what_is_left():
+    limited = Pair(threads=2, sections={"drain": {"limit_ms": 700}})
+    try:
+        proxy, database = limited.proxy, limited.source_database
+        proxy.run(DDL, "CREATE TABLE many (id INT)")
+        values = ",".join(f"({number})" for number in range(3000))
+        proxy.run(WRITE, f"INSERT INTO many VALUES {values}")
+        proxy.run(DDL, "CREATE TABLE kept (id INT PRIMARY KEY, n INT)")
+        proxy.run(WRITE, "INSERT INTO kept VALUES (1, 0)")
+        idle, busy = begin(proxy), begin(proxy)
+        query(proxy, idle, "UPDATE kept SET n = 1 WHERE id = 1")
+        proxy.send_op("query", READ, busy, sql=ENDLESS, budget_ms=30000)
+        proxy.send_op("query", READ, busy, sql="SELECT 1", budget_ms=30000)
+        proxy.pump_for(0.2)
+        began = time.monotonic()
+        assert limited.source.stop() == 0
+        assert 0.6 < time.monotonic() - began < 4
+        wait_until(lambda: database_sessions(limited) == 0, 5, "all connections are closed")
+        assert database.sql("SELECT n FROM demo.kept") == "0"
+    finally:
+        limited.close()
 
 
 def test_a_draining_agent_finishes_its_sessions(pair):
