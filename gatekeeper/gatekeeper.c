@@ -27,6 +27,10 @@
  * limits/request_size_max and this still gets its answer. */
 #define FRAME_SIZE_MAX (PCL_REQUEST_SIZE_MAX + 1024u * 1024u)
 
+/* What may have come of a message that is not whole yet; a legal one has at most FRAME_SIZE_MAX and
+ * a little more, and some of it may be in the kernel still. */
+#define UNFINISHED_SIZE_MAX (32u * 1024u * 1024u)
+
 enum { IDS_COUNT = 256 };
 
 /* Why a request was refused, for the metric. */
@@ -59,6 +63,7 @@ typedef struct gatekeeper {
     uint32_t ids_left;
     pcl_metric *refusals[REFUSAL_COUNT];
     pcl_metric *cache_hits, *cache_misses, *cache_entries;
+    pcl_metric *cut; /* connections with a message without end */
     pcl_metric *unwatched, *connected, *held;
 } gatekeeper;
 
@@ -402,6 +407,7 @@ static bool s_on_clients(void *context, uint64_t now_us)
         pcl_frames frames;
         switch (pcl_frames_recv(&frames, self->clients.socket)) {
         case PCL_RECV_NONE:
+            pcl_peer_watch_drained(self->watch);
             return false;
         case PCL_RECV_FAILED:
             pcl_loop_stop(self->loop);
@@ -431,6 +437,12 @@ static void s_tick(void *context, uint64_t now_us)
     gatekeeper *self = context;
     s_publish_cache(self);
     pcl_relay_tick(self->relay, now_us);
+    uint32_t cut = pcl_peer_watch_guard(self->watch, UNFINISHED_SIZE_MAX, now_us);
+    if (cut > 0) {
+        pcl_metric_add(self->cut, cut);
+        pcl_log(PCL_LOG_WARNING, WHO, "cut", "connections=%u reason=\"a message without end\"",
+                cut);
+    }
     const pcl_connections *table = pcl_peer_watch_table(self->watch);
     pcl_metric_set(self->connected, pcl_connections_count(table));
     pcl_metric_set(self->held, pcl_connections_held_count(table));
@@ -501,6 +513,9 @@ static void s_metrics_make(gatekeeper *self)
     self->unwatched = pcl_metrics_counter(
         self->args->metrics, "portcullis_gatekeeper_held_unwatched_total", "",
         "Sessions and cursors for which the table of what clients hold had no room.");
+    self->cut = pcl_metrics_counter(
+        self->args->metrics, "portcullis_gatekeeper_connections_cut_total", "",
+        "Connections that were ended since a message on them did not end.");
     self->connected = pcl_metrics_gauge(self->args->metrics, "portcullis_gatekeeper_clients", "",
                                         "Connections of clients that have spoken.");
     self->held = pcl_metrics_gauge(self->args->metrics, "portcullis_gatekeeper_held", "",

@@ -39,10 +39,13 @@ typedef struct held {
 typedef enum descriptor_state { UNKNOWN = 0, OPEN, CLOSED } descriptor_state;
 
 typedef struct descriptor {
-    uint32_t owner;   /* 1 + index of the connection that spoke on it; 0: none */
-    uint32_t gone;    /* the route that left it last ... */
-    uint8_t has_gone; /* ... if any */
-    uint8_t state;    /* descriptor_state */
+    uint32_t owner;    /* 1 + index of the connection that spoke on it; 0: none */
+    uint32_t gone;     /* the route that left it last ... */
+    uint8_t has_gone;  /* ... if any */
+    uint8_t state;     /* descriptor_state */
+    bool spoke;        /* since it was measured last */
+    uint64_t mark;     /* octets that had come when it was known last that a message was whole */
+    uint64_t measured; /* octets that had come when it was measured last */
 } descriptor;
 
 /* Free places of one table. */
@@ -64,6 +67,7 @@ struct pcl_connections {
     places connection_places, work_places, held_places;
     uint32_t count;
     uint32_t held_count;
+    int fd_end;
 };
 
 /* --- Life -------------------------------------------------------------------- */
@@ -207,7 +211,50 @@ void pcl_connections_opened(pcl_connections *self, int fd)
     descriptor *at = s_descriptor(self, fd);
     if (at != NULL) {
         at->state = OPEN;
+        at->spoke = false;
+        at->mark = 0;
+        at->measured = 0;
+        self->fd_end = fd < self->fd_end ? self->fd_end : fd + 1;
     }
+}
+
+bool pcl_connections_is_open(const pcl_connections *self, int fd)
+{
+    assert(self != NULL);
+    const descriptor *at = s_descriptor(self, fd);
+    return at != NULL && at->state == OPEN;
+}
+
+int pcl_connections_fd_end(const pcl_connections *self)
+{
+    assert(self != NULL);
+    return self->fd_end;
+}
+
+void pcl_connections_spoke(pcl_connections *self, uint32_t index)
+{
+    assert(self != NULL);
+    descriptor *at = s_descriptor(self, s_of(self, index)->fd);
+    if (at != NULL) {
+        at->spoke = true;
+    }
+}
+
+bool pcl_connections_measured(pcl_connections *self, int fd, uint64_t received, bool drained,
+                              uint64_t size_max)
+{
+    assert(self != NULL);
+    descriptor *at = s_descriptor(self, fd);
+    if (at == NULL || at->state != OPEN) {
+        return false;
+    }
+    if (at->spoke) { /* what is not whole came after that message */
+        at->spoke = false;
+        at->mark = received;
+    }
+    bool endless = drained && at->measured > at->mark && at->measured - at->mark > size_max;
+    at->measured = received;
+    return endless;
 }
 
 /* Takes the connection off its descriptor and out of its bucket. */

@@ -19,8 +19,13 @@
  * read only after it has left and another, which says nothing, has taken its
  * descriptor is missed together with that one.
  *
+ * The table also tells a connection whose message never ends.  libzmq hands out
+ * whole messages only, and bounds a frame but not their number, so what came on
+ * such a connection and is no message yet stands nowhere but in the kernel's count
+ * of octets: pcl_connections_measured.
+ *
  * Memory is taken at _new, and touched as it is needed: 40 octets a connection,
- * 12 a descriptor, 24 a request in flight, 104 a thing held.
+ * 32 a descriptor, 24 a request in flight, 104 a thing held.
  */
 #ifndef PCL_NET_CONNECTIONS_H
 #define PCL_NET_CONNECTIONS_H
@@ -56,6 +61,15 @@ bool pcl_connections_is_route(pcl_bytes route);
 /* --- What the monitor says ------------------------------------------------- */
 
 void pcl_connections_opened(pcl_connections *self, int fd);
+/* Whether a connection has it, as far as the monitor said. */
+bool pcl_connections_is_open(const pcl_connections *self, int fd);
+/* One more than the greatest descriptor that was opened. */
+int pcl_connections_fd_end(const pcl_connections *self);
+/* So many octets have come on it in all, by the kernel's count.  drained: since it was measured
+ * last, there was a moment at which every message that had come whole had been read.  true: of what
+ * had come then, more than size_max octets are of a message that is not whole yet. */
+bool pcl_connections_measured(pcl_connections *self, int fd, uint64_t received, bool drained,
+                              uint64_t size_max);
 /* The connection that was bound to it, which has ended: take its work and what it holds, then bury
  * it.  NONE: nobody had spoken on it. */
 uint32_t pcl_connections_closed(pcl_connections *self, int fd);
@@ -70,6 +84,9 @@ uint32_t pcl_connections_find(const pcl_connections *self, pcl_bytes route);
  * fd < 0: there is none.  GONE: the connection has ended.  *out_gone: NONE, or an older one on the
  * same descriptor, of which the same holds as of what _closed returns. */
 uint32_t pcl_connections_bind(pcl_connections *self, pcl_bytes route, int fd, uint32_t *out_gone);
+
+/* A whole message of it was read. */
+void pcl_connections_spoke(pcl_connections *self, uint32_t connection);
 
 /* Connections that have spoken and are there. */
 uint32_t pcl_connections_count(const pcl_connections *self);

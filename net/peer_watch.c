@@ -1,6 +1,9 @@
 #include "net/peer_watch.h"
 
+#include "common/clock.h"
+#include "net/process.h"
 #include "net/socket.h"
+#include "net/tcp.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -9,9 +12,16 @@
 
 enum { DESCRIPTORS_MIN = 1024 }; /* room for, where the limit cannot be read or is silly */
 
+#define GUARD_INTERVAL_US (100 * PCL_US_PER_MS)
+/* Memory that may be taken anew before the connections are measured. */
+#define GROWTH_SIZE_MAX   (UINT64_C(32) * 1024 * 1024)
+
 struct pcl_peer_watch {
     pcl_peer_watch_options options;
-    zsock_t *monitor; /* owned */
+    bool drained;            /* since the connections were measured last */
+    uint64_t guard_due_us;   /* when memory is looked at next */
+    uint64_t resident_limit; /* octets of memory at which the connections are measured */
+    zsock_t *monitor;        /* owned */
     pcl_connections *table;
 };
 
@@ -100,6 +110,52 @@ void pcl_peer_watch_read(pcl_peer_watch *self, uint64_t now_us)
     }
 }
 
+void pcl_peer_watch_drained(pcl_peer_watch *self)
+{
+    assert(self != NULL);
+    self->drained = true;
+}
+
+/* The limit follows memory down at once, and up by one step for each measurement. */
+static bool s_has_grown(pcl_peer_watch *self)
+{
+    uint64_t resident = pcl_process_resident_size();
+    if (resident >= self->resident_limit) {
+        bool known = self->resident_limit != 0;
+        self->resident_limit = resident + GROWTH_SIZE_MAX;
+        return known;
+    }
+    if (resident + GROWTH_SIZE_MAX < self->resident_limit) {
+        self->resident_limit = resident + GROWTH_SIZE_MAX;
+    }
+    return false;
+}
+
+uint32_t pcl_peer_watch_guard(pcl_peer_watch *self, uint64_t size_max, uint64_t now_us)
+{
+    assert(self != NULL);
+    if (now_us < self->guard_due_us) {
+        return 0;
+    }
+    self->guard_due_us = now_us + GUARD_INTERVAL_US;
+    if (!s_has_grown(self)) {
+        return 0;
+    }
+    pcl_peer_watch_read(self, now_us); /* so that each descriptor is whose we take it for */
+    bool drained = self->drained || (zsock_events(self->options.router) & ZMQ_POLLIN) == 0;
+    self->drained = false;
+    uint32_t cut = 0;
+    for (int fd = 0; fd < pcl_connections_fd_end(self->table); fd++) {
+        uint64_t received = 0;
+        if (pcl_connections_is_open(self->table, fd) && pcl_tcp_received(fd, &received) &&
+            pcl_connections_measured(self->table, fd, received, drained, size_max)) {
+            pcl_tcp_cut(fd);
+            cut++;
+        }
+    }
+    return cut;
+}
+
 uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *frame,
                              uint64_t now_us)
 {
@@ -109,6 +165,7 @@ uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *f
     }
     uint32_t connection = pcl_connections_find(self->table, route);
     if (connection != PCL_CONNECTION_NONE) {
+        pcl_connections_spoke(self->table, connection);
         return connection;
     }
     int fd = pcl_socket_frame_fd(frame);
@@ -119,5 +176,8 @@ uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *f
     uint32_t other = PCL_CONNECTION_NONE;
     connection = pcl_connections_bind(self->table, route, fd, &other);
     s_ended(self, other, now_us);
+    if (connection < PCL_CONNECTION_GONE) {
+        pcl_connections_spoke(self->table, connection);
+    }
     return connection;
 }

@@ -38,6 +38,14 @@ pcl_connections *pcl_peer_watch_table(pcl_peer_watch *self);
 /* Reads the monitor until it is empty; calls gone. */
 void pcl_peer_watch_read(pcl_peer_watch *self, uint64_t now_us);
 
+/* Everything that was there to read from the ROUTER has been read. */
+void pcl_peer_watch_drained(pcl_peer_watch *self);
+
+/* Every 10 ms or so: cuts connections on which more than size_max octets have come that are no
+ * whole message.  Costs nothing to speak of while the process's memory does not grow; returns how
+ * many were cut. */
+uint32_t pcl_peer_watch_guard(pcl_peer_watch *self, uint64_t size_max, uint64_t now_us);
+
 /* Whose message that is: route is its routing id, frame any other of its frames.  May call gone, of
  * others.  NONE or GONE as in net/connections.h. */
 uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *frame,

@@ -22,8 +22,7 @@ static void s_put(pcl_buffer *buffer, const char *name, const char *kind, const 
     }
 }
 
-/* Pages in memory; 0 when unknown. */
-static unsigned long s_resident_pages(void)
+uint64_t pcl_process_resident_size(void)
 {
     unsigned long total = 0;
     unsigned long resident = 0;
@@ -34,7 +33,7 @@ static unsigned long s_resident_pages(void)
         }
         (void)fclose(file); /* it was only read */
     }
-    return resident;
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static unsigned s_open_files(void)
@@ -58,10 +57,10 @@ static double s_seconds(struct timeval time)
 
 void pcl_process_render(pcl_buffer *buffer)
 {
-    unsigned long pages = s_resident_pages();
-    if (pages > 0) {
+    uint64_t resident = pcl_process_resident_size();
+    if (resident > 0) {
         s_put(buffer, "resident_memory_bytes", "gauge", "Memory of the process that is resident.",
-              (double)pages * (double)sysconf(_SC_PAGESIZE));
+              (double)resident);
     }
     unsigned files = s_open_files();
     if (files > 0) {

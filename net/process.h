@@ -4,8 +4,13 @@
 
 #include "common/buffer.h"
 
+#include <stdint.h>
+
 /* Appends portcullis_process_... in Prometheus text form; leaves out what the system does not
  * tell. */
 void pcl_process_render(pcl_buffer *buffer);
+
+/* Octets of memory that are resident; 0: the system does not tell. */
+uint64_t pcl_process_resident_size(void);
 
 #endif

@@ -284,6 +284,50 @@ static void test_what_is_held_is_bounded(void **state)
     pcl_connections_destroy(&table);
 }
 
+/* --- Messages without end --------------------------------------------------------- */
+
+static bool s_measure(pcl_connections *table, uint64_t received)
+{
+    return pcl_connections_measured(table, 7, received, true, 100);
+}
+
+static void test_what_came_and_is_no_message_is_measured(void **state)
+{
+    (void)state;
+    pcl_connections *table = s_new();
+    assert_int_equal(pcl_connections_fd_end(table), 0);
+    assert_false(s_measure(table, 5000)); /* nobody is there */
+    pcl_connections_opened(table, 7);
+    assert_int_equal(pcl_connections_fd_end(table), 8);
+    assert_true(pcl_connections_is_open(table, 7));
+    assert_false(s_measure(table, 100));
+    assert_false(s_measure(table, 101));                               /* 100 had come before */
+    assert_false(pcl_connections_measured(table, 7, 102, false, 100)); /* may wait to be read */
+    assert_true(s_measure(table, 102));
+    (void)pcl_connections_closed(table, 7);
+    assert_false(pcl_connections_is_open(table, 7));
+    assert_false(s_measure(table, 500));
+    pcl_connections_opened(table, 7); /* another one */
+    assert_false(s_measure(table, 50));
+    assert_false(s_measure(table, 60));
+    pcl_connections_destroy(&table);
+}
+
+static void test_whoever_speaks_has_whole_messages(void **state)
+{
+    (void)state;
+    pcl_connections *table = s_new();
+    pcl_connections_opened(table, 7);
+    uint32_t bound = s_bind(table, 1, 7);
+    for (uint64_t received = 0; received < 100000; received += 90) {
+        pcl_connections_spoke(table, bound);
+        assert_false(s_measure(table, received));
+    }
+    assert_false(s_measure(table, 100100)); /* then it begins one that does not end */
+    assert_true(s_measure(table, 100101));
+    pcl_connections_destroy(&table);
+}
+
 /* --- At random, against what is true ------------------------------------------- */
 
 enum { FDS = 24, STEPS = 200000 };
@@ -384,6 +428,8 @@ int main(void)
         cmocka_unit_test(test_a_buried_connection_keeps_its_place_while_it_has_work),
         cmocka_unit_test(test_what_a_connection_holds_goes_with_it),
         cmocka_unit_test(test_what_is_held_is_bounded),
+        cmocka_unit_test(test_what_came_and_is_no_message_is_measured),
+        cmocka_unit_test(test_whoever_speaks_has_whole_messages),
         cmocka_unit_test(test_at_random_nobody_is_taken_for_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* Clients that leave, over real connections: what they had in flight is cancelled, and what they
  * held is released. */
+#include "common/endian.h"
 #include "gatekeeper/gatekeeper.h"
 
 #include "tests/lib/key_vault.h"
@@ -286,6 +287,67 @@ static void test_a_gatekeeper_that_stops_lets_go_of_everything(void **state)
     s_close(&scene);
 }
 
+/* --- A message without end -------------------------------------------------------- */
+
+static bool s_write(int fd, const void *octets, size_t size)
+{
+    const uint8_t *at = octets;
+    while (size > 0) {
+        ssize_t sent = send(fd, at, size, MSG_NOSIGNAL);
+        if (sent <= 0) {
+            return false;
+        }
+        at += sent;
+        size -= (size_t)sent;
+    }
+    return true;
+}
+
+/* ZMTP 3.0 without security, as far as a DEALER's READY (ZeroMQ RFC 23). */
+static int s_raw_client(const s_scene *self)
+{
+    static const uint8_t ready[] = "\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06"
+                                   "DEALER";
+    uint8_t greeting[64] = {0xff, [9] = 0x7f, [10] = 3, [12] = 'N', 'U', 'L', 'L'};
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons((uint16_t)strtoul(strrchr(self->clients, ':') + 1, NULL, 10));
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_true(s_write(fd, greeting, sizeof greeting));
+    assert_true(s_write(fd, ready, sizeof ready - 1));
+    return fd;
+}
+
+/* libzmq bounds a frame and hands out whole messages only: without more, its memory would grow for
+ * as long as somebody sends. */
+static void test_a_message_without_end_ends_its_connection(void **state)
+{
+    (void)state;
+    enum { FRAME_SIZE = 1024 * 1024, FRAMES_MAX = 2000, FRAMES_LEGAL = 17 };
+    static uint8_t frame[9 + FRAME_SIZE] = {0x03}; /* large, more to come */
+    pcl_put_be(frame + 1, FRAME_SIZE, 8);
+    s_scene scene;
+    s_open(&scene, "");
+    zsock_t *client = s_client(&scene, ZMQ_REQ);
+    s_ask(&scene, client, 1, 0, 0);
+    zclock_sleep(150); /* the guard knows what memory is usual */
+    int fd = s_raw_client(&scene);
+    int frames = 0;
+    while (frames < FRAMES_MAX && s_write(fd, frame, sizeof frame)) {
+        frames++;
+        fake_turn(&scene.broker);
+        zclock_sleep(1);
+    }
+    assert_in_range(frames, FRAMES_LEGAL, FRAMES_MAX - 1);
+    s_wait(&scene, "portcullis_gatekeeper_connections_cut_total 1");
+    s_ask(&scene, client, 2, 0, 0); /* nobody else is harmed */
+    assert_int_equal(close(fd), 0);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
 /* The page of a fetch cannot be had again, a commit may have happened. */
 static void test_what_a_lost_broker_means_for_sessions_and_cursors(void **state)
 {
@@ -349,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_a_crowd_that_leaves_at_once_leaves_nothing),
         cmocka_unit_test(test_what_a_client_holds_is_bounded),
         cmocka_unit_test(test_a_gatekeeper_that_stops_lets_go_of_everything),
+        cmocka_unit_test(test_a_message_without_end_ends_its_connection),
         cmocka_unit_test(test_what_a_lost_broker_means_for_sessions_and_cursors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
