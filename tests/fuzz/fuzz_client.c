@@ -73,6 +73,23 @@ static bool s_any_sink(void *context, pcl_bytes text)
     return *total < 1u << 22;
 }
 
+/* As a result of one page, and as one of two. */
+static void s_rows(pcl_format format, const pcl_reply *reply)
+{
+    size_t total = 0;
+    bool terminal = format == PCL_FORMAT_TABLE || format == PCL_FORMAT_VERTICAL;
+    pcl_format_sink *sink = terminal ? s_sink : s_any_sink;
+    bool written = pcl_format_rows(format, reply, sink, &total);
+    assert(written || total > 0);
+    pcl_format_writer *writer = pcl_format_writer_new(format, sink, &total);
+    assert(writer != NULL);
+    bool twice = pcl_format_writer_page(writer, reply) && pcl_format_writer_page(writer, reply) &&
+                 pcl_format_writer_end(writer);
+    assert(twice || total > 0);
+    assert(!twice || pcl_format_writer_rows(writer) == 2ull * reply->row_count);
+    pcl_format_writer_destroy(&writer);
+}
+
 static void s_reply(pcl_bytes octets)
 {
     pcl_reply reply;
@@ -84,13 +101,17 @@ static void s_reply(pcl_bytes octets)
     bool whole = pcl_json_put(&json, octets);
     assert(whole || json.failed);
     pcl_buffer_release(&json);
-    for (int format = PCL_FORMAT_TABLE; reply.has_columns && format < PCL_FORMAT_MSGPACK;
-         format++) {
-        size_t total = 0;
-        bool terminal = format == PCL_FORMAT_TABLE || format == PCL_FORMAT_VERTICAL;
-        bool written = pcl_format_rows((pcl_format)format, &reply, terminal ? s_sink : s_any_sink,
-                                       &total);
-        assert(written || total > 0);
+    for (int format = PCL_FORMAT_TABLE; format < PCL_FORMAT_MSGPACK; format++) {
+        if (reply.has_columns) {
+            s_rows((pcl_format)format, &reply);
+        }
+        for (uint32_t index = 0; index < reply.result_count && index < 8; index++) {
+            pcl_reply part;
+            pcl_reply_result(&reply, index, &part);
+            if (part.has_columns) {
+                s_rows((pcl_format)format, &part);
+            }
+        }
     }
 }
 

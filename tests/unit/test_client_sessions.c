@@ -75,7 +75,7 @@ static void s_sleep_ms(long ms)
 __attribute__((format(printf, 2, 3))) static void s_log(gate *self, const char *format, ...)
 {
     (void)pthread_mutex_lock(&self->mutex);
-    size_t used = strlen(self->log);
+    size_t used = strlen(self->log); /* what does not fit is not kept */
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(self->log + used, sizeof self->log - used, format, arguments);
@@ -171,7 +171,7 @@ static void s_answer_fetch(gate *self, message *to, const pcl_request *request)
     s_log(self, "fetch %" PRIu32 "\n", page);
     pcl_reply_error error = {.err = PCL_ERR_OK, .hop = "agent"};
     cursor *rows = &self->cursors[number < CURSORS_MAX ? number : 0];
-    if (number >= self->cursor_count || rows->page != page) {
+    if (number >= self->cursor_count || number >= CURSORS_MAX || rows->page != page) {
         error.err = PCL_ERR_GONE;
         error.retry = PCL_RETRY_NEVER;
     } else if (strcmp(rows->kind, "break") == 0) {
@@ -338,12 +338,12 @@ static bool s_answer_query(gate *self, message *to, const pcl_request *request)
     s_log(self, "query%s %s\n", request->has_session ? " in session" : "", sql);
     uint64_t total = 0;
     char kind[8];
-    if (sscanf(sql, "%7s %" SCNu64, kind, &total) == 2 && total > 0 &&
-        self->cursor_count < CURSORS_MAX) {
-        cursor *rows = &self->cursors[self->cursor_count++];
+    if (sscanf(sql, "%7s %" SCNu64, kind, &total) == 2 && total > 0) {
+        uint32_t number = self->cursor_count++ % CURSORS_MAX; /* no test has more open */
+        cursor *rows = &self->cursors[number];
         *rows = (cursor){.total = total};
         memcpy(rows->kind, kind, sizeof rows->kind);
-        s_answer_page(self, to, self->cursor_count - 1, request);
+        s_answer_page(self, to, number, request);
         return false;
     }
     if (s_is_kind(sql, "hold") && !self->has_held) {
@@ -1191,6 +1191,106 @@ static void metadata_comes_where_it_is_asked_for(void **state)
     portcullis_close(&client);
 }
 
+/* ---- all of it, while gatekeepers come and go --------------------------------------------- */
+
+typedef struct worker {
+    pthread_t thread;
+    portcullis *client;
+    atomic_bool *stop;
+    uint32_t whole, broken, committed, lost;
+    bool wrong;
+} worker;
+
+/* Reads a long result: to its end, or up to an error. */
+static void s_work_rows(worker *self)
+{
+    portcullis_result *result = s_call(self->client, "rows 5000");
+    bool began = portcullis_result_code(result) == PORTCULLIS_OK;
+    uint64_t rows = 0;
+    while (portcullis_result_next(result)) {
+        self->wrong = self->wrong || portcullis_result_value(result, 0)->uinteger != rows;
+        rows++;
+    }
+    bool good = portcullis_result_code(result) == PORTCULLIS_OK;
+    self->wrong = self->wrong || (good && rows != 5000) || (!good && began && rows % 1000 != 0);
+    self->whole += good ? 1 : 0;
+    self->broken += good ? 0 : 1;
+    portcullis_result_destroy(&result);
+}
+
+static void s_work_session(worker *self)
+{
+    portcullis_request *begin = portcullis_request_new_begin(false);
+    portcullis_result *result = NULL;
+    portcullis_session *session = portcullis_session_begin(self->client, begin, &result);
+    portcullis_request_destroy(&begin);
+    portcullis_result_destroy(&result);
+    if (session == NULL) {
+        self->lost++;
+        return;
+    }
+    result = s_in(session, "step");
+    bool good = portcullis_result_code(result) == PORTCULLIS_OK;
+    portcullis_result_destroy(&result);
+    result = portcullis_session_commit(session);
+    portcullis_code code = portcullis_result_code(result);
+    /* What lost a statement with its connection cannot be committed. */
+    bool open = portcullis_session_is_open(session);
+    self->wrong = self->wrong || (code == PORTCULLIS_OK && (!good || open)) ||
+                  (code == PORTCULLIS_GONE && open);
+    self->committed += code == PORTCULLIS_OK ? 1 : 0;
+    self->lost += code == PORTCULLIS_OK ? 0 : 1;
+    portcullis_result_destroy(&result);
+    portcullis_session_destroy(&session);
+}
+
+static void *s_work(void *argument)
+{
+    worker *self = argument;
+    while (!atomic_load(self->stop)) {
+        s_work_rows(self);
+        s_work_session(self);
+    }
+    return NULL;
+}
+
+static void nothing_is_missed_whatever_dies(void **state)
+{
+    (void)state;
+    enum { WORKERS = 4, ROUNDS = 6 };
+    portcullis *client = s_open(2, 0);
+    atomic_bool stop = false;
+    worker workers[WORKERS];
+    for (size_t index = 0; index < WORKERS; index++) {
+        workers[index] = (worker){.client = client, .stop = &stop};
+        assert_int_equal(pthread_create(&workers[index].thread, NULL, s_work, &workers[index]), 0);
+    }
+    for (size_t round = 0; round < ROUNDS; round++) {
+        s_sleep_ms(150);
+        s_gate_stop(&s_gates[round % 2]);
+        s_sleep_ms(50);
+        s_gates[round % 2].cursor_count = 0;
+        s_gates[round % 2].log[0] = '\0'; /* it must not grow full */
+        s_gate_start(&s_gates[round % 2], true);
+    }
+    s_sleep_ms(700);
+    atomic_store(&stop, true);
+    worker sum = {0};
+    for (size_t index = 0; index < WORKERS; index++) {
+        assert_int_equal(pthread_join(workers[index].thread, NULL), 0);
+        sum.wrong = sum.wrong || workers[index].wrong;
+        sum.whole += workers[index].whole;
+        sum.broken += workers[index].broken;
+        sum.committed += workers[index].committed;
+        sum.lost += workers[index].lost;
+    }
+    print_message("%u whole and %u broken results, %u commits and %u lost\n", sum.whole, sum.broken,
+                  sum.committed, sum.lost);
+    assert_false(sum.wrong);
+    assert_true(sum.whole > 0 && sum.committed > 0 && sum.broken + sum.lost > 0);
+    portcullis_close(&client);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, s_setup, s_teardown)
 
 int main(void)
@@ -1218,6 +1318,7 @@ int main(void)
         TEST(what_was_not_sent_is_not_sent),
         TEST(a_full_client_can_still_cancel),
         TEST(metadata_comes_where_it_is_asked_for),
+        TEST(nothing_is_missed_whatever_dies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
