@@ -380,8 +380,10 @@ static void s_set_name(s_scan *self)
     s_set_variable(self, s_name(self, &self->now), self->now.offset);
     unsigned keyword = self->now.keyword;
     bool first = self->last.punctuation == ',' || self->last.keyword == PCL_SQL_KW_SET;
+    bool other = s_name_is(self, &self->last, "session") &&
+                 s_name_is(self, &self->now, "authorization"); /* as another account */
     if (keyword == PCL_SQL_KW_GLOBAL || keyword == PCL_SQL_KW_PERSIST ||
-        keyword == PCL_SQL_KW_PERSIST_ONLY || (keyword == PCL_SQL_KW_PASSWORD && first)) {
+        keyword == PCL_SQL_KW_PERSIST_ONLY || (keyword == PCL_SQL_KW_PASSWORD && first) || other) {
         s_raise(self, PCL_SQL_ADMIN, "SET beyond the session", self->now.offset);
     }
 }
