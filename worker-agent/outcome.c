@@ -139,9 +139,15 @@ pcl_outcome pcl_outcome_of_success(uint8_t sql_class, pcl_ending ending)
     return pcl_outcome_of_ending(ending, pcl_sql_is_read((pcl_sql_class)sql_class));
 }
 
-pcl_outcome pcl_outcome_of_silence(uint8_t sql_class)
+pcl_outcome pcl_outcome_of_silence(pcl_op op, uint8_t sql_class)
 {
-    return pcl_outcome_of_ending(PCL_ENDING_DEADLINE, pcl_sql_is_read((pcl_sql_class)sql_class));
+    bool traceless = op == PCL_OP_BEGIN || op == PCL_OP_ROLLBACK || op == PCL_OP_CLOSE ||
+                     (op == PCL_OP_QUERY && pcl_sql_is_read((pcl_sql_class)sql_class));
+    pcl_outcome outcome = pcl_outcome_of_ending(PCL_ENDING_DEADLINE, traceless);
+    if (op == PCL_OP_FETCH) {
+        outcome.retry = PCL_RETRY_NEVER;
+    }
+    return outcome;
 }
 
 bool pcl_errno_is_contention(uint32_t mysql_errno)

@@ -72,8 +72,10 @@ bool pcl_errno_is_contention(uint32_t mysql_errno);
  * ended only by the server's own will?  Not where the statement itself ends one. */
 bool pcl_class_may_not_end(uint8_t sql_class);
 
-/* Of a statement that has not come back at its deadline. */
-pcl_outcome pcl_outcome_of_silence(uint8_t sql_class);
+/* Of a request that has not come back at its deadline.  What begin opens is closed when it comes
+ * back, and what close and rollback leave behind is what they were asked for; a page that fetch
+ * took cannot be had again. */
+pcl_outcome pcl_outcome_of_silence(pcl_op op, uint8_t sql_class);
 
 /* True when the connection was lost, or never there. */
 bool pcl_errno_is_loss(uint32_t mysql_errno);

@@ -62,8 +62,10 @@ void pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outco
         .proxy_us = request->proxy_us,
     };
     memcpy(head.id, request->id, sizeof head.id);
-    if (note != NULL) {
+    if (note != NULL && note->flags != 0) {
         head.flags = note->flags;
+        head.principal =
+            request->principal; /* whose it is: where nobody takes the reply, it goes */
         memcpy(head.session, note->id, sizeof head.session);
     }
     self->served++;

@@ -278,12 +278,8 @@ void pcl_agent_check_deadlines(pcl_agent *self, uint64_t now_us)
         }
         entry->answered = true;
         pcl_ticket_table_set_deadline(self->flights, ticket, UINT64_MAX);
-        pcl_outcome outcome = pcl_outcome_of_silence(head->sql_class);
-        if (head->op == PCL_OP_BEGIN) {
-            outcome.retry = PCL_RETRY_SAFE; /* what it opens is closed when it comes back */
-        }
-        pcl_agent_refuse(self, head, outcome, "the database did not answer by the deadline", NULL,
-                         now_us);
+        pcl_agent_refuse(self, head, pcl_outcome_of_silence(head->op, head->sql_class),
+                         "the database did not answer by the deadline", NULL, now_us);
     }
 }
 

@@ -62,6 +62,7 @@ class PlayedProxy:
         self.tickets = 0
         self.replies = {}
         self.notes = {}  # ticket: flags and session of the reply's head
+        self.owners = {}  # ticket: its principal
         self.ids = {}    # ticket: the request's id
 
     def pump(self, wait_ms=10):
@@ -86,6 +87,7 @@ class PlayedProxy:
                 assert ticket not in self.replies, "two replies to one request"
                 self.replies[ticket] = msgpack.unpackb(payload, strict_map_key=False)
                 self.notes[ticket] = (octets[19], octets[72:88])
+                self.owners[ticket] = octets[92:92 + octets[88]]
 
     def pump_for(self, seconds):
         end = time.monotonic() + seconds

@@ -54,6 +54,7 @@ def begin(proxy, read_only=False, **options):
     answer = proxy.reply(ticket)
     assert answer["ok"], answer
     assert proxy.notes[ticket] == (HELD, answer["session"])
+    assert proxy.owners[ticket] == options.get("principal", b"")
     return answer["session"]
 
 

@@ -146,9 +146,36 @@ static void test_what_came_back_after_its_kill_is_not_believed(void **state)
     assert_int_equal(outcome.retry, PCL_RETRY_SAFE);
 }
 
+static void test_silence_is_safe_only_where_nothing_can_stand(void **state)
+{
+    (void)state;
+    static const struct {
+        pcl_op op;
+        pcl_sql_class sql_class;
+        pcl_retry retry;
+    } ROWS[] = {
+        {PCL_OP_QUERY, PCL_SQL_READ, PCL_RETRY_SAFE},
+        {PCL_OP_QUERY, PCL_SQL_WRITE, PCL_RETRY_UNSAFE},
+        {PCL_OP_QUERY, PCL_SQL_STATE, PCL_RETRY_UNSAFE},
+        {PCL_OP_BEGIN, PCL_SQL_WRITE, PCL_RETRY_SAFE},
+        {PCL_OP_ROLLBACK, PCL_SQL_TRANSACTION, PCL_RETRY_SAFE},
+        {PCL_OP_CLOSE, PCL_SQL_READ, PCL_RETRY_SAFE},
+        {PCL_OP_COMMIT, PCL_SQL_TRANSACTION, PCL_RETRY_UNSAFE},
+        {PCL_OP_TXN, PCL_SQL_WRITE, PCL_RETRY_UNSAFE},
+        {PCL_OP_FETCH, PCL_SQL_READ, PCL_RETRY_NEVER},
+    };
+    for (size_t index = 0; index < sizeof ROWS / sizeof ROWS[0]; index++) {
+        pcl_outcome outcome = pcl_outcome_of_silence(ROWS[index].op,
+                                                     (uint8_t)ROWS[index].sql_class);
+        assert_int_equal(outcome.err, PCL_ERR_DEADLINE);
+        assert_int_equal(outcome.retry, ROWS[index].retry);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_silence_is_safe_only_where_nothing_can_stand),
         cmocka_unit_test(test_failures_mean_what_the_table_says),
         cmocka_unit_test(test_a_write_that_was_sent_is_seldom_safe),
         cmocka_unit_test(test_only_single_statements_are_asked_about),
