@@ -201,20 +201,32 @@ static void s_run_prepared(pcl_attempt *self, pcl_prepared *prepared)
     }
 }
 
+/* A trigger or a function may have set the character set of results; what a text is read by the
+ * servers restore when a program ends. */
+static void s_notice_programs(const pcl_attempt *self)
+{
+    if (self->sql_class == PCL_SQL_READ || !pcl_connection_is_open(self->connection)) {
+        return;
+    }
+    if (self->failed || self->rows) {
+        pcl_connection_doubt(self->connection);
+    } else {
+        pcl_connection_notice(self->connection);
+    }
+}
+
 /* DDL without parameters needs no types and is not worth a cache entry. */
 void pcl_attempt_run(pcl_attempt *self)
 {
     bool ddl = self->sql_class == PCL_SQL_DDL;
     bool bare = self->binding->count == 0;
     pcl_connection_soil(self->connection);
-    if ((ddl || self->as_text) && bare) {
-        s_run_text(self);
-        return;
-    }
     pcl_prepared prepared;
     self->stage = PCL_STAGE_PREPARE;
-    if (pcl_connection_prepare(self->connection, self->sql, pcl_binding_types(self->binding), !ddl,
-                               &prepared, &self->error)) {
+    if ((ddl || self->as_text) && bare) {
+        s_run_text(self);
+    } else if (pcl_connection_prepare(self->connection, self->sql, pcl_binding_types(self->binding),
+                                      !ddl, &prepared, &self->error)) {
         self->cache_hit = prepared.hit;
         s_run_prepared(self, &prepared);
     } else if (self->error.number == PCL_ER_UNSUPPORTED_PS && bare) {
@@ -222,6 +234,7 @@ void pcl_attempt_run(pcl_attempt *self)
     } else {
         self->failed = true;
     }
+    s_notice_programs(self);
 }
 
 void pcl_attempt_ask_rolled_back(pcl_attempt *self)

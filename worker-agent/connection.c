@@ -29,6 +29,9 @@
 #define SQL_MODE                                                                                   \
     "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_DIR_IN_CREATE"
 
+/* What the server shall report when a statement has changed it: see pcl_connection_notice. */
+#define WATCHED "character_set_client,character_set_results,character_set_connection,sql_mode"
+
 struct pcl_connection {
     const pcl_agent_options *options; /* borrowed */
     pcl_account account;
@@ -40,8 +43,9 @@ struct pcl_connection {
     char db[PCL_SCHEMA_SIZE]; /* the session's schema as we know it */
     size_t db_size;
     bool db_known;
-    bool pinned; /* while open */
-    bool doubted;
+    bool pinned;          /* while open */
+    bool was_reset;       /* and not pinned again since */
+    bool doubted;         /* what must not change may have */
     bool soiled;          /* a client's statement ran since it was opened or reset */
     pthread_mutex_t lock; /* guards fd against a close while another thread shuts it */
     int fd;               /* -1 when closed */
@@ -147,6 +151,7 @@ void pcl_connection_close(pcl_connection *self)
     s_close_statements(self);
     self->db_known = false;
     self->pinned = false;
+    self->was_reset = false;
     self->doubted = false;
     self->soiled = false;
 }
@@ -229,8 +234,9 @@ static const char *s_account_pins(const pcl_connection *self)
     if (self->account == PCL_ACCOUNT_READ) {
         return mariadb ? "tx_read_only=1" : "transaction_read_only=1";
     }
-    return mariadb ? "session_track_system_variables='last_gtid'"
-                   : "session_track_gtids='OWN_GTID'";
+    return mariadb ? "session_track_system_variables='last_gtid," WATCHED "'"
+                   : "session_track_gtids='OWN_GTID', "
+                     "SESSION session_track_system_variables='" WATCHED "'";
 }
 
 /* One statement, as it stands before each session and after each reset. */
@@ -251,7 +257,11 @@ static bool s_pin(pcl_connection *self, pcl_sql_error *out_error)
                         "SESSION %s",
                         write_s + WRITE_SLACK_S, WAIT_TIMEOUT_S + idle_s, s_account_pins(self));
     assert(size > 0 && (size_t)size < sizeof sql);
-    self->pinned = s_run(self, sql, out_error);
+    unsigned long long one = 0;
+    /* FOUND_ROWS() is all that a reset leaves, on either flavor; a query of ours puts it right. */
+    self->pinned = s_run(self, sql, out_error) &&
+                   (!self->was_reset || s_ask_number(self, "SELECT 1", &one, out_error));
+    self->was_reset = self->was_reset && !self->pinned;
     return self->pinned;
 }
 
@@ -337,7 +347,8 @@ static bool s_connect(pcl_connection *self, pcl_sql_error *out_error)
 bool pcl_connection_open(pcl_connection *self, pcl_sql_error *out_error)
 {
     if (self->mysql != NULL && pcl_connection_is_alive(self) &&
-        (self->pinned || s_pin(self, out_error))) {
+        (self->pinned || s_pin(self, out_error)) &&
+        (!self->doubted || pcl_connection_reassure(self, out_error))) {
         return true;
     }
     pcl_connection_close(self);
@@ -374,6 +385,7 @@ bool pcl_connection_reset(pcl_connection *self)
     }
     s_close_statements(self); /* the server has forgotten them */
     self->pinned = false;
+    self->was_reset = true;
     self->doubted = false;
     self->soiled = false;
     pcl_connection_forget_schema(self);
@@ -578,6 +590,41 @@ static void s_copy_token(char *target, size_t target_size, const char *data, siz
     }
 }
 
+/* Names and values come in turn. */
+static bool s_next_change(pcl_connection *self, bool first, pcl_bytes *out_name,
+                          pcl_bytes *out_value)
+{
+    const char *data = NULL;
+    size_t size = 0;
+    int end = first ? mysql_session_track_get_first(self->mysql, SESSION_TRACK_SYSTEM_VARIABLES,
+                                                    &data, &size)
+                    : mysql_session_track_get_next(self->mysql, SESSION_TRACK_SYSTEM_VARIABLES,
+                                                   &data, &size);
+    if (end != 0) {
+        return false;
+    }
+    *out_name = pcl_bytes_of(data, size);
+    if (mysql_session_track_get_next(self->mysql, SESSION_TRACK_SYSTEM_VARIABLES, &data, &size) !=
+        0) {
+        return false;
+    }
+    *out_value = pcl_bytes_of(data, size);
+    return true;
+}
+
+void pcl_connection_notice(pcl_connection *self)
+{
+    pcl_bytes name;
+    pcl_bytes value;
+    for (bool first = true; s_next_change(self, first, &name, &value); first = false) {
+        bool watched = pcl_bytes_is(name, "sql_mode") ||
+                       pcl_bytes_is(name, "character_set_client") ||
+                       pcl_bytes_is(name, "character_set_results") ||
+                       pcl_bytes_is(name, "character_set_connection");
+        self->doubted = self->doubted || watched;
+    }
+}
+
 void pcl_connection_token(pcl_connection *self, bool ask, char *target, size_t target_size)
 {
     const char *data = NULL;
@@ -587,20 +634,14 @@ void pcl_connection_token(pcl_connection *self, bool ask, char *target, size_t t
         s_copy_token(target, target_size, data, size);
         return;
     }
-    /* MariaDB: names and values in turn. */
-    int end = mysql_session_track_get_first(self->mysql, SESSION_TRACK_SYSTEM_VARIABLES, &data,
-                                            &size);
-    while (end == 0) {
-        bool found = pcl_bytes_is(pcl_bytes_of(data, size), "last_gtid");
-        end = mysql_session_track_get_next(self->mysql, SESSION_TRACK_SYSTEM_VARIABLES, &data,
-                                           &size);
-        if (found && end == 0) {
-            s_copy_token(target, target_size, data, size);
+    pcl_bytes name;
+    pcl_bytes value;
+    bool first = true;
+    while (s_next_change(self, first, &name, &value)) {
+        first = false;
+        if (pcl_bytes_is(name, "last_gtid")) { /* MariaDB's */
+            s_copy_token(target, target_size, (const char *)value.data, value.size);
             return;
-        }
-        if (end == 0) {
-            end = mysql_session_track_get_next(self->mysql, SESSION_TRACK_SYSTEM_VARIABLES, &data,
-                                               &size);
         }
     }
     pcl_sql_error error;

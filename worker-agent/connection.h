@@ -59,7 +59,10 @@ void pcl_connection_soil(pcl_connection *self);
  * prepared statements.  What is pinned comes back with the next open.  Where the server does not
  * answer, or the connection holds too much memory, it is closed.  True: it is open and clean. */
 bool pcl_connection_reset(pcl_connection *self);
-/* Somebody's program ran in it, which may have changed what the meaning of a text depends on. */
+/* A statement may have run somebody's program, which may have changed what texts are read and
+ * results are written by: notice believes the server's answer to the statement, doubt is for where
+ * that says nothing (an error, rows).  The next open, or reassure, sees to it. */
+void pcl_connection_notice(pcl_connection *self);
 void pcl_connection_doubt(pcl_connection *self);
 bool pcl_connection_is_doubted(const pcl_connection *self);
 /* Pins that again, and nothing else; ends the doubt. */

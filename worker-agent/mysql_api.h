@@ -40,6 +40,22 @@ static inline void pcl_mysql_read_end(MYSQL *mysql)
 #endif
 }
 
+/* Pings, and takes over the state of the transaction, which the libraries leave in the packet: an
+ * error carries none.  A ping leaves the warnings of the statement before. */
+static inline bool pcl_mysql_ask_state(MYSQL *mysql)
+{
+    if (mysql_ping(mysql) != 0) {
+        return false;
+    }
+    const unsigned char *ok = mysql->net.read_pos;
+    /* OK, no rows affected, no id inserted, the state. */
+    if (ok != NULL && ok[0] == 0 && ok[1] == 0 && ok[2] == 0) {
+        mysql->server_status = (unsigned int)ok[3] | (unsigned int)ok[4] << 8;
+        return true;
+    }
+    return false;
+}
+
 /* Octets of the buffer that packets come in; it grows with them and never shrinks. */
 static inline size_t pcl_mysql_buffer_size(const MYSQL *mysql)
 {

@@ -148,7 +148,7 @@ static void s_learn_state(visit *self)
 {
     pcl_held *held = self->held;
     MYSQL *mysql = pcl_connection_mysql(held->connection);
-    if (self->attempt.failed && mysql_ping(mysql) != 0) {
+    if (self->attempt.failed && !pcl_mysql_ask_state(mysql)) {
         s_lose(held);
         return;
     }
