@@ -1,6 +1,7 @@
 #include "net/relay.h"
 
 #include "common/clock.h"
+#include "common/endian.h"
 #include "common/id_index.h"
 #include "common/ticket_table.h"
 #include "net/log.h"
@@ -117,6 +118,15 @@ static void s_entry_move(pcl_relay_entry *target, pcl_relay_entry *source)
     pcl_relay_entry_release(source);
 }
 
+/* What an entry is found by: its id and its peer's ticket, so that requests to which a client gave
+ * one id do not meet in one chain. */
+static void s_index_key(uint8_t out_key[PCL_ID_SIZE], const uint8_t id[PCL_ID_SIZE],
+                        uint64_t peer_ticket)
+{
+    memcpy(out_key, id, PCL_ID_SIZE);
+    pcl_put_be(out_key, pcl_get_be(id, sizeof peer_ticket) ^ peer_ticket, sizeof peer_ticket);
+}
+
 /* The one way out of the table. */
 static void s_remove(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry)
 {
@@ -125,7 +135,9 @@ static void s_remove(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry)
         self->options.gone(self->options.context, entry);
     }
     if (self->ids != NULL) {
-        pcl_id_index_remove(self->ids, entry->id, ticket);
+        uint8_t key[PCL_ID_SIZE];
+        s_index_key(key, entry->id, entry->peer_ticket);
+        pcl_id_index_remove(self->ids, key, ticket);
     }
     pcl_relay_entry_release(entry);
     pcl_ticket_table_remove(self->table, ticket);
@@ -301,10 +313,12 @@ void pcl_relay_cancel_asked(pcl_relay *self, const uint8_t id[PCL_ID_SIZE], pcl_
     assert(self->ids != NULL);
     uint32_t cursor = 0;
     uint64_t ticket = 0;
-    while ((ticket = pcl_id_index_find(self->ids, id, &cursor)) != 0) {
+    uint8_t key[PCL_ID_SIZE];
+    s_index_key(key, id, peer_ticket);
+    while ((ticket = pcl_id_index_find(self->ids, key, &cursor)) != 0) {
         pcl_relay_entry *entry = pcl_ticket_table_find(self->table, ticket);
         assert(entry != NULL); /* it leaves the index with the table */
-        if (entry->peer_ticket == peer_ticket &&
+        if (entry->peer_ticket == peer_ticket && memcmp(entry->id, id, PCL_ID_SIZE) == 0 &&
             pcl_bytes_equal(pcl_frame_bytes(&entry->peer), peer)) {
             s_cancel(self, ticket, entry, now_us);
         }
@@ -600,7 +614,9 @@ pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *hea
     }
     s_entry_move(kept, entry);
     if (self->ids != NULL) {
-        pcl_id_index_add(self->ids, kept->id, ticket);
+        uint8_t key[PCL_ID_SIZE];
+        s_index_key(key, kept->id, kept->peer_ticket);
+        pcl_id_index_add(self->ids, key, ticket);
     }
     return PCL_ERR_OK;
 }
