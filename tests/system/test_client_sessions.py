@@ -1,5 +1,5 @@
-"""Sessions, pages, transactions and cancel as clients have them: the command, the Python client, the
-plain REQ example, and the example of the library."""
+"""Sessions, pages, transactions and cancel as clients have them: the command, the Python client,
+the plain REQ example, and the example of the library."""
 import csv
 import io
 import json
