@@ -89,10 +89,13 @@ static void s_log_end(pcl_agent *self, const pcl_held *held, pcl_held_end end, u
 {
     if (end != PCL_HELD_END_DONE && pcl_log_limit_take(&self->ended_limit, now_us)) {
         char id[2 * PCL_ID_SIZE + 1];
+        char principal[PCL_NAME_SIZE_MAX + 1] = "";
+        char escaped[PCL_NAME_SIZE_MAX + 1];
+        memcpy(principal, held->principal, held->principal_size);
         pcl_log(PCL_LOG_INFO, self->who, "held_ended",
-                "kind=%s id=%s principal=%.*s reason=%s age_ms=%" PRIu64,
+                "kind=%s id=%s principal=\"%s\" reason=%s age_ms=%" PRIu64,
                 held->session ? "session" : "cursor", pcl_id_text(held->id, id),
-                (int)held->principal_size, held->principal, pcl_held_end_text(end),
+                pcl_log_escape(principal, escaped, sizeof escaped), pcl_held_end_text(end),
                 pcl_time_since_us(held->opened_us, now_us) / PCL_US_PER_MS);
     }
 }
@@ -225,6 +228,10 @@ void pcl_keeper_check_timers(pcl_agent *self, uint64_t now_us)
         if (end != PCL_HELD_END_NONE) {
             s_end(self, held, end, now_us);
         }
+    }
+    uint64_t suppressed = pcl_log_limit_suppressed(&self->ended_limit, now_us);
+    if (suppressed > 0) {
+        pcl_log(PCL_LOG_INFO, self->who, "held_ended_more", "lines=%" PRIu64, suppressed);
     }
 }
 
