@@ -167,7 +167,7 @@ static const char *s_hint(const portcullis_result *result)
         return "ask whoever runs the cluster";
     }
     if (code == PORTCULLIS_TOO_LARGE) {
-        return "make it smaller, or add LIMIT";
+        return "make it smaller";
     }
     return "";
 }
