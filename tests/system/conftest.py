@@ -48,3 +48,30 @@ def new_cluster():
     yield start
     for one in made:
         one.down()
+
+
+SMALL = ["agent:pool/threads=4", "agent:sessions/max=6", "agent:sessions/principal_max=4",
+         "agent:sessions/idle_ms=3000", "agent:sessions/age_ms=8000", "agent:sessions/queue_max=4",
+         "agent:cursors/max=6", "agent:cursors/principal_max=4", "agent:cursors/idle_ms=3000",
+         "agent:cursors/age_ms=8000"]
+
+
+@pytest.fixture(scope="session")
+def small_cluster():
+    """One node, little of everything that sessions and cursors take, and little patience."""
+    one = Cluster("small", nodes=1, sets=SMALL)
+    try:
+        one.up()
+        yield one
+    except BaseException:
+        one.purge()
+        raise
+    one.down()
+
+
+@pytest.fixture
+def small(small_cluster):
+    """The small cluster, whole before the test and after it."""
+    small_cluster.heal()
+    yield small_cluster
+    small_cluster.heal()

@@ -137,7 +137,8 @@ class Cluster:
             return False
         seen = json.loads(text)["nodes"]
         return (len(seen) == len(self.nodes())
-                and all(node["state"] == "up" and node["lag_ms"] >= 0 for node in seen)
+                and all((node["member"], node["state"]) == ("up", "up") and node["lag_ms"] >= 0
+                        for node in seen)
                 and any(node["role"] == "source" and not node["read_only"] for node in seen))
 
     # --- A part ------------------------------------------------------------------
