@@ -176,7 +176,15 @@ static void s_execute(pcl_attempt *self, const pcl_prepared *prepared, bool *out
     }
 }
 
-static void s_run_prepared(pcl_attempt *self, pcl_prepared *prepared)
+/* MySQL reads a text into the character set that its parameter had when the statement was prepared,
+ * before it looks whether the table is still the same.  Nothing of the statement has run. */
+static bool s_is_outdated(const pcl_attempt *self, const pcl_prepared *prepared)
+{
+    return prepared->hit && self->failed && self->error.number == PCL_ER_NO_CONVERSION;
+}
+
+/* *out_outdated: nothing ran, and prepared anew it may do. */
+static void s_run_prepared(pcl_attempt *self, pcl_prepared *prepared, bool *out_outdated)
 {
     uint64_t placeholders = mysql_stmt_param_count(prepared->stmt);
     if (placeholders != self->binding->count) {
@@ -190,7 +198,8 @@ static void s_run_prepared(pcl_attempt *self, pcl_prepared *prepared)
     }
     bool again = false;
     s_execute(self, prepared, &again);
-    if (again) {
+    *out_outdated = s_is_outdated(self, prepared);
+    if (again || *out_outdated) {
         pcl_connection_uncache(self->connection, self->sql, pcl_binding_types(self->binding),
                                prepared);
     }
@@ -216,11 +225,10 @@ static void s_notice_programs(const pcl_attempt *self)
 }
 
 /* DDL without parameters needs no types and is not worth a cache entry. */
-void pcl_attempt_run(pcl_attempt *self)
+static void s_run(pcl_attempt *self, bool *out_outdated)
 {
     bool ddl = self->sql_class == PCL_SQL_DDL;
     bool bare = self->binding->count == 0;
-    pcl_connection_soil(self->connection);
     pcl_prepared prepared;
     self->stage = PCL_STAGE_PREPARE;
     if ((ddl || self->as_text) && bare) {
@@ -228,11 +236,23 @@ void pcl_attempt_run(pcl_attempt *self)
     } else if (pcl_connection_prepare(self->connection, self->sql, pcl_binding_types(self->binding),
                                       !ddl, &prepared, &self->error)) {
         self->cache_hit = prepared.hit;
-        s_run_prepared(self, &prepared);
+        s_run_prepared(self, &prepared, out_outdated);
     } else if (self->error.number == PCL_ER_UNSUPPORTED_PS && bare) {
         s_run_text(self);
     } else {
         self->failed = true;
+    }
+}
+
+void pcl_attempt_run(pcl_attempt *self)
+{
+    bool outdated = false;
+    pcl_connection_soil(self->connection);
+    s_run(self, &outdated);
+    if (outdated) {
+        self->failed = false;
+        self->error = (pcl_sql_error){.number = 0};
+        s_run(self, &outdated); /* it is in the cache no more: no third time */
     }
     s_notice_programs(self);
 }

@@ -95,6 +95,7 @@ bool pcl_errno_is_refusal(uint32_t mysql_errno);
 #define PCL_ER_DEADLOCK             1213u
 #define PCL_ER_UNSUPPORTED_PS       1295u
 #define PCL_ER_MAX_PREPARED         1461u
+#define PCL_ER_NO_CONVERSION        3988u /* MySQL: of a text into a character set */
 #define PCL_CR_NEW_STMT_METADATA    2057u
 #define PCL_CR_NET_PACKET_TOO_LARGE 2020u
 
