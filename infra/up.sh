@@ -301,6 +301,7 @@ gatekeepers/keys=$keys/gatekeepers
 curve/key_file=$secrets/broker.key
 proxy/endpoint=$to_proxy
 proxy/public_key=$proxy_key
+sql/flavor=$(setting_get flavor)
 http/address=127.0.0.1:$(port_get http.broker)
 CFG
     config_write proxy << CFG
