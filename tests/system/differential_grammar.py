@@ -8,7 +8,7 @@ import datetime
 import decimal
 import re
 
-from differential import CALL, DDL, READ, WRITE, Statement
+from differential import CALL, DDL, READ, TEXT, WRITE, Script, Statement
 from harness import ROOT
 
 TABLES = {
@@ -23,11 +23,15 @@ TABLES = {
     "emp": {"id": "int", "dept_id": "int", "boss": "int", "name": "str", "salary": "num",
             "hired": "date", "notes": "json"},
     "counts": {"id": "int", "k": "str", "n": "int", "note": "str"},
+    "jobs": {"id": "int", "dept_id": "int", "part": "num"},
 }
 WRITABLE = {"numbers": "tiny utiny small medium i ui b ub f d dec1 dec2 bits",
             "texts": "c v latin folded vb bn tx bl e s j", "times": "d t t6 dt dt6 ts y",
             "dept": "name budget", "emp": "dept_id boss name salary hired notes",
-            "counts": "k n note"}
+            "counts": "k n note", "jobs": "dept_id part"}
+# A foreign key stands only where no number is drawn and no key is met twice: whether a row that
+# breaks it takes a number, and which error comes first, depends on MySQL 9.7 on whether the session
+# was ever reset.
 SCHEMA = """
 CREATE TABLE numbers (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, tiny TINYINT,
   utiny TINYINT UNSIGNED, small SMALLINT, medium MEDIUMINT UNSIGNED, i INT, ui INT UNSIGNED,
@@ -44,11 +48,13 @@ CREATE TABLE dept (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, name VARCHAR(30) 
   budget DECIMAL(12,2) NOT NULL DEFAULT 0) STATS_AUTO_RECALC=0;
 CREATE TABLE emp (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, dept_id INT, boss INT,
   name VARCHAR(40) NOT NULL, salary DECIMAL(10,2) NOT NULL DEFAULT 100, hired DATE, notes JSON,
-  KEY (dept_id, salary), KEY (boss), CONSTRAINT salary_is_positive CHECK (salary >= 0),
-  CONSTRAINT emp_dept FOREIGN KEY (dept_id) REFERENCES dept (id) ON DELETE SET NULL)
+  KEY (dept_id, salary), KEY (boss), CONSTRAINT salary_is_positive CHECK (salary >= 0))
   STATS_AUTO_RECALC=0;
 CREATE TABLE counts (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, k VARCHAR(20) UNIQUE,
   n INT NOT NULL DEFAULT 0, note VARCHAR(12)) STATS_AUTO_RECALC=0;
+CREATE TABLE jobs (id INT NOT NULL PRIMARY KEY, dept_id INT, part DECIMAL(5,2),
+  CONSTRAINT jobs_dept FOREIGN KEY (dept_id) REFERENCES dept (id) ON DELETE SET NULL)
+  STATS_AUTO_RECALC=0;
 CREATE TABLE more_x.far (id INT PRIMARY KEY, word VARCHAR(20), n INT);
 CREATE VIEW staff AS SELECT e.id, e.name, d.name AS dept, e.salary FROM emp AS e
   LEFT JOIN dept AS d ON d.id = e.dept_id;
@@ -104,7 +110,7 @@ class Grammar:
     def __init__(self, rng, flavor):
         self.rng, self.flavor, self.mysql = rng, flavor, flavor == "mysql"
         self.values, self.scope, self.bound_part = [], [], 0.0
-        self.made, self.serial = [], 0
+        self.serial = self.fresh = 0
         makers = [(50, self.select), (6, self.set_operation), (5, self.common_table),
                   (4, self.show), (3, self.explain), (14, self.insert), (9, self.update),
                   (5, self.delete), (5, self.upsert), (3, self.definition), (2, self.call),
@@ -234,6 +240,9 @@ class Grammar:
             return f"'{self.rng.choice(PATHS)}'"
         if word == "table":
             return self.rng.choice([*TABLES, "staff", "missing"])
+        if word == "fresh":
+            self.fresh += 1
+            return str(self.fresh)
         if word == "col":
             return self.column("any")
         if word == "id":
@@ -374,7 +383,7 @@ class Grammar:
         values = []
         for name in columns:
             kind = kinds[name]
-            if table == "emp" and name in ("dept_id", "boss") or name in ("tiny", "utiny", "y"):
+            if name in ("dept_id", "boss") or name in ("tiny", "utiny", "y"):
                 values.append(self.value("small"))
             elif self.rng.random() < 0.12:
                 values.append(self.expression(self.rng.choice(["num", "str", "any"]), 1))
@@ -389,6 +398,7 @@ class Grammar:
     def _insert_into(self, table):
         """Mostly values that fit."""
         rng, names = self.rng, WRITABLE[table].split()
+        self.fresh += 1
         row = {"numbers": lambda: [rng.randrange(-128, 128), rng.randrange(256),
                                    rng.randrange(-32768, 32768), rng.randrange(2**24),
                                    rng.choice(INTS[:17]), rng.randrange(2**32),
@@ -410,7 +420,10 @@ class Grammar:
                                rng.choice(TEXTS)[:40], decimal.Decimal(rng.randrange(1, 9999)) / 4,
                                rng.choice(DATES)[:10], rng.choice(DOCS)],
                "counts": lambda: [f"key {rng.randrange(80)}", rng.randrange(100),
-                                  rng.choice(TEXTS)[:12]]}[table]()
+                                  rng.choice(TEXTS)[:12]],
+               "jobs": lambda: [rng.choice([None, *range(1, 25)]),
+                                decimal.Decimal(rng.randrange(9999)) / 100, self.fresh]}[table]()
+        names += ["id"] if table == "jobs" else []
         texts = [self._keep(value, self._literal(value)) for value in row]
         return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(texts)})"
 
@@ -548,3 +561,31 @@ class Grammar:
             Statement(f"UPDATE far SET n = n + 1 WHERE id < {number}", db="more_x"),
             Statement("SELECT 1", db="diff_x_missing"), Statement("SELECT far.n FROM more_x.far"),
             Statement(f"DELETE FROM far WHERE id = {number}", db="more_x")])
+
+    # --- Sessions ----------------------------------------------------------------------------
+
+    def session(self):
+        """What one connection remembers: transactions, variables, temporary tables, locks."""
+        rng = self.rng
+        read_only = rng.random() < 0.2
+        kinds = [self.select, self.set_operation, self.remembered] if read_only else [
+            self.select, self.insert, self.insert, self.update, self.delete, self.upsert,
+            self.mistake, self.remembered, self.remembered, self.remembered, self.set_operation]
+        found = [Statement("SELECT 1")]  # an agent's own statements came before
+        for _ in range(rng.randint(4, 20)):
+            self.values, self.scope, self.serial = [], [], self.serial + 1
+            self.bound_part = rng.choice([0, 0.5])
+            made = rng.choice(kinds)()
+            made = made if isinstance(made, Statement) else self._finish(made)
+            made.db = None  # the session's own, which USE changes
+            stateful = re.search(r"@|LAST_INSERT_ID\(\)", made.sql)
+            if read_only and made.kind in (WRITE, DDL, CALL) and not stateful:
+                made.refused = "REFUSED"  # what has state too is left to the database
+            found.append(made)
+        return Script(found, rng.choice(["COMMIT", "COMMIT", "ROLLBACK"]), read_only)
+
+    def remembered(self):
+        """Statements of state and of the transaction, one from the list of their section."""
+        form, sql = self.rng.choice(TEMPLATES["session"]).split("\t")
+        kind = {"text": TEXT, "prepared": None}[form]
+        return self._finish(self.fill(sql, 1), kind)

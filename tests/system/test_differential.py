@@ -11,8 +11,10 @@ from differential_grammar import Grammar
 from harness import FLAVOR, ROOT, Cluster
 
 STATEMENTS = 5000
+IN_SESSIONS = 2000
 BATCH = 250
 SHOWN = 25
+LOOSE_PART_MAX = 0.02
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,7 @@ def judge(pair, what):
     print(f"{what}: {pair.report()}")
     found = "\n".join(map(str, pair.differences[:SHOWN]))
     assert not pair.differences, f"{len(pair.differences)} differences\n{found}"
+    assert pair.loose <= pair.ran * LOOSE_PART_MAX
 
 
 @pytest.mark.parametrize("name", ["shop", "site"])
@@ -54,15 +57,39 @@ def test_what_applications_send(pair, name):
     assert not contents, contents
 
 
-def test_statements_of_a_grammar(pair):
+@pytest.fixture
+def grammar(pair):
+    """A grammar whose tables are made both ways."""
     seed = int(os.environ.get("PCL_TEST_SEED", time.time_ns() % 10**9))
     print(f"PCL_TEST_SEED={seed}")
-    grammar = Grammar(random.Random(seed), FLAVOR)
-    for statement in grammar.setup():
+    one = Grammar(random.Random(seed), FLAVOR)
+    for statement in one.setup():
         pair.run(statement)
     assert not pair.compare_contents()
+    return one
+
+
+def test_statements_of_a_grammar(pair, grammar):
     while pair.ran < STATEMENTS:
         for _ in range(BATCH):
             pair.run(grammar.next())
-        assert not pair.compare_contents(), judge(pair, FLAVOR)
+        contents = pair.compare_contents()
+        if contents:
+            judge(pair, FLAVOR)
+        assert not contents, contents
     judge(pair, FLAVOR)
+
+
+def test_sessions_of_a_grammar(cluster, pair, grammar):
+    """What a connection remembers is remembered, in the same way, and by nobody else."""
+    while pair.ran < IN_SESSIONS:
+        for _ in range(20):
+            script = grammar.session()
+            if script.read_only:
+                cluster.wait_replicated()
+            pair.run_session(script)
+        contents = pair.compare_contents()
+        if contents:
+            judge(pair, FLAVOR)
+        assert not contents, contents
+    judge(pair, f"{FLAVOR}, sessions")

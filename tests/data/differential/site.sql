@@ -70,10 +70,10 @@ INSERT INTO accounts VALUES ('DE02120300000000202051', 'again', 0, '2020-01-01')
 UPDATE accounts SET cents = cents - 250000 WHERE owner = 'Grace';
 UPDATE accounts SET cents = cents - 2500 WHERE owner = 'Ada';
 INSERT INTO bookings (debit, credit, cents, booked, text) VALUES ('DE02120300000000202051', 'DE02500105170137075030', 2500, 2026, 'Miete / rent €');
-INSERT INTO bookings (debit, credit, cents, booked) VALUES ('DE02120300000000202051', 'DE00000000000000000000', 1, 2026);
 INSERT INTO bookings (debit, credit, cents, booked) VALUES ('DE02120300000000202051', 'DE02500105170137075030', -5, 2026);
 INSERT INTO bookings (debit, credit, cents, booked) VALUES ('DE02120300000000202051', 'DE02500105170137075030', 5, 1900);
 INSERT INTO bookings (debit, credit, cents, booked) VALUES ('DE02120300000000202051', 'DE02500105170137075030', 18446744073709551615, '26');
+INSERT INTO bookings (id, debit, credit, cents, booked) VALUES (1000000, 'DE02120300000000202051', 'DE00000000000000000000', 1, 2026);
 DELETE FROM accounts WHERE owner = 'Ada';
 SELECT * FROM bookings ORDER BY id;
 SELECT a.owner, a.cents, COALESCE(SUM(b.cents), 0) AS paid FROM accounts a LEFT JOIN bookings b ON b.debit = a.iban GROUP BY a.iban, a.owner, a.cents ORDER BY a.owner;
