@@ -167,23 +167,31 @@ static bool s_put_octets(paging *self)
     return good;
 }
 
+/* Each write has the token of all, since they were committed together. */
 static bool s_put_statements(const pcl_show *self, portcullis_result *result, uint64_t took_us)
 {
     bool good = true;
-    for (uint32_t index = 0; good && index < portcullis_result_statement_count(result); index++) {
+    uint32_t count = portcullis_result_statement_count(result);
+    for (uint32_t index = 0; good && index < count; index++) {
         portcullis_result *part = portcullis_result_statement(result, index);
-        const pcl_reply *reply = pcl_result_reply(part);
-        good = reply != NULL; /* else there was no memory for it */
-        if (good && reply->has_columns) {
-            good = pcl_format_rows(self->format, reply, pcl_command_write, self->out);
-        } else if (good && self->format == PCL_FORMAT_JSON) {
-            s_put_write_as_json(self->out, reply);
+        good = pcl_result_reply(part) != NULL; /* else there was no memory for it */
+        if (!good) {
+            break;
         }
-        if (good && self->metadata) {
+        pcl_reply reply = *pcl_result_reply(part);
+        if (self->format == PCL_FORMAT_JSON || index + 1 == count) {
+            reply.token = pcl_result_reply(result)->token;
+        }
+        if (reply.has_columns) {
+            good = pcl_format_rows(self->format, &reply, pcl_command_write, self->out);
+        } else if (self->format == PCL_FORMAT_JSON) {
+            s_put_write_as_json(self->out, &reply);
+        }
+        if (self->metadata) {
             s_put_metadata(part);
         }
         if (good) {
-            s_put_footer(self, reply, reply->row_count, took_us);
+            s_put_footer(self, &reply, reply.row_count, took_us);
         }
     }
     return good;

@@ -336,7 +336,9 @@ class Client:
 
     def query_many(self, requests, max_rows=MAX_ROWS, **options):
         """Runs (sql, params) pairs all in flight together.  Returns one Result or
-        PortcullisError (not raised) for each, in the order given."""
+        PortcullisError (not raised) for each, in the order given.  Each result of more than a page
+        holds a cursor until its turn, of which a node allows a principal 32: beyond that they are
+        OVERLOADED, unless page_rows and page_bytes are large enough for one page."""
         maps = [self._query_map(sql, params, dict(options)) for sql, params in requests]
         outcomes = self._run(maps)
         for index, outcome in enumerate(outcomes):

@@ -150,8 +150,9 @@ def test_a_transaction_is_all_or_none(run, account):
     code, out, error = run("query", "--txn", "-d", "demo", both + "INSERT INTO account VALUES (1)")
     assert code == 1 and "statement 4" in error and account() == [70, 30]
     code, out, error = run("query", "--txn", "-d", "demo", "-F", "json", both)
-    assert [json.loads(line)["affected"] for line in out.splitlines() if "affected" in line] == [
-        1, 1] and account() == [40, 60]
+    writes = [json.loads(line) for line in out.splitlines() if "affected" in line]
+    assert [write["affected"] for write in writes] == [1, 1] and account() == [40, 60]
+    assert writes[0]["token"] and writes[0]["token"] == writes[1]["token"]
     assert run("query", "--txn", "-s", "random", both)[0] == 64
     code, out, error = run("query", "--txn", "-d", "demo", "SET @x = 1")
     assert code == 2, error
