@@ -71,8 +71,8 @@ typedef struct pcl_reply_note {
 
 pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us);
 /* Sends a reply to the request of head; takes the payload's octets.  job: whose times the report
- * carries; NULL: nobody's.  note may be NULL. */
-void pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
+ * carries; NULL: nobody's.  note may be NULL.  False: it could not be sent, and was counted. */
+bool pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
                      pcl_buffer *payload, const pcl_job *job, const pcl_reply_note *note,
                      uint64_t now_us);
 /* An answer that no worker wrote. */
@@ -109,6 +109,9 @@ bool pcl_keeper_withdraw(pcl_agent *self, pcl_job *job) PCL_MUST_CHECK;
 void pcl_keeper_go_on(pcl_agent *self, pcl_held *held, uint64_t now_us);
 /* What a job opened, on its way into the table.  False: it is closed; *out_why is static text. */
 bool pcl_keeper_take_opened(pcl_agent *self, pcl_job *job, uint64_t now_us, const char **out_why);
+/* The reply that names it could not be sent: nobody knows its id. */
+void pcl_keeper_forsake(pcl_agent *self, const uint8_t id[PCL_ID_SIZE], pcl_bytes principal,
+                        uint64_t now_us);
 /* The job that something held ran came back: NONE, or why that is over now. */
 pcl_held_end pcl_keeper_verdict(const pcl_job *job);
 /* ... and, once its reply is out: ends held by that verdict, or gives the next its turn. */

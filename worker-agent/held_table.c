@@ -33,8 +33,8 @@ struct pcl_held_table {
     pcl_id_index *index;         /* id: slot + 1 */
     reservation *reservations;   /* as many as sessions may be open */
     uint32_t reserved;
-    ended ended[PCL_HELD_ENDED_MAX]; /* a ring */
-    uint32_t ended_next;
+    ended ended[2][PCL_HELD_ENDED_MAX]; /* rings: of all other ends, of DONE */
+    uint32_t ended_next[2];
 };
 
 uint32_t pcl_held_table_capacity(const pcl_held_limits *sessions, const pcl_held_limits *cursors)
@@ -187,8 +187,9 @@ void pcl_held_table_set_ending(pcl_held_table *self, pcl_held *held, pcl_held_en
     held->end = end;
     self->open[held->session]--;
     self->ending[held->session]++;
-    ended *entry = &self->ended[self->ended_next];
-    self->ended_next = (self->ended_next + 1) % PCL_HELD_ENDED_MAX;
+    bool done = end == PCL_HELD_END_DONE;
+    ended *entry = &self->ended[done][self->ended_next[done]];
+    self->ended_next[done] = (self->ended_next[done] + 1) % PCL_HELD_ENDED_MAX;
     memcpy(entry->id, held->id, sizeof entry->id);
     entry->end = end;
     entry->session = held->session;
@@ -325,8 +326,8 @@ void pcl_held_table_why_gone(const pcl_held_table *self, const uint8_t id[PCL_ID
     uint8_t canonical[PCL_ID_SIZE];
     memcpy(canonical, id, sizeof canonical);
     pcl_held_id_set_page(canonical, 0);
-    for (uint32_t index = 0; index < PCL_HELD_ENDED_MAX; index++) {
-        const ended *entry = &self->ended[index];
+    for (uint32_t index = 0; index < 2 * PCL_HELD_ENDED_MAX; index++) {
+        const ended *entry = &self->ended[index % 2][index / 2];
         pcl_bytes owner = pcl_bytes_of(entry->principal, entry->principal_size);
         if (entry->end != PCL_HELD_END_NONE && memcmp(entry->id, canonical, PCL_ID_SIZE) == 0 &&
             pcl_bytes_equal(owner, principal)) {

@@ -6,7 +6,8 @@
  * finish its rollbacks stops what is new, and the number of connections has a bound.
  *
  * Of the last PCL_HELD_ENDED_MAX that ended the table remembers whose they were
- * and why, to tell who asks for them again.
+ * and why, to tell who asks for them again; as many again of those that ended as
+ * they should, which are the most and tell the least.
  */
 #ifndef PCL_WORKER_AGENT_HELD_TABLE_H
 #define PCL_WORKER_AGENT_HELD_TABLE_H

@@ -211,6 +211,14 @@ void pcl_keeper_put_back(pcl_agent *self, pcl_held *held, pcl_held_end end, uint
     }
 }
 
+void pcl_keeper_forsake(pcl_agent *self, const uint8_t id[PCL_ID_SIZE], pcl_bytes principal,
+                        uint64_t now_us)
+{
+    pcl_held *held = pcl_held_table_find(self->held, id, principal);
+    assert(held != NULL && held->running == NULL);
+    s_end(self, held, PCL_HELD_END_RELEASED, now_us);
+}
+
 void pcl_keeper_release(pcl_agent *self, const pcl_head *head, uint64_t now_us)
 {
     pcl_held *held = pcl_held_table_find(self->held, head->session, head->principal);

@@ -44,7 +44,7 @@ pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
     };
 }
 
-void pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
+bool pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
                      pcl_buffer *payload, const pcl_job *job, const pcl_reply_note *note,
                      uint64_t now_us)
 {
@@ -78,12 +78,14 @@ void pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outco
     zmq_msg_t tail;
     pcl_frame_of_buffer(&body, payload);
     pcl_frame_copy_of(&tail, pcl_bytes_of(octets, pcl_report_encode(&report, octets)));
-    if (pcl_link_send(self->link, &head, &body, &tail, now_us) != PCL_ERR_OK) {
+    bool sent = pcl_link_send(self->link, &head, &body, &tail, now_us) == PCL_ERR_OK;
+    if (!sent) {
         pcl_metric_add(self->meter.replies_dropped, 1); /* the proxy is gone, and answers itself */
     }
     (void)zmq_msg_close(&body);
     (void)zmq_msg_close(&tail);
     pcl_meter_answer(&self->meter, request->sql_class, outcome.err);
+    return sent;
 }
 
 void pcl_agent_refuse(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
@@ -99,6 +101,6 @@ void pcl_agent_refuse(pcl_agent *self, const pcl_head *request, pcl_outcome outc
         .retry_after_ms = outcome.err == PCL_ERR_OVERLOADED ? RETRY_AFTER_MS : 0,
     };
     pcl_reply_error_encode(&payload, request->id, &error);
-    pcl_agent_reply(self, request, outcome, &payload, NULL, note, now_us);
+    (void)pcl_agent_reply(self, request, outcome, &payload, NULL, note, now_us); /* was counted */
     pcl_buffer_release(&payload);
 }

@@ -332,7 +332,10 @@ static void s_answer(pcl_agent *self, pcl_job *job, pcl_held_end end, uint64_t n
         }
     }
     s_feed_service(self, job, now_us);
-    pcl_agent_reply(self, head, job->outcome, &job->reply, job, &note, now_us);
+    bool sent = pcl_agent_reply(self, head, job->outcome, &job->reply, job, &note, now_us);
+    if (!sent && (note.flags & PCL_HEAD_HELD) != 0) {
+        pcl_keeper_forsake(self, note.id, head->principal, now_us);
+    }
 }
 
 void pcl_agent_finish(pcl_agent *self, pcl_job *job, uint64_t now_us)
@@ -363,6 +366,9 @@ void pcl_agent_finish(pcl_agent *self, pcl_job *job, uint64_t now_us)
     }
     if (held != NULL) {
         pcl_keeper_put_back(self, held, end, now_us);
+    }
+    if (job->opened != NULL) { /* nobody learned of it: it goes with the job */
+        pcl_meter_ended(&self->meter, job->opened->session, PCL_HELD_END_REFUSED);
     }
     pcl_job_destroy(&job);
 }

@@ -65,6 +65,17 @@ class PlayedProxy:
         self.owners = {}  # ticket: its principal
         self.ids = {}    # ticket: the request's id
 
+    def leave(self):
+        """As a proxy that dies."""
+        self.socket.close()
+        self.report = None
+
+    def come_back(self):
+        self.socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.bind(f"tcp://127.0.0.1:{self.port}")
+        self.boot_id = os.urandom(8)
+
     def pump(self, wait_ms=10):
         if not self.socket.poll(wait_ms):
             return

@@ -554,6 +554,22 @@ def test_a_lost_proxy_drops_the_line_and_keeps_the_session(pair, proxy):
     end(proxy, session)
 
 
+def test_what_no_proxy_heard_of_is_closed(pair, proxy):
+    session = begin(proxy)
+    query(proxy, session, "SET @here = 5", STATE)
+    before = pair.source.metrics()
+    proxy.send_op("query", READ, sql="SELECT id FROM (SELECT SLEEP(0.4)) slow JOIN many")
+    proxy.pump_for(0.1)
+    proxy.leave()
+    opened = 'held_opened_total{kind="cursor"}'
+    wait_until(lambda: pair.source.metrics()[opened] > before[opened], 3, "it was opened")
+    proxy.come_back()
+    proxy.wait_for(lambda report: report.sessions == 1 and report.cursors == 0, 3, "it is closed")
+    assert pair.source.metrics()["replies_dropped_total"] == before["replies_dropped_total"] + 1
+    assert query(proxy, session, "SELECT @here", STATE)["rows"] == [[5]]
+    end(proxy, session)
+
+
 def test_the_drain_limit_rolls_back_what_is_left():
     limited = Pair(threads=2, sections={"drain": {"limit_ms": 700}})
     try:

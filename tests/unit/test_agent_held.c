@@ -243,6 +243,17 @@ static void test_only_the_last_ends_are_remembered(void **state)
         pcl_held_table_remove(table, &held);
     }
     assert_non_null(strstr(s_why(table, first.id, "ann"), "none with this id"));
+    uint8_t last[PCL_ID_SIZE];
+    memcpy(last, held.id, sizeof last);
+    for (uint32_t count = 0; count < PCL_HELD_ENDED_MAX; count++) { /* are remembered apart */
+        uint8_t handle[PCL_HELD_HANDLE_SIZE] = {(uint8_t)count, (uint8_t)(count >> 8), 2};
+        pcl_held_id_make(held.id, BOOT, handle, 0);
+        assert_true(s_add(table, &held));
+        pcl_held_table_set_ending(table, &held, PCL_HELD_END_DONE);
+        pcl_held_table_remove(table, &held);
+    }
+    assert_non_null(strstr(s_why(table, held.id, "ann"), "committed"));
+    memcpy(held.id, last, sizeof last);
     assert_non_null(strstr(s_why(table, held.id, "ann"), "older"));
     pcl_held_table_destroy(&table);
 }
