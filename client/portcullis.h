@@ -447,7 +447,7 @@ PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_code portcullis_result_submit_fe
 PORTCULLIS_API PORTCULLIS_MUST_CHECK portcullis_future *
 portcullis_result_start_fetch(portcullis_result *self);
 /* Gives up what waits behind the present page, without waiting; the page stays. */
-PORTCULLIS_API void portcullis_result_close(portcullis_result *self);
+PORTCULLIS_API void portcullis_result_give_up(portcullis_result *self);
 
 #ifdef __cplusplus
 }

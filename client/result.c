@@ -212,7 +212,7 @@ portcullis_session *portcullis_result_take_session(portcullis_result *self)
     return session;
 }
 
-void portcullis_result_close(portcullis_result *self)
+void portcullis_result_give_up(portcullis_result *self)
 {
     if (self->has_cursor) {
         pcl_client_end(self->client, PCL_OP_CLOSE, self->cursor, self->pin);
@@ -256,7 +256,7 @@ void portcullis_result_destroy(portcullis_result **self_p)
     if (self == &s_no_memory || self->is_part) {
         return;
     }
-    portcullis_result_close(self);
+    portcullis_result_give_up(self);
     if (self->has_session) {
         pcl_client_end(self->client, PCL_OP_ROLLBACK, self->reply.session, self->pin);
     }
@@ -556,7 +556,7 @@ bool portcullis_result_next_in_page(portcullis_result *self)
         self->values = calloc(count > 0 ? count : 1, sizeof *self->values);
     }
     if (self->values == NULL) { /* no row may be passed over in silence */
-        portcullis_result_close(self);
+        portcullis_result_give_up(self);
         s_take_failure(self, &s_no_memory);
         self->rows_left = 0;
         return false;
@@ -628,7 +628,7 @@ static void s_end_with(portcullis_result *self, portcullis_result *page)
         self->has_cursor = false;
         s_settle(self);
     } else if (!again) {
-        portcullis_result_close(self); /* the page may wait there, though nobody can get it */
+        portcullis_result_give_up(self); /* the page may wait there, though nobody can get it */
     }
     s_take_failure(self, page);
     self->reply.rows = pcl_bytes_of(NULL, 0);

@@ -112,7 +112,7 @@ static bool s_turn_page(paging *self)
         return false;
     }
     if (pcl_interrupt_came()) {
-        portcullis_result_close(self->page);
+        portcullis_result_give_up(self->page);
         return false;
     }
     portcullis_result *page = pcl_interrupt_wait(self->show->client,
