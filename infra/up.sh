@@ -717,6 +717,7 @@ last_words()
     [[ $PCL_VAR_OWN -eq 1 ]] || say "  export PORTCULLIS_BUNDLE=${PCL_VAR@Q}/client.bundle"
     say "  $tool query 'SELECT * FROM demo.products LIMIT 5'"
     say "  $tool query --strategy random --route 'SELECT COUNT(*) FROM demo.orders'"
+    say "  $tool shell --db demo"
     say "  $tool status"
     say "  infra/status.sh$option"
     say "  infra/down.sh$option"
