@@ -25,7 +25,7 @@ void pcl_stream_drop(pcl_stream *stream, pcl_connection *connection)
 {
     pcl_prepared prepared;
     pcl_connection_close(connection); /* first, or the library would read the rest */
-    pcl_stream_finish(stream);
+    pcl_stream_abandon(stream);
     if (pcl_stream_take(stream, &prepared) && !prepared.cached) {
         (void)mysql_stmt_close(prepared.stmt);
     }

@@ -40,6 +40,18 @@ static inline void pcl_mysql_read_end(MYSQL *mysql)
 #endif
 }
 
+/* After a result: forgets where its columns were bound.  libmysqlclient writes to the lengths of
+ * the last binding when the statement is executed again, and by then they may be somebody else's
+ * memory. */
+static inline void pcl_mysql_unbind(MYSQL_STMT *stmt)
+{
+#if PCL_CLIENT_MARIADB
+    (void)stmt;
+#else
+    stmt->bind_result_done = 0;
+#endif
+}
+
 /* Pings, and takes over the state of the transaction, which the libraries leave in the packet: an
  * error carries none.  A ping leaves the warnings of the statement before. */
 static inline bool pcl_mysql_ask_state(MYSQL *mysql)

@@ -61,18 +61,32 @@ pcl_stream *pcl_stream_new(void)
     return self;
 }
 
+/* Between pages and results: a stream that waits shall not hold its longest cell twice. */
+static void s_shrink(pcl_stream *self)
+{
+    if (self->scratch_size > SCRATCH_KEPT_SIZE) {
+        free(self->scratch);
+        self->scratch = NULL;
+        self->scratch_size = 0;
+    }
+}
+
 void pcl_stream_finish(pcl_stream *self)
+{
+    if (self->stmt != NULL) {
+        pcl_mysql_unbind(self->stmt);
+    }
+    pcl_stream_abandon(self);
+}
+
+void pcl_stream_abandon(pcl_stream *self)
 {
     if (self->result != NULL) {
         /* Else the library would read on, on a connection that may be freed. */
         self->result->handle = NULL;
         mysql_free_result(self->result);
     }
-    if (self->scratch_size > SCRATCH_KEPT_SIZE) {
-        free(self->scratch);
-        self->scratch = NULL;
-        self->scratch_size = 0;
-    }
+    s_shrink(self);
     self->result = NULL;
     self->mysql = NULL;
     self->stmt = NULL;
@@ -85,7 +99,7 @@ void pcl_stream_destroy(pcl_stream **self_p)
 {
     pcl_stream *self = *self_p;
     if (self != NULL) {
-        pcl_stream_finish(self);
+        pcl_stream_abandon(self);
         if (self->has_prepared && !self->prepared.cached) {
             (void)mysql_stmt_close(self->prepared.stmt);
         }
@@ -508,6 +522,7 @@ pcl_stream_status pcl_stream_put_rows(pcl_stream *self, pcl_buffer *buffer, uint
     if (status == PCL_STREAM_DONE || status == PCL_STREAM_MORE) {
         pcl_mp_patch_array(buffer, rows_at, rows);
     }
+    s_shrink(self);
     return status;
 }
 

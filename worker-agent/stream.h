@@ -60,8 +60,10 @@ uint64_t pcl_stream_rows(const pcl_stream *self); /* put since begin */
 pcl_stream_status pcl_stream_skip(pcl_stream *self, uint64_t rows_max,
                                   size_t bytes_max) PCL_MUST_CHECK;
 
-/* Lets go of the result, which was read to its end, or whose connection is closed. */
+/* Lets go of the result, which was read to its end; the statement is still there. */
 void pcl_stream_finish(pcl_stream *self);
+/* Lets go of a result whose connection is closed. */
+void pcl_stream_abandon(pcl_stream *self);
 
 /* The prepared statement that a stream which outlives its request carries along. */
 void pcl_stream_keep(pcl_stream *self, const pcl_prepared *prepared);

@@ -22,7 +22,9 @@ def pair():
     one.source_database.sql("SET GLOBAL cte_max_recursion_depth=1000000"
                             if not MARIADB else "SET GLOBAL max_recursive_iterations=4294967295")
     yield one
+    ended, log = one.source.process.poll(), one.source.log()
     one.close()
+    assert ended is None, log[-9000:]
 
 
 @pytest.fixture
