@@ -529,8 +529,10 @@ static void s_fetch(visit *self)
     s_take_page_error(self, status);
     if (self->attempt.failed || ending != PCL_ENDING_NONE) {
         bool rest = status != PCL_STREAM_DONE && status != PCL_STREAM_FAILED;
+        pcl_outcome outcome = pcl_attempt_judge(&self->attempt, ending);
+        outcome.retry = PCL_RETRY_NEVER; /* it left no trace, and the cursor is gone */
         s_break_cursor(self, rest, ending);
-        s_answer_failure(self, pcl_attempt_judge(&self->attempt, ending));
+        s_answer_failure(self, outcome);
         return;
     }
     s_finish_page(self, status);

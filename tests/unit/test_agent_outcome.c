@@ -13,65 +13,71 @@ typedef struct failure_case {
     pcl_stage stage;
     uint8_t sql_class;
     uint32_t number;
-    bool killed;
+    pcl_ending ending;
     bool rolled_back; /* the server says so */
     pcl_err err;
     pcl_retry retry;
 } failure_case;
 
 /* clang-format off */
-#define ROW(stage, sql_class, number, killed, err, retry) \
-    {PCL_STAGE_##stage, PCL_SQL_##sql_class, number, killed, false, PCL_ERR_##err, \
+#define ROW(stage, sql_class, number, ending, err, retry) \
+    {PCL_STAGE_##stage, PCL_SQL_##sql_class, number, PCL_ENDING_##ending, false, PCL_ERR_##err, \
      PCL_RETRY_##retry}
 #define WHOLE(sql_class, number, retry) \
-    {PCL_STAGE_EXECUTE, PCL_SQL_##sql_class, number, false, true, PCL_ERR_SQL, PCL_RETRY_##retry}
+    {PCL_STAGE_EXECUTE, PCL_SQL_##sql_class, number, PCL_ENDING_NONE, true, PCL_ERR_SQL, PCL_RETRY_##retry}
 static const failure_case FAILURES[] = {
     /* The server refuses the statement. */
-    ROW(PREPARE, READ, 1064, false, SQL, NEVER),
-    ROW(EXECUTE, WRITE, 1062, false, SQL, NEVER),
-    ROW(EXECUTE, WRITE, 1290, false, SQL, NEVER),
-    ROW(EXECUTE, READ, 1792, false, SQL, NEVER),
-    ROW(EXECUTE, READ, 1142, false, SQL, NEVER),
+    ROW(PREPARE, READ, 1064, NONE, SQL, NEVER),
+    ROW(EXECUTE, WRITE, 1062, NONE, SQL, NEVER),
+    ROW(EXECUTE, WRITE, 1290, NONE, SQL, NEVER),
+    ROW(EXECUTE, READ, 1792, NONE, SQL, NEVER),
+    ROW(EXECUTE, READ, 1142, NONE, SQL, NEVER),
     /* It rolled the statement back, and all of it only where it says so. */
     WHOLE(WRITE, 1213, SAFE),
     WHOLE(WRITE, 1205, SAFE),
     WHOLE(LOCKING_READ, 1205, SAFE),
     WHOLE(WRITE, 1317, UNSAFE),
     WHOLE(WRITE, 1062, NEVER),
-    ROW(EXECUTE, WRITE, 1213, false, SQL, UNSAFE),
-    ROW(EXECUTE, WRITE, 1205, false, SQL, UNSAFE),
-    ROW(EXECUTE, READ, 1205, false, SQL, SAFE),
-    ROW(PREPARE, WRITE, 1205, false, SQL, SAFE),
-    ROW(EXECUTE, CALL, 1213, false, SQL, UNSAFE),
+    ROW(EXECUTE, WRITE, 1213, NONE, SQL, UNSAFE),
+    ROW(EXECUTE, WRITE, 1205, NONE, SQL, UNSAFE),
+    ROW(EXECUTE, READ, 1205, NONE, SQL, SAFE),
+    ROW(PREPARE, WRITE, 1205, NONE, SQL, SAFE),
+    ROW(EXECUTE, CALL, 1213, NONE, SQL, UNSAFE),
     /* The connection is gone. */
-    ROW(CONNECT, WRITE, 2002, false, NO_NODE, SAFE),
-    ROW(CONNECT, READ, 1045, false, NO_NODE, SAFE),
-    ROW(PREPARE, WRITE, 2006, false, LOST, SAFE),
-    ROW(EXECUTE, READ, 2013, false, LOST, SAFE),
-    ROW(EXECUTE, WRITE, 2013, false, LOST, UNSAFE),
-    ROW(EXECUTE, WRITE, 2006, false, LOST, UNSAFE),
-    ROW(EXECUTE, WRITE, 1053, false, LOST, UNSAFE),
-    ROW(EXECUTE, DDL, 1927, false, LOST, UNSAFE),
+    ROW(CONNECT, WRITE, 2002, NONE, NO_NODE, SAFE),
+    ROW(CONNECT, READ, 1045, NONE, NO_NODE, SAFE),
+    ROW(PREPARE, WRITE, 2006, NONE, LOST, SAFE),
+    ROW(EXECUTE, READ, 2013, NONE, LOST, SAFE),
+    ROW(EXECUTE, WRITE, 2013, NONE, LOST, UNSAFE),
+    ROW(EXECUTE, WRITE, 2006, NONE, LOST, UNSAFE),
+    ROW(EXECUTE, WRITE, 1053, NONE, LOST, UNSAFE),
+    ROW(EXECUTE, DDL, 1927, NONE, LOST, UNSAFE),
     /* Ended at its deadline. */
-    ROW(EXECUTE, READ, 1317, true, DEADLINE, SAFE),
-    ROW(EXECUTE, WRITE, 1317, true, DEADLINE, UNSAFE),
-    ROW(EXECUTE, WRITE, 3024, true, DEADLINE, UNSAFE),
-    ROW(EXECUTE, LOCKING_READ, 1317, true, DEADLINE, UNSAFE),
-    ROW(EXECUTE, READ, 1969, true, DEADLINE, SAFE),
-    ROW(EXECUTE, CALL, 1317, true, DEADLINE, UNSAFE),
-    ROW(EXECUTE, DDL, 1317, true, DEADLINE, UNSAFE),
-    ROW(PREPARE, DDL, 1317, true, DEADLINE, SAFE),
-    ROW(EXECUTE, WRITE, 2013, true, DEADLINE, UNSAFE),
-    ROW(EXECUTE, READ, 2013, true, DEADLINE, SAFE),
+    ROW(EXECUTE, READ, 1317, DEADLINE, DEADLINE, SAFE),
+    ROW(EXECUTE, WRITE, 1317, DEADLINE, DEADLINE, UNSAFE),
+    ROW(EXECUTE, WRITE, 3024, DEADLINE, DEADLINE, UNSAFE),
+    ROW(EXECUTE, LOCKING_READ, 1317, DEADLINE, DEADLINE, UNSAFE),
+    ROW(EXECUTE, READ, 1969, DEADLINE, DEADLINE, SAFE),
+    ROW(EXECUTE, CALL, 1317, DEADLINE, DEADLINE, UNSAFE),
+    ROW(EXECUTE, DDL, 1317, DEADLINE, DEADLINE, UNSAFE),
+    ROW(PREPARE, DDL, 1317, DEADLINE, DEADLINE, SAFE),
+    ROW(EXECUTE, WRITE, 2013, DEADLINE, DEADLINE, UNSAFE),
+    ROW(EXECUTE, READ, 2013, DEADLINE, DEADLINE, SAFE),
+    /* Ended since it was cancelled. */
+    ROW(EXECUTE, READ, 1317, CANCELLED, CANCELLED, SAFE),
+    ROW(EXECUTE, WRITE, 1317, CANCELLED, CANCELLED, UNSAFE),
+    ROW(PREPARE, WRITE, 1317, CANCELLED, CANCELLED, SAFE),
+    ROW(EXECUTE, WRITE, 2013, CANCELLED, CANCELLED, UNSAFE),
+    ROW(EXECUTE, STATE, 1317, CANCELLED, CANCELLED, UNSAFE),
     /* Ended by someone else. */
-    ROW(EXECUTE, WRITE, 1317, false, SQL, UNSAFE),
+    ROW(EXECUTE, WRITE, 1317, NONE, SQL, UNSAFE),
     /* The node is short of something. */
-    ROW(CONNECT, READ, 1040, false, OVERLOADED, SAFE),
-    ROW(PREPARE, WRITE, 1461, false, OVERLOADED, SAFE),
+    ROW(CONNECT, READ, 1040, NONE, OVERLOADED, SAFE),
+    ROW(PREPARE, WRITE, 1461, NONE, OVERLOADED, SAFE),
     /* Rows that do not fit, columns that changed. */
-    ROW(EXECUTE, READ, 2020, false, TOO_LARGE, NEVER),
-    ROW(EXECUTE, WRITE, 2020, false, TOO_LARGE, UNSAFE),
-    ROW(EXECUTE, WRITE, 2057, false, INTERNAL, UNSAFE),
+    ROW(EXECUTE, READ, 2020, NONE, TOO_LARGE, NEVER),
+    ROW(EXECUTE, WRITE, 2020, NONE, TOO_LARGE, UNSAFE),
+    ROW(EXECUTE, WRITE, 2057, NONE, INTERNAL, UNSAFE),
 };
 /* clang-format on */
 
@@ -81,7 +87,7 @@ static void test_failures_mean_what_the_table_says(void **state)
     for (size_t index = 0; index < sizeof FAILURES / sizeof FAILURES[0]; index++) {
         const failure_case *row = &FAILURES[index];
         pcl_outcome outcome = pcl_outcome_of_error(row->stage, row->sql_class, row->number,
-                                                   row->killed, row->rolled_back);
+                                                   row->ending, row->rolled_back);
         if (outcome.err != row->err || outcome.retry != row->retry) {
             fail_msg("row %zu: %s %s", index, pcl_err_code((int)outcome.err),
                      pcl_retry_text((int)outcome.retry));
@@ -95,8 +101,8 @@ static void test_a_write_that_was_sent_is_seldom_safe(void **state)
 {
     (void)state;
     for (uint32_t number = 1; number < 5000; number++) {
-        pcl_outcome outcome = pcl_outcome_of_error(PCL_STAGE_EXECUTE, PCL_SQL_WRITE, number, false,
-                                                   false);
+        pcl_outcome outcome = pcl_outcome_of_error(PCL_STAGE_EXECUTE, PCL_SQL_WRITE, number,
+                                                   PCL_ENDING_NONE, false);
         assert_int_not_equal(outcome.retry, PCL_RETRY_SAFE);
         assert_int_not_equal(outcome.err, PCL_ERR_OK);
         if (pcl_errno_is_loss(number)) {
@@ -136,12 +142,12 @@ static void test_a_refused_account_is_told_from_a_lost_server(void **state)
 static void test_what_came_back_after_its_kill_is_not_believed(void **state)
 {
     (void)state;
-    pcl_outcome outcome = pcl_outcome_of_success(PCL_SQL_WRITE, false);
+    pcl_outcome outcome = pcl_outcome_of_success(PCL_SQL_WRITE, PCL_ENDING_NONE);
     assert_int_equal(outcome.err, PCL_ERR_OK);
-    outcome = pcl_outcome_of_success(PCL_SQL_WRITE, true);
+    outcome = pcl_outcome_of_success(PCL_SQL_WRITE, PCL_ENDING_DEADLINE);
     assert_int_equal(outcome.err, PCL_ERR_DEADLINE);
     assert_int_equal(outcome.retry, PCL_RETRY_UNSAFE);
-    outcome = pcl_outcome_of_success(PCL_SQL_READ, true);
+    outcome = pcl_outcome_of_success(PCL_SQL_READ, PCL_ENDING_DEADLINE);
     assert_int_equal(outcome.err, PCL_ERR_DEADLINE);
     assert_int_equal(outcome.retry, PCL_RETRY_SAFE);
 }
@@ -172,6 +178,61 @@ static void test_silence_is_safe_only_where_nothing_can_stand(void **state)
     }
 }
 
+static void test_what_became_of_a_commit_is_known_in_one_case_only(void **state)
+{
+    (void)state;
+    for (uint32_t number = 1; number < 5000; number++) {
+        for (pcl_ending ending = PCL_ENDING_NONE; ending <= PCL_ENDING_CANCELLED; ending++) {
+            pcl_outcome outcome = pcl_outcome_of_commit(number, ending);
+            assert_int_not_equal(outcome.err, PCL_ERR_OK);
+            assert_int_equal(outcome.retry,
+                             number == PCL_ER_DEADLOCK ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE);
+        }
+    }
+    assert_int_equal(pcl_outcome_of_commit(2013, PCL_ENDING_NONE).err, PCL_ERR_LOST);
+    assert_int_equal(pcl_outcome_of_commit(1317, PCL_ENDING_DEADLINE).err, PCL_ERR_DEADLINE);
+    assert_int_equal(pcl_outcome_of_commit(1317, PCL_ENDING_CANCELLED).err, PCL_ERR_CANCELLED);
+}
+
+static void test_a_txn_is_unsafe_exactly_where_a_trace_may_be_left(void **state)
+{
+    (void)state;
+    for (uint32_t number = 1; number < 5000; number++) {
+        pcl_outcome left = pcl_outcome_in_txn(PCL_STAGE_EXECUTE, number, PCL_ENDING_NONE, false);
+        pcl_outcome gone = pcl_outcome_in_txn(PCL_STAGE_EXECUTE, number, PCL_ENDING_NONE, true);
+        assert_int_equal(left.retry, PCL_RETRY_UNSAFE);
+        assert_int_not_equal(gone.retry, PCL_RETRY_UNSAFE);
+        assert_int_equal(left.err, gone.err);
+    }
+    /* What fails for its own reason fails again; what met something else may not. */
+    assert_int_equal(pcl_outcome_in_txn(PCL_STAGE_EXECUTE, 1062, PCL_ENDING_NONE, true).retry,
+                     PCL_RETRY_NEVER);
+    assert_int_equal(pcl_outcome_in_txn(PCL_STAGE_EXECUTE, 1213, PCL_ENDING_NONE, true).retry,
+                     PCL_RETRY_SAFE);
+    assert_int_equal(pcl_outcome_in_txn(PCL_STAGE_EXECUTE, 2013, PCL_ENDING_NONE, true).retry,
+                     PCL_RETRY_SAFE);
+}
+
+static void test_what_was_ended_is_said_with_its_reason(void **state)
+{
+    (void)state;
+    pcl_outcome outcome = pcl_outcome_of_ending(PCL_ENDING_CANCELLED, true);
+    assert_int_equal(outcome.err, PCL_ERR_CANCELLED);
+    assert_int_equal(outcome.retry, PCL_RETRY_SAFE);
+    outcome = pcl_outcome_of_ending(PCL_ENDING_DEADLINE, false);
+    assert_int_equal(outcome.err, PCL_ERR_DEADLINE);
+    assert_int_equal(outcome.retry, PCL_RETRY_UNSAFE);
+}
+
+static void test_statements_that_end_a_transaction_themselves_abort_nothing(void **state)
+{
+    (void)state;
+    for (uint8_t sql_class = PCL_SQL_NONE; sql_class <= PCL_SQL_REFUSED; sql_class++) {
+        bool rows = sql_class >= PCL_SQL_READ && sql_class <= PCL_SQL_CALL;
+        assert_int_equal(pcl_class_may_not_end(sql_class), rows);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +242,10 @@ int main(void)
         cmocka_unit_test(test_only_single_statements_are_asked_about),
         cmocka_unit_test(test_a_refused_account_is_told_from_a_lost_server),
         cmocka_unit_test(test_what_came_back_after_its_kill_is_not_believed),
+        cmocka_unit_test(test_what_became_of_a_commit_is_known_in_one_case_only),
+        cmocka_unit_test(test_a_txn_is_unsafe_exactly_where_a_trace_may_be_left),
+        cmocka_unit_test(test_what_was_ended_is_said_with_its_reason),
+        cmocka_unit_test(test_statements_that_end_a_transaction_themselves_abort_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
