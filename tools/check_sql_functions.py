@@ -17,7 +17,7 @@ import re
 import sys
 import tempfile
 
-from sql_scratch import READ, REFUSED, ROOT, Classifier, Server
+from sql_scratch import READ, REFUSED, Classifier, Server, function_table
 
 SCHEMA = "pcl_functions"
 ARITIES = range(6)
@@ -53,14 +53,6 @@ LEFT_OUT = {
         "vector_to_string",
     "a component's": "validate_password_strength",
 }
-
-
-def table():
-    """name: (kind, servers)"""
-    text = (ROOT / "sql/functions.def").read_text()
-    return {name: (kind, servers)
-            for name, kind, servers in re.findall(r'^FUNCTION\("(\w+)", (\w+), (\w+)\)', text,
-                                                  re.M)}
 
 
 def listed(server):
@@ -128,7 +120,7 @@ def main():
     server.must("SET GLOBAL log_bin_trust_function_creators = 1")
     server.schema = SCHEMA
     server.reconnect()
-    entries = table()
+    entries = function_table()
     names = sorted(entries.keys() | listed(server))
     with tempfile.TemporaryDirectory() as folder:
         classifier = Classifier(folder, server.flavor())

@@ -15,15 +15,18 @@ PCL_TEST_SEED replays a run.  It fails when
      transaction, a variable of its session;
   2. a text that we accept is more than one statement to the server, or has other
      placeholders, which shows that it cuts the text elsewhere;
-  3. a SET that we accept changed a variable that agents pin or go by;
-  4. the server makes a stored program that we accept, and whose body, as the
+  3. a text whose form is no more than a write ends the transaction around it, or
+     leaves a lock;
+  4. a SET that we accept changed a variable that agents pin or go by;
+  5. the server makes a stored program that we accept, and whose body, as the
      server found it, is one that must not be;
-  5. an ordinary statement of an application (tests/data/sql/app_*.txt) is none to
+  6. an ordinary statement of an application (tests/data/sql/app_*.txt) is none to
      the server: then it shows nothing.
 
 The classifier is compiled into a shared object on the spot ($CC, or cc).
 """
 import ctypes
+import itertools
 import os
 import pathlib
 import random
@@ -32,7 +35,7 @@ import sys
 import tempfile
 import time
 
-from sql_scratch import READ, REFUSED, ROOT, SCHEMA, Classifier, Server
+from sql_scratch import READ, REFUSED, ROOT, SCHEMA, WRITE, Classifier, Server, function_table
 
 ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 PROGRAMS = 10000
@@ -40,7 +43,8 @@ SETTINGS = 20000
 BATCH = 200
 DATA = ROOT / "tests/data/sql"
 READER, WRITER = "pcl_reader", "pcl_writer"
-SYNTAX_ERROR, NOT_PREPARABLE = 1064, 1295
+NOT_PREPARABLE, READ_ONLY = 1295, 1792
+SLOW = re.compile(rb"(?i)sleep|benchmark|\+\)\+")  # MySQL has no limit of time but for reads
 # What a session may set, and what changes by itself.
 PASSING = ("timestamp|rand_seed[12]|last_gtid|warning_count|error_count|insert_id|identity|"
            "last_insert_id|pseudo_thread_id|gtid_(executed|binlog_pos|current_pos|binlog_state)|"
@@ -86,6 +90,11 @@ def prepare(server):
     server.schema = SCHEMA
 
 
+def gtid_of(server):
+    mariadb = server.flavor() == "mariadb"
+    return server.must("SELECT @@global.gtid_" + ("binlog_pos" if mariadb else "executed"))
+
+
 class World:
     """What a read must leave as it is."""
 
@@ -120,8 +129,7 @@ class World:
                     .encode())
         tables = (b"SELECT (SELECT COUNT(*) FROM log), (SELECT COUNT(*) FROM t), "
                   b"(SELECT COUNT(*) FROM u)")
-        gtid = b"SELECT @@global.gtid_%s" % (b"binlog_pos" if self.mariadb else b"executed")
-        return {"gtid": self.server.rows(gtid), "rows": self.server.rows(tables),
+        return {"gtid": gtid_of(self.server), "rows": self.server.rows(tables),
                 "files": self.files(), "transactions": self.transactions(sessions),
                 "user variables": self.user_variables(sessions),
                 "settings": [one.rows(settings) for one in sessions],
@@ -170,6 +178,18 @@ def variants(classifier, seed):
         seen.add(text)
         if classifier.class_of(text) != REFUSED:
             yield text
+
+
+def function_calls(choose):
+    """Each function that we know, with arguments of all sorts."""
+    values = ("1", "0", "-1", "NULL", "'a'", "'{}'", "'$'", "'x'", "NOW()", "1.5", "a", "doc",
+              "ST_GeomFromText('POINT(1 2)')", "'POLYGON((0 0,0 1,1 1,0 0))'", "(SELECT 1)",
+              "X'0101'", "'2024-01-01 10:00:00'", "'[1, 2]'", "@@datadir", "'UTC'")
+    for name in function_table():
+        for count in (0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5):
+            arguments = ", ".join(choose(values) for _ in range(count))
+            yield f"SELECT {name}({arguments}) FROM t".encode()
+            yield f"SELECT {name}({arguments}) OVER () FROM t".encode()
 
 
 class Reads:
@@ -225,6 +245,8 @@ class Reads:
                 session.limit(self.limit_ms)
             elif rows is not None and session is self.sessions[1]:
                 self.counts["reads that ran"] += 1
+            elif rows is None and session.errno() == READ_ONLY:
+                self.wrong("a read that the server takes for a write", text)
             if session.has_more():
                 self.wrong("more than one statement", text)
 
@@ -261,6 +283,34 @@ def differences(before, after):
             len(before) == len(after):
         return "".join(differences(one, two) for one, two in zip(before, after) if one != two)
     return f"    {str(before)[:300]}\n    {str(after)[:300]}\n"
+
+
+def check_transactions(socket, classifier, texts, most):
+    """A text whose form is no more than a write neither ends the transaction around it nor
+    leaves a lock."""
+    session = Server(socket, WRITER, SCHEMA)
+    session.limit(100)
+    count = ran = wrong = 0
+    for text in texts:
+        if classifier.judge(text).statement_class > WRITE or SLOW.search(text):
+            continue
+        count += 1
+        session.must("START TRANSACTION")
+        session.must("SAVEPOINT pcl_mark")
+        ran += session.rows(text) is not None
+        if session.errno() in (2006, 2013):
+            session.reconnect()
+            continue
+        ended = session.run(b"RELEASE SAVEPOINT pcl_mark")[0]
+        session.must("ROLLBACK")
+        locks = session.must("SELECT RELEASE_ALL_LOCKS()")
+        if ended or locks != "0":
+            wrong += 1
+            print(f"it ends the transaction or leaves {locks} locks: {text!r}")
+        if count >= most:
+            break
+    session.close()
+    return f"forms in transactions: {count}, {ran} ran, {wrong} wrong", wrong
 
 
 # --- SET -------------------------------------------------------------------------
@@ -375,7 +425,7 @@ def check_applications(server, classifier):
         server.must(f"DROP DATABASE IF EXISTS {SCHEMA}_app")
         server.must(f"CREATE DATABASE {SCHEMA}_app")
         server.must(f"USE {SCHEMA}_app")
-        only = ""
+        only, gtid = "", None
         for line in path.read_bytes().split(b"\n"):
             if line.startswith(b"# schema: "):
                 server.must(line[10:].decode())
@@ -383,16 +433,22 @@ def check_applications(server, classifier):
                 only = line[8:].decode().strip()
             if not line or line.startswith(b"#") or only not in ("", "all", server.flavor()):
                 continue
+            gtid = gtid or gtid_of(server)
             name, _, text = line.partition(b"\t")
             text = unescape(text)
             count += 1
             error, _ = server.prepare(text)
+            if name == b"read" and not classifier.judge(text).placeholder_count:
+                server.run(text)
             if error not in (0, NOT_PREPARABLE):
                 wrong += 1
                 print(f"{path.name}: not valid here ({error}): {text.decode()}")
             if classifier.class_of(text) != classifier.class_named(name.decode()):
                 wrong += 1
                 print(f"{path.name}: not {name.decode()}: {text.decode()}")
+        if gtid != gtid_of(server):
+            wrong += 1
+            print(f"{path.name}: a read wrote something")
     server.must(f"DROP DATABASE IF EXISTS {SCHEMA}_app")
     server.must(f"USE {SCHEMA}")
     return f"{count} statements of applications, {wrong} wrong", wrong
@@ -428,8 +484,13 @@ def main():
         for check in (lambda: check_applications(server, classifier),
                       lambda: check_reads("statements", socket, world, classifier,
                                           statements(sys.argv[2:]), 500),
+                      lambda: check_reads("calls of functions", socket, world, classifier,
+                                          function_calls(choose), 20),
                       lambda: check_reads("variants", socket, world, classifier,
                                           variants(classifier, seed), 20, count),
+                      lambda: check_transactions(
+                          socket, classifier, itertools.chain(
+                              statements([]), variants(classifier, seed + 1)), 10000),
                       lambda: check_settings(server, classifier, choose),
                       lambda: check_programs(server, classifier, choose)):
             start = time.monotonic()

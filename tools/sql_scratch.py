@@ -4,6 +4,7 @@ command-line clients would cut the text themselves."""
 import ctypes
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,14 @@ SQL_MODE = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
 SCHEMA = "pcl_oracle"
 EMPTY_QUERY = 1065
 NO_COUNT = (1 << 64) - 1
+
+
+def function_table():
+    """name: (kind, servers)"""
+    text = (ROOT / "sql/functions.def").read_text()
+    return {name: (kind, servers)
+            for name, kind, servers in re.findall(r'^FUNCTION\("(\w+)", (\w+), (\w+)\)', text,
+                                                  re.M)}
 
 
 class Bytes(ctypes.Structure):
