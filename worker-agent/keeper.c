@@ -100,16 +100,15 @@ static void s_log_end(pcl_agent *self, const pcl_held *held, pcl_held_end end, u
     }
 }
 
-static void s_drop_line(pcl_agent *self, pcl_held *held, pcl_held_end end, uint64_t now_us)
+/* What waits has not run and never can: the session is gone for it as for whoever names it later. */
+static void s_drop_line(pcl_agent *self, pcl_held *held, uint64_t now_us)
 {
     pcl_reply_note note = {.flags = PCL_HEAD_RELEASED};
     memcpy(note.id, held->id, sizeof note.id);
     char why[PCL_HELD_WHY_SIZE];
     pcl_held_table_why_gone(self->held, held->id,
                             pcl_bytes_of(held->principal, held->principal_size), why);
-    bool released = end == PCL_HELD_END_RELEASED;
-    pcl_outcome outcome = {.err = released ? PCL_ERR_CANCELLED : PCL_ERR_GONE,
-                           .retry = released ? PCL_RETRY_SAFE : PCL_RETRY_NEVER};
+    pcl_outcome outcome = {.err = PCL_ERR_GONE, .retry = PCL_RETRY_NEVER};
     while (held->line.first != NULL) {
         pcl_job *job = held->line.first;
         s_leave_line(job);
@@ -130,7 +129,7 @@ static void s_end(pcl_agent *self, pcl_held *held, pcl_held_end end, uint64_t no
         held->line_count++;
         running->in_line = true;
     }
-    s_drop_line(self, held, end, now_us);
+    s_drop_line(self, held, now_us);
     if (held->running != NULL) {
         pcl_watchdog_cancel(self->watchdog, &held->running->cancelled);
     } else {

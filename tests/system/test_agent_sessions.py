@@ -253,7 +253,7 @@ def test_released_while_it_runs(pair, proxy):
     proxy.pump_for(0.2)
     began = time.monotonic()
     proxy.release(session)
-    assert fault(proxy.reply(waiting)) == ("CANCELLED", "safe")
+    assert fault(proxy.reply(waiting)) == ("GONE", "never")
     assert fault(proxy.reply(running))[0] == "CANCELLED"
     assert time.monotonic() - began < 1
     assert proxy.notes[running] == (RELEASED, session)
