@@ -111,7 +111,7 @@ static void s_note_held(gatekeeper *self, const pcl_relay_entry *entry,
 {
     pcl_connections *table = pcl_peer_watch_table(self->watch);
     if ((reply->flags & PCL_HEAD_RELEASED) != 0) {
-        pcl_connections_unhold(table, reply->session);
+        pcl_connections_unhold(table, reply->session, entry->principal);
     } else if ((reply->flags & PCL_HEAD_HELD) != 0 && entry->work != PCL_WORK_NONE &&
                !pcl_connections_hold(table, entry->connection, reply->session, entry->principal)) {
         pcl_metric_add(self->unwatched, 1); /* it ends when it was idle for too long */

@@ -497,11 +497,13 @@ bool pcl_connections_hold(pcl_connections *self, uint32_t index, const uint8_t i
     return true;
 }
 
-void pcl_connections_unhold(pcl_connections *self, const uint8_t id[PCL_ID_SIZE])
+void pcl_connections_unhold(pcl_connections *self, const uint8_t id[PCL_ID_SIZE],
+                            const char *principal)
 {
     assert(self != NULL);
+    assert(principal != NULL);
     uint32_t at = s_find_held(self, id);
-    if (at != NOWHERE) {
+    if (at != NOWHERE && strcmp(self->helds[at].principal, principal) == 0) {
         s_remove_held(self, at);
     }
 }

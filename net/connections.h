@@ -118,8 +118,9 @@ uint64_t pcl_connections_each_work(const pcl_connections *self, uint32_t connect
  * false: there is no room, and the connection has nothing to forget. */
 bool pcl_connections_hold(pcl_connections *self, uint32_t connection, const uint8_t id[PCL_ID_SIZE],
                           const char *principal);
-/* It has ended; whoever held it. */
-void pcl_connections_unhold(pcl_connections *self, const uint8_t id[PCL_ID_SIZE]);
+/* It has ended, as the principal was told; nobody else's is forgotten on that word. */
+void pcl_connections_unhold(pcl_connections *self, const uint8_t id[PCL_ID_SIZE],
+                            const char *principal);
 /* Takes one out.  false: there is none. */
 bool pcl_connections_take_held(pcl_connections *self, uint32_t connection,
                                uint8_t out_id[PCL_ID_SIZE],

@@ -251,8 +251,10 @@ static void test_what_a_connection_holds_goes_with_it(void **state)
     assert_true(s_hold(table, two, 13)); /* stays where it is */
     assert_int_equal(pcl_connections_held_count(table), 4);
     s_id(id, 13);
-    pcl_connections_unhold(table, id);
-    pcl_connections_unhold(table, id); /* is not there */
+    pcl_connections_unhold(table, id, "mallory"); /* is not hers */
+    assert_int_equal(pcl_connections_held_count(table), 4);
+    pcl_connections_unhold(table, id, "alice");
+    pcl_connections_unhold(table, id, "alice"); /* is not there */
     assert_int_equal(pcl_connections_closed(table, 7), one);
     assert_int_equal(s_take(table, one), 11);
     assert_int_equal(s_take(table, one), 14);
@@ -365,7 +367,7 @@ static void s_step_speak(pcl_connections *table, truth *peer, int fd, pcl_rng *r
     if (pcl_rng_below(rng, 2) == 0) {
         (void)pcl_connections_hold(table, peer->connection, id, "alice");
     } else {
-        pcl_connections_unhold(table, id);
+        pcl_connections_unhold(table, id, "alice");
     }
 }
 
