@@ -4,6 +4,7 @@ A template's {words} are replaced by what the grammar makes of them; a value is 
 text or becomes a parameter.  Nothing here depends on the time, on chance or on the session, so
 that the same statement says the same twice.  Statements that fail are as welcome as others.
 """
+import collections
 import datetime
 import decimal
 import re
@@ -110,11 +111,13 @@ class Grammar:
     def __init__(self, rng, flavor):
         self.rng, self.flavor, self.mysql = rng, flavor, flavor == "mysql"
         self.values, self.scope, self.bound_part = [], [], 0.0
-        self.serial = self.fresh = 0
+        self.serial, self.fresh = 0, 0
+        self.earlier, self.texts = collections.deque(maxlen=60), set()
         makers = [(50, self.select), (6, self.set_operation), (5, self.common_table),
                   (4, self.show), (3, self.explain), (14, self.insert), (9, self.update),
                   (5, self.delete), (5, self.upsert), (3, self.definition), (2, self.call),
-                  (3, self.mistake), (1, self.refusal), (2, self.elsewhere), (2, self.catalog)]
+                  (3, self.mistake), (1, self.refusal), (2, self.elsewhere), (2, self.catalog),
+                  (8, self.repeated)]
         self.makers = [maker for _, maker in makers]
         self.weights = [weight for weight, _ in makers]
 
@@ -136,7 +139,25 @@ class Grammar:
         self.values, self.scope, self.serial = [], [], self.serial + 1
         self.bound_part = self.rng.choice([0, 0, 0.3, 0.8])
         made = self.rng.choices(self.makers, self.weights)[0]()
-        return made if isinstance(made, Statement) else self._finish(made)
+        made = made if isinstance(made, Statement) else self._finish(made)
+        if made.kind in (READ, WRITE) and not made.sql.startswith(("EXPLAIN", "DESC")):
+            self.earlier.append(made)
+        made.repeats = made.sql in self.texts
+        self.texts.add(made.sql)
+        return made
+
+    def repeated(self):
+        """One of before, which an agent keeps prepared."""
+        if not self.earlier:
+            return "SELECT 1"
+        earlier = self.rng.choice(self.earlier)
+        return Statement(earlier.sql, earlier.params, earlier.kind, earlier.db, earlier.refused)
+
+    def read(self):
+        """One that looks at tables, and is the same on each node."""
+        self.values, self.scope = [], []
+        return self._finish(self.rng.choice([self.select, self.set_operation,
+                                             self.common_table])())
 
     def _finish(self, text, kind=None, **more):
         """Parameters in the order in which they stand in the text."""

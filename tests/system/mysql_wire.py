@@ -54,6 +54,11 @@ class Answer:
         return [[column.name, type_name(column), column.flags & 0x7fff]
                 for column in self.columns]
 
+    def metadata(self):
+        """The columns as a reply's `metadata` has them."""
+        return [[column.schema, column.table, column.org_table, column.org_name, column.charset,
+                 column.length, column.decimals] for column in self.columns]
+
 
 def is_binary(column):
     return column.charset == BINARY_CHARSET and not column.flags & (ENUM | SET)

@@ -13,6 +13,7 @@ from harness import FLAVOR, ROOT, Cluster
 STATEMENTS = 5000
 IN_SESSIONS = 2000
 BATCH = 250
+ON_REPLICAS = 30
 SHOWN = 25
 LOOSE_PART_MAX = 0.02
 
@@ -69,10 +70,15 @@ def grammar(pair):
     return one
 
 
-def test_statements_of_a_grammar(pair, grammar):
+def test_statements_of_a_grammar(cluster, pair, grammar):
     while pair.ran < STATEMENTS:
         for _ in range(BATCH):
-            pair.run(grammar.next())
+            statement = grammar.next()
+            pair.run(statement, twins=statement.repeats and FLAVOR == "mariadb",
+                     metadata=grammar.rng.random() < 0.3 or None)
+        cluster.wait_replicated()
+        for _ in range(ON_REPLICAS):
+            pair.run(grammar.read(), twins=True, strategy="random", consistency="any")
         contents = pair.compare_contents()
         if contents:
             judge(pair, FLAVOR)
