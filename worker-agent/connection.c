@@ -40,8 +40,6 @@ struct pcl_connection {
     uint32_t read_timeout_s;
     MYSQL *mysql; /* NULL when closed */
     pcl_statement_cache *statements;
-    MYSQL_BIND *nowhere; /* owned; what a statement is bound to while it waits in the cache */
-    uint32_t nowhere_count;
     char db[PCL_SCHEMA_SIZE]; /* the session's schema as we know it */
     size_t db_size;
     bool db_known;
@@ -103,7 +101,6 @@ void pcl_connection_destroy(pcl_connection **self_p)
     if (self != NULL) {
         pcl_connection_close(self);
         pcl_statement_cache_destroy(&self->statements);
-        free(self->nowhere);
         (void)pthread_mutex_destroy(&self->lock);
         free(self);
         *self_p = NULL;
@@ -539,31 +536,11 @@ bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, pcl_bytes types
     return true;
 }
 
-/* Takes the statement off the memory that its rows went to, which others own and free: with its
- * next execution libmysqlclient writes lengths there, before anything is bound anew. */
-static void s_unbind(pcl_connection *self, MYSQL_STMT *stmt)
-{
-    uint32_t columns = mysql_stmt_field_count(stmt);
-    if (columns > self->nowhere_count) {
-        MYSQL_BIND *nowhere = realloc(self->nowhere, columns * sizeof *nowhere);
-        assert(nowhere != NULL);
-        memset(nowhere, 0, columns * sizeof *nowhere);
-        for (uint32_t index = 0; index < columns; index++) {
-            nowhere[index].buffer_type = MYSQL_TYPE_NULL;
-        }
-        self->nowhere = nowhere;
-        self->nowhere_count = columns;
-    }
-    if (columns > 0) {
-        (void)mysql_stmt_bind_result(stmt, self->nowhere); /* nothing else to refuse */
-    }
-}
-
 void pcl_connection_release(pcl_connection *self, pcl_prepared *prepared)
 {
+    (void)self;
     if (prepared->cached) {
         (void)mysql_stmt_free_result(prepared->stmt);
-        s_unbind(self, prepared->stmt);
     } else {
         (void)mysql_stmt_close(prepared->stmt);
     }
