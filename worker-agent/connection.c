@@ -20,8 +20,13 @@
 #define WRITE_TIMEOUT_MIN_S 60u
 #define WRITE_SLACK_S       30u
 #define PIN_SIZE_MAX        512u
-/* A row that does not fit in a reply need not be read whole. */
-#define PACKET_SIZE_MAX     (PCL_REPLY_SIZE_MAX + 1024u * 1024u)
+/* A row that does not fit in a reply need not be read whole.  Connector/C calls a longer one a lost
+ * connection, which would be tried again: there it may be as long as servers send by default. */
+#if PCL_CLIENT_MARIADB
+#define PACKET_SIZE_MAX (65u * 1024u * 1024u)
+#else
+#define PACKET_SIZE_MAX (PCL_REPLY_SIZE_MAX + 1024u * 1024u)
+#endif
 /* Strict, and the lexer's meaning: no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES.
  * The same on every flavor, so that a statement means the same everywhere.  No
  * folder in a table's definition: it would be a client's file outside the data,
