@@ -35,7 +35,8 @@ import sys
 import tempfile
 import time
 
-from sql_scratch import READ, REFUSED, ROOT, SCHEMA, WRITE, Classifier, Server, function_table
+from sql_scratch import (LOST, READ, REFUSED, ROOT, SCHEMA, WRITE, Classifier, Server,
+                         function_table)
 
 ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 PROGRAMS = 10000
@@ -203,7 +204,8 @@ class Reads:
         self.parser.must("SET autocommit = 0")
         self.limit_ms = limit_ms
         self.waiting = []
-        self.counts = {"accepted": 0, "prepared": 0, "reads": 0, "reads that ran": 0, "wrong": 0}
+        self.counts = {"accepted": 0, "prepared": 0, "reads": 0, "reads that ran": 0, "lost": 0,
+                       "wrong": 0}
         self.before = self.look()
 
     def look(self):
@@ -227,6 +229,9 @@ class Reads:
             return
         self.counts["accepted"] += 1
         error, count = self.parser.prepare(text)
+        if error in LOST:
+            self.counts["lost"] += 1
+            self.parser.must("SET autocommit = 0")
         if error == 0:
             self.counts["prepared"] += 1
             if count != verdict.placeholder_count:
@@ -240,8 +245,8 @@ class Reads:
     def run(self, text):
         for session in self.sessions:
             rows = session.rows(text)
-            if rows is None and session.errno() in (2006, 2013):
-                session.reconnect()
+            if rows is None and session.lost():
+                self.counts["lost"] += 1
                 session.limit(self.limit_ms)
             elif rows is not None and session is self.sessions[1]:
                 self.counts["reads that ran"] += 1
@@ -298,8 +303,8 @@ def check_transactions(socket, classifier, texts, most):
         session.must("START TRANSACTION")
         session.must("SAVEPOINT pcl_mark")
         ran += session.rows(text) is not None
-        if session.errno() in (2006, 2013):
-            session.reconnect()
+        if session.lost():
+            session.limit(100)
             continue
         ended = session.run(b"RELEASE SAVEPOINT pcl_mark")[0]
         session.must("ROLLBACK")

@@ -14,6 +14,8 @@ FLAVORS = {"both": 0, "mariadb": 1, "mysql": 2}
 SQL_MODE = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
 SCHEMA = "pcl_oracle"
 EMPTY_QUERY = 1065
+READ_TIMEOUT_OPTION = 11
+LOST = (2006, 2013)  # the connection, or an answer that did not come
 NO_COUNT = (1 << 64) - 1
 
 
@@ -95,6 +97,7 @@ class Server:
     def connect(self):
         """As agents pin it (docs/sql.md, section 1)."""
         self.db = ctypes.c_void_p(self.c.mysql_init(None))
+        self.c.mysql_options(self.db, READ_TIMEOUT_OPTION, ctypes.byref(ctypes.c_uint(10)))
         if not self.c.mysql_real_connect(self.db, None, self.user, None, None, 0, self.socket,
                                          ctypes.c_ulong(self.flags)):
             sys.exit(self.c.mysql_error(self.db).decode())
@@ -138,6 +141,13 @@ class Server:
             self.c.mysql_free_result(result)
         return rows
 
+    def lost(self):
+        """Whether the last error was the end of the connection; then there is a new one."""
+        if self.errno() not in LOST:
+            return False
+        self.reconnect()
+        return True
+
     def has_more(self):
         """Whether the text held another statement; takes the results off.  A comment
         behind a semicolon is an empty one, which does nothing."""
@@ -169,7 +179,13 @@ class Server:
         statement = ctypes.c_void_p(self.c.mysql_stmt_init(self.db))
         try:
             if self.c.mysql_stmt_prepare(statement, text, ctypes.c_ulong(len(text))):
-                return self.c.mysql_stmt_errno(statement), 0
+                error = self.c.mysql_stmt_errno(statement)
+                if error in LOST:
+                    self.c.mysql_stmt_close(statement)
+                    statement = None
+                    self.reconnect()
+                return error, 0
             return 0, self.c.mysql_stmt_param_count(statement)
         finally:
-            self.c.mysql_stmt_close(statement)
+            if statement is not None:
+                self.c.mysql_stmt_close(statement)
