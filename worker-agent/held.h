@@ -56,6 +56,7 @@ typedef struct pcl_held {
     uint16_t page;              /* that the next fetch must carry; never 0; in a session it goes
                                  * on counting from cursor to cursor */
     bool in_transaction;
+    bool unasked; /* a statement failed since; the server was not asked what it left of that */
     bool aborted; /* the server ended the transaction by itself */
     bool lost;    /* the connection is gone or in doubt: the actor ends it */
 

@@ -143,16 +143,48 @@ static bool s_is_there(visit *self)
     return false;
 }
 
-/* What became of the transaction.  An error tells nothing of it, so the server is asked. */
+/* What became of the transaction, as the last answer that was not an error says. */
+static void s_take_state(pcl_held *held)
+{
+    MYSQL *mysql = pcl_connection_mysql(held->connection);
+    bool was = held->in_transaction;
+    held->in_transaction = (mysql->server_status & SERVER_STATUS_IN_TRANS) != 0;
+    held->aborted = held->aborted || (held->unasked && was && !held->in_transaction);
+    held->unasked = false;
+}
+
+/* An error tells nothing of the transaction, so the server is asked. */
 static void s_learn_state(visit *self)
 {
     pcl_held *held = self->held;
-    MYSQL *mysql = pcl_connection_mysql(held->connection);
-    if (self->attempt.failed && !pcl_mysql_ask_state(mysql)) {
+    if (self->attempt.failed && !pcl_mysql_ask_state(pcl_connection_mysql(held->connection))) {
         s_lose(held);
         return;
     }
-    held->in_transaction = (mysql->server_status & SERVER_STATUS_IN_TRANS) != 0;
+    s_take_state(held);
+}
+
+/* A question that was put off, before anything that could run outside of its transaction. */
+static void s_ask_now(pcl_held *held)
+{
+    if (!held->unasked || !pcl_connection_is_open(held->connection)) {
+        return;
+    }
+    if (pcl_mysql_ask_state(pcl_connection_mysql(held->connection))) {
+        s_take_state(held);
+    } else {
+        s_lose(held);
+    }
+}
+
+/* Asking clears ROW_COUNT(), which the next statement may want: after an error that seldom ends a
+ * transaction the question waits for a statement that the answer matters to. */
+static bool s_may_put_off(const visit *self, pcl_ending ending)
+{
+    const pcl_attempt *attempt = &self->attempt;
+    return attempt->failed && ending == PCL_ENDING_NONE && attempt->own_err == PCL_ERR_OK &&
+           pcl_class_may_not_end(attempt->sql_class) &&
+           !pcl_errno_is_contention(attempt->error.number);
 }
 
 /* --- A statement ---------------------------------------------------------------- */
@@ -241,6 +273,10 @@ static void s_settle(visit *self, pcl_ending ending)
     if (held->lost || attempt->more) {
         return; /* a result that is open says nothing of the transaction yet */
     }
+    if (s_may_put_off(self, ending)) {
+        held->unasked = true;
+        return;
+    }
     s_learn_state(self);
     if (held->lost) {
         return;
@@ -328,6 +364,10 @@ static void s_query(visit *self)
     uint64_t began_us = pcl_now_us();
     self->phrase = pcl_phrase_of(self->request->sql, job->message.head.sql_class);
     s_end_stream(worker, held);
+    bool asks_back = self->phrase.form == PCL_SQL_READ && !self->phrase.only_variables;
+    if (!asks_back) {
+        s_ask_now(held);
+    }
     if (held->aborted && self->phrase.verb != PCL_VERB_ROLLBACK) {
         s_refuse(self, PCL_ERR_ABORTED, ABORTED_TEXT);
         return;
@@ -359,6 +399,7 @@ static void s_commit(visit *self)
     pcl_held *held = self->held;
     pcl_attempt *attempt = &self->attempt;
     s_end_stream(worker, held);
+    s_ask_now(held);
     if (held->aborted) {
         s_refuse(self, PCL_ERR_ABORTED, ABORTED_TEXT);
         return;

@@ -98,6 +98,8 @@ def test_each_statement_sees_what_the_one_before_left(proxy):
         assert one.value(STATE, "SELECT @number") == 1062
         assert code(one.ask(WRITE, "INSERT INTO kept (id) VALUES (1)")) == ("SQL", "never")
         assert one.value(STATE, "SELECT @@error_count") == 1
+        assert code(one.ask(WRITE, "INSERT INTO kept (id) VALUES (1)")) == ("SQL", "never")
+        assert one.value(STATE, "SELECT ROW_COUNT()") == -1
 
 
 def test_variables_temporary_tables_and_prepared_texts_work_inside(proxy):
@@ -472,6 +474,8 @@ def test_a_txn_that_waits_in_vain_is_rolled_back_and_says_so(proxy):
         {"sql": "UPDATE kept SET n = 0 WHERE id = 2"},
         {"sql": "UPDATE kept SET n = 0 WHERE id = 1"}])
     assert code(answer)[0] == "DEADLINE"
+    if "errno" in answer["error"]:  # else it was answered before the rollback had come back
+        assert code(answer)[1] == "safe"
     holder.end()
     assert proxy.run(READ, "SELECT n FROM kept ORDER BY id")["rows"] == [[10], [20]]
 
@@ -481,6 +485,21 @@ def test_a_txn_over_tables_without_transactions_is_unsafe_when_it_fails(proxy):
         {"sql": "INSERT INTO loose VALUES (1)"}, {"sql": "UPDATE kept SET n = 1 WHERE id = 99",
                                                   "expect": {"rows": 1}}])
     assert (code(answer), answer["error"]["statement"]) == (("EXPECT", "unsafe"), 1)
+
+
+@pytest.mark.parametrize("first, retry", [("SELECT n FROM kept", "safe"),
+                                          ("UPDATE kept SET n = 0", "unsafe")])
+def test_a_txn_that_loses_its_connection_is_unsafe_where_it_had_written(proxy, pair, first, retry):
+    mark = f"lost {retry}"
+    ticket = proxy.send_op("txn", WRITE, statements=[
+        {"sql": first}, {"sql": f"SELECT SLEEP(9), '{mark}' FROM kept WHERE id = 1"}])
+    ident = wait_until(lambda: pair.source_database.sql(
+        "SELECT id FROM information_schema.processlist WHERE user = 'portcullis_write' AND "
+        f"info LIKE '%{mark}%'"), 5, "it runs")
+    pair.source_database.sql(f"KILL {ident}")
+    answer = proxy.reply(ticket)
+    assert (code(answer), answer["error"]["statement"]) == (("LOST", retry), 1)
+    assert proxy.run(READ, "SELECT n FROM kept ORDER BY id")["rows"] == [[10], [20]]
 
 
 @pytest.mark.parametrize("sql", ["CREATE TABLE x (n INT)", "COMMIT", "SET @a = 1", "CALL p()",
