@@ -328,7 +328,8 @@ class Connection:
     def _column(self):
         packet = Reader(self._receive())
         packet.text()  # the catalog
-        schema, table, org_table, name, org_name = (packet.text().decode() for _ in range(5))
+        schema, table, org_table, name, org_name = (
+            packet.text().decode(errors="ignore") for _ in range(5))  # may be cut in a character
         packet.length()
         charset, length, kind = packet.number(2), packet.number(4), packet.number(1)
         return Column(schema, table, org_table, name, org_name, charset, length, kind,

@@ -271,13 +271,13 @@ def test_what_is_over_the_bounds_is_refused_and_nothing_breaks(client):
     assert client.query("SELECT COUNT(*) FROM matrix", db="demo").rows == [[0]]
 
 
-def direct_column(cluster, sql):
-    """What the server itself says of the first column."""
+def direct_columns(cluster, sql):
+    """What the server itself says of the columns."""
     password = (cluster.var / "secrets" / "read.password").read_text().strip()
     with Connection(cluster.node(cluster.source())["socket"], "portcullis_read", password,
                     FLAVOR) as session:
         session.use("demo")
-        return session.execute(sql)[0].columns[0]
+        return session.execute(sql)[0].columns
 
 
 @pytest.mark.parametrize("kind", [column[0] for column in COLUMNS],
@@ -286,8 +286,23 @@ def test_metadata_is_what_the_server_says(cluster, client, kind):
     make(client, "matrix", kind)
     sql = "SELECT m.v AS seen FROM matrix AS m"
     result = client.query(sql, db="demo", consistency="source", metadata=True)
-    column = direct_column(cluster, sql)
+    column = direct_columns(cluster, sql)[0]
     assert result.columns == [["seen", type_name(column), column.flags & 0x7fff]]
     assert result.reply["metadata"] == [["demo", "m", "matrix", "v", column.charset,
                                          column.length, column.decimals]]
     assert "metadata" not in client.query(sql, db="demo", consistency="source").reply
+
+
+@pytest.mark.parametrize("size", [1, 64, 249, 250, 251, 252, 255, 256, 400])
+@pytest.mark.parametrize("letter", ["x", "\u00e4", "\U0001f40c"])
+def test_a_long_name_of_a_column_comes_whole(cluster, client, letter, size):
+    """As whole as the server sends it, which cuts one that it makes up itself."""
+    word = (letter * size).encode()[:size].decode(errors="ignore") or "x"
+    alias = word[:60].replace("\U0001f40c", "e")  # MariaDB takes no such character in a name
+    for sql in (f"SELECT '{word}', 1 AS b", f"SELECT 0 AS a, CONCAT('{word}', 1), 2 AS c FROM "
+                "customers GROUP BY 2 ORDER BY 2", f"SELECT 1 AS `{alias}`, '{word}' AS d"):
+        result = client.query(sql, db="demo", consistency="source", metadata=True)
+        columns = direct_columns(cluster, sql)
+        assert [column[0] for column in result.columns] == [column.name for column in columns]
+        assert [column[3] for column in result.reply["metadata"]] == [
+            column.org_name for column in columns]
