@@ -100,7 +100,8 @@ static void s_log_end(pcl_agent *self, const pcl_held *held, pcl_held_end end, u
     }
 }
 
-/* What waits has not run and never can: the session is gone for it as for whoever names it later. */
+/* What waits has not run and never can: the session is gone for it as for whoever names it
+ * later. */
 static void s_drop_line(pcl_agent *self, pcl_held *held, uint64_t now_us)
 {
     pcl_reply_note note = {.flags = PCL_HEAD_RELEASED};

@@ -24,7 +24,8 @@ typedef struct failure_case {
     {PCL_STAGE_##stage, PCL_SQL_##sql_class, number, PCL_ENDING_##ending, false, PCL_ERR_##err, \
      PCL_RETRY_##retry}
 #define WHOLE(sql_class, number, retry) \
-    {PCL_STAGE_EXECUTE, PCL_SQL_##sql_class, number, PCL_ENDING_NONE, true, PCL_ERR_SQL, PCL_RETRY_##retry}
+    {PCL_STAGE_EXECUTE, PCL_SQL_##sql_class, number, PCL_ENDING_NONE, true, PCL_ERR_SQL, \
+     PCL_RETRY_##retry}
 static const failure_case FAILURES[] = {
     /* The server refuses the statement. */
     ROW(PREPARE, READ, 1064, NONE, SQL, NEVER),
