@@ -54,6 +54,12 @@ static void s_lose(pcl_held *held)
     pcl_connection_close(held->connection);
 }
 
+/* The id of a page is given once in a session, so that no old one names rows of a later result. */
+static void s_turn_page(pcl_held *held)
+{
+    held->page = held->page == UINT16_MAX ? 1 : held->page + 1;
+}
+
 static void s_destroy_stream(pcl_held *held)
 {
     pcl_stream_release(held->stream, held->connection);
@@ -86,6 +92,7 @@ static void s_end_stream(pcl_worker *worker, pcl_held *held)
     }
     bool usable = s_cut(worker, held->connection, held->stream);
     pcl_stream_destroy(&held->stream);
+    s_turn_page(held);
     if (!usable) {
         s_lose(held);
     }
@@ -490,6 +497,7 @@ static void s_break_cursor(visit *self, bool rest, pcl_ending ending)
     pcl_attempt *attempt = &self->attempt;
     bool lost = attempt->failed && attempt->own_err == PCL_ERR_OK &&
                 pcl_errno_is_loss(attempt->error.number);
+    s_turn_page(held);
     if (!held->session || lost) {
         pcl_stream_drop(held->stream, held->connection);
         pcl_stream_destroy(&held->stream);
@@ -538,11 +546,10 @@ static void s_take_page_error(visit *self, pcl_stream_status status)
 static void s_finish_page(visit *self, pcl_stream_status status)
 {
     pcl_held *held = self->held;
+    s_turn_page(held);
     if (status == PCL_STREAM_MORE) {
-        held->page = held->page == UINT16_MAX ? 1 : held->page + 1;
         pcl_answer_id(&self->answer, "cursor", held->id, held->page);
     } else {
-        held->page = held->page == UINT16_MAX ? 1 : held->page + 1;
         uint32_t warnings = mysql_warning_count(pcl_connection_mysql(held->connection));
         if (warnings > 0) {
             pcl_answer_uint(&self->answer, "warnings", warnings);

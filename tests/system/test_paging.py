@@ -286,6 +286,23 @@ def test_a_cursor_in_a_session(caller):
     assert fate(caller.fail(op="fetch", cursor=fourth["cursor"])) == GONE
 
 
+def test_an_old_cursor_of_a_session_names_no_later_result(caller):
+    session = caller.begin()
+    texts = [f"SELECT n, {number} FROM demo.paged ORDER BY n" for number in range(4)]
+    first, second = [session.run(sql, page_rows=10) for sql in texts[:2]]
+    for op in ("fetch", "close"):
+        assert fate(caller.fail(op=op, cursor=first["cursor"])) == GONE
+    page = caller.run(op="fetch", cursor=second["cursor"], page_rows=1)
+    assert page["rows"] == [[11, 1]]
+    third = session.run(texts[2], page_rows=10)
+    caller.run(op="close", cursor=third["cursor"])
+    fourth = session.run(texts[3], page_rows=10)
+    assert fate(caller.fail(op="fetch", cursor=third["cursor"])) == GONE
+    page = caller.run(op="fetch", cursor=fourth["cursor"], page_rows=1)
+    assert page["rows"] == [[11, 3]]
+    session.rollback()
+
+
 def test_a_cursor_of_its_own_is_no_session(caller):
     session = caller.begin()
     with_cursor = caller.run(ALL, page_rows=10)
