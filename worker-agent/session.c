@@ -70,8 +70,10 @@ static void s_destroy_stream(pcl_held *held)
 static bool s_cut(pcl_worker *worker, pcl_connection *connection, pcl_stream *stream)
 {
     MYSQL *mysql = pcl_connection_mysql(connection);
+    bool fired = false;
     pcl_watchdog_arm(worker->watchdog, worker->slot, connection, pcl_now_us() + REST_TIME_US, NULL);
     if (pcl_stream_skip(stream, REST_ROWS_MAX, REST_BYTES_MAX) == PCL_STREAM_MORE) {
+        fired = pcl_watchdog_disarm(worker->watchdog, worker->slot) != PCL_WATCHDOG_QUIET;
         pcl_watchdog_arm(worker->watchdog, worker->slot, connection, pcl_now_us(), NULL);
         pcl_stream_status status = pcl_stream_skip(stream, UINT64_MAX, SIZE_MAX);
         assert(status == PCL_STREAM_DONE);
@@ -79,7 +81,7 @@ static bool s_cut(pcl_worker *worker, pcl_connection *connection, pcl_stream *st
     MYSQL_STMT *stmt = pcl_stream_statement(stream);
     uint32_t number = stmt != NULL ? mysql_stmt_errno(stmt) : 0;
     number = number != 0 ? number : mysql_errno(mysql);
-    bool fired = pcl_watchdog_disarm(worker->watchdog, worker->slot) != PCL_WATCHDOG_QUIET;
+    fired = pcl_watchdog_disarm(worker->watchdog, worker->slot) != PCL_WATCHDOG_QUIET || fired;
     pcl_stream_release(stream, connection);
     return !pcl_errno_is_loss(number) && (!fired || pcl_worker_absorb(worker, connection));
 }

@@ -35,7 +35,7 @@ typedef struct slot {
     uint64_t due_us; /* of the next KILL */
     uint32_t fired;  /* how often, since arm */
     pcl_watchdog_verdict verdict;
-    bool doubt; /* a KILL went out since arm, and the server has not answered it */
+    bool doubt; /* a KILL of that session went out, and the server has not answered it */
 } slot;
 
 struct pcl_watchdog {
@@ -153,11 +153,9 @@ static void s_fire(pcl_watchdog *self, slot *due, uint64_t now_us)
     (void)pthread_mutex_lock(&self->lock);
     self->firing = self->slot_count;
     (void)pthread_cond_broadcast(&self->settled);
-    if (due->serial != serial) {
-        return;
-    }
-    due->doubt = due->doubt || !answered;
-    if (idle && due->state == SLOT_FIRED) {
+    /* Also when it was armed again meanwhile, for another statement of the same session. */
+    due->doubt = due->doubt || (!answered && due->session_id == session_id);
+    if (idle && due->serial == serial && due->state == SLOT_FIRED) {
         pcl_connection_interrupt(due->connection);
     }
 }
@@ -248,14 +246,17 @@ void pcl_watchdog_arm(pcl_watchdog *self, uint32_t slot_index, pcl_connection *c
                       uint64_t deadline_us, const atomic_bool *cancelled)
 {
     assert(slot_index < self->slot_count);
+    uint64_t session_id = pcl_connection_id(connection);
     (void)pthread_mutex_lock(&self->lock);
-    self->slots[slot_index] = (slot){.state = SLOT_ARMED,
-                                     .connection = connection,
-                                     .cancelled = cancelled,
-                                     .session_id = pcl_connection_id(connection),
-                                     .serial = ++self->serial,
-                                     .due_us = s_is_cancelled(cancelled) ? 0 : deadline_us};
-    s_wake_for(self, self->slots[slot_index].due_us);
+    slot *armed = &self->slots[slot_index];
+    *armed = (slot){.state = SLOT_ARMED,
+                    .connection = connection,
+                    .cancelled = cancelled,
+                    .session_id = session_id,
+                    .serial = ++self->serial,
+                    .due_us = s_is_cancelled(cancelled) ? 0 : deadline_us,
+                    .doubt = armed->doubt && armed->session_id == session_id};
+    s_wake_for(self, armed->due_us);
     (void)pthread_mutex_unlock(&self->lock);
 }
 

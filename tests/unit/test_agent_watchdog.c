@@ -255,12 +255,31 @@ static void test_settle_waits_for_the_answer(void **state)
 static void test_settle_says_when_there_is_no_answer(void **state)
 {
     assert_false(s_settle_around_a_slow_kill(*state, 7, false));
-    /* The doubt is of that statement only. */
+    /* The doubt is of that session only. */
     pcl_connection connection = {.id = 8};
     pcl_watchdog_arm(*state, 0, &connection, 0, NULL);
     s_sleep_us(20000);
     assert_int_equal(pcl_watchdog_disarm(*state, 0), PCL_WATCHDOG_DEADLINE);
     assert_true(pcl_watchdog_settle(*state, 0));
+}
+
+/* A worker watches the session anew before it has asked what became of the KILL. */
+static void test_a_kill_is_remembered_when_its_session_is_watched_again(void **state)
+{
+    pcl_watchdog *watchdog = *state;
+    pcl_connection connection = {.id = 9};
+    s_play(true, false);
+    pcl_watchdog_arm(watchdog, 0, &connection, 0, NULL);
+    s_wait_for_kill_under_way();
+    pcl_watchdog_arm(watchdog, 0, &connection, s_in_ms(60000), NULL);
+    assert_int_equal(pcl_watchdog_disarm(watchdog, 0), PCL_WATCHDOG_QUIET);
+    s_play(false, false);
+    assert_false(pcl_watchdog_settle(watchdog, 0));
+    s_play(false, true);
+    pcl_watchdog_arm(watchdog, 0, &connection, s_in_ms(60000), NULL);
+    assert_int_equal(pcl_watchdog_disarm(watchdog, 0), PCL_WATCHDOG_QUIET);
+    assert_false(pcl_watchdog_settle(watchdog, 0));
+    assert_int_equal(s_kills(9), 1);
 }
 
 /* Many statements of several workers, each with an id of its own, ended by deadlines and cancels
@@ -351,6 +370,7 @@ int main(void)
         TEST(test_a_kill_comes_again_until_the_statement_is_back),
         TEST(test_settle_waits_for_the_answer),
         TEST(test_settle_says_when_there_is_no_answer),
+        TEST(test_a_kill_is_remembered_when_its_session_is_watched_again),
         TEST(test_no_kill_is_sent_before_arm_or_after_settle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
