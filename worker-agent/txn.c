@@ -195,6 +195,16 @@ static bool s_roll_back(txn *self)
     return false;
 }
 
+/* What the server rolled back by itself it rolled back before our ROLLBACK, and the warning that a
+ * table keeps what was written stands at the statement that failed. */
+static bool s_is_left_by_server(txn *self, pcl_ending ending)
+{
+    const pcl_attempt *attempt = &self->attempt;
+    uint32_t number = attempt->error.number;
+    return attempt->own_err == PCL_ERR_OK && pcl_errno_is_contention(number) &&
+           (ending != PCL_ENDING_NONE || !pcl_connection_rolled_back(self->connection, number));
+}
+
 /* After a failure before COMMIT: what was not written, or was rolled back for certain, left no
  * trace. */
 static void s_undo(txn *self, pcl_ending ending)
@@ -202,6 +212,7 @@ static void s_undo(txn *self, pcl_ending ending)
     pcl_attempt *attempt = &self->attempt;
     bool usable = pcl_connection_is_open(self->connection) && !attempt->rest &&
                   (attempt->own_err != PCL_ERR_OK || !pcl_errno_is_loss(attempt->error.number));
+    bool left = usable && self->wrote && s_is_left_by_server(self, ending);
     if (usable && ending != PCL_ENDING_NONE) {
         usable = pcl_worker_absorb(self->worker, self->connection);
     }
@@ -209,7 +220,7 @@ static void s_undo(txn *self, pcl_ending ending)
         pcl_stream_drop(self->worker->stream, self->connection);
     }
     bool rolled_back = usable && s_roll_back(self);
-    self->traceless = rolled_back || !self->wrote;
+    self->traceless = (rolled_back && !left) || !self->wrote;
 }
 
 static pcl_ending s_try(txn *self)
