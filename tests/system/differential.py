@@ -198,8 +198,6 @@ class DirectWay:
         except ServerError as error:
             message = error.message.encode()[:MESSAGE_SIZE_MAX].decode(errors="ignore")
             outcome.error = (error.errno, error.sqlstate, message)
-            # So does an agent, to learn whether a transaction is left; ROW_COUNT() is 0 from then.
-            session.ping()
         return outcome
 
 

@@ -371,10 +371,6 @@ class Connection:
         self._command(b"\x02" + schema.encode())
         self._receive()
 
-    def ping(self):
-        self._command(b"\x0e")
-        self._receive()
-
     def query(self, sql):
         """In the text protocol; a list of Answer."""
         self._command(b"\x03" + sql.encode())
