@@ -20,7 +20,8 @@ typedef struct pcl_job {
     /* What the request names, or what shall end: borrowed, and nobody else's until the job comes
      * back; NULL: neither. */
     pcl_held *held;
-    bool is_end; /* no request: end held (roll back, reset or close) within deadline_us; no reply */
+    /* No request: end held (roll back, reset or close), however long that takes; no reply. */
+    bool is_end;
     /* Set by the actor, through the watchdog, at any time: nobody wants the answer. */
     atomic_bool cancelled;
 

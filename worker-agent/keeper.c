@@ -6,8 +6,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define END_DEADLINE_US (10 * PCL_US_PER_S) /* of a rollback; then the connection is closed */
-
 static bool s_start(pcl_agent *self, pcl_job *job)
 {
     pcl_held *held = job->held;
@@ -76,7 +74,6 @@ static void s_submit_end(pcl_agent *self, pcl_held *held, uint64_t now_us)
         job->held = held;
         job->is_end = true;
         job->arrived_us = now_us;
-        job->deadline_us = now_us + END_DEADLINE_US;
         if (s_start(self, job)) {
             return;
         }
