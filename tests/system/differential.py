@@ -308,6 +308,9 @@ def _loosened(statement, outcome, twins):
             rows = [[float(f"{cell:.12g}") if isinstance(cell, float) else cell for cell in row]
                     for row in rows]
         lines = [_unnamed(repr(row)) for row in rows]
+        if statement.sql == "SELECT ROW_COUNT()":
+            # After some errors the agent asks whether a transaction is left, which clears it.
+            lines = [line.replace("-1", "0") for line in lines]
         if ONE_OF_EQUALS.search(statement.sql):
             lines = [line.casefold() for line in lines]
         parts["rows"] = sorted(lines)
