@@ -12,6 +12,7 @@
 #define ER_CONNECTION_KILLED    1927u /* MariaDB */
 #define ER_STATEMENT_TIMEOUT    1969u /* MariaDB */
 #define ER_QUERY_TIMEOUT        3024u /* MySQL */
+#define ER_RUN_HOOK             3100u /* MySQL: a KILL met the wait for a replica */
 #define ER_SESSION_WAS_KILLED   3169u /* MySQL */
 #define ER_CLIENT_TIMEOUT       4031u /* MySQL: the idle session was ended */
 #define CR_ERROR_FIRST          2000u
@@ -41,7 +42,7 @@ bool pcl_errno_is_loss(uint32_t mysql_errno)
 static bool s_is_interruption(uint32_t mysql_errno)
 {
     return mysql_errno == PCL_ER_INTERRUPTED || mysql_errno == ER_STATEMENT_TIMEOUT ||
-           mysql_errno == ER_QUERY_TIMEOUT;
+           mysql_errno == ER_QUERY_TIMEOUT || mysql_errno == ER_RUN_HOOK;
 }
 
 static pcl_retry s_safe_if(bool condition)

@@ -102,6 +102,24 @@ static bool s_run_statement(txn *self)
     return !attempt->failed;
 }
 
+/* MySQL's SLEEP() ends well when it is killed: that a statement succeeded does not say that nobody
+ * has ended the transaction meanwhile, and what was ended must not come to its COMMIT. */
+static bool s_may_go_on(txn *self)
+{
+    switch (pcl_job_ending(self->job)) {
+    case PCL_ENDING_NONE:
+        return true;
+    case PCL_ENDING_DEADLINE:
+        pcl_attempt_fail(&self->attempt, PCL_ERR_DEADLINE, "the deadline passed before the COMMIT");
+        return false;
+    case PCL_ENDING_CANCELLED:
+        pcl_attempt_fail(&self->attempt, PCL_ERR_CANCELLED,
+                         "the transaction was cancelled before its COMMIT");
+        return false;
+    }
+    return false;
+}
+
 static void s_run_statements(txn *self)
 {
     uint32_t count = self->request->statement_count;
@@ -110,6 +128,9 @@ static void s_run_statements(txn *self)
     pcl_mp_put_array(&self->job->reply, count);
     for (self->index = 0; self->index < count && s_run_statement(self); self->index++) {
         self->job->cache_hit = self->attempt.cache_hit;
+        if (!s_may_go_on(self)) {
+            break;
+        }
     }
     if (self->index == count) {
         self->index = PCL_NO_STATEMENT;
