@@ -211,7 +211,7 @@ def test_rows_of_megabytes(caller):
     assert len(big) == 16777216 and set(big) == {"y"}
 
 
-@pytest.mark.parametrize("size", [18500000])
+@pytest.mark.parametrize("size", [18500000, 40000000])
 def test_a_row_that_no_reply_can_hold(cluster, caller, size):
     """It is an error, at once or in the middle, and whatever ran it goes on."""
     error = caller.fail(f"SELECT REPEAT('z', {size})")

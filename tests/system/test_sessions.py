@@ -522,7 +522,7 @@ def test_what_a_dead_hop_cannot_release_ends_by_itself(small, few, part):
     assert small.sql("node1", IS_USED.format("mine")) == [["NULL"]]
 
 
-# --- Limits ----------------------------------------------------------------------------------------
+# --- Limits ---------------------------------------------------------------------------------------
 
 
 def test_an_idle_session_is_rolled_back(small, few):
