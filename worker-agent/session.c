@@ -54,6 +54,33 @@ static void s_lose(pcl_held *held)
     pcl_connection_close(held->connection);
 }
 
+/* --- The transaction -------------------------------------------------------------- */
+
+/* What became of the transaction, as the last answer that was not an error says. */
+static void s_take_state(pcl_held *held)
+{
+    MYSQL *mysql = pcl_connection_mysql(held->connection);
+    bool was = held->in_transaction;
+    held->in_transaction = (mysql->server_status & SERVER_STATUS_IN_TRANS) != 0;
+    held->aborted = held->aborted || (held->unasked && was && !held->in_transaction);
+    held->unasked = false;
+}
+
+/* A question that was put off, before anything that could run outside of its transaction. */
+static void s_ask_now(pcl_held *held)
+{
+    if (!held->unasked || !pcl_connection_is_open(held->connection)) {
+        return;
+    }
+    if (pcl_mysql_ask_state(pcl_connection_mysql(held->connection))) {
+        s_take_state(held);
+    } else {
+        s_lose(held);
+    }
+}
+
+/* --- Results that are open ------------------------------------------------------- */
+
 /* The id of a page is given once in a session, so that no old one names rows of a later result. */
 static void s_turn_page(pcl_held *held)
 {
@@ -97,7 +124,10 @@ static void s_end_stream(pcl_worker *worker, pcl_held *held)
     s_turn_page(held);
     if (!usable) {
         s_lose(held);
+        return;
     }
+    held->unasked = held->unasked || held->in_transaction; /* the rest may have met a deadlock */
+    s_ask_now(held);
 }
 
 void pcl_worker_end_held(pcl_worker *worker, pcl_job *job)
@@ -152,16 +182,6 @@ static bool s_is_there(visit *self)
     return false;
 }
 
-/* What became of the transaction, as the last answer that was not an error says. */
-static void s_take_state(pcl_held *held)
-{
-    MYSQL *mysql = pcl_connection_mysql(held->connection);
-    bool was = held->in_transaction;
-    held->in_transaction = (mysql->server_status & SERVER_STATUS_IN_TRANS) != 0;
-    held->aborted = held->aborted || (held->unasked && was && !held->in_transaction);
-    held->unasked = false;
-}
-
 /* An error tells nothing of the transaction, so the server is asked. */
 static void s_learn_state(visit *self)
 {
@@ -171,19 +191,6 @@ static void s_learn_state(visit *self)
         return;
     }
     s_take_state(held);
-}
-
-/* A question that was put off, before anything that could run outside of its transaction. */
-static void s_ask_now(pcl_held *held)
-{
-    if (!held->unasked || !pcl_connection_is_open(held->connection)) {
-        return;
-    }
-    if (pcl_mysql_ask_state(pcl_connection_mysql(held->connection))) {
-        s_take_state(held);
-    } else {
-        s_lose(held);
-    }
 }
 
 /* Asking clears ROW_COUNT(), which the next statement may want: after an error that seldom ends a
@@ -296,7 +303,8 @@ static void s_settle(visit *self, pcl_ending ending)
     if (!attempt->failed && self->phrase.verb == PCL_VERB_ROLLBACK) {
         held->aborted = false;
     }
-    bool ended = self->was_in_transaction && !held->in_transaction && attempt->failed;
+    bool bad = attempt->failed || ending != PCL_ENDING_NONE;
+    bool ended = self->was_in_transaction && !held->in_transaction && bad;
     bool by_itself = pcl_class_may_not_end(attempt->sql_class) ||
                      pcl_errno_is_contention(attempt->error.number);
     held->aborted = held->aborted || (ended && by_itself);
@@ -518,6 +526,7 @@ static void s_break_cursor(visit *self, bool rest, pcl_ending ending)
             s_lose(held);
         }
     }
+    held->unasked = true; /* a page that fails may have ended the transaction */
     if (!held->session || !held->lost) {
         s_end_cursor(self);
     }

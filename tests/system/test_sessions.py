@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from caller import (GONE, SLACK_S, Caller, connections, fate, held, make_table, row_is_free,
-                    statements, stranger_keys, timed, transactions, wait_gone, wait_nothing_held)
+from caller import (GONE, SLACK_S, Caller, connections, fate, held, make_numbers, make_table,
+                    row_is_free, statements, stranger_keys, timed, transactions, wait_gone,
+                    wait_nothing_held)
 from harness import FLAVOR, wait_until
 
 IS_USED = "SELECT IS_USED_LOCK('{}')"
@@ -394,6 +395,36 @@ def test_a_deadlock_aborts_until_rollback(cluster, caller):
     winner.commit()
     wanted = [[111], [111], [111]] if winner is one else [[222], [222], [30]]
     assert outside(caller, "1 = 1 ORDER BY id") == wanted, "something of the victim stands"
+
+
+@pytest.mark.parametrize("how, row", [("fetch", 9000), ("next", 1500), ("close", 1500)])
+def test_a_deadlock_in_the_middle_of_a_result_aborts_too(cluster, caller, how, row):
+    """Rows are locked as they are read: behind the first page, or as the rest is given up."""
+    make_table(cluster, "lone", "n INT NOT NULL", ["10"])
+    make_numbers(cluster, "locked", 10000, word="REPEAT('filler ', 50)")
+    make_numbers(cluster, "weight", 10000)
+    session = caller.begin()
+    session.run("UPDATE demo.lone SET n = n + 1")
+    page = session.run("SELECT n, word FROM demo.locked ORDER BY n FOR UPDATE", page_rows=10)
+    with Caller(cluster.bundle) as other:
+        heavy = other.begin()  # the one that has changed less is the deadlock's victim
+        heavy.run("UPDATE demo.weight SET word = 'more'", timeout_ms=15000)
+        heavy.run(f"UPDATE demo.locked SET word = '' WHERE n = {row}")
+        waits = heavy.post("UPDATE demo.lone SET n = 100", timeout_ms=15000)
+        time.sleep(0.3)
+        while how == "fetch" and page["ok"]:
+            page = caller.call(op="fetch", cursor=page["cursor"], page_rows=500)
+        assert page["ok"] or page["error"]["errno"] == 1213
+        if how == "close":
+            caller.run(op="close", cursor=page["cursor"])
+        reply = session.call("UPDATE demo.lone SET n = n + 1000")
+        if how == "fetch" or not reply["ok"]:
+            assert fate(reply["error"]) == ("ABORTED", "never")
+            assert fate(session.fail(op="commit")) == ("ABORTED", "never")
+        session.rollback()  # else the rest was cut short of that row, and the transaction stands
+        assert other.take(waits)["ok"]
+        heavy.rollback()
+    assert cluster.sql(cluster.source(), "SELECT n FROM demo.lone") == [["10"]]
 
 
 def test_a_lock_wait_that_runs_out_leaves_the_transaction(cluster, caller):
