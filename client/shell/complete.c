@@ -129,6 +129,26 @@ static void s_give(search *self, pcl_bytes text)
     self->stopped = self->stopped || !self->candidate(self->context, text);
 }
 
+/* The list of candidates goes to the terminal as it is: a control character or one that turns the
+ * direction, in a name that somebody chose, would be obeyed there.  And a backquote would end the
+ * quotes. */
+static bool s_is_showable(pcl_bytes name)
+{
+    for (size_t index = 0; index < name.size; index++) {
+        const uint8_t *at = name.data + index;
+        size_t left = name.size - index;
+        bool control = at[0] < ' ' || at[0] == 0x7f ||
+                       (at[0] == 0xc2 && left > 1 && at[1] < 0xa0); /* U+0080 to U+009F */
+        bool turn = at[0] == 0xe2 && left > 2 &&
+                    ((at[1] == 0x80 && at[2] >= 0xaa && at[2] <= 0xae) || /* U+202A to U+202E */
+                     (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9));  /* U+2066 to U+2069 */
+        if (control || turn || at[0] == '`') {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void s_give_name(search *self, pcl_bytes name)
 {
     char text[NAME_SIZE_MAX + 8];
@@ -136,7 +156,7 @@ static void s_give_name(search *self, pcl_bytes name)
     for (size_t index = 0; index < name.size && plain; index++) {
         plain = s_is_name(name.data[index]);
     }
-    if (name.size <= NAME_SIZE_MAX && s_begins(name, self->prefix)) {
+    if (name.size <= NAME_SIZE_MAX && s_begins(name, self->prefix) && s_is_showable(name)) {
         const char *quote = plain ? "" : "`";
         (void)snprintf(text, sizeof text, "%s%.*s%s", quote, (int)name.size,
                        (const char *)name.data, quote);

@@ -8,7 +8,7 @@
  *   'abc             nothing, inside a string or a comment
  *
  * Keywords come in the case of what was typed; names as they are, in backquotes where they need
- * them.
+ * them.  A name with a control character, one that turns the direction, or a backquote is left out.
  */
 #ifndef PCL_CLIENT_SHELL_COMPLETE_H
 #define PCL_CLIENT_SHELL_COMPLETE_H

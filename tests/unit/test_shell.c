@@ -310,6 +310,31 @@ static void test_completion(void **state)
     pcl_shell_catalog_release(&catalog);
 }
 
+static void test_names_that_a_terminal_would_obey_are_not_completed(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "t\x1b]0;title\x07",
+        "t\x7f",
+        "t\n",
+        "t\xc2\x9b"
+        "31m",
+        "t\xe2\x80\xae",
+        "t\xe2\x81\xa9",
+        "t` x",
+        "t\xc3\xa9\xc2\xa0\xe2\x82\xac",
+    };
+    pcl_shell_catalog catalog;
+    pcl_shell_catalog_init(&catalog);
+    for (size_t index = 0; index < sizeof names / sizeof names[0]; index++) {
+        pcl_shell_catalog_add(&catalog, PCL_SHELL_NAME_TABLE, pcl_bytes_text(names[index]));
+    }
+    found all = {.used = 0};
+    (void)pcl_shell_complete(&catalog, pcl_bytes_text("SELECT * FROM t"), s_take, &all);
+    assert_string_equal(all.text, " t\xc3\xa9\xc2\xa0\xe2\x82\xac");
+    pcl_shell_catalog_release(&catalog);
+}
+
 static void test_a_full_catalog_keeps_what_it_has(void **state)
 {
     (void)state;
@@ -337,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_sql_that_a_shell_does_itself),
         cmocka_unit_test(test_help_has_every_command),
         cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_names_that_a_terminal_would_obey_are_not_completed),
         cmocka_unit_test(test_a_full_catalog_keeps_what_it_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
