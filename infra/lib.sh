@@ -350,16 +350,19 @@ port_busy()
 }
 
 # port_choose NAME PART: keeps the port that NAME has, unless it has none, or PART
-# is down and somebody else took it.  Below the range that outgoing connections use.
+# is down and somebody else took it.  Below the range that outgoing connections use;
+# PORTCULLIS_PORTS=FIRST-LAST narrows it, so that clusters that start and stop beside
+# each other never meet.
 port_choose()
 {
-    local name=$1 part=$2 port tries
+    local name=$1 part=$2 port tries range=${PORTCULLIS_PORTS:-20000-31999}
+    local first=${range%-*} last=${range#*-}
     port=$(port_get "$name")
     if [[ -n $port ]] && { part_pid "$part" > /dev/null || ! port_busy "$port"; }; then
         return 0
     fi
     for ((tries = 0; tries < 200; tries++)); do
-        port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
+        port=$((first + (RANDOM * 32768 + RANDOM) % (last - first + 1)))
         if ! port_busy "$port" && ! grep -q "^port\..*=$port\$" "$PCL_VAR/settings"; then
             setting_put "port.$name" "$port"
             return 0

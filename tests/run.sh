@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh - the one test command.
 #
-#   tests/run.sh                   everything (under 20 minutes on two cores)
+#   tests/run.sh                   everything (half an hour on two cores)
 #   tests/run.sh quick             build, unit, architecture and corpus tests, and
 #                                  the smoke part of the system tests (under 3)
 #   tests/run.sh unit              build and ctest
@@ -20,6 +20,10 @@
 # build/test-logs.  A step that cannot run here is skipped and says so; with
 # CI=true in the environment that is a failure.
 #
+# Everything and the sanitizers run in two lanes at the same time: most tests
+# wait most of their time.  There the terminal shows when a step starts and ends,
+# and what a failed one wrote.
+#
 # Exit: 0 every step passed (or was skipped), 1 one failed, 64 usage.
 set -euo pipefail
 # shellcheck source=infra/lib.sh
@@ -30,22 +34,43 @@ export PYTHONDONTWRITEBYTECODE=1
 readonly logs=$PCL_CHECKOUT/build/test-logs
 jobs=$(nproc)
 scratch=
-step_group=
-names=()
-table=()
-failed=0
+groups=()    # process groups of what runs now
+in_lane=0    # this shell is one lane of several
+results=     # a line a step: name, verdict, seconds
 
 # --- Steps -----------------------------------------------------------------------
 
-# step NAME COMMAND...: runs it with its output on the terminal and in a log, and
-# remembers how it went.  69 from a command means it cannot run here.
+# step NAME COMMAND...: runs it with its output in a log, and remembers how it went.
+# Alone it also shows the output; in a lane only that of a failure.  69 from a
+# command means it cannot run here.
 step()
 {
     local name=$1 start=$SECONDS status=0 verdict=pass
     shift
-    names+=("$name")
-    say ""
-    say "=== $name"
+    say_together "=== $name"
+    step_run "$name" "$@" || status=$?
+    if [[ $status -eq 69 && ${CI:-} != true ]]; then
+        verdict=SKIPPED
+    elif [[ $status -ne 0 ]]; then
+        verdict=FAIL
+    fi
+    printf '%s %s %d\n' "$name" "$verdict" $((SECONDS - start)) >> "$results"
+    step_tell "$name" "$verdict" $((SECONDS - start))
+    [[ $verdict == pass ]]
+}
+
+step_run()
+{
+    local name=$1 status=0
+    shift
+    if [[ $in_lane -eq 1 ]]; then
+        # Of the lane's process group, which is ended as one.
+        (
+            set +e
+            "$@"
+        ) < /dev/null > "$logs/$name.log" 2>&1 || status=$?
+        return "$status"
+    fi
     # In the background, in a process group of its own: a signal to this script
     # is noticed at once, and all of the step can be ended.
     set -m
@@ -54,19 +79,66 @@ step()
         "$@" < /dev/null 2>&1 | tee "$logs/$name.log"
         exit "${PIPESTATUS[0]}"
     ) &
-    step_group=$!
+    groups=("$!")
     set +m
-    wait "$step_group" || status=$?
-    step_group=
-    if [[ $status -eq 69 && ${CI:-} != true ]]; then
-        verdict=SKIPPED
-        say "!!! $name was SKIPPED: $(tail -n 1 "$logs/$name.log")"
-    elif [[ $status -ne 0 ]]; then
-        verdict=FAIL
-        failed=1
+    wait "${groups[0]}" || status=$?
+    groups=()
+    return "$status"
+}
+
+step_tell()
+{
+    local name=$1 verdict=$2 seconds=$3
+    if [[ $verdict == SKIPPED ]]; then
+        say_together "!!! $name was SKIPPED: $(tail -n 1 "$logs/$name.log")"
+    elif [[ $in_lane -eq 1 && $verdict == FAIL ]]; then
+        say_together "!!! $name FAILED after $seconds s:" "$logs/$name.log"
+    elif [[ $in_lane -eq 1 ]]; then
+        say_together "    $name: passed in $seconds s"
     fi
-    table+=("$(printf '%-20s %-8s %5d s' "$name" "$verdict" $((SECONDS - start)))")
-    [[ $verdict == pass ]]
+}
+
+# say_together LINE [FILE]: one lane's words, and a file, are not cut by another's.
+say_together()
+{
+    (
+        flock 8
+        say "$1"
+        [[ $# -lt 2 ]] || cat "$2"
+    ) 8> "$scratch.lock"
+}
+
+# lanes FUNCTION...: each at the same time as the others, until all have ended.  A
+# cluster of one lane takes no port of another's, not even while nobody listens there.
+lanes()
+{
+    local lane number=0 each=$((12000 / $#)) first
+    set -m
+    for lane in "$@"; do
+        first=$((20000 + number * each))
+        number=$((number + 1))
+        (
+            trap - EXIT INT TERM HUP
+            set +m
+            in_lane=1
+            export PORTCULLIS_PORTS=$first-$((first + each - 1))
+            "$lane"
+        ) < /dev/null &
+        groups+=("$!")
+    done
+    set +m
+    for lane in "${groups[@]}"; do
+        # Steps say themselves how they went; this is for a lane that broke.
+        wait "$lane" || printf 'lane FAIL %d\n' "$SECONDS" >> "$results"
+    done
+    groups=()
+}
+
+# low COMMAND...: leaves the processor to what others of this run take the time of.
+low()
+{
+    renice -n 10 -p "$BASHPID" > /dev/null
+    "$@"
 }
 
 # Quiet unless it fails.
@@ -128,19 +200,21 @@ inside_root()
     return "$status"
 }
 
-# All of them.  The quarantine of freed memory is kept small, or it would look
-# like the growth that a test forbids.
+# All of them; what runs no daemon leaves itself out.  The quarantine of freed memory
+# is kept small, or it would look like the growth that a test forbids.
 asan_system()
 {
     UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=quarantine_size_mb=2 \
         run_pytest "$PCL_CHECKOUT/build/asan" "$@"
 }
 
-# What kills and routes: the thread sanitizer is too slow for tests of times.
+# What kills, routes, holds and cancels: the thread sanitizer is too slow for tests
+# of times.
 tsan_system()
 {
     TSAN_OPTIONS=suppressions=$PCL_CHECKOUT/tests/lib/tsan.supp \
-        run_pytest "$PCL_CHECKOUT/build/tsan" -k 'routing or chaos or values' "$@"
+        run_pytest "$PCL_CHECKOUT/build/tsan" \
+        -k 'test_routing or test_chaos or test_values.py or test_sessions.py or test_cancel' "$@"
 }
 
 # The edges that the last status line of a fuzzer's log says it has reached.
@@ -237,38 +311,62 @@ prepare()
     packages_ensure "$install" "${needs[@]}"
     mkdir -p "$logs"
     scratch=$(mktemp -d /tmp/portcullis-test.XXXXXX)
+    results=$logs/results
+    : > "$results"
     trap clean_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
+}
+
+# groups_end GROUP...: SIGTERM to all of them, SIGKILL to what outlives it.
+groups_end()
+{
+    local group tries
+    for group in "$@"; do
+        kill -TERM -- "-$group" 2> /dev/null || true
+    done
+    for group in "$@"; do
+        # Its shell ends at once; what that has started may want to tidy up.
+        wait "$group" 2> /dev/null || true
+        for ((tries = 0; tries < 150; tries++)); do
+            kill -0 -- "-$group" 2> /dev/null || break
+            sleep 0.1
+        done
+        kill -KILL -- "-$group" 2> /dev/null || true
+    done
 }
 
 # No process of ours outlives the run, however it ends.
 clean_up()
 {
     local var
-    if [[ -n $step_group ]]; then
-        kill -TERM -- "-$step_group" 2> /dev/null || true
-        wait "$step_group" 2> /dev/null || true
-    fi
+    # A second signal must not cut this short.
+    trap '' INT TERM HUP
+    groups_end "${groups[@]}"
     for var in "$scratch"/*/; do
         if [[ -d $var ]]; then
             infra/down.sh --kill --var "$var" > /dev/null 2>&1 || true
         fi
     done
+    rm -f "$scratch.lock"
     if [[ ${PORTCULLIS_TEST_KEEP:-} != 1 ]]; then
         # Once more for what a database wrote while it was ending.
         rm -rf "$scratch" 2> /dev/null || { sleep 2; rm -rf "$scratch"; }
     fi
 }
 
-all_sanitizers()
+lane_asan()
 {
-    if step build-asan build asan; then
-        step asan-ubsan run_ctest asan || true
+    if step build-asan low build asan; then
+        step asan-ubsan low run_ctest asan || true
         step asan-system asan_system || true
     fi
-    if step build-tsan build tsan; then
-        step tsan run_ctest tsan || true
+}
+
+lane_tsan()
+{
+    if step build-tsan low build tsan; then
+        step tsan low run_ctest tsan || true
         step tsan-system tsan_system || true
     fi
 }
@@ -280,6 +378,20 @@ all_style()
     step shellcheck style_shell || true
 }
 
+lane_mariadb()
+{
+    step system-mariadb system_mariadb || true
+    lane_tsan
+    step warnings low style_warnings || true
+    step fuzz low fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-5}" || true
+}
+
+lane_mysql()
+{
+    step system-mysql system_mysql || true
+    lane_asan
+}
+
 everything()
 {
     # The quick ones first; what does not build has nothing to run.
@@ -287,11 +399,7 @@ everything()
     step clang-format style_format || true
     if step build build dev; then
         step unit run_ctest dev || true
-        step system-mariadb system_mariadb || true
-        step system-mysql system_mysql || true
-        all_sanitizers
-        step warnings style_warnings || true
-        step fuzz fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-5}" || true
+        lanes lane_mariadb lane_mysql
     fi
 }
 
@@ -305,18 +413,21 @@ quick()
 
 summary()
 {
-    local line
+    local name verdict seconds
     say ""
     say "=== summary"
     # The runners' own last words.
-    for line in "${names[@]}"; do
+    while read -r name verdict seconds; do
+        [[ -e $logs/$name.log ]] || continue
         grep -hE '^[0-9]+% tests passed|^[0-9]+ (passed|failed)|without a (finding|word)' \
-            "$logs/$line.log" | sed "s|^|$line: |" || true
-    done
+            "$logs/$name.log" | sed "s|^|$name: |" || true
+    done < "$results"
     say ""
-    printf '%s\n' "${table[@]}"
+    while read -r name verdict seconds; do
+        printf '%-20s %-8s %5d s\n' "$name" "$verdict" "$seconds"
+    done < "$results"
     say ""
-    if [[ $failed -ne 0 ]]; then
+    if grep -q ' FAIL ' "$results"; then
         say "FAILED; logs are in $logs"
         return 1
     fi
@@ -354,7 +465,7 @@ main()
             fi
             ;;
         mysql) step system-mysql system_mysql "$@" || true ;;
-        sanitizers) all_sanitizers ;;
+        sanitizers) lanes lane_asan lane_tsan ;;
         fuzz) step fuzz fuzz_all "${1:-10}" || true ;;
         style) all_style ;;
     esac
