@@ -30,7 +30,7 @@ Ctrl-C (KeyboardInterrupt) during a call cancels what it sent.
 
 Threads: a Client may be shared, but it takes one call at a time, the others wait their turn;
 only cancel() does not wait.  For many requests in flight use query_many(), or a Client for each
-thread.  After a fork the child opens its own.
+thread.  After a fork the child opens its own; a call of the parent's is a RuntimeError there.
 """
 import collections
 import datetime
@@ -304,6 +304,7 @@ class Client:
         if not endpoints:
             raise ValueError("no gatekeeper to connect to")
         self.timeout_ms, self._lock = timeout_ms, threading.Lock()
+        self._process = os.getpid()
         self._same = {"endpoints": endpoints, "timeout_ms": timeout_ms, "context": context,
                       "keys": curve and (curve["public-key"], curve["secret-key"])}
         self._unended = collections.deque()  # requests that only end something, to be sent
@@ -321,6 +322,8 @@ class Client:
 
     def close(self):
         """May be called twice; waits for a call that is under way."""
+        if self._is_forked():
+            return  # the sockets are the parent's
         with self._lock:
             for gatekeeper in [] if self._closed else self._gatekeepers:
                 gatekeeper.close()
@@ -437,6 +440,8 @@ class Client:
 
     def _end(self, request, way):
         """Sends what needs no answer: now, or, when a call is under way, with the next one."""
+        if self._is_forked():
+            return
         self._unended.append((request, way))
         if self._lock.acquire(blocking=False):
             try:
@@ -469,7 +474,13 @@ class Client:
             raise outcome
         return outcome
 
+    def _is_forked(self):
+        """In a child there is no thread behind the sockets: every wait would be for ever."""
+        return self._process != os.getpid()
+
     def _run(self, requests):
+        if self._is_forked():
+            raise RuntimeError("the client is another process's: open one after a fork")
         with self._lock:
             if self._closed:
                 raise PortcullisError("UNAVAILABLE", "the client is closed", "safe")

@@ -384,6 +384,21 @@ class ClientTest(unittest.TestCase):
         client.close()
         self.fails("UNAVAILABLE", "safe", client, "SELECT 1")
 
+    def test_a_forked_child_is_told_to_open_its_own(self):
+        client = self.client()
+        self.assertEqual(client.query("before").rows, [["before"]])
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)  # ends it with another status, should it wait
+            try:
+                client.query("in the child")
+            except RuntimeError:
+                client.close()
+                os._exit(0)
+            os._exit(1)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        self.assertEqual(client.query("after").rows, [["after"]])
+
 
 if __name__ == "__main__":
     os.environ.pop("PORTCULLIS_BUNDLE", None)
