@@ -311,7 +311,7 @@ prepare()
     packages_ensure "$install" "${needs[@]}"
     mkdir -p "$logs"
     scratch=$(mktemp -d /tmp/portcullis-test.XXXXXX)
-    results=$logs/results
+    results=$scratch.results
     : > "$results"
     trap clean_up EXIT
     trap 'exit 130' INT
@@ -348,7 +348,7 @@ clean_up()
             infra/down.sh --kill --var "$var" > /dev/null 2>&1 || true
         fi
     done
-    rm -f "$scratch.lock"
+    rm -f "$scratch.lock" "$scratch.results"
     if [[ ${PORTCULLIS_TEST_KEEP:-} != 1 ]]; then
         # Once more for what a database wrote while it was ending.
         rm -rf "$scratch" 2> /dev/null || { sleep 2; rm -rf "$scratch"; }
