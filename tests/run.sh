@@ -164,12 +164,16 @@ run_ctest()
     "${fixed[@]}" ctest --preset "$1" -j "$jobs"
 }
 
+# Files among the arguments are run instead of all.
 run_pytest()
 {
-    local folder=$1
+    local folder=$1 argument what=(tests/system)
     shift
+    for argument in "$@"; do
+        [[ $argument != tests/* ]] || what=()
+    done
     PORTCULLIS_TEST_BUILD=$folder PORTCULLIS_TEST_SCRATCH=$scratch \
-        /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --durations=5 tests/system "$@"
+        /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --durations=5 "${what[@]}" "$@"
 }
 
 system_mariadb()
