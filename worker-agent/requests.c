@@ -358,6 +358,9 @@ void pcl_agent_finish(pcl_agent *self, pcl_job *job, uint64_t now_us)
         assert(held->running == job);
         held->running = NULL;
         end = pcl_keeper_verdict(job);
+        if (answered && end == PCL_HELD_END_NONE && !held->session) {
+            end = PCL_HELD_END_REFUSED; /* nobody got the page, nor the id of the next one */
+        }
     }
     if (answered) {
         pcl_metric_add(self->meter.late, 1);

@@ -182,6 +182,19 @@ static bool s_is_there(visit *self)
     return false;
 }
 
+/* Putting an old result away may have taken the time that was left: then nothing is sent. */
+static bool s_is_wanted(visit *self)
+{
+    pcl_ending ending = pcl_job_ending(self->job);
+    if (ending == PCL_ENDING_NONE) {
+        return true;
+    }
+    pcl_attempt_fail_unrun(&self->attempt, ending);
+    pcl_answer_error(self->job, pcl_outcome_of_ending(ending, true), &self->attempt.error,
+                     PCL_NO_STATEMENT);
+    return false;
+}
+
 /* An error tells nothing of the transaction, so the server is asked. */
 static void s_learn_state(visit *self)
 {
@@ -277,7 +290,8 @@ static void s_settle(visit *self, pcl_ending ending)
     pcl_attempt *attempt = &self->attempt;
     bool lost = attempt->failed && attempt->own_err == PCL_ERR_OK &&
                 pcl_errno_is_loss(attempt->error.number);
-    if (lost) {
+    bool starved = attempt->rest && attempt->own_err == PCL_ERR_NO_MEMORY; /* it cannot be cut */
+    if (lost || starved) {
         s_lose(held);
         return;
     }
@@ -389,8 +403,9 @@ static void s_query(visit *self)
         s_refuse(self, PCL_ERR_ABORTED, ABORTED_TEXT);
         return;
     }
-    if (!s_is_there(self) || !pcl_worker_bind(worker, job, self->request->params,
-                                              self->request->param_count, PCL_NO_STATEMENT)) {
+    if (!s_is_there(self) || !s_is_wanted(self) ||
+        !pcl_worker_bind(worker, job, self->request->params, self->request->param_count,
+                         PCL_NO_STATEMENT)) {
         return;
     }
     s_prepare_attempt(self);
@@ -421,7 +436,7 @@ static void s_commit(visit *self)
         s_refuse(self, PCL_ERR_ABORTED, ABORTED_TEXT);
         return;
     }
-    if (!s_is_there(self)) {
+    if (!s_is_there(self) || !s_is_wanted(self)) {
         return;
     }
     uint64_t began_us = pcl_now_us();
