@@ -247,7 +247,8 @@ class PipelineWay:
         if "session" not in options:
             options.setdefault("consistency", "source")
         outcome = shape_reply(lambda: self.client.query(
-            sql, params, timeout_ms=20000, max_rows=ROWS_MAX, db=_named(statement.db, "p"), **options))
+            sql, params, timeout_ms=20000, max_rows=ROWS_MAX, db=_named(statement.db, "p"),
+            **options))
         while outcome.cursor is not None:  # the rest of a long result
             page = shape_reply(lambda: self.client.request(op="fetch", cursor=outcome.cursor))
             if page.error or page.refused:
@@ -293,8 +294,8 @@ def _loosened(statement, outcome, twins):
     """The parts without what the servers leave open.  Rows that a query does not order come in any
     order; a sum of floats depends in its last digits on the order of the rows below it, and so does
     which of two texts that are equal but for their case stands for both.  The number of the row in
-    MariaDB's error about an argument of a CALL is whatever the session's last statement left.  A plan follows
-    estimates, which are each schema's own.
+    MariaDB's error about an argument of a CALL is whatever the session's last statement left.
+    A plan follows estimates, which are each schema's own.
     twins: the tables are not the same ones but alike, so that plans may differ, and with them how
     often something was evaluated that warns, and whether a column is one of a table, with that
     one's flags, or of a temporary table, in which a text has no fixed length; or the statement was

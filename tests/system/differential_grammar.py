@@ -279,6 +279,8 @@ class Grammar:
         table, alias, outer = self.rng.choice(list(TABLES)), f"q{len(self.scope)}", self.scope
         self.scope = [(alias, TABLES[table])] + outer
         where = self.expression("bool", 1)
+        if word == "sub_num":  # MAX() of an outer column would make one row of the outer query
+            self.scope = self.scope[:1]
         what = self.column("num")
         self.scope = outer
         body = f"FROM {table} AS {alias} WHERE {where}"
