@@ -284,6 +284,7 @@ def _short(text, other):
 
 
 PLAN = re.compile(r"(EXPLAIN|DESCRIBE) ")
+RETURNING = re.compile(r" RETURNING ")
 SUMS = re.compile(r"\b(SUM|AVG|STDDEV_POP|VAR_SAMP)\(")
 INTEGERS = ("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT")
 LOOSE_TYPES = {"CHAR": "VARCHAR", "BINARY": "VARBINARY"}
@@ -295,12 +296,15 @@ def _loosened(statement, outcome, twins):
     order; a sum of floats depends in its last digits on the order of the rows below it, and so does
     which of two texts that are equal but for their case stands for both.  The number of the row in
     MariaDB's error about an argument of a CALL is whatever the session's last statement left.
-    A plan follows estimates, which are each schema's own.
+    A plan follows estimates, which are each schema's own, and so does whether MariaDB finds out
+    beforehand that nothing is to be returned.
     twins: the tables are not the same ones but alike, so that plans may differ, and with them how
     often something was evaluated that warns, and whether a column is one of a table, with that
     one's flags, or of a temporary table, in which a text has no fixed length; or the statement was
     run before, when MariaDB says less of what its columns are."""
     parts = outcome.parts()
+    if RETURNING.search(statement.sql) and not (outcome.rows or outcome.error or outcome.refused):
+        return {"warnings": outcome.warnings}  # of a condition found impossible, no rows at all
     if twins and statement.kind == READ and "columns" in parts:
         parts["columns"] = repr([[name, LOOSE_TYPES.get(kind, kind),
                                   kind in INTEGERS and flags & UNSIGNED]
