@@ -39,7 +39,8 @@
     X(INTERNAL, 16, UNSAFE, "an invariant did not hold; see the daemon's log")                     \
     X(GONE, 17, NEVER, "the session or cursor is not there any more")                              \
     X(ABORTED, 18, NEVER, "the transaction was rolled back; nothing of it stands")                 \
-    X(EXPECT, 19, NEVER, "a statement did not do what was expected; all was rolled back")
+    X(EXPECT, 19, NEVER, "a statement did not do what was expected; all was rolled back")          \
+    X(FORGED, 20, UNSAFE, "the reply does not carry the broker's seal")
 
 typedef enum pcl_err {
 #define PCL_ERR_ENUM(name, value, retry, text) PCL_ERR_##name = (value),

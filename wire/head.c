@@ -34,10 +34,11 @@ enum {
     AT_TERM = 48,
     AT_ID = 56,
     AT_SESSION = 72,
-    AT_PRINCIPAL_SIZE = 88,
-    AT_ROLE_SIZE = 89,
-    AT_RESERVED = 90,
-    AT_PRINCIPAL = 92,
+    AT_ROWS = 88,
+    AT_PRINCIPAL_SIZE = 92,
+    AT_ROLE_SIZE = 93,
+    AT_RESERVED = 94,
+    AT_PRINCIPAL = 96,
 };
 
 static_assert(AT_PRINCIPAL == PCL_HEAD_FIXED_SIZE, "the fields fill the fixed part");
@@ -105,6 +106,7 @@ size_t pcl_head_encode(const pcl_head *head, uint8_t target[PCL_HEAD_SIZE_MAX])
     pcl_put_be(target + AT_TERM, head->term, 8);
     memcpy(target + AT_ID, head->id, PCL_ID_SIZE);
     memcpy(target + AT_SESSION, head->session, PCL_ID_SIZE);
+    pcl_put_be(target + AT_ROWS, head->rows, 4);
     pcl_put_be(target + AT_RESERVED, 0, 2);
     s_put_names(head, target);
     return PCL_HEAD_FIXED_SIZE + head->principal.size + head->role.size;
@@ -131,6 +133,7 @@ static pcl_head s_get_fixed(const uint8_t *source)
         .proxy_us = (uint32_t)pcl_get_be(source + AT_PROXY_US, 4),
         .max_lag_ms = (uint32_t)pcl_get_be(source + AT_MAX_LAG_MS, 4),
         .term = pcl_get_be(source + AT_TERM, 8),
+        .rows = (uint32_t)pcl_get_be(source + AT_ROWS, 4),
     };
     memcpy(head.id, source + AT_ID, PCL_ID_SIZE);
     memcpy(head.session, source + AT_SESSION, PCL_ID_SIZE);

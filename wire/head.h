@@ -14,7 +14,8 @@
  *       17    1  code          reply: pcl_err
  *       18    1  retry         reply: pcl_retry
  *       19    1  flags         pcl_head_flag bits
- *       20    4  budget_us     time the sender still allows
+ *       20    4  budget_us     request: time the sender still allows; reply: time it waited for a
+ *                                thread of the agent
  *       24    8  sent_us       sender's monotonic clock at sending (common/transit.h)
  *       32    4  gatekeeper_us time spent in each hop on the way down
  *       36    4  broker_us
@@ -25,11 +26,14 @@
  *       72   16  session       of a session's request; the cursor of fetch and close; what a
  *                                reply opened or ended (flags HELD, RELEASED); or the boot id
  *                                in the first 8 octets of a beat
- *       88    1  principal_size
- *       89    1  role_size
- *       90    2  reserved      0
- *       92    n  principal     UTF-8; in a beat: the sender's name
- *        .    m  role
+ *       88    4  rows          request: at most so many may be returned, 0 any number; reply: that
+ *                                many were returned or changed, UINT32_MAX so many or more
+ *       92    1  principal_size
+ *       93    1  role_size
+ *       94    2  reserved      0
+ *       96    n  principal     UTF-8; in a beat: the sender's name
+ *        .    m  role          UTF-8; request: under whose accounts it runs; reply: the name of
+ *                                the node that ran it, empty where none did
  *
  * Integers are big endian.  Two frames follow, empty where the kind has none
  * (net/hop.h):
@@ -57,7 +61,7 @@
 
 #include <stdint.h>
 
-#define PCL_HEAD_FIXED_SIZE 92u
+#define PCL_HEAD_FIXED_SIZE 96u
 #define PCL_HEAD_SIZE_MAX   (PCL_HEAD_FIXED_SIZE + 2u * PCL_NAME_SIZE_MAX)
 
 typedef enum pcl_kind {
@@ -93,11 +97,12 @@ typedef struct pcl_head {
     pcl_err code;
     pcl_retry retry;
     uint8_t flags;
-    uint32_t budget_us; /* at most UINT32_MAX us, over 4,294 s */
+    uint32_t budget_us; /* at most UINT32_MAX us, over 4,294 s; of a reply: waited at the agent */
     uint64_t sent_us;
     uint32_t gatekeeper_us, broker_us, proxy_us;
     uint32_t max_lag_ms;
     uint64_t term;
+    uint32_t rows; /* of a request: the most that may come, 0 any number; of a reply: that came */
     uint8_t id[PCL_ID_SIZE];
     uint8_t session[PCL_ID_SIZE];
     pcl_bytes principal; /* decoded: borrowed from the octets */

@@ -31,10 +31,10 @@ def now_us():
 def head(kind, ticket=0, sql_class=0, flags=0, budget_us=0, request_id=bytes(16),
          session=bytes(16), sent_us=None, op="query", principal=b""):
     """docs/rfc/2-hop-protocol.md, section 3."""
-    return struct.pack(">Q2s10BIQIIIIQ16s16sBBH", ticket, b"PC", 1, kind, OPS.index(op),
+    return struct.pack(">Q2s10BIQIIIIQ16s16sIBBH", ticket, b"PC", 1, kind, OPS.index(op),
                        sql_class, 5, 0, 0, 0, 0, flags, budget_us,
                        now_us() if sent_us is None else sent_us, 11, 22, 33, 0, 0, request_id,
-                       session, len(principal), 0, 0) + principal
+                       session, 0, len(principal), 0, 0) + principal
 
 
 class Report:
@@ -98,7 +98,7 @@ class PlayedProxy:
                 assert ticket not in self.replies, "two replies to one request"
                 self.replies[ticket] = msgpack.unpackb(payload, strict_map_key=False)
                 self.notes[ticket] = (octets[19], octets[72:88])
-                self.owners[ticket] = octets[92:92 + octets[88]]
+                self.owners[ticket] = octets[96:96 + octets[92]]
 
     def pump_for(self, seconds):
         end = time.monotonic() + seconds

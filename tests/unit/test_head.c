@@ -27,6 +27,7 @@ static pcl_head s_example(void)
         .proxy_us = 30,
         .max_lag_ms = 500,
         .term = 7,
+        .rows = 1000,
         .principal = pcl_bytes_text("alice"),
         .role = pcl_bytes_text("app"),
     };
@@ -45,7 +46,7 @@ static bool s_same(const pcl_head *a, const pcl_head *b)
            a->retry == b->retry && a->flags == b->flags && a->budget_us == b->budget_us &&
            a->sent_us == b->sent_us && a->gatekeeper_us == b->gatekeeper_us &&
            a->broker_us == b->broker_us && a->proxy_us == b->proxy_us &&
-           a->max_lag_ms == b->max_lag_ms && a->term == b->term &&
+           a->max_lag_ms == b->max_lag_ms && a->term == b->term && a->rows == b->rows &&
            memcmp(a->id, b->id, PCL_ID_SIZE) == 0 &&
            memcmp(a->session, b->session, PCL_ID_SIZE) == 0 &&
            pcl_bytes_equal(a->principal, b->principal) && pcl_bytes_equal(a->role, b->role);
@@ -132,8 +133,8 @@ static void test_values_out_of_range_are_refused(void **state)
         {17, PCL_ERR_OK, PCL_ERR_COUNT - 1},
         {18, PCL_RETRY_NEVER, PCL_RETRY_UNSAFE},
         {19, 0, PCL_HEAD_FLAGS_ALL},
-        {90, 0, 0},
-        {91, 0, 0},
+        {94, 0, 0},
+        {95, 0, 0},
     };
     for (size_t index = 0; index < sizeof fields / sizeof fields[0]; index++) {
         for (int octet = 0; octet <= UINT8_MAX; octet++) {
@@ -156,9 +157,9 @@ static void test_name_sizes_agree_with_the_frame(void **state)
 {
     (void)state;
     for (int octet = 0; octet <= UINT8_MAX; octet++) {
-        assert_int_equal(s_decode_changed(88, (uint8_t)octet),
+        assert_int_equal(s_decode_changed(92, (uint8_t)octet),
                          octet == 5 ? PCL_ERR_OK : PCL_ERR_MALFORMED);
-        assert_int_equal(s_decode_changed(89, (uint8_t)octet),
+        assert_int_equal(s_decode_changed(93, (uint8_t)octet),
                          octet == 3 ? PCL_ERR_OK : PCL_ERR_MALFORMED);
     }
     /* 64 octets agree with the frame and are over the limit all the same. */
@@ -168,11 +169,11 @@ static void test_name_sizes_agree_with_the_frame(void **state)
     pcl_head head = s_example();
     (void)pcl_head_encode(&head, good); /* its size is not the one wanted here */
     memcpy(octets, good, PCL_HEAD_FIXED_SIZE);
-    octets[88] = 64;
-    octets[89] = 0;
+    octets[92] = 64;
+    octets[93] = 0;
     assert_int_equal(s_decode(&head, pcl_bytes_of(octets, sizeof octets)), PCL_ERR_MALFORMED);
-    octets[88] = 63;
-    octets[89] = 1;
+    octets[92] = 63;
+    octets[93] = 1;
     assert_int_equal(s_decode(&head, pcl_bytes_of(octets, sizeof octets)), PCL_ERR_OK);
 }
 

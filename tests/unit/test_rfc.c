@@ -232,6 +232,7 @@ static bool s_encode_head(const char *name, pcl_buffer *buffer)
         head.flags = PCL_HEAD_EXPLAIN;
         head.budget_us = 1990000;
         head.max_lag_ms = 500;
+        head.rows = 10000;
         head.principal = pcl_bytes_text("alice");
         head.role = pcl_bytes_text("app");
     } else if (strcmp(name, "head-reply") == 0) {
