@@ -1,5 +1,5 @@
 /* seal.h - what a client's message carries so that no gatekeeper can speak for it
- * (docs/rfc/1-client-protocol.md, section 8).
+ * (docs/rfc/1-client-protocol.md, section 9).
  *
  *   offset size
  *        0    1  version   1
