@@ -120,6 +120,9 @@ cmd:clang               clang
 cmd:clang-format        clang-format
 cmd:shellcheck          shellcheck
 cmd:debootstrap         debootstrap
+cmd:nft                 nftables
+cmd:ip                  iproute2
+cmd:systemd-analyze     systemd
 "
 readonly PCL_NEED_CI="
 cmd:promtool            prometheus
