@@ -122,6 +122,7 @@ cmd:shellcheck          shellcheck
 cmd:debootstrap         debootstrap
 cmd:nft                 nftables
 cmd:ip                  iproute2
+cmd:strace              strace
 cmd:systemd-analyze     systemd
 "
 readonly PCL_NEED_CI="
