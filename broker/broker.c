@@ -1,7 +1,6 @@
 #include "broker/broker.h"
 
 #include "broker/peers.h"
-#include "broker/policy.h"
 #include "common/clock.h"
 #include "net/door.h"
 #include "net/keys.h"
@@ -10,6 +9,8 @@
 #include "net/peer_watch.h"
 #include "net/relay.h"
 #include "net/time.h"
+#include "policy/files.h"
+#include "sql/digest.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -43,6 +44,8 @@ typedef struct broker {
     pcl_relay *relay;
     pcl_peers peers;
     pcl_sql_cache *cache;        /* verdicts of statements */
+    pcl_policy_files policy;     /* who may do what */
+    pcl_buffer digest;           /* of the statement that is judged */
     pcl_sql_cache_counts cached; /* as the metrics show it */
     pcl_peer_watch *watch;       /* of the gatekeepers' connections */
     bool draining;               /* what pongs say */
@@ -205,7 +208,16 @@ static void s_judge(broker *self, pcl_relay_entry *entry, pcl_hop_message *messa
         s_refuse(self, REFUSAL_HEAD, entry, agreed.err, agreed.message, now_us);
         return;
     }
-    pcl_policy_verdict verdict = pcl_policy_judge(&request, self->cache);
+    const pcl_policy_principal *principal = pcl_policy_find(self->policy.policy,
+                                                            message->head.principal);
+    if (principal == NULL) {
+        s_refuse(self, REFUSAL_POLICY, entry, PCL_ERR_FORBIDDEN,
+                 "principal: the policy knows nobody of this name", now_us);
+        return;
+    }
+    pcl_policy_verdict verdict = pcl_policy_judge(principal,
+                                                  self->policy.lists[principal->role->index],
+                                                  &request, self->cache, &self->digest);
     if (verdict.err != PCL_ERR_OK) {
         s_refuse_policy(self, entry, &verdict, now_us);
         return;
@@ -386,6 +398,18 @@ static void s_read_policy(broker *self, const pcl_config *config)
     }
 }
 
+static bool s_open_policy(broker *self, char *error, size_t error_size)
+{
+    pcl_buffer problems;
+    pcl_buffer_init(&problems, error_size);
+    bool good = pcl_policy_files_load(&self->policy, "", &problems);
+    if (!good) {
+        (void)snprintf(error, error_size, "%.*s", (int)problems.size, (const char *)problems.data);
+    }
+    pcl_buffer_release(&problems);
+    return good;
+}
+
 static bool s_open_cache(broker *self, char *error, size_t error_size)
 {
     pcl_sql_rules rules = s_read_rules(self->config);
@@ -511,7 +535,9 @@ void pcl_broker_actor(zsock_t *pipe, void *argument)
     s_metrics_make(&self);
     s_cache_metrics_make(&self);
     s_read_policy(&self, args->config);
-    bool opened = pcl_door_read_keys(&self.gatekeepers, args->config) &&
+    pcl_buffer_init(&self.digest, 2 * (size_t)PCL_SQL_DIGEST_SIZE_MAX);
+    bool opened = s_open_policy(&self, error, sizeof error) &&
+                  pcl_door_read_keys(&self.gatekeepers, args->config) &&
                   s_open(&self, error, sizeof error);
     if (opened) {
         pcl_loop_add_socket(self.loop, self.gatekeepers.socket, s_on_gatekeepers, &self);
@@ -525,5 +551,7 @@ void pcl_broker_actor(zsock_t *pipe, void *argument)
     pcl_relay_destroy(&self.relay);
     pcl_peer_watch_destroy(&self.watch);
     pcl_sql_cache_destroy(&self.cache);
+    pcl_policy_files_release(&self.policy);
+    pcl_buffer_release(&self.digest);
     pcl_door_close(&self.gatekeepers);
 }

@@ -1,4 +1,6 @@
-#include "broker/policy.h"
+#include "policy/policy.h"
+
+#include "sql/digest.h"
 
 /* cmocka 1.1 wants these four before it. */
 #include <setjmp.h>
@@ -9,16 +11,38 @@
 #include <cmocka.h>
 #include <string.h>
 
-/* By the default rules. */
+/* Twice, the second time from the cache. */
+static pcl_policy_verdict s_judge_by(const pcl_policy *policy, const char *name,
+                                     const pcl_digest_list *list, const pcl_request *request)
+{
+    const pcl_policy_principal *principal = pcl_policy_find(policy, pcl_bytes_text(name));
+    pcl_sql_cache *cache = pcl_sql_cache_new(NULL, 16, 4096, 4711);
+    pcl_buffer digest;
+    pcl_buffer_init(&digest, PCL_SQL_DIGEST_SIZE_MAX);
+    assert_non_null(principal);
+    assert_non_null(cache);
+    pcl_policy_verdict verdict = pcl_policy_judge(principal, list, request, cache, &digest);
+    pcl_policy_verdict again = pcl_policy_judge(principal, list, request, cache, &digest);
+    assert_false(digest.failed);
+    assert_int_equal(again.err, verdict.err);
+    assert_int_equal(again.rule, verdict.rule);
+    assert_int_equal(again.dry_run, verdict.dry_run);
+    assert_true(again.digest_id == verdict.digest_id);
+    assert_string_equal(again.message, verdict.message);
+    assert_int_equal(verdict.err == PCL_ERR_OK, verdict.rule == PCL_POLICY_RULE_NONE);
+    assert_int_equal(verdict.err == PCL_ERR_OK, verdict.message[0] == '\0');
+    pcl_buffer_release(&digest);
+    pcl_sql_cache_destroy(&cache);
+    return verdict;
+}
+
+/* By the default rules and the built-in policy. */
 static pcl_policy_verdict s_judge(const pcl_request *request)
 {
-    pcl_sql_cache *cache = pcl_sql_cache_new(NULL, 16, 4096, 4711);
-    assert_non_null(cache);
-    pcl_policy_verdict verdict = pcl_policy_judge(request, cache);
-    pcl_policy_verdict again = pcl_policy_judge(request, cache); /* from the cache */
-    assert_int_equal(again.err, verdict.err);
-    assert_string_equal(again.message, verdict.message);
-    pcl_sql_cache_destroy(&cache);
+    pcl_policy *policy = pcl_policy_builtin();
+    assert_non_null(policy);
+    pcl_policy_verdict verdict = s_judge_by(policy, "anybody", NULL, request);
+    pcl_policy_destroy(&policy);
     return verdict;
 }
 
@@ -257,9 +281,17 @@ static void test_the_rules_of_the_cache_say_which_functions_are_harmless(void **
     assert_null(pcl_sql_rules_set_extra(&rules, pcl_bytes_text("app_price, app_tax"), NULL));
     pcl_sql_cache *cache = pcl_sql_cache_new(&rules, 16, 4096, 4711);
     assert_non_null(cache);
-    pcl_policy_verdict verdict = pcl_policy_judge(&request, cache);
+    pcl_policy *policy = pcl_policy_builtin();
+    assert_non_null(policy);
+    pcl_buffer digest;
+    pcl_buffer_init(&digest, PCL_SQL_DIGEST_SIZE_MAX);
+    pcl_policy_verdict verdict = pcl_policy_judge(pcl_policy_find(policy, pcl_bytes_text("a")),
+                                                  NULL, &request, cache, &digest);
     assert_int_equal(verdict.sql_class, PCL_SQL_READ);
     assert_true(verdict.repeatable);
+    assert_true(pcl_bytes_is(pcl_buffer_bytes(&digest), "select app_price(?)"));
+    pcl_buffer_release(&digest);
+    pcl_policy_destroy(&policy);
     pcl_sql_cache_destroy(&cache);
 }
 

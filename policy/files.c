@@ -1,0 +1,162 @@
+#include "policy/files.h"
+
+#include "net/file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_SIZE = 4096, ERROR_SIZE = PATH_SIZE + 256 };
+
+static void s_problem(pcl_buffer *problems, const char *text)
+{
+    pcl_buffer_put(problems, text, strlen(text));
+    pcl_buffer_put_u8(problems, '\n');
+}
+
+/* Where the role's list is, or the file that the broker writes beside it. */
+static bool s_list_path(char *out_path, const char *file, const pcl_policy_role *role, bool seen)
+{
+    static const char SUFFIX[] = ".seen";
+    if (!pcl_policy_path(out_path, PATH_SIZE - sizeof SUFFIX, file, role->digest_list)) {
+        return false;
+    }
+    if (seen) {
+        memcpy(out_path + strlen(out_path), SUFFIX, sizeof SUFFIX);
+    }
+    return true;
+}
+
+static bool s_read_into(pcl_digest_list *list, const char *path, bool needed, pcl_buffer *problems)
+{
+    char error[ERROR_SIZE];
+    pcl_buffer text;
+    if (!needed && access(path, F_OK) != 0 && errno == ENOENT) {
+        return true;
+    }
+    pcl_buffer_init(&text, PCL_DIGEST_LIST_FILE_SIZE_MAX);
+    bool good = pcl_file_read(&text, path, PCL_FILE_PUBLIC, error, sizeof error);
+    if (good) {
+        good = pcl_digest_list_read(list, pcl_buffer_bytes(&text), path, problems);
+    } else {
+        s_problem(problems, error);
+    }
+    pcl_buffer_release(&text);
+    return good;
+}
+
+static bool s_load_list(pcl_policy_files *self, const pcl_policy_role *role, pcl_buffer *problems)
+{
+    char path[PATH_SIZE];
+    char seen[PATH_SIZE];
+    if (role->digests == PCL_POLICY_DIGESTS_OFF) {
+        return true;
+    }
+    pcl_digest_list *list = pcl_digest_list_new();
+    self->lists[role->index] = list;
+    if (list == NULL) {
+        s_problem(problems, "no memory for a digest list");
+        return false;
+    }
+    if (!s_list_path(path, self->file, role, false) || !s_list_path(seen, self->file, role, true)) {
+        s_problem(problems, "the path of a digest list is too long");
+        return false;
+    }
+    bool needed = role->digests == PCL_POLICY_DIGESTS_PROTECT;
+    bool good = s_read_into(list, path, needed, problems);
+    return s_read_into(list, seen, false, problems) && good;
+}
+
+static pcl_policy *s_load_policy(const char *file, pcl_buffer *problems)
+{
+    char error[ERROR_SIZE];
+    pcl_buffer text;
+    pcl_policy *policy = NULL;
+    pcl_buffer_init(&text, PCL_POLICY_FILE_SIZE_MAX);
+    if (pcl_file_read(&text, file, PCL_FILE_PUBLIC, error, sizeof error)) {
+        policy = pcl_policy_parse(pcl_buffer_bytes(&text), file, problems);
+    } else {
+        s_problem(problems, error);
+    }
+    pcl_buffer_release(&text);
+    return policy;
+}
+
+bool pcl_policy_files_load(pcl_policy_files *out_self, const char *file, pcl_buffer *problems)
+{
+    assert(out_self != NULL && file != NULL && problems != NULL);
+    pcl_policy_files made = {0};
+    if (strlen(file) >= sizeof made.file) {
+        s_problem(problems, "the path of the policy file is too long");
+        return false;
+    }
+    memcpy(made.file, file, strlen(file) + 1);
+    made.policy = file[0] == '\0' ? pcl_policy_builtin() : s_load_policy(file, problems);
+    bool good = made.policy != NULL;
+    if (!good && file[0] == '\0') {
+        s_problem(problems, "no memory for the policy");
+    }
+    for (uint32_t index = 0; made.policy != NULL && index < pcl_policy_role_count(made.policy);
+         index++) {
+        good = s_load_list(&made, pcl_policy_role_at(made.policy, index), problems) && good;
+    }
+    if (!good) {
+        pcl_policy_files_release(&made);
+        return false;
+    }
+    *out_self = made;
+    return true;
+}
+
+void pcl_policy_files_release(pcl_policy_files *self)
+{
+    assert(self != NULL);
+    pcl_policy_destroy(&self->policy);
+    for (size_t index = 0; index < PCL_POLICY_ROLES_MAX; index++) {
+        pcl_digest_list_destroy(&self->lists[index]);
+    }
+    self->file[0] = '\0';
+}
+
+/* One write: lines of several writers do not mix, and a full disk leaves at most a torn line. */
+static bool s_append(const char *path, pcl_bytes line, char *error, size_t error_size)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+    ssize_t written = fd < 0 ? -1 : write(fd, line.data, line.size);
+    bool good = written == (ssize_t)line.size;
+    if (!good) {
+        (void)snprintf(error, error_size, "%s: %s", path,
+                       written < 0 ? strerror(errno) : "no room for the whole line");
+    }
+    if (fd >= 0 && close(fd) != 0 && good) {
+        (void)snprintf(error, error_size, "%s: %s", path, strerror(errno));
+        good = false;
+    }
+    return good;
+}
+
+bool pcl_policy_files_note(pcl_policy_files *self, const pcl_policy_role *role, pcl_bytes text,
+                           char *error, size_t error_size)
+{
+    assert(self != NULL && role != NULL && error != NULL);
+    char path[PATH_SIZE];
+    pcl_digest_list *list = self->lists[role->index];
+    if (list == NULL || !s_list_path(path, self->file, role, true) ||
+        !pcl_digest_list_put(list, text, PCL_DIGEST_SEEN)) {
+        return true;
+    }
+    pcl_buffer line;
+    pcl_buffer_init(&line, PCL_DIGEST_LINE_SIZE_MAX);
+    pcl_digest_line_put(&line, text, PCL_DIGEST_SEEN);
+    bool good = !line.failed;
+    if (good) {
+        good = s_append(path, pcl_buffer_bytes(&line), error, error_size);
+    } else {
+        (void)snprintf(error, error_size, "%s: no memory for a line", path);
+    }
+    pcl_buffer_release(&line);
+    return good;
+}
