@@ -11,6 +11,7 @@ typedef enum section {
     SECTION_NONE = 0, /* before the first, or an unknown one */
     SECTION_BUNDLE,
     SECTION_GATEKEEPER,
+    SECTION_BROKER,
     SECTION_CURVE,
 } section;
 
@@ -21,7 +22,7 @@ typedef struct parser {
     uint32_t section_line; /* where the present section began */
     section section;
     bool version_given;
-    uint32_t bundle_line, curve_line; /* 0: not there */
+    uint32_t bundle_line, broker_line, curve_line; /* 0: not there */
     pcl_buffer *problems;
     bool failed;
 } parser;
@@ -178,6 +179,16 @@ static void s_gatekeeper_pair(parser *self, pcl_bytes key, pcl_bytes value)
     }
 }
 
+static void s_broker_pair(parser *self, pcl_bytes key, pcl_bytes value)
+{
+    if (pcl_bytes_is(key, "public-key")) {
+        s_set_key(self, "broker/public-key", self->bundle.broker_key, value);
+    } else {
+        s_problem(self, self->line, "broker/%.*s: there is no such key", s_shown(key),
+                  (const char *)key.data);
+    }
+}
+
 static void s_curve_pair(parser *self, pcl_bytes key, pcl_bytes value)
 {
     if (pcl_bytes_is(key, "public-key")) {
@@ -212,7 +223,9 @@ static void s_section(parser *self, pcl_bytes name, bool has_value)
     if (has_value) {
         s_problem(self, self->line, "%s: a key must stand indented in a section",
                   (const char *)name.data);
-    } else if (pcl_bytes_is(name, "gatekeeper")) {
+        return;
+    }
+    if (pcl_bytes_is(name, "gatekeeper")) {
         if (self->bundle.gatekeeper_count == PCL_BUNDLE_GATEKEEPERS_MAX) {
             s_problem(self, self->line, "gatekeeper: there may be %u of them",
                       PCL_BUNDLE_GATEKEEPERS_MAX);
@@ -220,19 +233,28 @@ static void s_section(parser *self, pcl_bytes name, bool has_value)
         }
         self->bundle.gatekeeper_count++;
         self->section = SECTION_GATEKEEPER;
-    } else if (pcl_bytes_is(name, "bundle") || pcl_bytes_is(name, "curve")) {
-        bool curve = name.data[0] == 'c';
-        uint32_t *first_line = curve ? &self->curve_line : &self->bundle_line;
-        if (*first_line != 0) {
-            s_problem(self, self->line, "%s: stands there twice", curve ? "curve" : "bundle");
-        }
-        *first_line = self->line;
-        self->section = curve ? SECTION_CURVE : SECTION_BUNDLE;
-    } else {
-        s_problem(self, self->line,
-                  "%s: there is no such section; there are bundle, gatekeeper, curve",
-                  (const char *)name.data);
+        return;
     }
+    struct {
+        const char *name;
+        section section;
+        uint32_t *line;
+    } single[] = {{"bundle", SECTION_BUNDLE, &self->bundle_line},
+                  {"broker", SECTION_BROKER, &self->broker_line},
+                  {"curve", SECTION_CURVE, &self->curve_line}};
+    for (size_t index = 0; index < sizeof single / sizeof *single; index++) {
+        if (pcl_bytes_is(name, single[index].name)) {
+            if (*single[index].line != 0) {
+                s_problem(self, self->line, "%s: stands there twice", single[index].name);
+            }
+            *single[index].line = self->line;
+            self->section = single[index].section;
+            return;
+        }
+    }
+    s_problem(self, self->line,
+              "%s: there is no such section; there are bundle, gatekeeper, broker, curve",
+              (const char *)name.data);
 }
 
 static void s_item(parser *self, const pcl_zpl *zpl)
@@ -252,6 +274,9 @@ static void s_item(parser *self, const pcl_zpl *zpl)
     case SECTION_GATEKEEPER:
         s_gatekeeper_pair(self, key, zpl->value);
         break;
+    case SECTION_BROKER:
+        s_broker_pair(self, key, zpl->value);
+        break;
     case SECTION_CURVE:
         s_curve_pair(self, key, zpl->value);
         break;
@@ -269,7 +294,10 @@ static void s_finish(parser *self)
     } else if (!self->version_given) {
         s_problem(self, self->bundle_line, "bundle/version: is missing");
     }
-    bool curve_needed = false;
+    if (self->broker_line != 0 && self->bundle.broker_key[0] == '\0' && !self->failed) {
+        s_problem(self, self->broker_line, "broker/public-key: is missing");
+    }
+    bool curve_needed = self->broker_line != 0; /* a seal is made with the client's own key */
     for (uint32_t index = 0; index < self->bundle.gatekeeper_count; index++) {
         curve_needed = curve_needed || self->bundle.gatekeepers[index].public_key[0] != '\0';
     }

@@ -6,6 +6,8 @@
  *     gatekeeper                  # one section for each
  *         endpoint = "tcp://HOST:PORT"
  *         public-key = "..."      # 40 characters Z85
+ *     broker                      # may be left out: then nothing is sealed
+ *         public-key = "..."      # every reply must carry this broker's seal
  *     curve
  *         public-key = "..."      # the client's own
  *         secret-key = "..."
@@ -37,7 +39,8 @@ typedef struct pcl_bundle {
     char principal[PCL_BUNDLE_NAME_SIZE_MAX + 1];
     pcl_bundle_gatekeeper gatekeepers[PCL_BUNDLE_GATEKEEPERS_MAX];
     uint32_t gatekeeper_count;
-    char public_key[PCL_BUNDLE_KEY_SIZE + 1]; /* both "" only without any tcp gatekeeper */
+    char broker_key[PCL_BUNDLE_KEY_SIZE + 1]; /* public; "": nothing is sealed */
+    char public_key[PCL_BUNDLE_KEY_SIZE + 1]; /* both "" only without tcp gatekeeper and broker */
     char secret_key[PCL_BUNDLE_KEY_SIZE + 1];
 } pcl_bundle;
 

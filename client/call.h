@@ -3,6 +3,7 @@
 #define PCL_CLIENT_CALL_H
 
 #include "client/portcullis.h"
+#include "client/sealer.h"
 #include "common/limits.h"
 #include "wire/request.h"
 
@@ -46,6 +47,7 @@ typedef struct pcl_call {
     uint64_t sent_us;       /* when it was last sent; 0 never */
     uint64_t ticket;        /* the present one */
     uint32_t tried;         /* a bit for each peer that it was sent to */
+    pcl_seal_mark mark;     /* what the reply's seal must name; of the last sending */
     pcl_pin way;            /* the connection that it went over; meaningless while unsent */
     bool waiting;           /* in a list of unsent calls */
 } pcl_call;

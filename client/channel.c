@@ -1,9 +1,11 @@
 #include "client/channel.h"
 
+#include "client/belief.h"
 #include "client/failover.h"
 #include "client/peer.h"
 #include "client/request.h"
 #include "client/result.h"
+#include "client/sealer.h"
 #include "client/session.h"
 #include "common/buffer.h"
 #include "common/clock.h"
@@ -38,6 +40,12 @@ typedef struct entry {
     pcl_call *call;
 } entry;
 
+/* A call that was given up, whose reply may still have opened something. */
+typedef struct late_call {
+    uint64_t ticket; /* 0: none */
+    pcl_seal_mark mark;
+} late_call;
+
 struct pcl_channel {
     pthread_t thread;
     bool thread_runs;
@@ -47,6 +55,8 @@ struct pcl_channel {
     uint32_t peer_count;
     uint32_t inflight_max;
     uint64_t connect_timeout_us;
+    bool seals; /* everything is sealed, and only what is sealed is believed */
+    pcl_seal_key seal_key;
 
     pthread_mutex_t mutex; /* guards the next three */
     call_list submitted;
@@ -58,8 +68,9 @@ struct pcl_channel {
     call_list unsent;        /* for any connection */
     call_list pinned;        /* unsent, for one connection each */
     pcl_failover_peer views[PCL_BUNDLE_GATEKEEPERS_MAX];
-    uint32_t current;        /* the peer in use */
-    uint64_t late[LATE_MAX]; /* tickets, a ring */
+    pcl_sealer sealers[PCL_BUNDLE_GATEKEEPERS_MAX];
+    uint32_t current;         /* the peer in use */
+    late_call late[LATE_MAX]; /* a ring */
     uint32_t late_next;
     uint32_t full; /* a bit for each peer that took no more in this turn */
 };
@@ -117,16 +128,21 @@ static call_list *s_unsent_list(pcl_channel *self, const pcl_call *call)
     return call->pin.generation != 0 ? &self->pinned : &self->unsent;
 }
 
-/* Of a call whose answer will not come. */
-static pcl_retry s_retry(const pcl_call *call)
+/* Of a call of which it is not known whether it was done. */
+static pcl_retry s_retry_unknown(const pcl_call *call)
 {
-    if (call->op == PCL_OP_FETCH) {
-        return PCL_RETRY_NEVER; /* its cursor may be used up, and is good for no other page */
-    }
     /* A session that nobody knows of is rolled back, and what is ended twice has ended. */
     bool safe = call->idempotent || call->op == PCL_OP_BEGIN || call->op == PCL_OP_ROLLBACK ||
                 call->op == PCL_OP_CLOSE;
     return safe ? PCL_RETRY_SAFE : PCL_RETRY_UNSAFE;
+}
+
+/* Of a call whose answer will not come. */
+static pcl_retry s_retry(const pcl_call *call)
+{
+    return call->op == PCL_OP_FETCH
+               ? PCL_RETRY_NEVER /* its cursor may be used up, and is good for no other page */
+               : s_retry_unknown(call);
 }
 
 /* Removes the call from everything, gives the result away, frees the call. */
@@ -224,8 +240,9 @@ static void s_send_again(pcl_channel *self, pcl_call *call, uint64_t now_us)
     s_wait_for_turn(self, call);
 }
 
-/* Is this refusal no answer yet, since the request may go to another gatekeeper? */
-static bool s_goes_on(pcl_channel *self, pcl_call *call, const pcl_reply *reply)
+/* Is this refusal no answer yet, since the request may go to another gatekeeper?  proven: it is
+ * known that the request was not done. */
+static bool s_goes_on(pcl_channel *self, pcl_call *call, const pcl_reply *reply, bool proven)
 {
     uint32_t peer = call->way.peer;
     uint64_t now_us = self->views[peer].heard_us;
@@ -237,11 +254,11 @@ static bool s_goes_on(pcl_channel *self, pcl_call *call, const pcl_reply *reply)
         pcl_peer_retire(self->peers[peer]);
         self->views[peer].up = false;
     }
-    if (call->pin.generation != 0) {
-        return false; /* it has no other */
+    if (call->pin.generation != 0 || (!proven && !call->idempotent)) {
+        return false; /* it has no other, or the refusal may be a lie to have it run twice */
     }
     if (drains) {
-        call->sent_us = 0; /* nothing ran: it is as if it was never sent */
+        call->sent_us = proven ? 0 : call->sent_us; /* 0: nothing ran, as if it was never sent */
         s_send_again(self, call, now_us);
         return true;
     }
@@ -259,13 +276,29 @@ static void s_forget(portcullis_result *result, void *context)
     portcullis_result_destroy(&result);
 }
 
-/* Was the call given up?  Then what its reply opened has to be ended, as nobody knows of it. */
-static bool s_is_late(pcl_channel *self, uint64_t ticket)
+static pcl_bytes s_octets(zmq_msg_t *message)
+{
+    return pcl_bytes_of(zmq_msg_data(message), zmq_msg_size(message));
+}
+
+/* What is wrong with the seal of a reply to what was sent under that mark; NULL: nothing. */
+static const char *s_seal_fault(const pcl_channel *self, pcl_seal_mark mark,
+                                pcl_peer_message *message)
+{
+    return self->seals ? pcl_sealer_fault(mark, &self->seal_key, s_octets(&message->seal),
+                                          s_octets(&message->payload))
+                       : NULL;
+}
+
+/* Was the call given up, and is this its reply?  Then what it opened has to be ended, as nobody
+ * knows of it; and what somebody made up ends nothing. */
+static bool s_is_late(pcl_channel *self, pcl_peer_message *message)
 {
     for (uint32_t index = 0; index < LATE_MAX; index++) {
-        if (self->late[index] == ticket) {
-            self->late[index] = 0;
-            return true;
+        late_call *late = &self->late[index];
+        if (late->ticket == message->ticket && message->ticket != 0) {
+            late->ticket = 0;
+            return s_seal_fault(self, late->mark, message) == NULL;
         }
     }
     return false;
@@ -274,8 +307,7 @@ static bool s_is_late(pcl_channel *self, uint64_t ticket)
 static void s_give_back(pcl_channel *self, uint32_t peer, zmq_msg_t *payload)
 {
     pcl_reply reply;
-    pcl_err err = pcl_reply_decode(&reply,
-                                   pcl_bytes_of(zmq_msg_data(payload), zmq_msg_size(payload)));
+    pcl_err err = pcl_reply_decode(&reply, s_octets(payload));
     if (err != PCL_ERR_OK || (!reply.has_session && !reply.has_cursor)) {
         return;
     }
@@ -298,51 +330,72 @@ static void s_give_back(pcl_channel *self, uint32_t peer, zmq_msg_t *payload)
     }
 }
 
-static void s_on_reply(pcl_channel *self, uint32_t peer, uint64_t ticket, zmq_msg_t *payload)
+/* The answer of the library's own in the place of one that is not believed. */
+static portcullis_result *s_forged(const pcl_channel *self, const pcl_call *call,
+                                   const pcl_reply *reply, const char *fault)
 {
-    entry *place = pcl_ticket_table_find(self->table, ticket);
-    if (place == NULL && s_is_late(self, ticket)) {
-        s_give_back(self, peer, payload);
-    }
-    if (place == NULL || place->call->waiting || place->call->way.peer != peer) {
-        return; /* late, twice, or never asked for */
-    }
-    pcl_call *call = place->call;
+    return pcl_result_local(PCL_ERR_FORGED, PCL_RETRY_UNSAFE, call->id,
+                            "the reply of %s is not believed, since its seal %s%s",
+                            pcl_peer_endpoint(self->peers[call->way.peer]), fault,
+                            reply->ok ? "" : "; it says that the request failed");
+}
+
+/* The reply to a call that is in flight over that peer. */
+static void s_judge_reply(pcl_channel *self, pcl_call *call, pcl_peer_message *message)
+{
     pcl_reply reply;
-    pcl_err err = pcl_reply_decode(&reply,
-                                   pcl_bytes_of(zmq_msg_data(payload), zmq_msg_size(payload)));
+    pcl_err err = pcl_reply_decode(&reply, s_octets(&message->payload));
     if (err != PCL_ERR_OK) {
         s_complete(self, call,
                    pcl_result_local(PCL_ERR_INTERNAL, s_retry(call), call->id,
                                     "the reply of %s does not parse: %s",
-                                    pcl_peer_endpoint(self->peers[peer]), pcl_err_text((int)err)));
+                                    pcl_peer_endpoint(self->peers[call->way.peer]),
+                                    pcl_err_text((int)err)));
+        return;
+    }
+    const char *fault = s_seal_fault(self, call->mark, message);
+    pcl_belief belief = pcl_believe(&reply, fault == NULL);
+    if (belief == PCL_BELIEF_NONE) {
+        s_complete(self, call, s_forged(self, call, &reply, fault));
         return;
     }
     /* A refusal may come without an id where the request could not be read. */
     bool ours = reply.has_id ? memcmp(reply.id, call->id, PCL_ID_SIZE) == 0 : !reply.ok;
-    if (!ours) {
+    if (!ours || s_goes_on(self, call, &reply, belief == PCL_BELIEF_WORD)) {
         return; /* another's; ours may still come */
     }
-    if (!s_goes_on(self, call, &reply)) {
-        s_complete(self, call, pcl_result_of_reply(payload, &reply));
+    s_complete(self, call,
+               belief == PCL_BELIEF_WORD
+                   ? pcl_result_of_reply(&message->payload, &reply, self->seals)
+                   : pcl_result_of_refusal(&reply, s_retry_unknown(call), call->id));
+}
+
+static void s_on_message(pcl_channel *self, uint32_t peer, pcl_peer_message *message)
+{
+    entry *place = pcl_ticket_table_find(self->table, message->ticket);
+    if (place == NULL && s_is_late(self, message)) {
+        s_give_back(self, peer, &message->payload);
     }
+    if (place != NULL && !place->call->waiting && place->call->way.peer == peer) {
+        s_judge_reply(self, place->call, message);
+    } /* else it is late, comes twice, or was never asked for */
 }
 
 /* Reads at most max messages.  true: there may be more. */
 static bool s_read(pcl_channel *self, uint32_t index, uint32_t max, uint64_t now_us)
 {
     for (uint32_t count = 0; count < max; count++) {
-        uint64_t ticket = 0;
-        zmq_msg_t payload;
-        pcl_peer_recv_result result = pcl_peer_recv(self->peers[index], &ticket, &payload);
+        pcl_peer_message message;
+        pcl_peer_recv_result result = pcl_peer_recv(self->peers[index], &message);
         if (result == PCL_PEER_NONE) {
             return false;
         }
         self->views[index].heard_us = now_us;
         self->views[index].silent_until_us = 0;
         if (result == PCL_PEER_MESSAGE) {
-            s_on_reply(self, index, ticket, &payload);
-            (void)zmq_msg_close(&payload);
+            s_on_message(self, index, &message);
+            (void)zmq_msg_close(&message.payload);
+            (void)zmq_msg_close(&message.seal);
         }
     }
     return true;
@@ -447,7 +500,7 @@ static void s_expire(pcl_channel *self, uint64_t now_us)
             s_complete(self, call, s_overdue_unsent(self, call));
             continue;
         }
-        self->late[self->late_next++ % LATE_MAX] = ticket;
+        self->late[self->late_next++ % LATE_MAX] = (late_call){ticket, call->mark};
         pcl_failover_unanswered(&self->views[call->way.peer], call->sent_us, now_us);
         s_complete(self, call,
                    pcl_result_local(PCL_ERR_DEADLINE, s_retry(call), call->id,
@@ -461,9 +514,8 @@ static void s_shorten_budget(pcl_call *call, uint64_t now_us)
 {
     pcl_request request;
     pcl_fault fault;
-    pcl_bytes octets = pcl_bytes_of(zmq_msg_data(&call->payload), zmq_msg_size(&call->payload));
     uint64_t left_us = pcl_time_left_us(call->deadline_us, now_us);
-    if (pcl_request_decode(&request, octets, &fault, NULL, NULL) != PCL_ERR_OK) {
+    if (pcl_request_decode(&request, s_octets(&call->payload), &fault, NULL, NULL) != PCL_ERR_OK) {
         return; /* the gatekeeper will say what is wrong with it */
     }
     request.timeout_ms = left_us < PCL_US_PER_MS ? 1 : (uint32_t)(left_us / PCL_US_PER_MS);
@@ -485,13 +537,20 @@ static bool s_send(pcl_channel *self, pcl_call *call, uint32_t index, uint64_t n
     if (now_us > call->born_us + WAIT_TOLD_US) {
         s_shorten_budget(call, now_us);
     }
-    if (!pcl_peer_send(self->peers[index], call->ticket, &call->payload)) {
+    uint64_t generation = pcl_peer_generation(self->peers[index]);
+    uint8_t seal[PCL_SEAL_SIZE];
+    if (self->seals) { /* now, so that sequences rise in the order of sending */
+        call->mark = pcl_sealer_seal(&self->sealers[index], generation, &self->seal_key,
+                                     s_octets(&call->payload), seal);
+    }
+    if (!pcl_peer_send(self->peers[index], call->ticket, &call->payload,
+                       pcl_bytes_of(seal, self->seals ? sizeof seal : 0))) {
         self->full |= 1u << index;
         return false;
     }
     s_list_remove(s_unsent_list(self, call), call);
     call->waiting = false;
-    call->way = (pcl_pin){.peer = index, .generation = pcl_peer_generation(self->peers[index])};
+    call->way = (pcl_pin){.peer = index, .generation = generation};
     call->tried |= 1u << index;
     call->sent_us = now_us;
     pcl_ticket_table_set_deadline(self->table, call->ticket, s_due_us(self, call));
@@ -617,6 +676,19 @@ static void *s_run(void *argument)
     return NULL;
 }
 
+/* false: error says why. */
+static bool s_make_seal_key(pcl_channel *self, const pcl_bundle *bundle, char *error,
+                            size_t error_size)
+{
+    self->seals = bundle->broker_key[0] != '\0';
+    if (!self->seals || pcl_seal_key_make(&self->seal_key, true, bundle->secret_key,
+                                          bundle->public_key, bundle->broker_key)) {
+        return true;
+    }
+    (void)snprintf(error, error_size, "nothing can be sealed with the broker's public key");
+    return false;
+}
+
 static bool s_open_peers(pcl_channel *self, const pcl_channel_options *options, char *error,
                          size_t error_size)
 {
@@ -671,7 +743,8 @@ pcl_channel *pcl_channel_new(const pcl_channel_options *options, char *error, si
         (void)snprintf(error, error_size, "%s",
                        self->table == NULL ? "out of memory" : strerror(errno));
         pcl_channel_destroy(&self);
-    } else if (!s_open_peers(self, options, error, error_size)) {
+    } else if (!s_make_seal_key(self, options->bundle, error, error_size) ||
+               !s_open_peers(self, options, error, error_size)) {
         pcl_channel_destroy(&self);
     } else {
         self->current = (uint32_t)(pcl_random_u64() % self->peer_count); /* clients spread */
@@ -708,6 +781,7 @@ void pcl_channel_destroy(pcl_channel **self_p)
         (void)close(self->wake_fd);
     }
     pcl_ticket_table_destroy(&self->table);
+    pcl_seal_key_wipe(&self->seal_key);
     (void)pthread_mutex_destroy(&self->mutex);
     free(self);
     *self_p = NULL;

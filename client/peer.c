@@ -220,7 +220,7 @@ bool pcl_peer_notice(pcl_peer *self)
     return lost;
 }
 
-bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload)
+bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload, pcl_bytes seal)
 {
     uint8_t octets[TICKET_SIZE];
     pcl_put_be(octets, ticket, sizeof octets);
@@ -234,9 +234,13 @@ bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload)
     zmq_msg_t copy;
     (void)zmq_msg_init(&copy);
     whole = zmq_msg_copy(&copy, payload) == 0 && whole;
-    if (zmq_msg_send(&copy, self->socket, ZMQ_DONTWAIT) < 0) {
+    int more = seal.size > 0 ? ZMQ_SNDMORE : 0;
+    if (zmq_msg_send(&copy, self->socket, ZMQ_DONTWAIT | more) < 0) {
         (void)zmq_msg_close(&copy);
-        return false;
+        whole = false;
+    }
+    if (more != 0) {
+        whole = zmq_send(self->socket, seal.data, seal.size, ZMQ_DONTWAIT) >= 0 && whole;
     }
     return whole;
 }
@@ -251,7 +255,7 @@ static void s_skip(void *socket, zmq_msg_t *frame)
     }
 }
 
-pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, uint64_t *out_ticket, zmq_msg_t *out_payload)
+pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, pcl_peer_message *out_message)
 {
     zmq_msg_t frame;
     (void)zmq_msg_init(&frame);
@@ -263,13 +267,16 @@ pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, uint64_t *out_ticket, zmq_msg
     uint64_t ticket = good ? pcl_get_be(zmq_msg_data(&frame), TICKET_SIZE) : 0;
     good = good && zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT) == 0 && zmq_msg_more(&frame);
     if (good && zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT) >= 0) {
-        (void)zmq_msg_init(out_payload);
-        (void)zmq_msg_move(out_payload, &frame); /* `more` moves with it */
-        if (zmq_msg_more(out_payload)) {         /* a seal, which is the broker's business */
+        out_message->ticket = ticket;
+        (void)zmq_msg_init(&out_message->payload);
+        (void)zmq_msg_init(&out_message->seal);
+        (void)zmq_msg_move(&out_message->payload, &frame); /* `more` moves with it */
+        if (zmq_msg_more(&out_message->payload) &&
+            zmq_msg_recv(&out_message->seal, self->socket, ZMQ_DONTWAIT) >= 0 &&
+            zmq_msg_more(&out_message->seal)) {
             (void)zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT);
             s_skip(self->socket, &frame);
         }
-        *out_ticket = ticket;
         (void)zmq_msg_close(&frame);
         return PCL_PEER_MESSAGE;
     }

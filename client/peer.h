@@ -48,17 +48,24 @@ bool pcl_peer_is_connected(const pcl_peer *self, uint64_t generation);
  * already), and what came over it has to be read before its losses are counted. */
 bool pcl_peer_notice(pcl_peer *self);
 
-/* Never blocks.  payload is sent by reference and stays the caller's.  false: the queue is full or
- * nobody is connected. */
-bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload) PCL_MUST_CHECK;
+/* Never blocks.  payload is sent by reference and stays the caller's; seal (empty: none) is copied.
+ * false: the queue is full or nobody is connected. */
+bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload,
+                   pcl_bytes seal) PCL_MUST_CHECK;
 
 typedef enum pcl_peer_recv_result {
     PCL_PEER_NONE = 0, /* nothing waits */
-    PCL_PEER_MESSAGE,  /* out_payload must be closed by the caller */
+    PCL_PEER_MESSAGE,  /* payload and seal must be closed by the caller */
     PCL_PEER_DROPPED,  /* one came that is not of the protocol */
 } pcl_peer_recv_result;
 
-/* Never blocks.  out_payload need not be initialised; it is only with MESSAGE. */
-pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, uint64_t *out_ticket, zmq_msg_t *out_payload);
+typedef struct pcl_peer_message {
+    uint64_t ticket;
+    zmq_msg_t payload;
+    zmq_msg_t seal; /* the frame behind the payload, empty where none is */
+} pcl_peer_message;
+
+/* Never blocks.  *out_message need not be initialised; it is only with MESSAGE. */
+pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, pcl_peer_message *out_message);
 
 #endif

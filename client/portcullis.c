@@ -86,6 +86,33 @@ static bool s_gatekeeper(pcl_bundle *bundle, const portcullis_gatekeeper *source
     return true;
 }
 
+/* Own keys and the broker's; curve: there is somebody to show them to. */
+static bool s_keys(pcl_bundle *bundle, const portcullis_options *options, bool curve, char *error,
+                   size_t error_size)
+{
+    bool seals = options->broker_public_key != NULL;
+    const struct {
+        const char *name, *key;
+        char *target;
+        bool wanted;
+    } keys[] = {{"own public", options->public_key, bundle->public_key, curve || seals},
+                {"own secret", options->secret_key, bundle->secret_key, curve || seals},
+                {"the broker's public", options->broker_public_key, bundle->broker_key, seals}};
+    for (size_t index = 0; index < sizeof keys / sizeof *keys; index++) {
+        if (!keys[index].wanted) {
+            continue;
+        }
+        if (keys[index].key == NULL || !pcl_bundle_key_valid(pcl_bytes_text(keys[index].key))) {
+            (void)snprintf(error, error_size, "%s key: must be 40 characters of Z85",
+                           keys[index].name);
+            return false;
+        }
+        (void)s_copy_text(keys[index].target, sizeof bundle->public_key,
+                          keys[index].key); /* it is of the right size */
+    }
+    return true;
+}
+
 static bool s_bundle_of_options(pcl_bundle *bundle, const portcullis_options *options, char *error,
                                 size_t error_size)
 {
@@ -103,17 +130,7 @@ static bool s_bundle_of_options(pcl_bundle *bundle, const portcullis_options *op
         }
         curve = curve || gatekeeper->public_key != NULL;
     }
-    const char *keys[2] = {options->public_key, options->secret_key};
-    for (size_t index = 0; curve && index < 2; index++) {
-        if (keys[index] == NULL || !pcl_bundle_key_valid(pcl_bytes_text(keys[index]))) {
-            (void)snprintf(error, error_size, "own %s key: must be 40 characters of Z85",
-                           index == 0 ? "public" : "secret");
-            return false;
-        }
-        (void)s_copy_text(index == 0 ? bundle->public_key : bundle->secret_key,
-                          sizeof bundle->public_key, keys[index]); /* it is of the right size */
-    }
-    return true;
+    return s_keys(bundle, options, curve, error, error_size);
 }
 
 static portcullis *s_open(const pcl_bundle *bundle, const portcullis_options *options, char *error,

@@ -25,6 +25,13 @@
  * What was in flight there completes as LOST (retry unsafe), unless it was marked idempotent:
  * then it is sent to another gatekeeper, within its deadline.
  *
+ * The seal.  With a broker's key (in the bundle it has a section of its own) every request is
+ * sealed for that broker, and every reply must carry its seal: a gatekeeper that was broken into
+ * can read and refuse, but neither change a request nor make up or change an answer.  Such a reply
+ * completes as FORGED (retry unsafe).  A refusal without a seal may be the gatekeeper's own and is
+ * passed on, but never with a retry that it could lie with: unsafe, or safe where running the
+ * request twice does no harm.
+ *
  * Pages.  A long result comes a page at a time, and portcullis_result_next fetches on as it goes:
  * all rows are seen, or it ends with an error that portcullis_result_code then has; memory holds
  * one page.  The rest that is not wanted is given up with the result.
@@ -123,16 +130,17 @@ typedef struct portcullis_gatekeeper {
 
 /* Zero it, then set what is wanted.  Everything is copied. */
 typedef struct portcullis_options {
-    const char *bundle_file; /* NULL: the next four instead */
+    const char *bundle_file; /* used where gatekeepers is NULL */
     const portcullis_gatekeeper *gatekeepers;
-    size_t gatekeeper_count;     /* 1 to 16 */
-    const char *public_key;      /* own, 40 characters Z85 */
-    const char *secret_key;      /* own, likewise */
-    bool insecure;               /* plain TCP, without keys: for tests */
-    uint32_t timeout_ms;         /* of requests that set none; 0: 5000 */
-    uint32_t connect_timeout_ms; /* how long a request waits for a gatekeeper to be there;
-                                    0: 2000 */
-    uint32_t inflight_max;       /* requests under way at the same time; 0: 10000 */
+    size_t gatekeeper_count;       /* 1 to 16 */
+    const char *public_key;        /* own, 40 characters Z85 */
+    const char *secret_key;        /* own, likewise */
+    bool insecure;                 /* plain TCP, without keys: for tests */
+    const char *broker_public_key; /* 40 characters Z85; NULL: nothing is sealed */
+    uint32_t timeout_ms;           /* of requests that set none; 0: 5000 */
+    uint32_t connect_timeout_ms;   /* how long a request waits for a gatekeeper to be there;
+                                      0: 2000 */
+    uint32_t inflight_max;         /* requests under way at the same time; 0: 10000 */
 } portcullis_options;
 
 /* As portcullis_open. */
@@ -351,6 +359,10 @@ PORTCULLIS_API uint32_t portcullis_result_errno(const portcullis_result *self); 
 PORTCULLIS_API const char *portcullis_result_sqlstate(const portcullis_result *self);
 /* Who answered: "gatekeeper", "broker", "proxy", "agent"; "client": the library itself. */
 PORTCULLIS_API const char *portcullis_result_hop(const portcullis_result *self);
+
+/* Did it come under the broker's seal?  false without a broker's key, of what the library itself
+ * answers, and of what a gatekeeper may have made up. */
+PORTCULLIS_API bool portcullis_result_sealed(const portcullis_result *self);
 
 PORTCULLIS_API const uint8_t *portcullis_result_id(const portcullis_result *self); /* 16 octets */
 PORTCULLIS_API uint64_t portcullis_result_affected(const portcullis_result *self);

@@ -28,6 +28,7 @@ struct portcullis_result {
     char hop[PCL_NAME_SIZE_MAX + 1];
     char sqlstate[6];
     char *message; /* owned, or NULL: pcl_err_text of the code */
+    bool sealed;   /* by the broker */
     bool has_reply;
     bool is_part;      /* of a transaction's result, which owns it and what it borrows from */
     zmq_msg_t payload; /* what reply borrows from; open with has_reply, and not of a part */
@@ -131,7 +132,29 @@ static void s_take_payload(portcullis_result *self, zmq_msg_t *payload, const pc
     s_to_first_row(self);
 }
 
-portcullis_result *pcl_result_of_reply(zmq_msg_t *payload, const pcl_reply *reply)
+/* What an error reply says in words. */
+static void s_take_error(portcullis_result *self, const pcl_reply *reply)
+{
+    s_copy(self->code_text, sizeof self->code_text, reply->error_code);
+    s_copy(self->hop, sizeof self->hop, reply->error_hop);
+    self->message = malloc(reply->error_message.size + 1);
+    if (self->message != NULL) {
+        s_copy(self->message, reply->error_message.size + 1, reply->error_message);
+    }
+}
+
+portcullis_result *pcl_result_of_refusal(const pcl_reply *reply, pcl_retry retry, const uint8_t *id)
+{
+    portcullis_result *self = s_new(s_err_of(reply->error_code), retry, id);
+    if (self == NULL) {
+        return &s_no_memory;
+    }
+    s_take_error(self, reply);
+    self->reply.retry_after_ms = reply->retry_after_ms;
+    return self;
+}
+
+portcullis_result *pcl_result_of_reply(zmq_msg_t *payload, const pcl_reply *reply, bool sealed)
 {
     pcl_err err = reply->ok ? PCL_ERR_OK : s_err_of(reply->error_code);
     portcullis_result *self = s_new(err, reply->ok ? PCL_RETRY_NEVER : reply->error_retry,
@@ -139,14 +162,10 @@ portcullis_result *pcl_result_of_reply(zmq_msg_t *payload, const pcl_reply *repl
     if (self == NULL) {
         return &s_no_memory;
     }
+    self->sealed = sealed;
     if (!reply->ok) {
-        s_copy(self->code_text, sizeof self->code_text, reply->error_code);
-        s_copy(self->hop, sizeof self->hop, reply->error_hop);
+        s_take_error(self, reply);
         s_copy(self->sqlstate, sizeof self->sqlstate, reply->error_sqlstate);
-        self->message = malloc(reply->error_message.size + 1);
-        if (self->message != NULL) {
-            s_copy(self->message, reply->error_message.size + 1, reply->error_message);
-        }
     }
     (void)zmq_msg_init(&self->payload);
     self->has_reply = true;
@@ -307,6 +326,11 @@ const char *portcullis_result_hop(const portcullis_result *self)
     return self->hop;
 }
 
+bool portcullis_result_sealed(const portcullis_result *self)
+{
+    return self->sealed;
+}
+
 const uint8_t *portcullis_result_id(const portcullis_result *self)
 {
     return self->id;
@@ -405,6 +429,7 @@ portcullis_result *portcullis_result_statement(portcullis_result *self, uint32_t
             return &s_no_memory;
         }
         part->is_part = true;
+        part->sealed = self->sealed;
         pcl_reply_result(&self->reply, index, &part->reply);
         s_to_first_row(part);
         self->statements[index] = part;
@@ -533,6 +558,7 @@ static void s_take_failure(portcullis_result *self, portcullis_result *page)
 {
     self->code = page->code;
     self->retry = page->retry;
+    self->sealed = page->sealed;
     memcpy(self->code_text, page->code_text, sizeof self->code_text);
     memcpy(self->hop, page->hop, sizeof self->hop);
     memcpy(self->sqlstate, page->sqlstate, sizeof self->sqlstate);
@@ -640,6 +666,7 @@ static void s_end_with(portcullis_result *self, portcullis_result *page)
 static void s_become(portcullis_result *self, portcullis_result *page)
 {
     uint32_t warnings = self->reply.warnings;
+    self->sealed = page->sealed;
     self->code = PORTCULLIS_OK; /* also after a fetch that failed and was tried again */
     self->retry = PORTCULLIS_RETRY_NEVER;
     s_copy(self->code_text, sizeof self->code_text, pcl_bytes_text(pcl_err_code(PCL_ERR_OK)));

@@ -11,7 +11,12 @@
 
 /* Takes payload, from which reply borrows, and leaves it empty.  Never NULL: where memory is out
  * it is the one shared result that says so. */
-portcullis_result *pcl_result_of_reply(zmq_msg_t *payload, const pcl_reply *reply);
+portcullis_result *pcl_result_of_reply(zmq_msg_t *payload, const pcl_reply *reply, bool sealed);
+
+/* Of an error reply that anybody may have made: its code, message, hop and retry_after_ms, and
+ * retry.  Never NULL, as above. */
+portcullis_result *pcl_result_of_refusal(const pcl_reply *reply, pcl_retry retry,
+                                         const uint8_t *id);
 
 /* An answer of the library's own.  id may be NULL.  Never NULL, as above. */
 portcullis_result *pcl_result_local(pcl_err err, pcl_retry retry, const uint8_t *id,
