@@ -44,7 +44,7 @@ static void s_judge_query(const pcl_request *request, pcl_sql_cache *cache,
     (void)s_is_refused(verdict, "sql", admission); /* it has written what there is to say */
 }
 
-/* The class as the broker will say it (broker/policy.c), and whether the work may be repeated:
+/* The class as the broker will say it (policy/judge.c), and whether the work may be repeated:
  * that of a session that nobody knows of, or that ends without a trace, may. */
 static void s_judge_op(const pcl_request *request, pcl_sql_cache *cache, pcl_admission *admission)
 {
@@ -106,6 +106,11 @@ static bool s_is_over(const pcl_admission_limits *limits, pcl_op op, pcl_princip
     if (s_ends_work(op) && load.requests < limits->inflight_principal_max + more) {
         return false;
     }
+    if (load.octets_all >= limits->inflight_size_max) {
+        (void)snprintf(message, message_size,
+                       "%" PRIu64 " octets are in flight, and no more may be", load.octets_all);
+        return true;
+    }
     if (load.requests >= limits->inflight_principal_max) {
         (void)snprintf(message, message_size,
                        "the principal has %u requests in flight, and may have no more",
@@ -129,6 +134,7 @@ pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_
     assert(limits->timeout_ms_max > 0);
     assert(limits->inflight_principal_max > 0);
     assert(limits->inflight_principal_size_max > 0);
+    assert(limits->inflight_size_max > 0);
     assert(request != NULL);
     assert(cache != NULL);
     pcl_admission admission = {

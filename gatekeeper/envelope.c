@@ -56,8 +56,8 @@ static pcl_envelope s_parse_body(pcl_envelope envelope, const size_t *sizes, uin
     }
     if (count - first == 2) {
         envelope.seal_index = first + 1;
-        if (sizes[first + 1] == 0 || sizes[first + 1] > PCL_ENVELOPE_SEAL_SIZE_MAX) {
-            return s_refuse(envelope, PCL_ERR_MALFORMED, "seal", "must have 1 to 64 octets");
+        if (sizes[first + 1] != PCL_ENVELOPE_SEAL_SIZE) {
+            return s_refuse(envelope, PCL_ERR_MALFORMED, "seal", "must have 64 octets");
         }
     }
     return envelope;

@@ -4,7 +4,7 @@
  *   [envelope frame] x 0..4      what the client puts before the delimiter; echoed
  *   []                           the delimiter: the first empty frame
  *   [payload]
- *   [seal]                       optional
+ *   [seal]                       optional; 64 octets, which only the broker can read
  *
  * docs/rfc/1-client-protocol.md, section 2.  A refusal goes back with as much
  * of the envelope as stands, so that the client can match it.
@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define PCL_ENVELOPE_NOWHERE            UINT32_MAX
-#define PCL_ENVELOPE_SEAL_SIZE_MAX      64u
+#define PCL_ENVELOPE_SEAL_SIZE          64u /* net/seal.h */
 /* Routing id, envelope frames, delimiter, payload, seal. */
 #define PCL_ENVELOPE_MESSAGE_FRAMES_MAX (PCL_ENVELOPE_FRAMES_MAX + 4u)
 

@@ -42,9 +42,11 @@ typedef enum refusal {
     REFUSAL_PRINCIPAL,
     REFUSAL_STATEMENT,
     REFUSAL_LIMIT,
-    REFUSAL_GONE,   /* the client left before its message was read */
-    REFUSAL_UNSENT, /* the broker is away, full or draining, or we are */
-    REFUSAL_COUNT,  /* must stay last */
+    REFUSAL_CONNECTION, /* its principal has too many of them */
+    REFUSAL_SEAL,       /* has none, and needs one */
+    REFUSAL_GONE,       /* the client left before its message was read */
+    REFUSAL_UNSENT,     /* the broker is away, full or draining, or we are */
+    REFUSAL_COUNT,      /* must stay last */
 } refusal;
 
 typedef struct gatekeeper {
@@ -59,6 +61,7 @@ typedef struct gatekeeper {
     pcl_peer_watch *watch;       /* of the clients' connections */
     size_t request_size_max;
     pcl_admission_limits limits;
+    bool seal_required;
     uint8_t ids[IDS_COUNT][PCL_ID_SIZE]; /* from the system's random source */
     uint32_t ids_left;
     pcl_metric *refusals[REFUSAL_COUNT];
@@ -191,6 +194,20 @@ static void s_refuse(gatekeeper *self, refusal why, pcl_relay_entry *entry, pcl_
     pcl_relay_refuse(self->relay, entry, &error, now_us);
 }
 
+/* Too much of something: nothing ran, and later it may. */
+static void s_refuse_for_now(gatekeeper *self, refusal why, pcl_relay_entry *entry,
+                             const char *message, uint64_t now_us)
+{
+    pcl_metric_add(self->refusals[why], 1);
+    pcl_reply_error error = {
+        .err = PCL_ERR_OVERLOADED,
+        .retry = PCL_RETRY_SAFE,
+        .message = pcl_bytes_text(message),
+        .retry_after_ms = PCL_RELAY_RETRY_AFTER_MS,
+    };
+    pcl_relay_refuse(self->relay, entry, &error, now_us);
+}
+
 static void s_refuse_admission(gatekeeper *self, pcl_relay_entry *entry,
                                const pcl_admission *admission, uint64_t now_us)
 {
@@ -318,6 +335,21 @@ static void s_forward(gatekeeper *self, pcl_relay_entry *entry, const pcl_reques
     }
 }
 
+/* What is asked before the statement is looked at; false: it was refused, and the entry taken. */
+static bool s_may_pass(gatekeeper *self, pcl_relay_entry *entry, bool sealed, uint64_t now_us)
+{
+    if (pcl_peer_watch_is_over(self->watch, entry->connection)) {
+        s_refuse_for_now(self, REFUSAL_CONNECTION, entry,
+                         "the principal has too many connections; this one ends", now_us);
+        return false;
+    }
+    if (self->seal_required && !sealed) {
+        s_refuse(self, REFUSAL_SEAL, entry, PCL_ERR_FORBIDDEN, "seal: must be there", now_us);
+        return false;
+    }
+    return true;
+}
+
 /* A request whose envelope is right; takes the entry. */
 static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *payload,
                          zmq_msg_t *seal, uint64_t now_us)
@@ -338,6 +370,9 @@ static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *pa
     }
     entry->op = request.op;
     entry->payload_size = zmq_msg_size(payload);
+    if (!s_may_pass(self, entry, seal != NULL, now_us)) {
+        return;
+    }
     pcl_admission admission = pcl_admission_judge(
         &self->limits, &request, pcl_principals_load(self->principals, entry->principal),
         self->cache);
@@ -443,6 +478,7 @@ static void s_tick(void *context, uint64_t now_us)
         pcl_log(PCL_LOG_WARNING, WHO, "cut", "connections=%u reason=\"a message without end\"",
                 cut);
     }
+    pcl_door_tick(&self->clients, now_us);
     const pcl_connections *table = pcl_peer_watch_table(self->watch);
     pcl_metric_set(self->connected, pcl_connections_count(table));
     pcl_metric_set(self->held, pcl_connections_held_count(table));
@@ -475,13 +511,16 @@ static void s_read_limits(gatekeeper *self, const pcl_config *config)
                                                             "limits/inflight_principal_max"),
         .inflight_principal_size_max = pcl_config_uint(config,
                                                        "limits/inflight_principal_size_max"),
+        .inflight_size_max = pcl_config_uint(config, "limits/inflight_size_max"),
     };
+    self->seal_required = pcl_config_bool(config, "seal/required");
 }
 
 static void s_reload(void *context, const pcl_config *config)
 {
     gatekeeper *self = context;
     s_read_limits(self, config);
+    pcl_door_read_limits(&self->clients, config);
     (void)pcl_door_read_keys(&self->clients, config); /* logged; the old list stays in force */
 }
 
@@ -503,7 +542,8 @@ static void s_metrics_make(gatekeeper *self)
         [REFUSAL_VERSION] = "rule=\"version\"",     [REFUSAL_FIELD] = "rule=\"field\"",
         [REFUSAL_PRINCIPAL] = "rule=\"principal\"", [REFUSAL_STATEMENT] = "rule=\"statement\"",
         [REFUSAL_LIMIT] = "rule=\"limit\"",         [REFUSAL_GONE] = "rule=\"gone\"",
-        [REFUSAL_UNSENT] = "rule=\"unsent\"",
+        [REFUSAL_UNSENT] = "rule=\"unsent\"",       [REFUSAL_CONNECTION] = "rule=\"connection\"",
+        [REFUSAL_SEAL] = "rule=\"seal\"",
     };
     for (int why = 0; why < REFUSAL_COUNT; why++) {
         self->refusals[why] = pcl_metrics_counter(
@@ -617,6 +657,7 @@ void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
     bool opened = pcl_door_read_keys(&self.clients, args->config) &&
                   s_open(&self, error, sizeof error);
     if (opened) {
+        pcl_door_watch(&self.clients, self.watch, args->config, args->metrics);
         pcl_loop_add_socket(self.loop, self.clients.socket, s_on_clients, &self);
         pcl_loop_add_socket(self.loop, pcl_peer_watch_socket(self.watch), s_on_watch, &self);
         pcl_loop_set_tick(self.loop, TICK_US, s_tick, s_turn, &self);

@@ -19,6 +19,7 @@ struct pcl_principals {
     uint32_t count;
     uint32_t free_head;
     uint64_t seed;
+    uint64_t octets; /* of all */
 };
 
 /* FNV-1a; the names are an administrator's, so nobody can aim at one bucket. */
@@ -79,7 +80,12 @@ pcl_principal_load pcl_principals_load(const pcl_principals *self, const char *n
     assert(self != NULL);
     assert(name != NULL);
     uint32_t index = s_find(self, name);
-    return index == NOWHERE ? (pcl_principal_load){0} : self->slots[index].load;
+    pcl_principal_load load = {0};
+    if (index != NOWHERE) {
+        load = self->slots[index].load;
+    }
+    load.octets_all = self->octets;
+    return load;
 }
 
 uint32_t pcl_principals_acquire(pcl_principals *self, const char *name, size_t size)
@@ -103,6 +109,7 @@ uint32_t pcl_principals_acquire(pcl_principals *self, const char *name, size_t s
     }
     self->slots[index].load.requests++;
     self->slots[index].load.octets += size;
+    self->octets += size;
     return index;
 }
 
@@ -114,6 +121,7 @@ void pcl_principals_release(pcl_principals *self, uint32_t index, size_t size)
     assert(held->load.requests > 0);
     assert(held->load.octets >= size);
     held->load.octets -= size;
+    self->octets -= size;
     if (--held->load.requests > 0) {
         return;
     }

@@ -16,7 +16,8 @@ typedef struct pcl_principals pcl_principals;
 /* What a principal has in flight. */
 typedef struct pcl_principal_load {
     uint32_t requests;
-    uint64_t octets; /* of their payloads */
+    uint64_t octets;     /* of their payloads */
+    uint64_t octets_all; /* of those of all principals together */
 } pcl_principal_load;
 
 /* capacity: principals at the same time, 1 to PCL_INFLIGHT_MAX.  NULL only when memory is out. */

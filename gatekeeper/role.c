@@ -2,6 +2,7 @@
 
 #include "common/limits.h"
 #include "net/config_sockets.h"
+#include "net/door.h"
 
 static const pcl_config_entry s_entries[] = {
     {"clients/endpoint", PCL_CONFIG_ENDPOINT, 0, 0, NULL, NULL, false,
@@ -11,6 +12,7 @@ static const pcl_config_entry s_entries[] = {
      "is 1."},
     {"clients/queue_max", PCL_CONFIG_UINT, 1, 65536, "256", NULL, false,
      "Messages that may wait for one client, each way."},
+    PCL_DOOR_LIMITS("clients", "20000", "15000", "2000", "500"),
     {"curve/key_file", PCL_CONFIG_SECRET_KEY, 0, 0, "", NULL, false,
      "The gatekeeper's own key file; needed on tcp unless curve/insecure is 1."},
     {"curve/insecure", PCL_CONFIG_BOOL, 0, 1, "0", NULL, false,
@@ -27,6 +29,8 @@ static const pcl_config_entry s_entries[] = {
      "The same for one principal."},
     {"limits/inflight_principal_size_max", PCL_CONFIG_UINT, 1024 * 1024, UINT32_MAX, "67108864",
      NULL, true, "Octets of the requests of one principal that wait for their reply."},
+    {"limits/inflight_size_max", PCL_CONFIG_UINT, 1024 * 1024, UINT32_MAX, "268435456", NULL, true,
+     "The same of all principals together."},
     {"limits/held_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "16384", NULL, false,
      "Sessions and cursors that are ended when their client leaves; more end when they were idle."},
     {"limits/held_client_max", PCL_CONFIG_UINT, 1, 65536, "256", NULL, false,
@@ -39,6 +43,10 @@ static const pcl_config_entry s_entries[] = {
      "Time that a request has which says none, in milliseconds."},
     {"limits/timeout_ms_max", PCL_CONFIG_UINT, 1, PCL_TIMEOUT_MS_MAX, "60000", NULL, true,
      "A longer timeout_ms is cut to this, in milliseconds."},
+    {"seal/required", PCL_CONFIG_BOOL, 0, 1, "0", NULL, true,
+     "1: a request without a seal is refused here already; whether one is needed, and is right, "
+     "the "
+     "broker decides."},
     PCL_CONFIG_COMMON,
 };
 

@@ -15,11 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_SIZE_MAX = 1024 * 1024, LINE_SIZE_MAX = 2048 };
+enum { FILE_SIZE_MAX = 1024 * 1024, LINE_SIZE_MAX = 2048, PATH_SIZE_MAX = 4096 };
 
 typedef struct s_value {
-    char *text; /* owned; complete path where the type is one; NULL while not known */
-    bool given; /* stands in the file */
+    char *text;     /* owned; complete path where the type is one; NULL while not known */
+    bool given;     /* stands in the file */
+    bool misplaced; /* where it is could not be found out, and was said */
 } s_value;
 
 struct pcl_config {
@@ -88,15 +89,15 @@ static void s_take(s_load *load, size_t index, pcl_bytes text)
 {
     pcl_config *config = load->config;
     char *value = s_copy((const char *)text.data, text.size);
-    if (s_is_path(config->entries[index].type) && value[0] != '\0' && value[0] != '/' &&
-        config->folder != NULL) {
-        char *relative = value;
-        size_t size = strlen(config->folder) + 1 + strlen(relative) + 1;
-        value = malloc(size);
-        assert(value != NULL);
-        snprintf(value, size, "%s/%s", strcmp(config->folder, "/") == 0 ? "" : config->folder,
-                 relative);
-        free(relative);
+    if (s_is_path(config->entries[index].type) && value[0] != '\0') {
+        char path[PATH_SIZE_MAX];
+        char error[LINE_SIZE_MAX];
+        if (!pcl_file_locate(path, sizeof path, config->folder, value, error, sizeof error)) {
+            s_problem(load, config->entries[index].path, error);
+        }
+        free(value);
+        value = s_copy(path, strlen(path));
+        config->values[index].misplaced = path[0] == '\0';
     }
     config->values[index].text = value;
 }
@@ -198,7 +199,8 @@ static void s_complete(s_load *load)
             continue;
         }
         char rule[LINE_SIZE_MAX];
-        if (!pcl_config_check(entry, value->text, load->file != NULL, rule, sizeof rule)) {
+        if (!value->misplaced &&
+            !pcl_config_check(entry, value->text, load->file != NULL, rule, sizeof rule)) {
             s_problem(load, entry->path, rule);
         }
     }
@@ -251,6 +253,51 @@ pcl_config *pcl_config_load(const pcl_config_entry *entries, size_t entry_count,
         pcl_config_destroy(&self);
     }
     return self;
+}
+
+pcl_config *pcl_config_renew(const pcl_config *old_config, pcl_config_checker *check,
+                             const char *file, pcl_buffer *problems)
+{
+    assert(old_config != NULL && file != NULL && problems != NULL);
+    pcl_config *self = calloc(1, sizeof *self);
+    assert(self != NULL);
+    self->entries = old_config->entries;
+    self->entry_count = old_config->entry_count;
+    self->values = calloc(self->entry_count + 1, sizeof *self->values);
+    assert(self->values != NULL);
+    for (size_t index = 0; index < self->entry_count; index++) {
+        const s_value *value = &old_config->values[index];
+        self->values[index] = (s_value){.text = s_copy(value->text, strlen(value->text)),
+                                        .given = value->given};
+    }
+    if (old_config->folder != NULL) {
+        self->folder = s_copy(old_config->folder, strlen(old_config->folder));
+    }
+    self->file = file;
+    s_load load = {.config = self, .file = file, .problems = problems};
+    s_complete(&load);
+    if (check != NULL) {
+        s_check(&load, check);
+    }
+    self->file = NULL;
+    if (load.failed) {
+        pcl_config_destroy(&self);
+    }
+    return self;
+}
+
+const char *pcl_config_watched(const pcl_config *self, size_t *cursor)
+{
+    assert(self != NULL && cursor != NULL);
+    while (*cursor < self->entry_count) {
+        size_t index = (*cursor)++;
+        const char *text = self->values[index].text;
+        if (self->entries[index].reloadable && s_is_path(self->entries[index].type) &&
+            text[0] != '\0') {
+            return text;
+        }
+    }
+    return NULL;
 }
 
 void pcl_config_destroy(pcl_config **self_p)

@@ -57,13 +57,23 @@ pcl_config *pcl_config_load(const pcl_config_entry *entries, size_t entry_count,
                             pcl_config_checker *check, const char *file, pcl_buffer *problems);
 void pcl_config_destroy(pcl_config **self_p);
 
+/* The same settings once more, with the files that they point to looked at anew.  file: for
+ * problems.  NULL as above. */
+pcl_config *pcl_config_renew(const pcl_config *old_config, pcl_config_checker *check,
+                             const char *file, pcl_buffer *problems);
+
+/* Walks the files whose change is taken over, those of reloadable entries: start with *cursor 0;
+ * NULL is the end. */
+const char *pcl_config_watched(const pcl_config *self, size_t *cursor);
+
 /* For a checker: one line, of the setting at path. */
 void pcl_config_problem(const pcl_config *self, pcl_buffer *problems, const char *path,
                         const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* path must stand in the table with that type; anything else is a bug and
  * asserts.  Texts are valid until destroy.  A relative path in the file is
- * taken from the file's folder, and comes back complete. */
+ * taken from the file's folder, and credential:NAME from that of the
+ * credentials (pcl_file_locate); it comes back complete. */
 bool pcl_config_bool(const pcl_config *self, const char *path);
 uint64_t pcl_config_uint(const pcl_config *self, const char *path);
 const char *pcl_config_text(const pcl_config *self, const char *path); /* all other types */

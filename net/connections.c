@@ -184,6 +184,12 @@ void pcl_connections_route(const pcl_connections *self, uint32_t index,
     pcl_put_be(out_route + 1, s_of(self, index)->route, PCL_CONNECTION_ROUTE - 1);
 }
 
+int pcl_connections_fd(const pcl_connections *self, uint32_t index)
+{
+    assert(self != NULL);
+    return s_of(self, index)->fd;
+}
+
 uint32_t pcl_connections_each(const pcl_connections *self, uint32_t *cursor)
 {
     assert(self != NULL);

@@ -98,6 +98,9 @@ uint32_t pcl_connections_each(const pcl_connections *self, uint32_t *cursor);
 void pcl_connections_route(const pcl_connections *self, uint32_t connection,
                            uint8_t out_route[PCL_CONNECTION_ROUTE]);
 
+/* The descriptor of one that is there or not buried yet; -1: it has ended. */
+int pcl_connections_fd(const pcl_connections *self, uint32_t connection);
+
 /* --- Requests in flight ------------------------------------------------------ */
 
 /* One more; the index for what follows, PCL_WORK_NONE when the table is full. */

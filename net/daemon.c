@@ -5,6 +5,7 @@
 
 #include "net/actor.h"
 #include "net/config_check.h"
+#include "net/file_watch.h"
 #include "net/frames.h"
 #include "net/log.h"
 #include "net/options.h"
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -35,6 +37,7 @@ enum {
     FILE_NAME_SIZE_MAX = 4096,
     RELOAD_MS_MAX = 10000,
     STOP_MS_MAX = 5000,
+    LOOK_MS = 250, /* at files and at the ZAP handler; two looks and a reload are under a second */
 };
 
 /* One role that runs. */
@@ -56,9 +59,10 @@ typedef struct s_daemon {
     const char *who; /* in log lines */
     s_unit units[PCL_ROLES_MAX];
     size_t count;
-    int signals;      /* signalfd; -1 before it is made */
-    bool stop_wanted; /* SIGTERM or SIGINT came */
-    bool stop_now;    /* ... and once more */
+    pcl_file_watch *files; /* owned; those that reloadable settings point to */
+    int signals;           /* signalfd; -1 before it is made */
+    bool stop_wanted;      /* SIGTERM or SIGINT came */
+    bool stop_now;         /* ... and once more */
     bool reload_wanted;
 } s_daemon;
 
@@ -207,6 +211,9 @@ static bool s_take_signals(s_daemon *self)
 
 static void s_set_limits(const s_daemon *self)
 {
+    if (prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L) != 0) { /* no core, no debugger, no /proc/.../mem */
+        pcl_log(PCL_LOG_WARNING, self->who, "limit", "what=dumpable error=\"%s\"", strerror(errno));
+    }
     struct rlimit core = {0, 0}; /* a core would hold keys */
     if (setrlimit(RLIMIT_CORE, &core) != 0) {
         pcl_log(PCL_LOG_WARNING, self->who, "limit", "what=core error=\"%s\"", strerror(errno));
@@ -435,20 +442,40 @@ static void s_reload_role(s_daemon *self, s_unit *unit, pcl_config *fresh)
     unit->args.config = fresh;
 }
 
-static void s_reload(s_daemon *self)
+/* After the configurations were read, and before the roles read what they point to: so a change
+ * after that is seen. */
+static void s_watch_files(s_daemon *self, pcl_config *const *configs)
 {
-    self->reload_wanted = false;
+    pcl_file_watch_clear(self->files);
+    for (size_t index = 0; index < self->count; index++) {
+        size_t cursor = 0;
+        for (const char *file; (file = pcl_config_watched(configs[index], &cursor)) != NULL;) {
+            if (!pcl_file_watch_add(self->files, file)) {
+                pcl_log(PCL_LOG_WARNING, self->who, "unwatched", "file=\"%s\"", file);
+            }
+        }
+    }
+}
+
+/* again: the settings are those that are in force, and only the files that they point to are read
+ * anew. */
+static void s_reload(s_daemon *self, bool again)
+{
     pcl_config *fresh[PCL_ROLES_MAX] = {NULL};
     pcl_buffer problems;
     pcl_buffer_init(&problems, PROBLEMS_SIZE_MAX);
     bool fine = true;
     for (size_t index = 0; index < self->count; index++) {
         s_unit *unit = &self->units[index];
-        fresh[index] = s_load(unit, unit->file, &problems);
+        fresh[index] = again ? pcl_config_renew(unit->config, unit->role->check, unit->file,
+                                                &problems)
+                             : s_load(unit, unit->file, &problems);
         fine = fresh[index] != NULL && fine;
     }
     if (!fine) {
         s_log_lines(self->who, PCL_LOG_ERROR, "reload-refused", "problem", &problems);
+    } else if (!again) {
+        s_watch_files(self, fresh);
     }
     pcl_buffer_release(&problems);
     for (size_t index = 0; index < self->count; index++) {
@@ -460,7 +487,7 @@ static void s_reload(s_daemon *self)
     }
     if (fine) {
         s_set_log_level(self);
-        pcl_log(PCL_LOG_INFO, self->who, "reloaded", "%s", "");
+        pcl_log(PCL_LOG_INFO, self->who, "reloaded", "cause=%s", again ? "files" : "signal");
     }
 }
 
@@ -516,6 +543,24 @@ static const char *s_role_names(const s_daemon *self, char *text, size_t size)
     return text;
 }
 
+/* Waits for something to do, and looks around now and then.  false: the process must end. */
+static bool s_look_around(s_daemon *self, uint64_t *look_due_us)
+{
+    uint64_t now_us = pcl_now_us();
+    if (now_us >= *look_due_us) {
+        *look_due_us = now_us + LOOK_MS * UINT64_C(1000);
+        if (!pcl_zap_is_alive()) {
+            pcl_log(PCL_LOG_ERROR, self->who, "failed", "what=zap");
+            return false;
+        }
+        if (pcl_file_watch_look(self->files)) {
+            s_reload(self, true);
+        }
+    }
+    s_wait(self, LOOK_MS);
+    return true;
+}
+
 static int s_live(s_daemon *self)
 {
     if (!pcl_zap_start() || !s_start_http(self)) {
@@ -527,13 +572,17 @@ static int s_live(s_daemon *self)
     char names[256];
     pcl_log(PCL_LOG_INFO, self->who, "ready", "roles=%s version=%s",
             s_role_names(self, names, sizeof names), PCL_VERSION);
+    uint64_t look_due_us = 0;
     while (!self->stop_wanted) {
-        s_wait(self, -1);
+        if (!s_look_around(self, &look_due_us)) {
+            _exit(EXIT_ROLE); /* an orderly end would wait for the handler */
+        }
         if (s_has_failed(self)) {
             return EXIT_ROLE;
         }
         if (self->reload_wanted) {
-            s_reload(self);
+            self->reload_wanted = false;
+            s_reload(self, false);
         }
     }
     s_drain(self);
@@ -548,6 +597,12 @@ static int s_run(s_daemon *self)
         return EXIT_ROLE;
     }
     s_set_limits(self);
+    pcl_config *configs[PCL_ROLES_MAX] = {NULL};
+    for (size_t index = 0; index < self->count; index++) {
+        configs[index] = self->units[index].config;
+    }
+    self->files = pcl_file_watch_new();
+    s_watch_files(self, configs);
     zsys_handler_set(NULL); /* signals are ours */
     int result = s_live(self);
     for (size_t index = 0; index < self->count; index++) {
@@ -559,6 +614,7 @@ static int s_run(s_daemon *self)
     }
     pcl_zap_stop();
     (void)close(self->signals);
+    pcl_file_watch_destroy(&self->files);
     pcl_log(PCL_LOG_INFO, self->who, "stopped", "code=%d", result);
     return result;
 }

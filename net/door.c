@@ -1,21 +1,63 @@
 #include "net/door.h"
 
+#include "common/clock.h"
 #include "net/log.h"
 #include "net/socket.h"
+#include "net/time.h"
 #include "net/zap.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PATH_SIZE = 64, ERROR_SIZE = 256 };
+#define LOG_INTERVAL_US PCL_US_PER_S
+
+enum { PATH_SIZE = 64, ERROR_SIZE = 256, LABELS_SIZE = 96 };
+
+static const char *const RULES[PCL_ARRIVALS_RULES] = {
+    [PCL_ARRIVALS_FINE] = "silent", /* made room for a newcomer */
+    [PCL_ARRIVALS_RATE] = "handshakes",
+    [PCL_ARRIVALS_ADDRESS_RATE] = "handshakes_address",
+    [PCL_ARRIVALS_CONNECTIONS] = "connections",
+    [PCL_ARRIVALS_KEY] = "connections_principal",
+};
+
+static void s_path(const pcl_door *self, const char *key, char out_path[PATH_SIZE])
+{
+    int size = snprintf(out_path, PATH_SIZE, "%s/%s", self->peers, key);
+    assert(size > 0 && size < PATH_SIZE);
+}
 
 static const char *s_setting(const pcl_door *self, const pcl_config *config, const char *key)
 {
     char path[PATH_SIZE];
-    int size = snprintf(path, sizeof path, "%s/%s", self->peers, key);
-    assert(size > 0 && size < PATH_SIZE);
+    s_path(self, key, path);
     return pcl_config_text(config, path);
+}
+
+static uint32_t s_limit(const pcl_door *self, const pcl_config *config, const char *key)
+{
+    char path[PATH_SIZE];
+    s_path(self, key, path);
+    return (uint32_t)pcl_config_uint(config, path);
+}
+
+static bool s_is_admitted(void *context, const char *key)
+{
+    return pcl_door_name(context, key) != NULL;
+}
+
+/* The connections of who is not in the list any more. */
+static void s_revoke(pcl_door *self)
+{
+    if (self->watch == NULL) {
+        return;
+    }
+    uint32_t revoked = pcl_peer_watch_revoke(self->watch, s_is_admitted, self, pcl_now_us());
+    if (revoked > 0) {
+        pcl_log(PCL_LOG_WARNING, self->who, "revoked", "%s=%u", self->peers, revoked);
+    }
 }
 
 bool pcl_door_read_keys(pcl_door *self, const pcl_config *config)
@@ -36,6 +78,7 @@ bool pcl_door_read_keys(pcl_door *self, const pcl_config *config)
     self->keys = keys;
     pcl_log(PCL_LOG_INFO, self->who, "keys_loaded", "%s=%zu", self->peers,
             pcl_key_list_count(keys));
+    s_revoke(self);
     return true;
 }
 
@@ -63,9 +106,73 @@ bool pcl_door_open(pcl_door *self, const pcl_config *config, const pcl_keys *own
     return self->socket != NULL;
 }
 
+void pcl_door_read_limits(pcl_door *self, const pcl_config *config)
+{
+    assert(self != NULL && self->watch != NULL);
+    pcl_arrivals_limits limits = {
+        .connections_max = s_limit(self, config, "connections_max"),
+        .key_max = s_limit(self, config, "connections_principal_max"),
+        .rate_max = s_limit(self, config, "handshakes_max"),
+        .address_rate_max = s_limit(self, config, "handshakes_address_max"),
+    };
+    pcl_peer_watch_set_limits(self->watch, &limits);
+}
+
+void pcl_door_watch(pcl_door *self, pcl_peer_watch *watch, const pcl_config *config,
+                    pcl_metrics *metrics)
+{
+    assert(self != NULL && watch != NULL && metrics != NULL);
+    self->watch = watch;
+    pcl_door_read_limits(self, config);
+    char labels[LABELS_SIZE];
+    for (int rule = 0; rule < PCL_ARRIVALS_RULES; rule++) {
+        (void)snprintf(labels, sizeof labels, "peers=\"%s\",rule=\"%s\"", self->peers, RULES[rule]);
+        self->refused[rule] = pcl_metrics_counter(
+            metrics, "portcullis_door_connections_refused_total", labels,
+            "Connections that were ended since there were too many, by rule.");
+    }
+    (void)snprintf(labels, sizeof labels, "peers=\"%s\"", self->peers);
+    self->revoked = pcl_metrics_counter(metrics, "portcullis_door_connections_revoked_total",
+                                        labels,
+                                        "Connections that were ended since their key was taken "
+                                        "off the list.");
+    self->open = pcl_metrics_gauge(metrics, "portcullis_door_connections", labels,
+                                   "Connections, also those that have said nothing.");
+    self->silent = pcl_metrics_gauge(metrics, "portcullis_door_connections_silent", labels,
+                                     "Connections that have said nothing since they were made.");
+}
+
+void pcl_door_tick(pcl_door *self, uint64_t now_us)
+{
+    assert(self != NULL);
+    if (self->watch == NULL) {
+        return;
+    }
+    pcl_peer_watch_counts counts = pcl_peer_watch_count(self->watch);
+    const pcl_arrivals *arrivals = pcl_peer_watch_arrivals(self->watch);
+    bool log = now_us >= self->log_due_us;
+    for (int rule = 0; rule < PCL_ARRIVALS_RULES; rule++) {
+        pcl_metric_add(self->refused[rule], counts.refused[rule] - self->shown.refused[rule]);
+        uint64_t more = counts.refused[rule] - self->logged.refused[rule];
+        if (log && more > 0) {
+            pcl_log(PCL_LOG_WARNING, self->who, "connections_refused",
+                    "peers=%s rule=%s count=%" PRIu64, self->peers, RULES[rule], more);
+        }
+    }
+    pcl_metric_add(self->revoked, counts.revoked - self->shown.revoked);
+    pcl_metric_set(self->open, pcl_arrivals_count(arrivals));
+    pcl_metric_set(self->silent, pcl_arrivals_silent_count(arrivals));
+    self->shown = counts;
+    if (log) {
+        self->logged = counts;
+        self->log_due_us = now_us + LOG_INTERVAL_US;
+    }
+}
+
 void pcl_door_close(pcl_door *self)
 {
     assert(self != NULL);
+    self->watch = NULL;
     zsock_destroy(&self->socket);
     pcl_key_list_destroy(&self->keys);
 }

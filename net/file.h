@@ -20,4 +20,10 @@ bool pcl_file_read(pcl_buffer *buffer, const char *file, pcl_file_kind kind, cha
 /* Overwrites a buffer that held a secret, then releases it. */
 void pcl_file_wipe(pcl_buffer *buffer);
 
+/* Where a setting says that a file is: "credential:NAME" stands for NAME in the folder of
+ * $CREDENTIALS_DIRECTORY, which systemd makes for what LoadCredential= names; a relative path
+ * starts from folder (NULL: the current one).  false: error says why, and out_path is "". */
+bool pcl_file_locate(char *out_path, size_t path_size, const char *folder, const char *text,
+                     char *error, size_t error_size);
+
 #endif

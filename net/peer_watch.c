@@ -1,6 +1,7 @@
 #include "net/peer_watch.h"
 
 #include "common/clock.h"
+#include "net/frames.h"
 #include "net/process.h"
 #include "net/socket.h"
 #include "net/tcp.h"
@@ -16,6 +17,9 @@ enum { DESCRIPTORS_MIN = 1024 }; /* room for, where the limit cannot be read or 
 /* Memory that may be taken anew before the connections are measured. */
 #define GROWTH_SIZE_MAX   (UINT64_C(32) * 1024 * 1024)
 
+/* Descriptors that connections leave to everything else: files, the loop, the links. */
+enum { DESCRIPTORS_SPARE = 128 };
+
 struct pcl_peer_watch {
     pcl_peer_watch_options options;
     bool drained;            /* since the connections were measured last */
@@ -23,6 +27,10 @@ struct pcl_peer_watch {
     uint64_t resident_limit; /* octets of memory at which the connections are measured */
     zsock_t *monitor;        /* owned */
     pcl_connections *table;
+    pcl_arrivals *arrivals;
+    uint64_t *peers; /* by descriptor: who is at the other end, pcl_tcp_peer's tag */
+    uint32_t descriptor_max;
+    pcl_peer_watch_counts counts;
 };
 
 /* Descriptors are numbered below the process's limit. */
@@ -35,22 +43,57 @@ static uint32_t s_descriptor_max(void)
     return limit.rlim_cur < PCL_CONNECTIONS_MAX ? (uint32_t)limit.rlim_cur : PCL_CONNECTIONS_MAX;
 }
 
-pcl_peer_watch *pcl_peer_watch_new(const pcl_peer_watch_options *options, char *error,
-                                   size_t error_size)
+/* No more than leaves the process some descriptors; of few, half. */
+static uint32_t s_connections_max(uint32_t wanted)
 {
-    assert(options != NULL && options->router != NULL && options->gone != NULL);
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > PCL_CONNECTIONS_MAX) {
+        return wanted;
+    }
+    uint32_t all = (uint32_t)limit.rlim_cur;
+    uint32_t room = all > 2 * DESCRIPTORS_SPARE ? all - DESCRIPTORS_SPARE : all / 2;
+    return wanted < room ? wanted : room > 0 ? room : 1;
+}
+
+void pcl_peer_watch_set_limits(pcl_peer_watch *self, const pcl_arrivals_limits *limits)
+{
+    assert(self != NULL && limits != NULL);
+    pcl_arrivals_limits bounded = *limits;
+    bounded.connections_max = s_connections_max(limits->connections_max);
+    pcl_arrivals_set_limits(self->arrivals, &bounded);
+}
+
+static bool s_make_tables(pcl_peer_watch *self)
+{
+    const pcl_peer_watch_options *options = &self->options;
     pcl_connections_limits limits = {
-        .connection_max = s_descriptor_max(),
+        .connection_max = self->descriptor_max,
         .work_max = options->work_max,
         .held_max = options->held_max,
         .held_each_max = options->held_each_max,
     };
+    pcl_arrivals_limits none = {
+        .connections_max = s_connections_max(self->descriptor_max),
+        .key_max = self->descriptor_max,
+        .rate_max = PCL_US_PER_S,
+        .address_rate_max = PCL_US_PER_S,
+    };
+    self->table = pcl_connections_new(&limits, options->seed);
+    self->arrivals = pcl_arrivals_new(self->descriptor_max, &none, options->seed);
+    self->peers = calloc(self->descriptor_max, sizeof *self->peers);
+    return self->table != NULL && self->arrivals != NULL && self->peers != NULL;
+}
+
+pcl_peer_watch *pcl_peer_watch_new(const pcl_peer_watch_options *options, char *error,
+                                   size_t error_size)
+{
+    assert(options != NULL && options->router != NULL && options->gone != NULL);
     pcl_peer_watch *self = calloc(1, sizeof *self);
     if (self != NULL) {
         self->options = *options;
-        self->table = pcl_connections_new(&limits, options->seed);
+        self->descriptor_max = s_descriptor_max();
     }
-    if (self == NULL || self->table == NULL) {
+    if (self == NULL || !s_make_tables(self)) {
         (void)snprintf(error, error_size, "no memory for the table of connections");
         pcl_peer_watch_destroy(&self);
         return NULL;
@@ -71,6 +114,8 @@ void pcl_peer_watch_destroy(pcl_peer_watch **self_p)
             pcl_socket_unwatch(self->options.router, &self->monitor);
         }
         pcl_connections_destroy(&self->table);
+        pcl_arrivals_destroy(&self->arrivals);
+        free(self->peers);
         free(self);
         *self_p = NULL;
     }
@@ -88,11 +133,56 @@ pcl_connections *pcl_peer_watch_table(pcl_peer_watch *self)
     return self->table;
 }
 
+pcl_peer_watch_counts pcl_peer_watch_count(const pcl_peer_watch *self)
+{
+    assert(self != NULL);
+    return self->counts;
+}
+
+const pcl_arrivals *pcl_peer_watch_arrivals(const pcl_peer_watch *self)
+{
+    assert(self != NULL);
+    return self->arrivals;
+}
+
 static void s_ended(pcl_peer_watch *self, uint32_t connection, uint64_t now_us)
 {
     if (connection != PCL_CONNECTION_NONE) {
         self->options.gone(self->options.context, connection, now_us);
         pcl_connections_bury(self->table, connection);
+    }
+}
+
+/* The descriptor is libzmq's, which may have closed it this moment, and the system may have given
+ * it away again; so who is at the other end is asked once more. */
+static void s_cut(const pcl_peer_watch *self, int fd)
+{
+    uint8_t address[PCL_TCP_ADDRESS_SIZE];
+    size_t size = 0;
+    if ((uint32_t)fd < self->descriptor_max && self->peers[fd] != 0 &&
+        pcl_tcp_peer(fd, address, &size) == self->peers[fd]) {
+        pcl_tcp_cut(fd);
+    }
+}
+
+static void s_opened(pcl_peer_watch *self, int fd, uint64_t now_us)
+{
+    pcl_connections_opened(self->table, fd);
+    if (fd < 0 || (uint32_t)fd >= self->descriptor_max) {
+        return; /* not ours to know: there is no room for it */
+    }
+    uint8_t address[PCL_TCP_ADDRESS_SIZE];
+    size_t size = 0;
+    int place = -1;
+    self->peers[fd] = pcl_tcp_peer(fd, address, &size);
+    pcl_arrivals_rule rule = pcl_arrivals_opened(self->arrivals, fd, pcl_bytes_of(address, size),
+                                                 now_us, &place);
+    if (rule != PCL_ARRIVALS_FINE) {
+        self->counts.refused[rule]++;
+        s_cut(self, fd);
+    } else if (place != -1) {
+        self->counts.refused[PCL_ARRIVALS_FINE]++;
+        s_cut(self, place);
     }
 }
 
@@ -103,11 +193,39 @@ void pcl_peer_watch_read(pcl_peer_watch *self, uint64_t now_us)
     int fd = -1;
     while (pcl_socket_peer_event(self->monitor, &opened, &fd)) {
         if (opened) {
-            pcl_connections_opened(self->table, fd);
+            s_opened(self, fd, now_us);
         } else {
+            pcl_arrivals_closed(self->arrivals, fd);
             s_ended(self, pcl_connections_closed(self->table, fd), now_us);
         }
     }
+}
+
+uint32_t pcl_peer_watch_revoke(pcl_peer_watch *self, pcl_peer_admitted *admitted, void *context,
+                               uint64_t now_us)
+{
+    assert(self != NULL && admitted != NULL);
+    pcl_peer_watch_read(self, now_us); /* so that each descriptor is whose we take it for */
+    uint32_t revoked = 0;
+    uint32_t cursor = 0;
+    const char *key = NULL;
+    for (int fd = 0; (fd = pcl_arrivals_each(self->arrivals, &cursor, &key)) != -1;) {
+        if (key != NULL && !admitted(context, key)) {
+            s_cut(self, fd);
+            pcl_arrivals_closed(self->arrivals, fd);
+            s_ended(self, pcl_connections_closed(self->table, fd), now_us);
+            revoked++;
+        }
+    }
+    self->counts.revoked += revoked;
+    return revoked;
+}
+
+bool pcl_peer_watch_is_over(const pcl_peer_watch *self, uint32_t connection)
+{
+    assert(self != NULL);
+    return connection < PCL_CONNECTION_GONE &&
+           pcl_arrivals_is_over(self->arrivals, pcl_connections_fd(self->table, connection));
 }
 
 void pcl_peer_watch_drained(pcl_peer_watch *self)
@@ -134,6 +252,9 @@ static bool s_has_grown(pcl_peer_watch *self)
 uint32_t pcl_peer_watch_guard(pcl_peer_watch *self, uint64_t size_max, uint64_t now_us)
 {
     assert(self != NULL);
+    for (int fd = 0; (fd = pcl_arrivals_due(self->arrivals, now_us)) != -1;) {
+        s_cut(self, fd);
+    }
     if (now_us < self->guard_due_us) {
         return 0;
     }
@@ -149,7 +270,7 @@ uint32_t pcl_peer_watch_guard(pcl_peer_watch *self, uint64_t size_max, uint64_t 
         uint64_t received = 0;
         if (pcl_connections_is_open(self->table, fd) && pcl_tcp_received(fd, &received) &&
             pcl_connections_measured(self->table, fd, received, drained, size_max)) {
-            pcl_tcp_cut(fd);
+            s_cut(self, fd);
             cut++;
         }
     }
@@ -178,6 +299,9 @@ uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *f
     s_ended(self, other, now_us);
     if (connection < PCL_CONNECTION_GONE) {
         pcl_connections_spoke(self->table, connection);
+        pcl_arrivals_rule rule = pcl_arrivals_named(self->arrivals, fd, pcl_frame_user_id(frame),
+                                                    now_us);
+        self->counts.refused[rule] += rule != PCL_ARRIVALS_FINE;
     }
     return connection;
 }

@@ -21,6 +21,48 @@ bool pcl_tcp_received(int fd, uint64_t *out_octets)
     return true;
 }
 
+/* FNV-1a; 0 stands for nobody. */
+static uint64_t s_tag(const uint8_t *octets, size_t size, uint16_t port)
+{
+    uint64_t hash = UINT64_C(14695981039346656037) ^ port;
+    for (size_t index = 0; index < size; index++) {
+        hash = (hash ^ octets[index]) * UINT64_C(1099511628211);
+    }
+    return hash != 0 ? hash : 1;
+}
+
+uint64_t pcl_tcp_peer(int fd, uint8_t out_address[PCL_TCP_ADDRESS_SIZE], size_t *out_size)
+{
+    assert(out_address != NULL && out_size != NULL);
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } peer;
+    socklen_t size = sizeof peer;
+    memset(&peer, 0, sizeof peer);
+    *out_size = 0;
+    if (getpeername(fd, &peer.any, &size) != 0) {
+        return 0;
+    }
+    uint16_t port = 0;
+    if (peer.any.sa_family == AF_INET) {
+        *out_size = sizeof peer.v4.sin_addr;
+        memcpy(out_address, &peer.v4.sin_addr, *out_size);
+        port = peer.v4.sin_port;
+    } else if (peer.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer.v6.sin6_addr)) {
+        *out_size = sizeof peer.v4.sin_addr;
+        memcpy(out_address, (const uint8_t *)&peer.v6.sin6_addr + 12, *out_size);
+        port = peer.v6.sin6_port;
+    } else if (peer.any.sa_family == AF_INET6) {
+        *out_size = sizeof peer.v6.sin6_addr;
+        memcpy(out_address, &peer.v6.sin6_addr, *out_size);
+        port = peer.v6.sin6_port;
+    }
+    return s_tag(out_address, *out_size, port);
+}
+
 void pcl_tcp_cut(int fd)
 {
     (void)shutdown(fd, SHUT_RDWR); /* fails when it is not connected any more */

@@ -1,3 +1,6 @@
+/* syscall() is the C library's own. */
+#define _DEFAULT_SOURCE
+
 #include "net/zap.h"
 
 #include "net/frames.h"
@@ -8,11 +11,17 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"
+#define THREAD_NAME  "zap"
+#define LOOK         "LOOK" /* on the handler's pipe: are you there? */
 
 /* Frames of a request, RFC 27; the REP socket keeps the envelope. */
 enum {
@@ -36,7 +45,9 @@ typedef struct s_domain {
 static struct {
     pthread_mutex_t mutex; /* guards all below */
     s_domain *domains;
-    zactor_t *handler; /* NULL: not running */
+    zactor_t *handler;  /* NULL: not running */
+    unsigned looks;     /* that were not answered yet; of the starter's thread */
+    atomic_long thread; /* the handler's, as the system numbers it */
 } s_zap = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* --- The judgement -------------------------------------------------------- */
@@ -132,22 +143,36 @@ static bool s_on_request(void *context, uint64_t now_us)
     return true;
 }
 
-/* The only word on the pipe is to stop. */
+/* Whoever asks whether we live gets his word back; any other word is to stop. */
 static bool s_on_pipe(void *context, uint64_t now_us)
 {
     (void)now_us;
     s_handler *self = context;
-    pcl_loop_stop(self->loop);
+    pcl_frames word;
+    if (pcl_frames_recv(&word, self->pipe) != PCL_RECV_MESSAGE) {
+        pcl_loop_stop(self->loop);
+        return false;
+    }
+    if (!pcl_bytes_is(pcl_frame_bytes(&word.frame[0]), LOOK)) {
+        pcl_loop_stop(self->loop);
+    } else if (pcl_frames_send(word.frame, 1, self->pipe) == PCL_ERR_OK) {
+        return true;
+    }
+    pcl_frames_close(&word);
     return false;
 }
 
 static void s_run(zsock_t *pipe, void *argument)
 {
+    (void)prctl(PR_SET_NAME, THREAD_NAME); /* for whoever looks at threads */
     bool *out_bound = argument; /* the starter waits for our signal, so it is there until then */
     s_handler self = {.pipe = pipe, .socket = zsock_new(ZMQ_REP), .loop = pcl_loop_new()};
     assert(self.socket != NULL);
     *out_bound = zsock_bind(self.socket, "%s", ZAP_ENDPOINT) == 0;
     bool bound = *out_bound;
+    if (bound) {
+        atomic_store(&s_zap.thread, syscall(SYS_gettid));
+    }
     PCL_TSAN_GIVES(out_bound);
     zsock_signal(pipe, 0);
     if (bound) {
@@ -181,7 +206,34 @@ bool pcl_zap_start(void)
     (void)pthread_mutex_lock(&s_zap.mutex);
     assert(s_zap.handler == NULL); /* two cannot both have bound */
     s_zap.handler = handler;
+    s_zap.looks = 0;
     (void)pthread_mutex_unlock(&s_zap.mutex);
+    return true;
+}
+
+bool pcl_zap_is_alive(void)
+{
+    (void)pthread_mutex_lock(&s_zap.mutex);
+    zactor_t *handler = s_zap.handler;
+    (void)pthread_mutex_unlock(&s_zap.mutex);
+    long thread = atomic_load(&s_zap.thread);
+    if (handler == NULL || syscall(SYS_tgkill, (long)getpid(), thread, 0) != 0) {
+        return false;
+    }
+    pcl_frames answer;
+    while (pcl_frames_recv(&answer, zactor_sock(handler)) == PCL_RECV_MESSAGE) {
+        s_zap.looks = 0;
+        pcl_frames_close(&answer);
+    }
+    if (s_zap.looks >= PCL_ZAP_LOOKS_MAX) {
+        return false;
+    }
+    zmq_msg_t look;
+    pcl_frame_copy_of(&look, pcl_bytes_text(LOOK));
+    if (pcl_frames_send(&look, 1, zactor_sock(handler)) != PCL_ERR_OK) {
+        zmq_msg_close(&look); /* its pipe is full: that is no answer either */
+    }
+    s_zap.looks++;
     return true;
 }
 

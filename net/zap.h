@@ -21,6 +21,13 @@
 bool pcl_zap_start(void);
 void pcl_zap_stop(void);
 
+/* Whether the handler's thread lives and answers; to be asked a few times a second, by the thread
+ * that started it.  false: nobody new can come in any more, and pcl_zap_stop may wait for ever: end
+ * the process.  A thread that has ended is noticed at once, one that hangs at the
+ * PCL_ZAP_LOOKS_MAX-th look. */
+#define PCL_ZAP_LOOKS_MAX 12u
+bool pcl_zap_is_alive(void);
+
 /* Replaces the keys that domain admits; the list is copied.  A domain never
  * set admits nobody.  Safe from any thread. */
 void pcl_zap_set(const char *domain, const pcl_key_list *list);

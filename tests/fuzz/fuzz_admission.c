@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const pcl_admission_limits limits = {.timeout_ms_default = 5000,
                                                 .timeout_ms_max = 60000,
                                                 .inflight_principal_max = 1,
-                                                .inflight_principal_size_max = 1};
+                                                .inflight_principal_size_max = 1,
+                                                .inflight_size_max = 1};
     static pcl_sql_cache *cache; /* of the whole run, so that verdicts are found again, too */
     static pcl_policy *policy;
     static pcl_buffer digest;

@@ -24,7 +24,7 @@ static void s_require_grammar(const pcl_envelope *envelope, const size_t *sizes,
     s_require(count == envelope->payload_index + (sealed ? 2 : 1));
     s_require(sizes[envelope->payload_index] > 0);
     s_require(sizes[envelope->payload_index] <= payload_size_max);
-    s_require(!sealed || sizes[envelope->seal_index] <= PCL_ENVELOPE_SEAL_SIZE_MAX);
+    s_require(!sealed || sizes[envelope->seal_index] == PCL_ENVELOPE_SEAL_SIZE);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

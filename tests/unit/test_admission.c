@@ -12,7 +12,8 @@
 static const pcl_admission_limits LIMITS = {.timeout_ms_default = 500,
                                             .timeout_ms_max = 2000,
                                             .inflight_principal_max = 3,
-                                            .inflight_principal_size_max = 1000};
+                                            .inflight_principal_size_max = 1000,
+                                            .inflight_size_max = 5000};
 
 static const pcl_principal_load IDLE = {0};
 
@@ -39,6 +40,13 @@ static void test_octets_in_flight_are_bounded_too(void **state)
     assert_int_equal(full.err, PCL_ERR_OVERLOADED);
     assert_int_equal(full.retry, PCL_RETRY_SAFE);
     assert_non_null(strstr(full.message, "1000 octets"));
+    pcl_admission all = s_judge(&LIMITS, &request, (pcl_principal_load){.octets_all = 5000});
+    assert_int_equal(all.err, PCL_ERR_OVERLOADED);
+    assert_int_equal(all.retry, PCL_RETRY_SAFE);
+    assert_non_null(strstr(all.message, "5000 octets"));
+    request = (pcl_request){.op = PCL_OP_CANCEL}; /* what ends work is let in */
+    assert_int_equal(s_judge(&LIMITS, &request, (pcl_principal_load){.octets_all = 5000}).err,
+                     PCL_ERR_OK);
 }
 
 static void test_time_has_a_default_and_a_ceiling(void **state)
@@ -60,8 +68,11 @@ static void test_a_principal_has_a_share(void **state)
 {
     (void)state;
     pcl_request request = s_query("SELECT 1");
-    assert_int_equal(s_judge(&LIMITS, &request, (pcl_principal_load){2, 999}).err, PCL_ERR_OK);
-    pcl_admission full = s_judge(&LIMITS, &request, (pcl_principal_load){3, 0});
+    assert_int_equal(
+        s_judge(&LIMITS, &request, (pcl_principal_load){.requests = 2, .octets = 999}).err,
+        PCL_ERR_OK);
+    pcl_admission full = s_judge(&LIMITS, &request,
+                                 (pcl_principal_load){.requests = 3, .octets = 0});
     assert_int_equal(full.err, PCL_ERR_OVERLOADED);
     assert_int_equal(full.retry, PCL_RETRY_SAFE);
     assert_non_null(strstr(full.message, "3 requests in flight"));
@@ -73,12 +84,16 @@ static void test_what_ends_work_is_let_in_at_the_limit(void **state)
     static const pcl_op ops[] = {PCL_OP_CANCEL, PCL_OP_CLOSE, PCL_OP_COMMIT, PCL_OP_ROLLBACK};
     for (size_t index = 0; index < sizeof ops / sizeof ops[0]; index++) {
         pcl_request request = {.op = ops[index]};
-        assert_int_equal(s_judge(&LIMITS, &request, (pcl_principal_load){3, 5000}).err, PCL_ERR_OK);
-        assert_int_equal(s_judge(&LIMITS, &request, (pcl_principal_load){4, 5000}).err,
-                         PCL_ERR_OVERLOADED); /* its room has an end, too */
+        assert_int_equal(
+            s_judge(&LIMITS, &request, (pcl_principal_load){.requests = 3, .octets = 5000}).err,
+            PCL_ERR_OK);
+        assert_int_equal(
+            s_judge(&LIMITS, &request, (pcl_principal_load){.requests = 4, .octets = 5000}).err,
+            PCL_ERR_OVERLOADED); /* its room has an end, too */
     }
     pcl_request begin = {.op = PCL_OP_BEGIN};
-    assert_int_equal(s_judge(&LIMITS, &begin, (pcl_principal_load){3, 0}).err, PCL_ERR_OVERLOADED);
+    assert_int_equal(s_judge(&LIMITS, &begin, (pcl_principal_load){.requests = 3, .octets = 0}).err,
+                     PCL_ERR_OVERLOADED);
 }
 
 static void test_only_reads_and_questions_are_repeatable(void **state)

@@ -65,6 +65,7 @@ static void test_each_rule_is_named_and_the_refusal_is_addressable(void **state)
         {{5, 0, 0}, 3, false, PCL_ERR_MALFORMED, "payload", 0, 2},
         {{5, 0, PAYLOAD_MAX + 1}, 3, false, PCL_ERR_TOO_LARGE, "payload", 0, 2},
         {{5, 0, 40, 0}, 4, false, PCL_ERR_MALFORMED, "seal", 0, 2},
+        {{5, 0, 40, 63}, 4, false, PCL_ERR_MALFORMED, "seal", 0, 2},
         {{5, 0, 40, 65}, 4, false, PCL_ERR_MALFORMED, "seal", 0, 2},
         {{5, 9, 0, 40, 64, 1}, 6, false, PCL_ERR_MALFORMED, "envelope", 1, 3},
         {{5, 1, 2, 3, 4, 0, 40, 64}, 8, true, PCL_ERR_MALFORMED, "envelope", 4, NOWHERE},
