@@ -128,6 +128,10 @@ void pcl_proxy_answer(pcl_proxy *self, pcl_proxy_request *request, uint64_t tick
                       const pcl_head *reply_head, zmq_msg_t *payload, uint64_t now_us)
 {
     assert(!request->parked);
+    /* As the key list calls the node, not as it calls itself. */
+    bool ran = reply_head->role.size > 0 && request->node != PCL_MEMBER_NONE;
+    pcl_bytes node = ran ? pcl_bytes_text(pcl_membership_at(self->members, request->node)->name)
+                         : pcl_bytes_of(NULL, 0);
     s_leave_node(self, request);
     pcl_head head = *reply_head;
     head.kind = PCL_KIND_REPLY;
@@ -143,7 +147,7 @@ void pcl_proxy_answer(pcl_proxy *self, pcl_proxy_request *request, uint64_t tick
     head.broker_us = request->head.broker_us;
     memcpy(head.id, request->head.id, sizeof head.id);
     head.principal = pcl_bytes_of(NULL, 0);
-    head.role = pcl_bytes_of(NULL, 0);
+    head.role = node; /* the membership keeps names for as long as the proxy lives */
     pcl_proxy_outcome(self, head.sql_class, head.code,
                       pcl_time_since_us(request->arrived_us, now_us));
     if (s_send_answer(self, request, &head, payload, now_us)) {

@@ -14,7 +14,6 @@
 #define TICK_US         (5 * PCL_US_PER_MS)
 #define VIEW_US         (20 * PCL_US_PER_MS)
 #define CANARY_US       (1 * PCL_US_PER_S)
-#define SPARES_MAX      16u    /* of each account */
 #define THREAD_IDLE_MS  10000u /* after which a thread of the second pool ends */
 #define ENDED_LINES_MAX 10u    /* a second, of held_ended */
 #define END_WAIT_MS     2000u
@@ -183,6 +182,8 @@ static void s_on_tick(void *context, uint64_t now_us)
     s_refresh_view(self, now_us);
     pcl_agent_check_deadlines(self, now_us);
     pcl_keeper_check_timers(self, now_us);
+    uint64_t idle_us = self->options.idle_ms * PCL_US_PER_MS;
+    pcl_spares_close_idle(self->spares, now_us > idle_us ? now_us - idle_us : 0);
     pcl_report report = pcl_agent_report(self, now_us);
     s_on_event(self, pcl_link_tick(self->link, now_us, &report), now_us);
 }
@@ -272,7 +273,7 @@ static void s_open_pools(pcl_agent *self)
     const pcl_agent_options *options = &self->options;
     uint32_t held_max = pcl_held_table_capacity(&options->sessions, &options->cursors);
     self->watchdog = pcl_watchdog_new(options, options->threads + held_max);
-    self->spares = pcl_spares_new(options, SPARES_MAX);
+    self->spares = pcl_spares_new(options, pcl_spares_max(options));
     pcl_pool_plan alone = {
         .options = options,
         .watchdog = self->watchdog,
@@ -310,6 +311,7 @@ static bool s_open(pcl_agent *self)
     s_open_tables(self);
     s_open_pools(self);
     self->connect_limit = pcl_log_limit_of(1);
+    self->accounts_limit = pcl_log_limit_of(1);
     self->ended_limit = pcl_log_limit_of(ENDED_LINES_MAX);
     self->observer = pcl_observer_new(&self->options, self->who);
     self->beater = pcl_beater_new(&self->options, self->observer);

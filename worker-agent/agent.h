@@ -42,8 +42,9 @@ typedef struct pcl_agent {
     pcl_held_table *held;
     pcl_job *spare; /* what the next message is received into */
     pcl_meter meter;
-    pcl_log_limit connect_limit; /* of connect_failed lines */
-    pcl_log_limit ended_limit;   /* of held_ended lines */
+    pcl_log_limit connect_limit;  /* of connect_failed lines */
+    pcl_log_limit ended_limit;    /* of held_ended lines */
+    pcl_log_limit accounts_limit; /* of accounts_unknown lines */
     pcl_node_view view;
     uint64_t view_us;
     bool ready_shown; /* what /ready says */
@@ -65,6 +66,7 @@ typedef struct pcl_flight {
 typedef struct pcl_reply_note {
     uint8_t flags;
     uint8_t id[PCL_ID_SIZE];
+    bool ran; /* the node may have run the request, though no job says so */
 } pcl_reply_note;
 
 /* --- replies.c --- */
@@ -118,6 +120,9 @@ pcl_held_end pcl_keeper_verdict(const pcl_job *job);
 void pcl_keeper_put_back(pcl_agent *self, pcl_held *held, pcl_held_end end, uint64_t now_us);
 /* A last job came back; frees it. */
 void pcl_keeper_bury(pcl_agent *self, pcl_job *job);
+/* Its principal's requests come under other accounts now: what it may do there it may do no more.
+ */
+void pcl_keeper_disown(pcl_agent *self, pcl_held *held, uint64_t now_us);
 /* Its client went. */
 void pcl_keeper_release(pcl_agent *self, const pcl_head *head, uint64_t now_us);
 /* Ends what is idle, or old, for too long. */

@@ -12,6 +12,15 @@ void pcl_attempt_fail(pcl_attempt *self, pcl_err err, const char *message)
     (void)snprintf(self->error.message, sizeof self->error.message, "%s", message);
 }
 
+void pcl_attempt_fail_by_limit(pcl_attempt *self, const pcl_stream *stream)
+{
+    char message[96];
+    (void)snprintf(message, sizeof message,
+                   "rows: more than %" PRIu32 ", which is the role's limit",
+                   pcl_stream_limit_of(stream));
+    pcl_attempt_fail(self, PCL_ERR_TOO_LARGE, message);
+}
+
 void pcl_stream_release(pcl_stream *stream, pcl_connection *connection)
 {
     pcl_prepared prepared;
@@ -65,6 +74,10 @@ static void s_take_status(pcl_attempt *self, pcl_stream_status status, MYSQL_STM
         self->rest = true;
         pcl_attempt_fail(self, PCL_ERR_TOO_LARGE, PCL_TOO_LARGE_TEXT);
         return;
+    case PCL_STREAM_OVER_LIMIT:
+        self->rest = true;
+        pcl_attempt_fail_by_limit(self, self->stream);
+        return;
     case PCL_STREAM_NO_MEMORY:
         self->rest = true;
         pcl_attempt_fail(self, PCL_ERR_NO_MEMORY, "");
@@ -75,6 +88,7 @@ static void s_take_status(pcl_attempt *self, pcl_stream_status status, MYSQL_STM
 static void s_put_page(pcl_attempt *self, MYSQL_STMT *stmt)
 {
     self->rows = true;
+    pcl_stream_limit(self->stream, self->rows_max);
     s_take_status(self, pcl_answer_page(self->answer, self->stream, &self->page), stmt);
     self->count = pcl_stream_rows(self->stream);
     if (!self->more && !self->rest) {

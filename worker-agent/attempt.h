@@ -18,6 +18,7 @@ typedef struct pcl_attempt {
     uint8_t sql_class;
     bool as_text; /* not prepared: what preparing would disturb; only without parameters */
     pcl_page page;
+    uint32_t rows_max;  /* of the whole result, over all its pages; 0: any number */
     pcl_answer *answer; /* what the result is appended to */
 
     /* What came of it: */
@@ -48,6 +49,8 @@ void pcl_attempt_put_counts(const pcl_attempt *self, pcl_answer *answer);
 
 /* Ends it with an error of ours. */
 void pcl_attempt_fail(pcl_attempt *self, pcl_err err, const char *message);
+/* ... since the result has more rows than may be returned. */
+void pcl_attempt_fail_by_limit(pcl_attempt *self, const pcl_stream *stream);
 
 /* What a failure or a success means. */
 pcl_outcome pcl_attempt_judge(const pcl_attempt *self, pcl_ending ending);

@@ -55,7 +55,7 @@ pcl_beater *pcl_beater_new(const pcl_agent_options *options, pcl_observer *obser
     assert(self != NULL);
     self->options = options;
     self->observer = observer;
-    self->connection = pcl_connection_new(options, PCL_ACCOUNT_ADMIN, 1, 0);
+    self->connection = pcl_connection_new(options, NULL, PCL_ACCOUNT_ADMIN, 1, 0);
     self->ticker = pcl_ticker_new(s_turn, self);
     return self;
 }

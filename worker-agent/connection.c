@@ -39,6 +39,7 @@
 
 struct pcl_connection {
     const pcl_agent_options *options; /* borrowed */
+    const pcl_accounts *accounts;     /* borrowed; NULL of ADMIN */
     pcl_account account;
     uint32_t statements_max;
     uint32_t statements_cap; /* statements_max, or what the server's own limit leaves */
@@ -83,12 +84,15 @@ static bool s_out_of_memory(pcl_sql_error *out_error)
     return false;
 }
 
-pcl_connection *pcl_connection_new(const pcl_agent_options *options, pcl_account account,
-                                   uint32_t statements_max, uint32_t read_timeout_s)
+pcl_connection *pcl_connection_new(const pcl_agent_options *options, const pcl_accounts *accounts,
+                                   pcl_account account, uint32_t statements_max,
+                                   uint32_t read_timeout_s)
 {
+    assert((accounts == NULL) == (account == PCL_ACCOUNT_ADMIN));
     pcl_connection *self = calloc(1, sizeof *self);
     assert(self != NULL);
     self->options = options;
+    self->accounts = accounts;
     self->account = account;
     self->statements_max = statements_max;
     self->statements_cap = statements_max;
@@ -212,7 +216,8 @@ static bool s_ask_number(pcl_connection *self, const char *sql, unsigned long lo
 /* How many connections may have prepared statements at a time. */
 static unsigned long long s_connections_max(const pcl_agent_options *options)
 {
-    return 2ull * options->threads + options->sessions.count_max + options->cursors.count_max;
+    return pcl_spares_max(options) + options->threads + options->sessions.count_max +
+           options->cursors.count_max;
 }
 
 /* The server bounds prepared statements over all sessions; ours share three
@@ -298,12 +303,12 @@ static void s_credentials(const pcl_connection *self, const char **user, const c
         *password = self->options->admin_password;
         return;
     case PCL_ACCOUNT_READ:
-        *user = PCL_USER_READ;
-        *password = self->options->read_password;
+        *user = self->accounts->read_user;
+        *password = self->accounts->read_password;
         return;
     case PCL_ACCOUNT_WRITE:
-        *user = PCL_USER_WRITE;
-        *password = self->options->write_password;
+        *user = self->accounts->write_user;
+        *password = self->accounts->write_password;
         return;
     }
 }
@@ -408,6 +413,16 @@ pcl_account pcl_connection_account(const pcl_connection *self)
     return self->account;
 }
 
+const pcl_accounts *pcl_connection_accounts(const pcl_connection *self)
+{
+    return self->accounts;
+}
+
+bool pcl_connection_is_soiled(const pcl_connection *self)
+{
+    return self->soiled;
+}
+
 static bool s_select(pcl_connection *self, pcl_bytes db, pcl_sql_error *out_error)
 {
     char name[PCL_SCHEMA_SIZE];
@@ -437,7 +452,7 @@ static bool s_leave_schema(pcl_connection *self, pcl_sql_error *out_error)
 bool pcl_connection_use(pcl_connection *self, pcl_bytes db, pcl_sql_error *out_error)
 {
     bool given = db.size > 0;
-    pcl_bytes wanted = given ? db : pcl_bytes_text(self->options->default_schema);
+    pcl_bytes wanted = given ? db : pcl_bytes_text(self->accounts->default_schema);
     if (wanted.size == 0) {
         return s_leave_schema(self, out_error);
     }

@@ -42,10 +42,13 @@ typedef struct pcl_connection pcl_connection;
  * shrinks it, and many connections that each had one large row would hold that memory for ever. */
 #define PCL_CONNECTION_BUFFER_KEPT_SIZE (1024u * 1024u)
 
-/* Opens nothing yet.  options is borrowed.  read_timeout_s: 0 for statements that something else
- * bounds. */
-pcl_connection *pcl_connection_new(const pcl_agent_options *options, pcl_account account,
-                                   uint32_t statements_max, uint32_t read_timeout_s);
+/* Opens nothing yet.  options and accounts are borrowed; accounts: whose of READ and WRITE, NULL of
+ * ADMIN.  Both stay as they are for as long as it lives, whatever it is used for: what a statement
+ * leaves in it, the statements kept prepared and its schema never meet another role's.
+ * read_timeout_s: 0 for statements that something else bounds. */
+pcl_connection *pcl_connection_new(const pcl_agent_options *options, const pcl_accounts *accounts,
+                                   pcl_account account, uint32_t statements_max,
+                                   uint32_t read_timeout_s);
 void pcl_connection_destroy(pcl_connection **self_p);
 
 /* Connects and pins the session unless it is open and, as far as the socket
@@ -70,6 +73,9 @@ bool pcl_connection_reassure(pcl_connection *self, pcl_sql_error *out_error) PCL
 /* Its buffer has grown beyond what is kept. */
 bool pcl_connection_is_bloated(const pcl_connection *self);
 pcl_account pcl_connection_account(const pcl_connection *self);
+const pcl_accounts *pcl_connection_accounts(const pcl_connection *self); /* NULL of ADMIN */
+/* A client's statement ran in it since it was opened or reset. */
+bool pcl_connection_is_soiled(const pcl_connection *self);
 /* What the server does to its side is the server's; statements are forgotten. */
 void pcl_connection_close(pcl_connection *self);
 bool pcl_connection_is_open(const pcl_connection *self);
@@ -84,7 +90,7 @@ bool pcl_connection_has_socket(pcl_connection *self);
 MYSQL *pcl_connection_mysql(pcl_connection *self);
 uint64_t pcl_connection_id(const pcl_connection *self); /* the server's, of KILL */
 
-/* Makes db the session's schema; "" makes it the configured default, or none
+/* Makes db the session's schema; "" makes it the default of its accounts, or none
  * where that does not exist, never what an earlier request left. */
 bool pcl_connection_use(pcl_connection *self, pcl_bytes db,
                         pcl_sql_error *out_error) PCL_MUST_CHECK;

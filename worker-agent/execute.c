@@ -11,6 +11,10 @@
 #include <string.h>
 #include <time.h>
 
+/* The rest of a result is read if that is quick, else the statement is killed. */
+#define REST_TIME_US   (20 * PCL_US_PER_MS)
+#define REST_ROWS_MAX  2000u
+#define REST_BYTES_MAX (512u * 1024u)
 #define TRIES_MAX      5u
 #define PAUSE_FIRST_US (4 * PCL_US_PER_MS)
 /* Another try needs some time for itself. */
@@ -36,8 +40,7 @@ void pcl_worker_destroy(pcl_worker **self_p)
 {
     pcl_worker *self = *self_p;
     if (self != NULL) {
-        pcl_connection_destroy(&self->reader);
-        pcl_connection_destroy(&self->writer);
+        pcl_connection_destroy(&self->own);
         pcl_stream_destroy(&self->stream);
         pcl_binding_release(&self->binding);
         (void)pthread_mutex_destroy(&self->lock);
@@ -49,7 +52,7 @@ void pcl_worker_destroy(pcl_worker **self_p)
 void pcl_worker_interrupt(pcl_worker *self)
 {
     (void)pthread_mutex_lock(&self->lock);
-    pcl_connection *all[] = {self->reader, self->writer, self->held};
+    pcl_connection *all[] = {self->own, self->held};
     for (size_t index = 0; index < sizeof all / sizeof all[0]; index++) {
         if (all[index] != NULL) {
             pcl_connection_interrupt(all[index]);
@@ -61,33 +64,42 @@ void pcl_worker_interrupt(pcl_worker *self)
 uint32_t pcl_worker_connections(pcl_worker *self)
 {
     (void)pthread_mutex_lock(&self->lock);
-    bool reader = self->reader != NULL && pcl_connection_has_socket(self->reader);
-    bool writer = self->writer != NULL && pcl_connection_has_socket(self->writer);
+    bool own = self->own != NULL && pcl_connection_has_socket(self->own);
     (void)pthread_mutex_unlock(&self->lock);
-    return (reader ? 1u : 0u) + (writer ? 1u : 0u);
+    return own ? 1u : 0u;
 }
 
 /* --- What the parts share ---------------------------------------------------- */
 
-pcl_connection *pcl_worker_own(pcl_worker *self, pcl_account account)
+pcl_connection *pcl_worker_own(pcl_worker *self, const pcl_job *job, pcl_account account,
+                               bool clean)
 {
-    pcl_connection **place = account == PCL_ACCOUNT_READ ? &self->reader : &self->writer;
-    if (*place == NULL) {
-        pcl_connection *connection = pcl_spares_take(self->spares, account);
+    if (self->own == NULL) {
+        pcl_connection *connection = pcl_spares_take(self->spares, job->accounts, account, clean);
         (void)pthread_mutex_lock(&self->lock);
-        *place = connection;
+        self->own = connection;
         (void)pthread_mutex_unlock(&self->lock);
     }
-    return *place;
+    assert(pcl_connection_accounts(self->own) == job->accounts &&
+           pcl_connection_account(self->own) == account);
+    return self->own;
 }
 
-pcl_connection *pcl_worker_part_with_reader(pcl_worker *self)
+pcl_connection *pcl_worker_part_with_own(pcl_worker *self)
 {
     (void)pthread_mutex_lock(&self->lock);
-    pcl_connection *connection = self->reader;
-    self->reader = NULL;
+    pcl_connection *connection = self->own;
+    self->own = NULL;
     (void)pthread_mutex_unlock(&self->lock);
     return connection;
+}
+
+static void s_give_own_back(pcl_worker *self)
+{
+    pcl_connection *connection = pcl_worker_part_with_own(self);
+    if (connection != NULL) {
+        pcl_spares_give(self->spares, &connection, pcl_now_us());
+    }
 }
 
 void pcl_worker_use(pcl_worker *self, pcl_connection *connection)
@@ -165,8 +177,8 @@ void pcl_attempt_explain(pcl_attempt *attempt, pcl_outcome outcome)
         pcl_attempt_fail(attempt, outcome.err,
                          outcome.retry == PCL_RETRY_SAFE ? ended_text : late_text);
     }
-    if (outcome.err == PCL_ERR_TOO_LARGE) {
-        pcl_attempt_fail(attempt, outcome.err, PCL_TOO_LARGE_TEXT);
+    if (outcome.err == PCL_ERR_TOO_LARGE && attempt->own_err != PCL_ERR_TOO_LARGE) {
+        pcl_attempt_fail(attempt, outcome.err, PCL_TOO_LARGE_TEXT); /* the server's own limit */
     }
 }
 
@@ -218,6 +230,30 @@ bool pcl_worker_pause(pcl_worker *self, const pcl_job *job, uint32_t turn, uint3
 uint32_t pcl_short_us(uint64_t us)
 {
     return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
+uint32_t pcl_short_count(uint64_t count)
+{
+    return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+}
+
+bool pcl_worker_cut(pcl_worker *self, pcl_connection *connection, pcl_stream *stream)
+{
+    MYSQL *mysql = pcl_connection_mysql(connection);
+    bool fired = false;
+    pcl_watchdog_arm(self->watchdog, self->slot, connection, pcl_now_us() + REST_TIME_US, NULL);
+    if (pcl_stream_skip(stream, REST_ROWS_MAX, REST_BYTES_MAX) == PCL_STREAM_MORE) {
+        fired = pcl_watchdog_disarm(self->watchdog, self->slot) != PCL_WATCHDOG_QUIET;
+        pcl_watchdog_arm(self->watchdog, self->slot, connection, pcl_now_us(), NULL);
+        pcl_stream_status status = pcl_stream_skip(stream, UINT64_MAX, SIZE_MAX);
+        assert(status == PCL_STREAM_DONE);
+    }
+    MYSQL_STMT *stmt = pcl_stream_statement(stream);
+    uint32_t number = stmt != NULL ? mysql_stmt_errno(stmt) : 0;
+    number = number != 0 ? number : mysql_errno(mysql);
+    fired = pcl_watchdog_disarm(self->watchdog, self->slot) != PCL_WATCHDOG_QUIET || fired;
+    pcl_stream_release(stream, connection);
+    return !pcl_errno_is_loss(number) && (!fired || pcl_worker_absorb(self, connection));
 }
 
 /* --- One statement alone ------------------------------------------------------ */
@@ -321,7 +357,9 @@ static bool s_try(pcl_worker *self, single *run)
     }
     job->cache_hit = attempt->cache_hit;
     run->ending = pcl_worker_unwatch(self, job);
-    if (run->ending != PCL_ENDING_NONE || attempt->rest) {
+    bool cut = attempt->rest && attempt->own_err == PCL_ERR_TOO_LARGE &&
+               run->ending == PCL_ENDING_NONE && pcl_worker_cut(self, connection, self->stream);
+    if (run->ending != PCL_ENDING_NONE || (attempt->rest && !cut)) {
         pcl_stream_drop(self->stream, connection);
         attempt->more = false;
     }
@@ -346,12 +384,14 @@ static void s_prepare_run(pcl_worker *self, pcl_job *job, const pcl_request *req
     bool read = pcl_sql_is_read((pcl_sql_class)sql_class);
     *run = (single){.job = job, .request = request, .answer = pcl_answer_open(job)};
     run->attempt = (pcl_attempt){
-        .connection = pcl_worker_own(self, read ? PCL_ACCOUNT_READ : PCL_ACCOUNT_WRITE),
+        .connection = pcl_worker_own(self, job, read ? PCL_ACCOUNT_READ : PCL_ACCOUNT_WRITE,
+                                     sql_class == PCL_SQL_CALL),
         .stream = self->stream,
         .binding = &self->binding,
         .sql = request->sql,
         .sql_class = sql_class,
         .page = read ? pcl_page_asked(request) : pcl_page_whole(request),
+        .rows_max = job->message.head.rows,
         .answer = &run->answer,
     };
 }
@@ -392,7 +432,8 @@ static bool s_hold_cursor(pcl_worker *self, single *run)
                        "");
         return false;
     }
-    held->connection = pcl_worker_part_with_reader(self);
+    held->accounts = run->job->accounts;
+    held->connection = pcl_worker_part_with_own(self);
     held->stream = self->stream;
     self->stream = pcl_stream_new();
     run->job->opened = held;
@@ -405,6 +446,7 @@ static void s_answer(pcl_worker *self, single *run)
 {
     pcl_job *job = run->job;
     job->outcome = (pcl_outcome){.err = PCL_ERR_OK};
+    job->rows = pcl_short_count(run->attempt.count);
     if (run->attempt.more && !s_hold_cursor(self, run)) {
         return;
     }
@@ -498,4 +540,5 @@ void pcl_worker_run(pcl_worker *self, pcl_job *job)
     } else {
         s_run_single(self, job, &request);
     }
+    s_give_own_back(self);
 }

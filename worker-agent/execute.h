@@ -1,7 +1,7 @@
 /* execute.h - a worker: runs one job at a time, from its payload to its reply.
  *
- * It has a connection of each account of its own, for statements that stand alone;
- * sessions and cursors bring theirs along.
+ * For a job that stands alone it takes a connection of the job's accounts from the spares, and
+ * gives it back; sessions and cursors bring theirs along.
  */
 #ifndef PCL_WORKER_AGENT_EXECUTE_H
 #define PCL_WORKER_AGENT_EXECUTE_H
@@ -25,7 +25,7 @@ void pcl_worker_run(pcl_worker *self, pcl_job *job);
 
 /* Makes whatever the worker waits for fail; from any thread. */
 void pcl_worker_interrupt(pcl_worker *self);
-/* How many of its own two connections are open; from any thread. */
+/* Open connections of the job at hand, where it stands alone; from any thread. */
 uint32_t pcl_worker_connections(pcl_worker *self);
 
 #endif

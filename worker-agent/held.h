@@ -4,7 +4,7 @@
  * A held has one job at a time.  While a job runs, the worker's part is the
  * worker's alone; between jobs nobody reads or writes it.  The hand-over is the
  * pool's lock.  The rest belongs to the actor (held_table.h); a worker reads
- * id, session, read_only and principal, which never change.
+ * id, session, read_only, accounts and principal, which never change.
  *
  * How it ends: the actor alone removes one.  A worker says that it is over
  * (job.h: ends_held, or lost below), a limit strikes, or its client goes; the
@@ -17,6 +17,7 @@
 
 #include "common/bytes.h"
 #include "common/limits.h"
+#include "worker-agent/accounts.h"
 #include "worker-agent/job_list.h"
 
 #include <stdbool.h>
@@ -44,9 +45,10 @@ typedef enum pcl_held_end {
 } pcl_held_end;
 
 typedef struct pcl_held {
-    uint8_t id[PCL_ID_SIZE]; /* canonical: its page is 0 */
-    bool session;            /* else a cursor with a connection of its own */
-    bool read_only;          /* runs under the account for reads */
+    uint8_t id[PCL_ID_SIZE];      /* canonical: its page is 0 */
+    bool session;                 /* else a cursor with a connection of its own */
+    bool read_only;               /* runs under the account for reads */
+    const pcl_accounts *accounts; /* whose; borrowed; set when it is made */
     uint8_t principal_size;
     char principal[PCL_NAME_SIZE_MAX];
 

@@ -4,6 +4,7 @@
 
 #include "common/buffer.h"
 #include "net/hop.h"
+#include "worker-agent/accounts.h"
 #include "worker-agent/held.h"
 #include "worker-agent/outcome.h"
 
@@ -16,7 +17,8 @@ typedef struct pcl_job {
     pcl_hop_message message; /* as it came; owned */
     uint64_t ticket;         /* the actor's own */
     uint64_t arrived_us, deadline_us;
-    pcl_node_role role; /* of the node, for the route */
+    pcl_node_role role;           /* of the node, for the route */
+    const pcl_accounts *accounts; /* that it runs under; borrowed; NULL only of the end of a held */
     /* What the request names, or what shall end: borrowed, and nobody else's until the job comes
      * back; NULL: neither. */
     pcl_held *held;
@@ -28,6 +30,7 @@ typedef struct pcl_job {
     pcl_buffer reply; /* the reply's payload */
     pcl_outcome outcome;
     uint32_t queue_us, exec_us;
+    uint32_t rows;  /* returned or changed; UINT32_MAX: so many or more */
     bool started;   /* a statement went to the database */
     bool cache_hit; /* the statement was prepared already */
     bool killed;    /* the watchdog fired at it */

@@ -224,6 +224,11 @@ void pcl_keeper_release(pcl_agent *self, const pcl_head *head, uint64_t now_us)
     }
 }
 
+void pcl_keeper_disown(pcl_agent *self, pcl_held *held, uint64_t now_us)
+{
+    s_end(self, held, PCL_HELD_END_RELEASED, now_us);
+}
+
 void pcl_keeper_check_timers(pcl_agent *self, uint64_t now_us)
 {
     uint32_t cursor = 0;

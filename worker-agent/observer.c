@@ -262,7 +262,7 @@ pcl_observer *pcl_observer_new(const pcl_agent_options *options, const char *who
     self->options = options;
     self->who = who;
     self->retry_ms = RETRY_MS_MIN;
-    self->connection = pcl_connection_new(options, PCL_ACCOUNT_ADMIN, 1, READ_TIMEOUT_S);
+    self->connection = pcl_connection_new(options, NULL, PCL_ACCOUNT_ADMIN, 1, READ_TIMEOUT_S);
     self->view = (pcl_node_view){.lag_ms = -1, .reason = "starting"};
     int failed = pthread_mutex_init(&self->lock, NULL);
     assert(failed == 0);

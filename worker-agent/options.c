@@ -1,10 +1,13 @@
 #include "worker-agent/options.h"
 
-#include "worker-agent/schemas.h"
+#include "net/config_check.h"
+#include "net/file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#define PASSWORD_FILE_SIZE_MAX 1024u
+#define SPARES_OF_SESSIONS     32u
 
 static void s_copy(char *target, size_t size, const char *source)
 {
@@ -19,52 +22,137 @@ static bool s_password(char target[PCL_PASSWORD_SIZE], const char *path, char *e
     if (path[0] == '\0') {
         return true;
     }
-    FILE *file = fopen(path, "r");
-    if (file == NULL) {
-        (void)snprintf(error, error_size, "%s: %s", path, strerror(errno));
-        return false;
+    pcl_buffer text;
+    pcl_buffer_init(&text, PASSWORD_FILE_SIZE_MAX);
+    bool read = pcl_file_read(&text, path, PCL_FILE_SECRET, error, error_size);
+    size_t length = 0;
+    while (read && length < text.size && strchr("\r\n", text.data[length]) == NULL) {
+        length++; /* a NUL ends it, too */
     }
-    setvbuf(file, NULL, _IONBF, 0); /* no second copy of the secret in a buffer of stdio */
-    bool read = fgets(target, (int)PCL_PASSWORD_SIZE, file) != NULL;
-    (void)fclose(file);
-    size_t length = read ? strcspn(target, "\r\n") : 0;
-    bool whole = length + 1 < PCL_PASSWORD_SIZE;
-    target[length] = '\0';
-    if (length == 0 || !whole) {
+    if (read && (length == 0 || length > PCL_CONFIG_SECRET_SIZE_MAX)) {
         (void)snprintf(error, error_size, "%s: must hold one line of 1 to %u characters", path,
-                       PCL_PASSWORD_SIZE - 2);
-        return false;
+                       PCL_CONFIG_SECRET_SIZE_MAX);
+        read = false;
     }
-    return true;
-}
-
-/* The first pattern without a wildcard. */
-static void s_default_schema(pcl_agent_options *options)
-{
-    const char *cursor = options->schemas;
-    pcl_bytes pattern;
-    while ((pattern = pcl_schemas_next(&cursor)).size > 0) {
-        if (memchr(pattern.data, '%', pattern.size) == NULL && pattern.size < PCL_SCHEMA_SIZE) {
-            memcpy(options->default_schema, pattern.data, pattern.size);
-            options->default_schema[pattern.size] = '\0';
-            return;
-        }
+    if (read) {
+        memcpy(target, text.data, length);
+        target[length] = '\0';
     }
+    pcl_file_wipe(&text);
+    return read;
 }
 
 static bool s_secrets(pcl_agent_options *options, const pcl_config *config, char *error,
                       size_t error_size)
 {
-    return s_password(options->admin_password,
-                      pcl_config_text(config, "database/admin_password_file"), error, error_size) &&
-           s_password(options->read_password,
-                      pcl_config_text(config, "accounts/read_password_file"), error, error_size) &&
-           s_password(options->write_password,
-                      pcl_config_text(config, "accounts/write_password_file"), error, error_size) &&
-           s_password(options->replication_password,
-                      pcl_config_text(config, "accounts/replication_password_file"), error,
-                      error_size);
+    bool ok = s_password(options->admin_password,
+                         pcl_config_text(config, "database/admin_password_file"), error,
+                         error_size) &&
+              s_password(options->replication_password,
+                         pcl_config_text(config, "accounts/replication_password_file"), error,
+                         error_size);
+    for (uint32_t index = 0; index < options->accounts->count && ok; index++) {
+        pcl_accounts *item = &options->accounts->items[index];
+        ok = s_password(item->read_password, item->read_password_file, error, error_size) &&
+             s_password(item->write_password, item->write_password_file, error, error_size);
+    }
+    return ok;
 }
+
+/* --- Accounts ------------------------------------------------------------------- */
+
+/* The settings' own; their files are checked with the settings. */
+static void s_add_own(pcl_accounts_list *list, const pcl_config *config, pcl_buffer *problems)
+{
+    const char *read_file = pcl_config_text(config, "accounts/read_password_file");
+    const char *write_file = pcl_config_text(config, "accounts/write_password_file");
+    pcl_bytes name = pcl_bytes_text(pcl_config_text(config, "accounts/name"));
+    const char *schemas = pcl_config_text(config, "database/schemas");
+    if (name.size == 0 || name.size > PCL_NAME_SIZE_MAX || strlen(schemas) >= PCL_SCHEMAS_SIZE) {
+        return; /* said by the table */
+    }
+    if (strlen(read_file) >= PCL_PASSWORD_PATH_SIZE ||
+        strlen(write_file) >= PCL_PASSWORD_PATH_SIZE) {
+        pcl_config_problem(config, problems, "accounts/read_password_file",
+                           "it and accounts/write_password_file must be paths of at most %u octets",
+                           PCL_PASSWORD_PATH_SIZE - 1);
+        return;
+    }
+    pcl_accounts *own = pcl_accounts_list_add(list, name, schemas);
+    s_copy(own->read_user, sizeof own->read_user, PCL_USER_READ);
+    s_copy(own->write_user, sizeof own->write_user, PCL_USER_WRITE);
+    s_copy(own->read_password_file, sizeof own->read_password_file, read_file);
+    s_copy(own->write_password_file, sizeof own->write_password_file, write_file);
+}
+
+/* A relative path starts from the folder of the file that names it. */
+static bool s_complete_path(char path[PCL_PASSWORD_PATH_SIZE], const char *file)
+{
+    static const char CREDENTIAL[] = "credential:";
+    const char *slash = strrchr(file, '/');
+    if (path[0] == '/' || slash == NULL || strncmp(path, CREDENTIAL, sizeof CREDENTIAL - 1) == 0) {
+        return true;
+    }
+    char whole[PCL_PASSWORD_PATH_SIZE];
+    int size = snprintf(whole, sizeof whole, "%.*s/%s", (int)(slash - file), file, path);
+    if (size < 0 || (size_t)size >= sizeof whole) {
+        return false;
+    }
+    memcpy(path, whole, (size_t)size + 1);
+    return true;
+}
+
+static void s_check_password_file(char path[PCL_PASSWORD_PATH_SIZE], const pcl_config *config,
+                                  const char *file, pcl_buffer *problems)
+{
+    static const pcl_config_entry ENTRY = {.type = PCL_CONFIG_SECRET_FILE};
+    char rule[PCL_ERROR_TEXT_SIZE];
+    if (!s_complete_path(path, file)) {
+        pcl_config_problem(config, problems, "accounts/file", "%s: its path is too long", path);
+    } else if (!pcl_config_check(&ENTRY, path, true, rule, sizeof rule)) {
+        pcl_config_problem(config, problems, "accounts/file", "%s", rule);
+    }
+}
+
+static void s_add_others(pcl_accounts_list *list, const pcl_config *config, pcl_buffer *problems)
+{
+    const char *file = pcl_config_text(config, "accounts/file");
+    uint32_t own_count = list->count;
+    char error[PCL_ERROR_TEXT_SIZE];
+    pcl_buffer text;
+    pcl_buffer_init(&text, PCL_ACCOUNTS_FILE_SIZE_MAX);
+    pcl_accounts_rules rules = {
+        .file = file,
+        .schemas = own_count > 0 ? list->items[0].schemas : "",
+        .admin_user = pcl_config_text(config, "database/admin_user"),
+    };
+    if (!pcl_file_read(&text, file, PCL_FILE_PUBLIC, error, sizeof error)) {
+        pcl_config_problem(config, problems, "accounts/file", "%s", error);
+    } else if (pcl_accounts_parse(list, pcl_buffer_bytes(&text), &rules, problems)) {
+        for (uint32_t index = own_count; index < list->count; index++) {
+            pcl_accounts *item = &list->items[index];
+            s_check_password_file(item->read_password_file, config, file, problems);
+            s_check_password_file(item->write_password_file, config, file, problems);
+        }
+    }
+    pcl_buffer_release(&text);
+}
+
+pcl_accounts_list *pcl_agent_accounts_read(const pcl_config *config, pcl_buffer *problems)
+{
+    pcl_accounts_list *list = pcl_accounts_list_new();
+    size_t size = problems->size;
+    s_add_own(list, config, problems);
+    if (pcl_config_text(config, "accounts/file")[0] != '\0') {
+        s_add_others(list, config, problems);
+    }
+    if (problems->size != size || problems->failed || list->count == 0) {
+        pcl_accounts_list_destroy(&list);
+    }
+    return list;
+}
+
+/* --- The whole ------------------------------------------------------------------- */
 
 static pcl_held_limits s_limits(const pcl_config *config, bool sessions)
 {
@@ -80,6 +168,21 @@ static pcl_held_limits s_limits(const pcl_config *config, bool sessions)
     };
 }
 
+/* The file may have changed since the settings were checked. */
+static bool s_accounts(pcl_agent_options *options, const pcl_config *config, char *error,
+                       size_t error_size)
+{
+    pcl_buffer problems;
+    pcl_buffer_init(&problems, PCL_ERROR_TEXT_SIZE);
+    options->accounts = pcl_agent_accounts_read(config, &problems);
+    if (options->accounts == NULL) {
+        (void)snprintf(error, error_size, "%.*s", (int)problems.size,
+                       problems.size > 0 ? (const char *)problems.data : "");
+    }
+    pcl_buffer_release(&problems);
+    return options->accounts != NULL;
+}
+
 bool pcl_agent_options_read(pcl_agent_options *out_options, const pcl_config *config, char *error,
                             size_t error_size)
 {
@@ -92,6 +195,7 @@ bool pcl_agent_options_read(pcl_agent_options *out_options, const pcl_config *co
         .threads = (uint32_t)pcl_config_uint(config, "pool/threads"),
         .queue_max = (uint32_t)pcl_config_uint(config, "pool/queue_max"),
         .statements_max = (uint32_t)pcl_config_uint(config, "pool/statements_max"),
+        .idle_ms = (uint32_t)pcl_config_uint(config, "pool/idle_ms"),
         .sessions = s_limits(config, true),
         .cursors = s_limits(config, false),
         .line_max = (uint32_t)pcl_config_uint(config, "sessions/queue_max"),
@@ -107,24 +211,30 @@ bool pcl_agent_options_read(pcl_agent_options *out_options, const pcl_config *co
     s_copy(options.host, sizeof options.host, pcl_config_text(config, "database/host"));
     s_copy(options.admin_user, sizeof options.admin_user,
            pcl_config_text(config, "database/admin_user"));
-    s_copy(options.schemas, sizeof options.schemas, pcl_config_text(config, "database/schemas"));
     s_copy(options.source_host, sizeof options.source_host,
            pcl_config_text(config, "replication/source_host"));
-    s_default_schema(&options);
     if (options.role == PCL_NODE_REPLICA && options.source_host[0] == '\0') {
         (void)snprintf(error, error_size, "replication/source_host: a replica must have one");
         return false;
     }
-    bool ok = s_secrets(&options, config, error, error_size);
+    bool ok = s_accounts(&options, config, error, error_size) &&
+              s_secrets(&options, config, error, error_size);
     if (ok) {
         *out_options = options;
+        options.accounts = NULL; /* theirs now */
     }
     pcl_agent_options_wipe(&options);
     return ok;
 }
 
+uint32_t pcl_spares_max(const pcl_agent_options *options)
+{
+    return 2 * options->threads + SPARES_OF_SESSIONS;
+}
+
 void pcl_agent_options_wipe(pcl_agent_options *self)
 {
+    pcl_accounts_list_destroy(&self->accounts);
     volatile char *octets = (volatile char *)self;
     for (size_t index = 0; index < sizeof *self; index++) {
         octets[index] = 0;

@@ -6,22 +6,14 @@
 #include "common/limits.h"
 #include "net/config.h"
 #include "wire/report.h"
+#include "worker-agent/accounts.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PCL_PASSWORD_SIZE   256u
 #define PCL_SOCKET_SIZE     108u
 #define PCL_HOST_SIZE       256u
-#define PCL_USER_SIZE       81u
-#define PCL_SCHEMAS_SIZE    1024u
-#define PCL_SCHEMA_SIZE     257u /* 64 characters of up to 4 octets */
 #define PCL_ERROR_TEXT_SIZE 512u
-
-/* The accounts that the agents make. */
-#define PCL_USER_READ        "portcullis_read"
-#define PCL_USER_WRITE       "portcullis_write"
-#define PCL_USER_REPLICATION "portcullis_repl"
 
 /* Of sessions, or of cursors outside of them. */
 typedef struct pcl_held_limits {
@@ -38,26 +30,35 @@ typedef struct pcl_agent_options {
     char host[PCL_HOST_SIZE];
     uint16_t port;
     char admin_user[PCL_USER_SIZE];
-    char schemas[PCL_SCHEMAS_SIZE];       /* blank-separated patterns */
-    char default_schema[PCL_SCHEMA_SIZE]; /* the first of them that is a name, or "" */
     char source_host[PCL_HOST_SIZE];
     uint16_t source_port;
     bool semi_sync;
     uint32_t threads;
     uint32_t queue_max;
     uint32_t statements_max;
+    uint32_t idle_ms; /* after which a connection that nobody uses is closed */
     pcl_held_limits sessions, cursors;
     uint32_t line_max; /* requests of one session or cursor that wait for another of its own */
     /* Secrets: never logged, wiped with the struct. */
+    pcl_accounts_list *accounts; /* owned; the settings' own first, at least these */
     char admin_password[PCL_PASSWORD_SIZE];
-    char read_password[PCL_PASSWORD_SIZE];
-    char write_password[PCL_PASSWORD_SIZE];
     char replication_password[PCL_PASSWORD_SIZE];
 } pcl_agent_options;
+
+/* The accounts that the settings name, their own pair first, without passwords.  Appends a line to
+ * problems for each mistake, also of the files with passwords; NULL: there was one.  The caller's.
+ */
+pcl_accounts_list *pcl_agent_accounts_read(const pcl_config *config, pcl_buffer *problems);
+
+/* Connections of statements that stand alone which are kept for the next: one of each account for
+ * each thread of one pair of accounts, and some that sessions leave.  With more pairs the same
+ * number is shared. */
+uint32_t pcl_spares_max(const pcl_agent_options *options);
 
 /* false: error says what is wrong, for what the table cannot check. */
 bool pcl_agent_options_read(pcl_agent_options *out_options, const pcl_config *config, char *error,
                             size_t error_size);
+/* Wipes the secrets, and frees what it owns. */
 void pcl_agent_options_wipe(pcl_agent_options *self);
 
 #endif

@@ -60,7 +60,12 @@ bool pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outco
         .gatekeeper_us = request->gatekeeper_us,
         .broker_us = request->broker_us,
         .proxy_us = request->proxy_us,
+        .budget_us = job != NULL ? job->queue_us : 0,
+        .rows = job != NULL && outcome.err == PCL_ERR_OK ? job->rows : 0,
     };
+    if ((job != NULL && job->started) || (note != NULL && note->ran)) {
+        head.role = pcl_bytes_text(self->options.node);
+    }
     memcpy(head.id, request->id, sizeof head.id);
     if (note != NULL && note->flags != 0) {
         head.flags = note->flags;

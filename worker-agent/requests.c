@@ -101,7 +101,7 @@ static bool s_refused(refusal *out_refusal, pcl_err err, const char *message)
 
 /* The session or cursor that the request names, if it names one.  False: it is
  * not there, or is not what the op needs. */
-static bool s_find_held(pcl_agent *self, pcl_job *job, refusal *out_refusal)
+static bool s_find_held(pcl_agent *self, pcl_job *job, uint64_t now_us, refusal *out_refusal)
 {
     const pcl_head *head = &job->message.head;
     bool of_cursor = head->op == PCL_OP_FETCH || head->op == PCL_OP_CLOSE;
@@ -124,8 +124,34 @@ static bool s_find_held(pcl_agent *self, pcl_job *job, refusal *out_refusal)
     if (of_cursor && held->session && !page) {
         return s_refused(out_refusal, PCL_ERR_GONE, "this is a session, not a cursor");
     }
+    if (held->accounts != job->accounts) {
+        out_refusal->note = s_note(PCL_HEAD_RELEASED, held->id);
+        pcl_keeper_disown(self, held, now_us);
+        return s_refused(out_refusal, PCL_ERR_FORBIDDEN,
+                         "it was opened under accounts that the principal has no more, and ended");
+    }
     job->held = held;
     return true;
+}
+
+/* The accounts of that name; there is none that anything else runs under. */
+static bool s_find_accounts(pcl_agent *self, pcl_job *job, uint64_t now_us, refusal *out_refusal)
+{
+    pcl_bytes name = job->message.head.role;
+    job->accounts = pcl_accounts_find(self->options.accounts, name);
+    if (job->accounts != NULL) {
+        return true;
+    }
+    if (pcl_log_limit_take(&self->accounts_limit, now_us)) {
+        char text[PCL_NAME_SIZE_MAX + 1] = "";
+        char escaped[PCL_NAME_SIZE_MAX + 1];
+        if (name.size > 0) {
+            memcpy(text, name.data, name.size);
+        }
+        pcl_log(PCL_LOG_WARNING, self->who, "accounts_unknown", "name=\"%s\"",
+                pcl_log_escape(text, escaped, sizeof escaped));
+    }
+    return s_refused(out_refusal, PCL_ERR_FORBIDDEN, "the node has no accounts for the role");
 }
 
 static bool s_may_run(pcl_agent *self, const pcl_job *job, uint64_t now_us, refusal *out_refusal)
@@ -192,8 +218,8 @@ void pcl_agent_admit(pcl_agent *self, pcl_job *job, uint64_t now_us)
     const pcl_head *head = &job->message.head;
     refusal why_not = {.message = ""};
     job->role = self->view.role;
-    if (s_find_held(self, job, &why_not) && s_may_run(self, job, now_us, &why_not) &&
-        s_submit(self, job, &why_not)) {
+    if (s_find_accounts(self, job, now_us, &why_not) && s_find_held(self, job, now_us, &why_not) &&
+        s_may_run(self, job, now_us, &why_not) && s_submit(self, job, &why_not)) {
         return;
     }
     char id[2 * PCL_ID_SIZE + 1];
@@ -279,7 +305,8 @@ void pcl_agent_check_deadlines(pcl_agent *self, uint64_t now_us)
         entry->answered = true;
         pcl_ticket_table_set_deadline(self->flights, ticket, UINT64_MAX);
         pcl_agent_refuse(self, head, pcl_outcome_of_silence(head->op, head->sql_class),
-                         "the database did not answer by the deadline", NULL, now_us);
+                         "the database did not answer by the deadline",
+                         &(pcl_reply_note){.ran = true}, now_us);
     }
 }
 

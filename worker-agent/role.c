@@ -32,12 +32,17 @@ static const pcl_config_entry s_entries[] = {
     {"database/admin_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, "", NULL, false,
      "File with that account's password; empty: none, as with socket authentication."},
     {"database/schemas", PCL_CONFIG_TEXT, 0, PCL_SCHEMAS_SIZE - 1, "demo", NULL, false,
-     "Blank-separated patterns (with % and _) of the schemas that clients may use; the first "
-     "that is a plain name is the schema of requests that name none."},
+     "Blank-separated patterns (with % and _) of the schemas that clients may use, where accounts "
+     "have none of their own; the first that is a plain name is the schema of requests that name "
+     "none."},
+    {"accounts/name", PCL_CONFIG_TEXT, 1, PCL_NAME_SIZE_MAX, "app", NULL, false,
+     "Name of the two accounts that follow, as a role of the broker's policy names them."},
     {"accounts/read_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, false,
      "File with the password of the account that reads run under."},
     {"accounts/write_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, false,
      "File with the password of the account that everything else runs under."},
+    {"accounts/file", PCL_CONFIG_PATH, 0, 0, "", NULL, false,
+     "File with more pairs of accounts, by name, each with its schemas; empty: none."},
     {"accounts/replication_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, false,
      "File with the password that replicas log in to the source with; the same on all nodes."},
     {"replication/source_host", PCL_CONFIG_TEXT, 0, PCL_HOST_SIZE - 1, "", NULL, false,
@@ -47,11 +52,13 @@ static const pcl_config_entry s_entries[] = {
     {"replication/semi_sync", PCL_CONFIG_BOOL, 0, 1, "1", NULL, false,
      "1: a write is acknowledged once a replica holds it."},
     {"pool/threads", PCL_CONFIG_UINT, 1, 256, "8", NULL, false,
-     "Statements that run at the same time; each thread has a connection of each account."},
+     "Statements that run at the same time, each on a connection of the account that it needs."},
     {"pool/queue_max", PCL_CONFIG_UINT, 1, 100000, "1024", NULL, false,
      "Statements that may wait for a thread; more are answered OVERLOADED."},
     {"pool/statements_max", PCL_CONFIG_UINT, 1, 4096, "256", NULL, false,
      "Prepared statements kept a connection; less where the server's own limit is lower."},
+    {"pool/idle_ms", PCL_CONFIG_UINT, 100, 86400000, "300000", NULL, false,
+     "A connection that no statement used for so long is closed."},
     {"sessions/max", PCL_CONFIG_UINT, 1, 1000, "64", NULL, false,
      "Sessions that may be open at a time; each has a connection of its own."},
     {"sessions/principal_max", PCL_CONFIG_UINT, 1, 1000, "32", NULL, false,
@@ -108,6 +115,8 @@ static void s_check(const pcl_config *config, pcl_buffer *problems)
         pcl_config_problem(config, problems, "replication/source_host",
                            "must be given, since node/role is replica");
     }
+    pcl_accounts_list *accounts = pcl_agent_accounts_read(config, problems);
+    pcl_accounts_list_destroy(&accounts);
 }
 
 const pcl_role pcl_worker_agent_role = {

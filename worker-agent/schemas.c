@@ -15,6 +15,28 @@ static uint8_t s_lower(uint8_t octet)
     return octet >= 'A' && octet <= 'Z' ? (uint8_t)(octet + ('a' - 'A')) : octet;
 }
 
+static bool s_is_same(pcl_bytes a, pcl_bytes b, bool folds_case)
+{
+    bool same = a.size == b.size;
+    for (size_t index = 0; index < a.size && same; index++) {
+        same = a.data[index] == b.data[index] ||
+               (folds_case && s_lower(a.data[index]) == s_lower(b.data[index]));
+    }
+    return same;
+}
+
+bool pcl_schemas_names(const char *patterns, pcl_bytes pattern, bool folds_case)
+{
+    const char *cursor = patterns;
+    pcl_bytes next;
+    while ((next = pcl_schemas_next(&cursor)).size > 0) {
+        if (s_is_same(next, pattern, folds_case)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Does the octet of the pattern at *at match this one of a name?  Moves *at behind it. */
 static bool s_takes(pcl_bytes pattern, size_t *at, char octet)
 {

@@ -9,11 +9,6 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* The rest of a result is read if that is quick, else the statement is killed. */
-#define REST_TIME_US   (20 * PCL_US_PER_MS)
-#define REST_ROWS_MAX  2000u
-#define REST_BYTES_MAX (512u * 1024u)
-
 #define ABORTED_TEXT                                                                               \
     "the database has ended the session's transaction: nothing runs before `rollback`"
 #define GONE_PAGE_TEXT "the cursor is not there any more, or that page was fetched already"
@@ -45,7 +40,7 @@ static void s_give_connection(pcl_worker *worker, pcl_held *held, bool reset)
         (void)pcl_connection_reset(held->connection); /* or closed, and then it is not kept */
     }
     pcl_worker_use(worker, NULL);
-    pcl_spares_give(worker->spares, &held->connection);
+    pcl_spares_give(worker->spares, &held->connection, pcl_now_us());
 }
 
 static void s_lose(pcl_held *held)
@@ -93,33 +88,13 @@ static void s_destroy_stream(pcl_held *held)
     pcl_stream_destroy(&held->stream);
 }
 
-/* Ends a result that has rows left, so that the connection can go on.  false: it cannot. */
-static bool s_cut(pcl_worker *worker, pcl_connection *connection, pcl_stream *stream)
-{
-    MYSQL *mysql = pcl_connection_mysql(connection);
-    bool fired = false;
-    pcl_watchdog_arm(worker->watchdog, worker->slot, connection, pcl_now_us() + REST_TIME_US, NULL);
-    if (pcl_stream_skip(stream, REST_ROWS_MAX, REST_BYTES_MAX) == PCL_STREAM_MORE) {
-        fired = pcl_watchdog_disarm(worker->watchdog, worker->slot) != PCL_WATCHDOG_QUIET;
-        pcl_watchdog_arm(worker->watchdog, worker->slot, connection, pcl_now_us(), NULL);
-        pcl_stream_status status = pcl_stream_skip(stream, UINT64_MAX, SIZE_MAX);
-        assert(status == PCL_STREAM_DONE);
-    }
-    MYSQL_STMT *stmt = pcl_stream_statement(stream);
-    uint32_t number = stmt != NULL ? mysql_stmt_errno(stmt) : 0;
-    number = number != 0 ? number : mysql_errno(mysql);
-    fired = pcl_watchdog_disarm(worker->watchdog, worker->slot) != PCL_WATCHDOG_QUIET || fired;
-    pcl_stream_release(stream, connection);
-    return !pcl_errno_is_loss(number) && (!fired || pcl_worker_absorb(worker, connection));
-}
-
 /* The result that the held has open, if any, ends here. */
 static void s_end_stream(pcl_worker *worker, pcl_held *held)
 {
     if (held->stream == NULL) {
         return;
     }
-    bool usable = s_cut(worker, held->connection, held->stream);
+    bool usable = pcl_worker_cut(worker, held->connection, held->stream);
     pcl_stream_destroy(&held->stream);
     s_turn_page(held);
     if (!usable) {
@@ -225,7 +200,7 @@ static void s_recover(visit *self)
     pcl_held *held = self->held;
     bool usable = true;
     if (attempt->more || attempt->rest) {
-        usable = s_cut(self->worker, held->connection, attempt->stream);
+        usable = pcl_worker_cut(self->worker, held->connection, attempt->stream);
         attempt->more = false;
         attempt->rest = false;
     }
@@ -297,7 +272,7 @@ static void s_settle(visit *self, pcl_ending ending)
     }
     if (ending != PCL_ENDING_NONE) {
         s_recover(self);
-    } else if (attempt->rest && !s_cut(self->worker, held->connection, attempt->stream)) {
+    } else if (attempt->rest && !pcl_worker_cut(self->worker, held->connection, attempt->stream)) {
         s_lose(held);
     }
     if (held->lost || attempt->more) {
@@ -348,6 +323,7 @@ static void s_prepare_attempt(visit *self)
         .as_text = sql_class == PCL_SQL_TRANSACTION ||
                    (sql_class == PCL_SQL_STATE && !self->phrase.only_variables),
         .page = paged ? pcl_page_asked(request) : pcl_page_whole(request),
+        .rows_max = self->job->message.head.rows,
         .answer = &self->answer,
     };
 }
@@ -376,6 +352,7 @@ static void s_answer_statement(visit *self, pcl_ending ending)
     if (attempt->more) {
         s_hold_stream(self);
     }
+    job->rows = pcl_short_count(attempt->count);
     pcl_attempt_put_counts(attempt, &self->answer);
     s_answer_end(self);
     if (job->reply.failed) {
@@ -522,23 +499,28 @@ static void s_break_cursor(visit *self, bool rest, pcl_ending ending)
     pcl_attempt *attempt = &self->attempt;
     bool lost = attempt->failed && attempt->own_err == PCL_ERR_OK &&
                 pcl_errno_is_loss(attempt->error.number);
+    /* A cursor's own connection is worth keeping where its statement can be stopped for certain. */
+    bool kept = held->session ||
+                (rest && ending == PCL_ENDING_NONE && attempt->own_err == PCL_ERR_TOO_LARGE);
     s_turn_page(held);
-    if (!held->session || lost) {
+    if (!kept || lost) {
         pcl_stream_drop(held->stream, held->connection);
         pcl_stream_destroy(&held->stream);
         held->lost = held->session;
     } else {
         bool usable = true;
         if (rest) {
-            usable = s_cut(self->worker, held->connection, held->stream);
+            usable = pcl_worker_cut(self->worker, held->connection, held->stream);
             pcl_stream_destroy(&held->stream);
         } else {
             s_destroy_stream(held);
         }
         usable = usable &&
                  (ending == PCL_ENDING_NONE || pcl_worker_absorb(self->worker, held->connection));
-        if (!usable) {
+        if (!usable && held->session) {
             s_lose(held);
+        } else if (!usable) {
+            pcl_connection_close(held->connection);
         }
     }
     held->unasked = true; /* a page that fails may have ended the transaction */
@@ -555,6 +537,8 @@ static void s_take_page_error(visit *self, pcl_stream_status status)
     attempt->sql_class = PCL_SQL_READ;
     if (status == PCL_STREAM_NO_MEMORY) {
         pcl_attempt_fail(attempt, PCL_ERR_NO_MEMORY, "");
+    } else if (status == PCL_STREAM_OVER_LIMIT) {
+        pcl_attempt_fail_by_limit(attempt, held->stream);
     } else if (status == PCL_STREAM_TOO_LARGE || self->job->reply.failed) {
         pcl_attempt_fail(attempt, PCL_ERR_TOO_LARGE, PCL_TOO_LARGE_TEXT);
     } else if (status == PCL_STREAM_FAILED) {
@@ -597,7 +581,10 @@ static void s_fetch(visit *self)
     pcl_page page = pcl_page_asked(self->request);
     self->job->started = true;
     pcl_worker_watch(worker, held->connection, self->job);
+    pcl_stream_limit(held->stream, self->job->message.head.rows);
+    uint64_t rows_before = pcl_stream_rows(held->stream);
     pcl_stream_status status = pcl_answer_page(&self->answer, held->stream, &page);
+    self->job->rows = pcl_short_count(pcl_stream_rows(held->stream) - rows_before);
     pcl_ending ending = pcl_worker_unwatch(worker, self->job);
     self->job->exec_us = pcl_short_us(pcl_time_since_us(began_us, pcl_now_us()));
     s_take_page_error(self, status);
@@ -605,6 +592,7 @@ static void s_fetch(visit *self)
         bool rest = status != PCL_STREAM_DONE && status != PCL_STREAM_FAILED;
         pcl_outcome outcome = pcl_attempt_judge(&self->attempt, ending);
         outcome.retry = PCL_RETRY_NEVER; /* it left no trace, and the cursor is gone */
+        self->job->rows = 0;
         s_break_cursor(self, rest, ending);
         s_answer_failure(self, outcome);
         return;
@@ -702,8 +690,8 @@ void pcl_worker_run_begin(pcl_worker *worker, pcl_job *job, const pcl_request *r
     visit self = {.worker = worker, .job = job, .request = request};
     bool read_only = request->read_only;
     uint64_t began_us = pcl_now_us();
-    pcl_connection *connection = pcl_spares_take(worker->spares,
-                                                 read_only ? PCL_ACCOUNT_READ : PCL_ACCOUNT_WRITE);
+    pcl_account account = read_only ? PCL_ACCOUNT_READ : PCL_ACCOUNT_WRITE;
+    pcl_connection *connection = pcl_spares_take(worker->spares, job->accounts, account, true);
     pcl_worker_use(worker, connection);
     pcl_ending ending = s_open_session(&self, connection, read_only);
     job->exec_us = pcl_short_us(pcl_time_since_us(began_us, pcl_now_us()));
@@ -720,6 +708,7 @@ void pcl_worker_run_begin(pcl_worker *worker, pcl_job *job, const pcl_request *r
         return;
     }
     pcl_connection_soil(connection);
+    held->accounts = job->accounts;
     held->connection = connection;
     held->in_transaction = true;
     job->opened = held;

@@ -53,7 +53,7 @@ static void s_put_account(setup *self, const char *user, const char *host)
  * in its log each time. */
 static bool s_account_exists(setup *self, const char *user, const char *host, uint64_t *out_count)
 {
-    char sql[256]; /* both are ours, and need no quoting */
+    char sql[256]; /* both are ours or of letters that need no quoting (accounts.c) */
     (void)snprintf(sql, sizeof sql, "SELECT COUNT(*) FROM mysql.user WHERE user='%s' AND host='%s'",
                    user, host);
     return pcl_query_uint(self->mysql, sql, out_count, self->error);
@@ -84,11 +84,12 @@ static bool s_grant_on(setup *self, const char *rights, pcl_bytes schema, const 
     return s_run(self);
 }
 
-/* On each of the configured schemas.  A right that an operator took back in
+/* On each of the accounts' schemas.  A right that an operator took back in
  * part is not given again below that level. */
-static bool s_grant(setup *self, const char *rights, const char *user, const char *host)
+static bool s_grant(setup *self, const char *rights, const char *schemas, const char *user,
+                    const char *host)
 {
-    const char *cursor = self->options->schemas;
+    const char *cursor = schemas;
     pcl_bytes pattern;
     while ((pattern = pcl_schemas_next(&cursor)).size > 0) {
         if (!s_grant_on(self, rights, pattern, user, host)) {
@@ -98,18 +99,62 @@ static bool s_grant(setup *self, const char *rights, const char *user, const cha
     return true;
 }
 
+/* Takes back what an earlier setting gave on schemas that are not the accounts' any more.  Case
+ * counts where the server keeps it apart. */
+static bool s_take_back(setup *self, const char *schemas, const char *user, const char *host)
+{
+    char sql[256];
+    uint64_t folds_case = 0;
+    (void)snprintf(sql, sizeof sql, "SELECT db FROM mysql.db WHERE user='%s' AND host='%s'", user,
+                   host);
+    if (!pcl_query_uint(self->mysql, "SELECT @@lower_case_table_names", &folds_case, self->error) ||
+        !pcl_query_run(self->mysql, sql, self->error)) {
+        return false;
+    }
+    MYSQL_RES *result = mysql_store_result(self->mysql);
+    if (result == NULL) {
+        pcl_sql_error_of(self->error, self->mysql);
+        return false;
+    }
+    bool done = true;
+    MYSQL_ROW row = NULL;
+    while (done && (row = mysql_fetch_row(result)) != NULL) {
+        pcl_bytes schema = pcl_bytes_text(row[0] != NULL ? row[0] : "");
+        if (!pcl_schemas_names(schemas, schema, folds_case != 0)) {
+            pcl_sql_put(&self->sql, "REVOKE ALL PRIVILEGES ON ");
+            pcl_sql_put_identifier(&self->sql, schema);
+            pcl_sql_put(&self->sql, ".* FROM ");
+            s_put_account(self, user, host);
+            done = s_run(self);
+        }
+    }
+    mysql_free_result(result);
+    return done;
+}
+
+/* One account of a role: there, with its password, with these rights on its schemas. */
+static bool s_make_role_account(setup *self, const char *user, const char *password,
+                                const char *rights, const char *schemas)
+{
+    const char *host = self->options->socket[0] != '\0' ? "localhost" : "%";
+    return s_make_account(self, user, host, password) && s_take_back(self, schemas, user, host) &&
+           s_grant(self, rights, schemas, user, host);
+}
+
 /* Over the socket an account is @localhost, and an anonymous account there would
  * stand before one @%; replicas come from anywhere, this host included. */
 static bool s_make_accounts(setup *self)
 {
     const pcl_agent_options *options = self->options;
-    const char *host = options->socket[0] != '\0' ? "localhost" : "%";
     static const char *const REPLICA_HOSTS[] = {"%", "localhost"};
-    if (!s_make_account(self, PCL_USER_READ, host, options->read_password) ||
-        !s_make_account(self, PCL_USER_WRITE, host, options->write_password) ||
-        !s_grant(self, READ_RIGHTS, PCL_USER_READ, host) ||
-        !s_grant(self, WRITE_RIGHTS, PCL_USER_WRITE, host)) {
-        return false;
+    for (uint32_t index = 0; index < options->accounts->count; index++) {
+        const pcl_accounts *item = &options->accounts->items[index];
+        if (!s_make_role_account(self, item->read_user, item->read_password, READ_RIGHTS,
+                                 item->schemas) ||
+            !s_make_role_account(self, item->write_user, item->write_password, WRITE_RIGHTS,
+                                 item->schemas)) {
+            return false;
+        }
     }
     for (size_t index = 0; index < sizeof REPLICA_HOSTS / sizeof REPLICA_HOSTS[0]; index++) {
         if (!s_make_account(self, PCL_USER_REPLICATION, REPLICA_HOSTS[index],

@@ -3,16 +3,20 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { ACCOUNT_COUNT = PCL_ACCOUNT_WRITE + 1 };
+typedef struct spare {
+    pcl_connection *connection; /* owned */
+    uint64_t given_us;
+} spare;
 
 struct pcl_spares {
     const pcl_agent_options *options; /* borrowed */
     uint32_t count_max;
     pthread_mutex_t lock;
     /* Under the lock: */
-    pcl_connection **lists[ACCOUNT_COUNT]; /* owned, like what stands in them */
-    uint32_t counts[ACCOUNT_COUNT];
+    spare *items; /* the longest idle first */
+    uint32_t count;
 };
 
 pcl_spares *pcl_spares_new(const pcl_agent_options *options, uint32_t count_max)
@@ -22,10 +26,8 @@ pcl_spares *pcl_spares_new(const pcl_agent_options *options, uint32_t count_max)
     assert(self != NULL);
     self->options = options;
     self->count_max = count_max;
-    for (uint32_t account = 0; account < ACCOUNT_COUNT; account++) {
-        self->lists[account] = calloc(count_max, sizeof(pcl_connection *));
-        assert(self->lists[account] != NULL);
-    }
+    self->items = calloc(count_max, sizeof *self->items);
+    assert(self->items != NULL);
     int failed = pthread_mutex_init(&self->lock, NULL);
     assert(failed == 0);
     return self;
@@ -37,55 +39,93 @@ void pcl_spares_destroy(pcl_spares **self_p)
     if (self == NULL) {
         return;
     }
-    for (uint32_t account = 0; account < ACCOUNT_COUNT; account++) {
-        for (uint32_t index = 0; index < self->counts[account]; index++) {
-            pcl_connection_destroy(&self->lists[account][index]);
-        }
-        free(self->lists[account]);
+    for (uint32_t index = 0; index < self->count; index++) {
+        pcl_connection_destroy(&self->items[index].connection);
     }
+    free(self->items);
     (void)pthread_mutex_destroy(&self->lock);
     free(self);
     *self_p = NULL;
 }
 
-pcl_connection *pcl_spares_take(pcl_spares *self, pcl_account account)
+/* Under the lock. */
+static pcl_connection *s_remove(pcl_spares *self, uint32_t index)
 {
+    pcl_connection *connection = self->items[index].connection;
+    self->count--;
+    memmove(&self->items[index], &self->items[index + 1],
+            (self->count - index) * sizeof *self->items);
+    return connection;
+}
+
+/* Under the lock: where the one to take stands; count where there is none. */
+static uint32_t s_find(const pcl_spares *self, const pcl_accounts *accounts, pcl_account account,
+                       bool clean)
+{
+    uint32_t second = self->count;
+    for (uint32_t index = self->count; index-- > 0;) {
+        const pcl_connection *connection = self->items[index].connection;
+        if (pcl_connection_accounts(connection) != accounts ||
+            pcl_connection_account(connection) != account) {
+            continue;
+        }
+        if (pcl_connection_is_soiled(connection) != clean) {
+            return index;
+        }
+        if (!clean && second == self->count) {
+            second = index;
+        }
+    }
+    return second;
+}
+
+pcl_connection *pcl_spares_take(pcl_spares *self, const pcl_accounts *accounts, pcl_account account,
+                                bool clean)
+{
+    assert(accounts != NULL && account != PCL_ACCOUNT_ADMIN);
     pcl_connection *connection = NULL;
     (void)pthread_mutex_lock(&self->lock);
-    if (self->counts[account] > 0) {
-        connection = self->lists[account][--self->counts[account]];
+    uint32_t index = s_find(self, accounts, account, clean);
+    if (index < self->count) {
+        connection = s_remove(self, index);
     }
     (void)pthread_mutex_unlock(&self->lock);
     if (connection == NULL) {
-        connection = pcl_connection_new(self->options, account, self->options->statements_max, 0);
+        connection = pcl_connection_new(self->options, accounts, account,
+                                        self->options->statements_max, 0);
     }
     return connection;
 }
 
-void pcl_spares_give(pcl_spares *self, pcl_connection **connection_p)
+void pcl_spares_give(pcl_spares *self, pcl_connection **connection_p, uint64_t now_us)
 {
     pcl_connection *connection = *connection_p;
     *connection_p = NULL;
-    pcl_account account = pcl_connection_account(connection);
-    bool keep = pcl_connection_is_open(connection) && !pcl_connection_is_bloated(connection);
+    pcl_connection *closed = connection; /* closing may take a while, and needs no lock */
+    if (pcl_connection_is_open(connection) && !pcl_connection_is_bloated(connection)) {
+        (void)pthread_mutex_lock(&self->lock);
+        closed = self->count == self->count_max ? s_remove(self, 0) : NULL;
+        self->items[self->count++] = (spare){.connection = connection, .given_us = now_us};
+        (void)pthread_mutex_unlock(&self->lock);
+    }
+    pcl_connection_destroy(&closed);
+}
+
+void pcl_spares_close_idle(pcl_spares *self, uint64_t before_us)
+{
+    pcl_connection *closed = NULL;
     (void)pthread_mutex_lock(&self->lock);
-    keep = keep && self->counts[account] < self->count_max;
-    if (keep) {
-        self->lists[account][self->counts[account]++] = connection;
+    if (self->count > 0 && self->items[0].given_us < before_us) {
+        closed = s_remove(self, 0);
     }
     (void)pthread_mutex_unlock(&self->lock);
-    if (!keep) {
-        pcl_connection_destroy(&connection);
-    }
+    pcl_connection_destroy(&closed);
 }
 
 uint32_t pcl_spares_count(pcl_spares *self)
 {
-    uint32_t count = 0;
     (void)pthread_mutex_lock(&self->lock);
-    for (uint32_t account = 0; account < ACCOUNT_COUNT; account++) {
-        count += self->counts[account];
-    }
+    uint32_t count = self->count;
     (void)pthread_mutex_unlock(&self->lock);
     return count;
 }

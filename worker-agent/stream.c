@@ -47,6 +47,7 @@ struct pcl_stream {
     size_t scratch_size;
     size_t fixed_size; /* a row's encoding takes at most this and its strings' octets */
     uint64_t rows;
+    uint32_t limit; /* of rows; 0: none */
     bool row_waits; /* a row is read that is in no page yet */
     MYSQL_ROW row;  /* of a text: that row */
     const unsigned long *lengths;
@@ -93,6 +94,7 @@ void pcl_stream_abandon(pcl_stream *self)
     self->fields = NULL;
     self->row_waits = false;
     self->rows = 0;
+    self->limit = 0;
 }
 
 void pcl_stream_destroy(pcl_stream **self_p)
@@ -131,6 +133,18 @@ bool pcl_stream_take(pcl_stream *self, pcl_prepared *out_prepared)
 MYSQL_STMT *pcl_stream_statement(const pcl_stream *self)
 {
     return self->stmt;
+}
+
+void pcl_stream_limit(pcl_stream *self, uint32_t rows_max)
+{
+    if (rows_max > 0 && (self->limit == 0 || rows_max < self->limit)) {
+        self->limit = rows_max;
+    }
+}
+
+uint32_t pcl_stream_limit_of(const pcl_stream *self)
+{
+    return self->limit;
 }
 
 uint64_t pcl_stream_rows(const pcl_stream *self)
@@ -508,6 +522,9 @@ pcl_stream_status pcl_stream_put_rows(pcl_stream *self, pcl_buffer *buffer, uint
     uint32_t rows = 0;
     pcl_stream_status status = PCL_STREAM_DONE;
     while ((status = s_read_ahead(self)) == PCL_STREAM_MORE) {
+        if (self->limit > 0 && self->rows >= self->limit) {
+            return PCL_STREAM_OVER_LIMIT;
+        }
         if (rows >= rows_max || (rows > 0 && buffer->size - begin + s_row_size(self) > bytes_max)) {
             break;
         }

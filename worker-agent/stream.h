@@ -21,11 +21,12 @@
 typedef struct pcl_stream pcl_stream;
 
 typedef enum pcl_stream_status {
-    PCL_STREAM_DONE = 0,  /* begun; or: that was the last row, and the connection is free again */
-    PCL_STREAM_MORE,      /* the page is full, and there is a row that is not in it */
-    PCL_STREAM_FAILED,    /* the statement, or the connection, has the error */
-    PCL_STREAM_STALE,     /* the columns are not those of the statement: prepare it anew */
-    PCL_STREAM_TOO_LARGE, /* the buffer is full; rows are left unread */
+    PCL_STREAM_DONE = 0,   /* begun; or: that was the last row, and the connection is free again */
+    PCL_STREAM_MORE,       /* the page is full, and there is a row that is not in it */
+    PCL_STREAM_FAILED,     /* the statement, or the connection, has the error */
+    PCL_STREAM_STALE,      /* the columns are not those of the statement: prepare it anew */
+    PCL_STREAM_TOO_LARGE,  /* the buffer is full; rows are left unread */
+    PCL_STREAM_OVER_LIMIT, /* there are more rows than may be put; at least one is left */
     PCL_STREAM_NO_MEMORY,
 } pcl_stream_status;
 
@@ -43,13 +44,19 @@ pcl_stream_status pcl_stream_begin_prepared(pcl_stream *self, MYSQL_STMT *stmt, 
 /* Of a text that was sent and has columns. */
 pcl_stream_status pcl_stream_begin_text(pcl_stream *self, MYSQL *mysql) PCL_MUST_CHECK;
 
+/* At most so many rows may be put since begin, over all pages; 0: as many as before.  The lowest
+ * that was said counts. */
+void pcl_stream_limit(pcl_stream *self, uint32_t rows_max);
+uint32_t pcl_stream_limit_of(const pcl_stream *self); /* 0: there is none */
+
 /* Appends the array of [name, type, flags], an array for each column. */
 void pcl_stream_put_columns(const pcl_stream *self, pcl_buffer *buffer);
 /* Appends the array of [schema, table, org_table, org_name, charset, length, decimals]. */
 void pcl_stream_put_metadata(const pcl_stream *self, pcl_buffer *buffer);
 
 /* Appends an array of rows: at least one, if there is one, then as many as are within rows_max
- * and bytes_max together.  DONE, MORE, FAILED, TOO_LARGE or NO_MEMORY. */
+ * and bytes_max together.  DONE, MORE, FAILED, TOO_LARGE, OVER_LIMIT (the first row beyond the
+ * limit is read, and not put) or NO_MEMORY. */
 pcl_stream_status pcl_stream_put_rows(pcl_stream *self, pcl_buffer *buffer, uint32_t rows_max,
                                       size_t bytes_max) PCL_MUST_CHECK;
 

@@ -18,6 +18,7 @@ typedef struct txn {
     bool wrote;      /* a statement that writes was sent */
     bool traceless;  /* after a failure: nothing of it stands */
     uint32_t index;  /* of the statement at hand; PCL_NO_STATEMENT: none */
+    uint64_t count;  /* of rows, returned or changed */
     pcl_attempt attempt;
     char token[PCL_TOKEN_SIZE_MAX + 1];
 } txn;
@@ -81,6 +82,7 @@ static bool s_run_statement(txn *self)
         .sql = statement.sql,
         .sql_class = (uint8_t)form,
         .page = pcl_page_whole(self->request),
+        .rows_max = self->job->message.head.rows,
         .answer = &result,
         .stage = PCL_STAGE_PREPARE,
     };
@@ -96,6 +98,7 @@ static bool s_run_statement(txn *self)
     }
     if (!attempt->failed) {
         s_check_expectation(self, &statement);
+        self->count += attempt->count;
         pcl_attempt_put_counts(attempt, &result);
     }
     attempt->answer = NULL;
@@ -231,7 +234,10 @@ static bool s_is_left_by_server(txn *self, pcl_ending ending)
 static void s_undo(txn *self, pcl_ending ending)
 {
     pcl_attempt *attempt = &self->attempt;
-    bool usable = pcl_connection_is_open(self->connection) && !attempt->rest &&
+    bool too_large = attempt->own_err == PCL_ERR_TOO_LARGE && ending == PCL_ENDING_NONE;
+    bool cut = !attempt->rest ||
+               (too_large && pcl_worker_cut(self->worker, self->connection, self->worker->stream));
+    bool usable = pcl_connection_is_open(self->connection) && cut &&
                   (attempt->own_err != PCL_ERR_OK || !pcl_errno_is_loss(attempt->error.number));
     bool left = usable && self->wrote && s_is_left_by_server(self, ending);
     if (usable && ending != PCL_ENDING_NONE) {
@@ -251,6 +257,7 @@ static pcl_ending s_try(txn *self)
     self->at_commit = false;
     self->wrote = false;
     self->traceless = true;
+    self->count = 0;
     self->token[0] = '\0';
     if (!s_open(self)) {
         return PCL_ENDING_NONE;
@@ -318,6 +325,7 @@ static void s_answer(txn *self)
 {
     pcl_job *job = self->job;
     job->outcome = (pcl_outcome){.err = PCL_ERR_OK};
+    job->rows = pcl_short_count(self->count);
     if (self->token[0] != '\0') {
         pcl_answer_text(&self->answer, "token", self->token);
     }
@@ -336,7 +344,7 @@ void pcl_worker_run_txn(pcl_worker *worker, pcl_job *job, const pcl_request *req
     }
     uint64_t began_us = pcl_now_us();
     uint32_t lost_count = 0;
-    self.connection = pcl_worker_own(worker, PCL_ACCOUNT_WRITE);
+    self.connection = pcl_worker_own(worker, job, PCL_ACCOUNT_WRITE, self.uses_state);
     pcl_ending ending = s_try(&self);
     uint64_t tried_us = began_us;
     for (uint32_t turn = 0; s_may_try_again(&self, ending, &lost_count); turn++) {

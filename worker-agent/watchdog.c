@@ -197,7 +197,7 @@ pcl_watchdog *pcl_watchdog_new(const pcl_agent_options *options, uint32_t slot_c
     assert(self->slots != NULL);
     self->slot_count = slot_count;
     self->firing = slot_count;
-    self->connection = pcl_connection_new(options, PCL_ACCOUNT_ADMIN, 1, READ_TIMEOUT_S);
+    self->connection = pcl_connection_new(options, NULL, PCL_ACCOUNT_ADMIN, 1, READ_TIMEOUT_S);
     int failed = pthread_mutex_init(&self->lock, NULL);
     assert(failed == 0);
     pthread_condattr_t attributes;

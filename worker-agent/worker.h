@@ -19,15 +19,16 @@ struct pcl_worker {
     pcl_rng rng;        /* of waits before another try */
     pthread_mutex_t lock;
     /* Changed under the lock, since other threads look at them: */
-    pcl_connection *reader; /* NULL: not needed yet, or handed over to a cursor */
-    pcl_connection *writer; /* NULL: not needed yet */
-    pcl_connection *held;   /* borrowed, while a job runs on it */
+    pcl_connection *own;  /* of the job at hand, which stands alone; NULL: not needed yet */
+    pcl_connection *held; /* borrowed, while a job runs on it */
 };
 
-/* The worker's own connection of the account, open or not. */
-pcl_connection *pcl_worker_own(pcl_worker *self, pcl_account account);
-/* Gives the reader away. */
-pcl_connection *pcl_worker_part_with_reader(pcl_worker *self);
+/* A connection of the job's accounts for this account, open or not, until the job is done; one job
+ * has one only.  clean: one that need not be reset is preferred. */
+pcl_connection *pcl_worker_own(pcl_worker *self, const pcl_job *job, pcl_account account,
+                               bool clean);
+/* Gives it away. */
+pcl_connection *pcl_worker_part_with_own(pcl_worker *self);
 /* What pcl_worker_interrupt shall end, too; NULL: nothing any more. */
 void pcl_worker_use(pcl_worker *self, pcl_connection *connection);
 
@@ -60,6 +61,13 @@ bool pcl_worker_pause(pcl_worker *self, const pcl_job *job, uint32_t turn, uint3
                       uint64_t try_us);
 
 uint32_t pcl_short_us(uint64_t us);
+/* Likewise of a count. */
+uint32_t pcl_short_count(uint64_t count);
+
+/* Ends a result that has rows left, by reading a few more or by a KILL, so that its connection can
+ * go on.  The job's own statement must not be watched.  false: it cannot. */
+bool pcl_worker_cut(pcl_worker *self, pcl_connection *connection,
+                    pcl_stream *stream) PCL_MUST_CHECK;
 
 /* session.c: a job whose op is not query alone, or that has something held. */
 void pcl_worker_run_begin(pcl_worker *self, pcl_job *job, const pcl_request *request);

@@ -29,12 +29,12 @@ def now_us():
 
 
 def head(kind, ticket=0, sql_class=0, flags=0, budget_us=0, request_id=bytes(16),
-         session=bytes(16), sent_us=None, op="query", principal=b""):
+         session=bytes(16), sent_us=None, op="query", principal=b"", role=b"", rows=0):
     """docs/rfc/2-hop-protocol.md, section 3."""
     return struct.pack(">Q2s10BIQIIIIQ16s16sIBBH", ticket, b"PC", 1, kind, OPS.index(op),
                        sql_class, 5, 0, 0, 0, 0, flags, budget_us,
                        now_us() if sent_us is None else sent_us, 11, 22, 33, 0, 0, request_id,
-                       session, 0, len(principal), 0, 0) + principal
+                       session, rows, len(principal), len(role), 0) + principal + role
 
 
 class Report:
@@ -63,6 +63,7 @@ class PlayedProxy:
         self.replies = {}
         self.notes = {}  # ticket: flags and session of the reply's head
         self.owners = {}  # ticket: its principal
+        self.heads = {}  # ticket: (budget_us, rows, role) of the reply's head
         self.ids = {}    # ticket: the request's id
 
     def leave(self):
@@ -99,6 +100,9 @@ class PlayedProxy:
                 self.replies[ticket] = msgpack.unpackb(payload, strict_map_key=False)
                 self.notes[ticket] = (octets[19], octets[72:88])
                 self.owners[ticket] = octets[96:96 + octets[92]]
+                self.heads[ticket] = (struct.unpack(">I", octets[20:24])[0],
+                                      struct.unpack(">I", octets[88:92])[0],
+                                      octets[96 + octets[92]:])
 
     def pump_for(self, seconds):
         end = time.monotonic() + seconds
@@ -112,7 +116,7 @@ class PlayedProxy:
         wait_until(look, timeout_s, what)
 
     def send(self, sql_class, sql, params=None, budget_ms=5000, flags=0, tail=b"", waited_us=0,
-             db=None):
+             db=None, role=b"app", rows=0):
         self.tickets += 1
         request = {"v": 1, "sql": sql}
         if params is not None:
@@ -120,20 +124,22 @@ class PlayedProxy:
         if db is not None:
             request["db"] = db
         octets = head(REQUEST, self.tickets, sql_class, flags, budget_ms * 1000, os.urandom(16),
-                      sent_us=now_us() - waited_us)
+                      sent_us=now_us() - waited_us, role=role, rows=rows)
         self.socket.send_multipart([self.peer, octets, msgpack.packb(request), tail])
         return self.tickets
 
     def send_op(self, op, sql_class, held=bytes(16), budget_ms=5000, principal=b"",
-                request_id=None, **keys):
-        """Any operation; held: the session or cursor that the head names."""
+                request_id=None, role=b"app", rows=0, **keys):
+        """Any operation; held: the session or cursor that the head names; role: the accounts;
+        rows: the most that a result may have."""
         self.tickets += 1
         request = {"v": 1, **({} if op == "query" else {"op": op}), **keys}
         if held != bytes(16):
             request["cursor" if op in ("fetch", "close") else "session"] = held
         self.ids[self.tickets] = request_id or os.urandom(16)
         octets = head(REQUEST, self.tickets, sql_class, 0, budget_ms * 1000,
-                      self.ids[self.tickets], held, op=op, principal=principal)
+                      self.ids[self.tickets], held, op=op, principal=principal, role=role,
+                      rows=rows)
         self.socket.send_multipart([self.peer, octets, msgpack.packb(request), b""])
         return self.tickets
 

@@ -111,10 +111,11 @@ static void test_a_connection_that_is_not_open_is_no_spare(void **state)
     (void)state;
     pcl_agent_options options = {.statements_max = 4, .threads = 1};
     pcl_spares *spares = pcl_spares_new(&options, 2);
-    pcl_connection *connection = pcl_spares_take(spares, PCL_ACCOUNT_WRITE);
+    pcl_accounts accounts = {.name = "app"};
+    pcl_connection *connection = pcl_spares_take(spares, &accounts, PCL_ACCOUNT_WRITE, false);
     assert_int_equal(pcl_connection_account(connection), PCL_ACCOUNT_WRITE);
     assert_false(pcl_connection_is_open(connection));
-    pcl_spares_give(spares, &connection);
+    pcl_spares_give(spares, &connection, 0);
     assert_null(connection);
     assert_int_equal(pcl_spares_count(spares), 0);
     pcl_spares_destroy(&spares);

@@ -39,10 +39,12 @@ static struct {
 } server = {
     .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .answers = true};
 
-pcl_connection *pcl_connection_new(const pcl_agent_options *options, pcl_account account,
-                                   uint32_t statements_max, uint32_t read_timeout_s)
+pcl_connection *pcl_connection_new(const pcl_agent_options *options, const pcl_accounts *accounts,
+                                   pcl_account account, uint32_t statements_max,
+                                   uint32_t read_timeout_s)
 {
     (void)options;
+    (void)accounts;
     (void)account;
     (void)statements_max;
     (void)read_timeout_s;
