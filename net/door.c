@@ -148,6 +148,7 @@ void pcl_door_tick(pcl_door *self, uint64_t now_us)
     if (self->watch == NULL) {
         return;
     }
+    pcl_peer_watch_tick(self->watch, now_us);
     pcl_peer_watch_counts counts = pcl_peer_watch_count(self->watch);
     const pcl_arrivals *arrivals = pcl_peer_watch_arrivals(self->watch);
     bool log = now_us >= self->log_due_us;

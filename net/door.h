@@ -78,7 +78,7 @@ void pcl_door_watch(pcl_door *self, pcl_peer_watch *watch, const pcl_config *con
 /* After a reload, which also may change how many may come. */
 void pcl_door_read_limits(pcl_door *self, const pcl_config *config);
 
-/* Every 10 ms or so, after pcl_peer_watch_guard: shows what was cut. */
+/* Every 10 ms or so: cuts who was told, and shows what was cut.  Nothing without a watch. */
 void pcl_door_tick(pcl_door *self, uint64_t now_us);
 
 /* Also one that was never opened. */

@@ -221,6 +221,14 @@ uint32_t pcl_peer_watch_revoke(pcl_peer_watch *self, pcl_peer_admitted *admitted
     return revoked;
 }
 
+void pcl_peer_watch_tick(pcl_peer_watch *self, uint64_t now_us)
+{
+    assert(self != NULL);
+    for (int fd = 0; (fd = pcl_arrivals_due(self->arrivals, now_us)) != -1;) {
+        s_cut(self, fd);
+    }
+}
+
 bool pcl_peer_watch_is_over(const pcl_peer_watch *self, uint32_t connection)
 {
     assert(self != NULL);
@@ -252,9 +260,6 @@ static bool s_has_grown(pcl_peer_watch *self)
 uint32_t pcl_peer_watch_guard(pcl_peer_watch *self, uint64_t size_max, uint64_t now_us)
 {
     assert(self != NULL);
-    for (int fd = 0; (fd = pcl_arrivals_due(self->arrivals, now_us)) != -1;) {
-        s_cut(self, fd);
-    }
     if (now_us < self->guard_due_us) {
         return 0;
     }

@@ -54,6 +54,9 @@ void pcl_peer_watch_set_limits(pcl_peer_watch *self, const pcl_arrivals_limits *
 uint32_t pcl_peer_watch_revoke(pcl_peer_watch *self, pcl_peer_admitted *admitted, void *context,
                                uint64_t now_us);
 
+/* Every 10 ms or so: cuts connections that are one too many of their key, and were told. */
+void pcl_peer_watch_tick(pcl_peer_watch *self, uint64_t now_us);
+
 /* Whether it is one too many of its key, and will be cut soon. */
 bool pcl_peer_watch_is_over(const pcl_peer_watch *self, uint32_t connection);
 
@@ -66,7 +69,7 @@ void pcl_peer_watch_read(pcl_peer_watch *self, uint64_t now_us);
 /* Everything that was there to read from the ROUTER has been read. */
 void pcl_peer_watch_drained(pcl_peer_watch *self);
 
-/* Every 10 ms or so: cuts connections that are one too many of their key, and connections on which
+/* Every 10 ms or so: cuts connections on which
  * more than size_max octets have come that are no whole message.  Costs nothing to speak of while
  * the process's memory does not grow; returns how many were cut. */
 uint32_t pcl_peer_watch_guard(pcl_peer_watch *self, uint64_t size_max, uint64_t now_us);

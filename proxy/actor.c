@@ -89,6 +89,8 @@ static bool s_open(pcl_proxy *self)
                 pcl_log_escape(error, escaped, sizeof escaped));
         return false;
     }
+    pcl_door_watch(&self->broker_door, self->broker_watch, self->config, self->args->metrics);
+    pcl_door_watch(&self->agent_door, self->agent_watch, self->config, self->args->metrics);
     s_expect_nodes(self);
     return true;
 }
@@ -187,6 +189,8 @@ static void s_on_tick(void *context, uint64_t now_us)
     pcl_proxy *self = context;
     pcl_proxy_agents_tick(self, now_us);
     pcl_proxy_unpark(self, now_us);
+    pcl_door_tick(&self->broker_door, now_us);
+    pcl_door_tick(&self->agent_door, now_us);
     s_on_turn(self, now_us);
     pcl_proxy_telemetry_tick(self);
     if (pcl_time_since_us(self->published_us, now_us) >= PCL_US_PER_S) {
@@ -218,6 +222,8 @@ static void s_reload(void *context, const pcl_config *config)
     self->settings.inflight_max = inflight_max;
     self->settings.queue_max = queue_max;
     self->config = config;
+    pcl_door_read_limits(&self->broker_door, config);
+    pcl_door_read_limits(&self->agent_door, config);
     (void)s_read_key_lists(self, config); /* logged; the old lists stay in force */
     s_expect_nodes(self);
     pcl_log(PCL_LOG_INFO, "proxy", "reloaded", "strategy=%s",

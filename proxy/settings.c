@@ -1,4 +1,5 @@
 #include "net/config_sockets.h"
+#include "net/door.h"
 #include "proxy/actor.h"
 #include "proxy/proxy.h"
 
@@ -14,6 +15,8 @@ static const pcl_config_entry ENTRIES[] = {
      "Where worker agents connect."},
     {"agents/keys", PCL_CONFIG_KEY_LIST, 0, 0, "", NULL, true,
      "Key list of the agents that may connect, each under its node's name; needed likewise."},
+    PCL_DOOR_LIMITS("brokers", "1024", "16", "200", "100"),
+    PCL_DOOR_LIMITS("agents", "1024", "16", "200", "100"),
     {"curve/key_file", PCL_CONFIG_SECRET_KEY, 0, 0, "", NULL, false,
      "The proxy's own keys; needed on tcp unless curve/insecure is set."},
     {"curve/insecure", PCL_CONFIG_BOOL, 0, 1, "0", NULL, false,
