@@ -69,10 +69,23 @@ static void test_what_reaches_a_reserved_schema_is_found(void **state)
     }
 }
 
+static void test_a_pattern_is_one_of_a_list_as_it_is_written(void **state)
+{
+    (void)state;
+    assert_true(pcl_schemas_names("demo shop_%", pcl_bytes_text("shop_%"), false));
+    assert_true(pcl_schemas_names("demo\tshop_%", pcl_bytes_text("demo"), false));
+    assert_false(pcl_schemas_names("demo shop_%", pcl_bytes_text("shop_1"), false));
+    assert_false(pcl_schemas_names("demo shop_%", pcl_bytes_text("dem"), false));
+    assert_false(pcl_schemas_names("demo", pcl_bytes_text("Demo"), false));
+    assert_true(pcl_schemas_names("demo", pcl_bytes_text("Demo"), true));
+    assert_false(pcl_schemas_names("", pcl_bytes_text(""), false));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns_are_cut_at_blanks),
+        cmocka_unit_test(test_a_pattern_is_one_of_a_list_as_it_is_written),
         cmocka_unit_test(test_what_reaches_a_reserved_schema_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
