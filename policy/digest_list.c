@@ -320,10 +320,10 @@ pcl_digest_entry pcl_digest_list_at(const pcl_digest_list *self, uint32_t index)
 
 /* --- Reading ------------------------------------------------------------------- */
 
-/* NULL, or what is wrong with the line. */
-static const char *s_read_line(pcl_digest_list *self, pcl_bytes line)
+/* NULL, or what is wrong with the line.  out_text has PCL_SQL_DIGEST_SIZE_MAX octets of room. */
+static const char *s_parse_line(pcl_bytes line, uint8_t *out_text, pcl_bytes *out_digest,
+                                pcl_digest_state *out_state)
 {
-    uint8_t text[PCL_SQL_DIGEST_SIZE_MAX];
     uint64_t id = 0;
     size_t size = 0;
     if (!pcl_digest_id_parse(s_word(&line), &id)) {
@@ -334,11 +334,11 @@ static const char *s_read_line(pcl_digest_list *self, pcl_bytes line)
     if (!allowed && !pcl_bytes_is(word, "seen")) {
         return "the second word must be allowed or seen";
     }
-    if (!s_unescape(line, text, &size)) {
+    if (!s_unescape(line, out_text, &size)) {
         return "the text is no digest: at most 4096 octets, backslash and control characters "
                "as \\xHH";
     }
-    pcl_bytes digest = pcl_bytes_of(text, size);
+    pcl_bytes digest = pcl_bytes_of(out_text, size);
     if (size == 0) {
         return "the text is missing";
     }
@@ -348,12 +348,22 @@ static const char *s_read_line(pcl_digest_list *self, pcl_bytes line)
     if (pcl_digest_id(digest) != id) {
         return "the id is not that of the text";
     }
-    pcl_digest_state state = allowed ? PCL_DIGEST_ALLOWED : PCL_DIGEST_SEEN;
-    if (!pcl_digest_list_put(self, digest, state) &&
-        pcl_digest_list_find(self, digest) == PCL_DIGEST_UNKNOWN) {
-        return "there is no room for more digests";
-    }
+    *out_digest = digest;
+    *out_state = allowed ? PCL_DIGEST_ALLOWED : PCL_DIGEST_SEEN;
     return NULL;
+}
+
+static const char *s_read_line(pcl_digest_list *self, pcl_bytes line)
+{
+    uint8_t text[PCL_SQL_DIGEST_SIZE_MAX];
+    pcl_bytes digest;
+    pcl_digest_state state = PCL_DIGEST_UNKNOWN;
+    const char *wrong = s_parse_line(line, text, &digest, &state);
+    if (wrong == NULL && !pcl_digest_list_put(self, digest, state) &&
+        pcl_digest_list_find(self, digest) == PCL_DIGEST_UNKNOWN) {
+        wrong = "there is no room for more digests";
+    }
+    return wrong;
 }
 
 static pcl_bytes s_take_line(pcl_bytes *text)
@@ -395,4 +405,73 @@ bool pcl_digest_list_read(pcl_digest_list *self, pcl_bytes text, const char *nam
         }
     }
     return good;
+}
+
+/* --- Writing ------------------------------------------------------------------- */
+
+static int s_by_text(const void *left, const void *right)
+{
+    const entry *a = *(const entry *const *)left;
+    const entry *b = *(const entry *const *)right;
+    uint32_t size = a->size < b->size ? a->size : b->size;
+    int order = memcmp(a->text, b->text, size);
+    return order != 0 ? order : (a->size > b->size) - (a->size < b->size);
+}
+
+static void s_put_entry(pcl_buffer *buffer, const entry *found)
+{
+    pcl_digest_line_put(buffer, pcl_bytes_of(found->text, found->size), found->state);
+}
+
+/* Writes the original's lines, and takes what they name out of rest. */
+static void s_rewrite(const pcl_digest_list *self, pcl_bytes original, const entry **rest,
+                      pcl_buffer *buffer)
+{
+    while (original.size > 0) {
+        uint8_t text[PCL_SQL_DIGEST_SIZE_MAX];
+        pcl_bytes digest;
+        pcl_digest_state state = PCL_DIGEST_UNKNOWN;
+        pcl_bytes line = s_take_line(&original);
+        if (line.size == 0 || line.data[0] == '#') {
+            pcl_buffer_put(buffer, line.data, line.size);
+            pcl_buffer_put_u8(buffer, '\n');
+            continue;
+        }
+        if (s_parse_line(line, text, &digest, &state) != NULL) {
+            continue;
+        }
+        uint8_t hash[HASH_SIZE];
+        s_hash(digest, hash);
+        uint32_t place = s_place(self, hash, HASH_SIZE);
+        if (place < self->count && rest[place] != NULL &&
+            memcmp(rest[place]->hash, hash, HASH_SIZE) == 0) {
+            s_put_entry(buffer, rest[place]);
+            rest[place] = NULL;
+        }
+    }
+}
+
+bool pcl_digest_list_write(const pcl_digest_list *self, pcl_bytes original, pcl_buffer *buffer)
+{
+    assert(self != NULL && buffer != NULL);
+    const entry **rest = calloc((size_t)self->count + 1, sizeof *rest);
+    if (rest == NULL) {
+        return false;
+    }
+    for (uint32_t index = 0; index < self->count; index++) {
+        rest[index] = self->entries[index];
+    }
+    s_rewrite(self, original, rest, buffer);
+    size_t count = 0;
+    for (uint32_t index = 0; index < self->count; index++) {
+        if (rest[index] != NULL) {
+            rest[count++] = rest[index];
+        }
+    }
+    qsort(rest, count, sizeof *rest, s_by_text);
+    for (size_t index = 0; index < count; index++) {
+        s_put_entry(buffer, rest[index]);
+    }
+    free(rest);
+    return !buffer->failed;
 }

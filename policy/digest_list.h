@@ -25,6 +25,9 @@
 #define PCL_DIGEST_LIST_FILE_SIZE_MAX (16u * 1024u * 1024u) /* also of all texts of a list */
 #define PCL_DIGEST_LINE_SIZE_MAX      (4u * 4096u + 64u) /* of a digest whose octets are escaped */
 
+/* Behind the path of a list: what the broker has seen and nobody has taken into it yet. */
+#define PCL_DIGEST_LIST_SEEN ".seen"
+
 typedef enum pcl_digest_state {
     PCL_DIGEST_UNKNOWN = 0,
     PCL_DIGEST_SEEN, /* somebody sent it; nobody has looked at it */
@@ -74,5 +77,11 @@ bool pcl_digest_list_get(const pcl_digest_list *self, uint64_t id, pcl_digest_en
 uint32_t pcl_digest_list_count(const pcl_digest_list *self);
 /* In the order of ids; index below the count. */
 pcl_digest_entry pcl_digest_list_at(const pcl_digest_list *self, uint32_t index);
+
+/* Appends a file that says what the list says.  Comments, empty lines and the order are those of
+ * `original` (which may be empty); what it does not have follows, in the order of the texts; what
+ * the list does not have is left out.  false: no memory, or the buffer is full. */
+bool pcl_digest_list_write(const pcl_digest_list *self, pcl_bytes original,
+                           pcl_buffer *buffer) PCL_MUST_CHECK;
 
 #endif

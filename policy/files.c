@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PATH_SIZE = 4096, ERROR_SIZE = PATH_SIZE + 256 };
@@ -20,7 +22,7 @@ static void s_problem(pcl_buffer *problems, const char *text)
 /* Where the role's list is, or the file that the broker writes beside it. */
 static bool s_list_path(char *out_path, const char *file, const pcl_policy_role *role, bool seen)
 {
-    static const char SUFFIX[] = ".seen";
+    static const char SUFFIX[] = PCL_DIGEST_LIST_SEEN;
     if (!pcl_policy_path(out_path, PATH_SIZE - sizeof SUFFIX, file, role->digest_list)) {
         return false;
     }
@@ -65,9 +67,13 @@ static bool s_load_list(pcl_policy_files *self, const pcl_policy_role *role, pcl
         s_problem(problems, "the path of a digest list is too long");
         return false;
     }
-    bool needed = role->digests == PCL_POLICY_DIGESTS_PROTECT;
-    bool good = s_read_into(list, path, needed, problems);
-    return s_read_into(list, seen, false, problems) && good;
+    bool good = s_read_into(list, path, role->digests == PCL_POLICY_DIGESTS_PROTECT, problems);
+    /* What we wrote ourselves may end in a torn line, where the disk was full: it stops nobody. */
+    pcl_buffer ignored;
+    pcl_buffer_init(&ignored, ERROR_SIZE);
+    (void)s_read_into(list, seen, false, &ignored);
+    pcl_buffer_release(&ignored);
+    return good;
 }
 
 static pcl_policy *s_load_policy(const char *file, pcl_buffer *problems)
@@ -159,4 +165,79 @@ bool pcl_policy_files_note(pcl_policy_files *self, const pcl_policy_role *role, 
     }
     pcl_buffer_release(&line);
     return good;
+}
+
+static bool s_write_all(int fd, pcl_bytes text)
+{
+    size_t done = 0;
+    while (done < text.size) {
+        ssize_t count = write(fd, text.data + done, text.size - done);
+        if (count < 0 && errno != EINTR) {
+            return false;
+        }
+        done += count > 0 ? (size_t)count : 0;
+    }
+    return true;
+}
+
+/* A name in a folder is on disk when the folder is. */
+static bool s_sync_folder(const char *file)
+{
+    char folder[PATH_SIZE];
+    const char *slash = strrchr(file, '/');
+    (void)snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : (int)(slash - file) + 1,
+                   slash == NULL ? "." : file);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) {
+        (void)close(fd); /* it was only read */
+    }
+    return good;
+}
+
+/* Gives the new file the old one's rights; its owner, too, where we may. */
+static bool s_inherit(int fd, const char *file)
+{
+    struct stat old;
+    if (stat(file, &old) != 0) {
+        return fchmod(fd, 0640) == 0;
+    }
+    bool owned = old.st_uid == geteuid() && old.st_gid == getegid();
+    return (owned || fchown(fd, old.st_uid, old.st_gid) == 0) &&
+           fchmod(fd, old.st_mode & 07777) == 0;
+}
+
+bool pcl_policy_file_replace(const char *file, pcl_bytes text, char *error, size_t error_size)
+{
+    assert(file != NULL && error != NULL);
+    static const char SUFFIX[] = ".XXXXXX";
+    char made[PATH_SIZE];
+    if (strlen(file) + sizeof SUFFIX > sizeof made) {
+        (void)snprintf(error, error_size, "%.64s...: the path is too long", file);
+        return false;
+    }
+    (void)snprintf(made, sizeof made, "%s%s", file, SUFFIX);
+    int fd = mkstemp(made);
+    bool good = fd >= 0 && s_inherit(fd, file) && s_write_all(fd, text) && fsync(fd) == 0;
+    int why = errno;
+    if (fd >= 0 && close(fd) != 0 && good) {
+        good = false;
+        why = errno;
+    }
+    if (good && rename(made, file) != 0) {
+        good = false;
+        why = errno;
+    }
+    if (!good) {
+        (void)snprintf(error, error_size, "%s: %s", file, strerror(why));
+        if (fd >= 0) {
+            (void)unlink(made); /* what is left of it harms nobody */
+        }
+        return false;
+    }
+    if (!s_sync_folder(file)) {
+        (void)snprintf(error, error_size, "%s: %s", file, strerror(errno));
+        return false;
+    }
+    return true;
 }

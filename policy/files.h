@@ -29,4 +29,10 @@ void pcl_policy_files_release(pcl_policy_files *self);
 bool pcl_policy_files_note(pcl_policy_files *self, const pcl_policy_role *role, pcl_bytes text,
                            char *error, size_t error_size);
 
+/* Makes text the content of the file, at once or not at all: readers find the old file or the new
+ * one, and after a crash it is one of them, too.  Rights of the old file stay, a new one has 0640.
+ * false: *error says why, naming the file, which is as it was (or,
+ * where only the last step failed, new but not surely on disk). */
+bool pcl_policy_file_replace(const char *file, pcl_bytes text, char *error, size_t error_size);
+
 #endif

@@ -24,7 +24,4 @@ struct pcl_policy {
 /* What a role has that says nothing else; name, index and accounts are left empty. */
 void pcl_policy_role_init(pcl_policy_role *role);
 
-/* The names as the file and messages have them: "locking_read"; NULL of one that no file has. */
-const char *pcl_policy_class_name(pcl_sql_class sql_class);
-
 #endif

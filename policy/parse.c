@@ -50,8 +50,8 @@ static void s_complain(parser *self, uint32_t line, const char *path, const char
     if (line != 0) {
         (void)snprintf(place, sizeof place, "%u:", line);
     }
-    int size = snprintf(text, sizeof text, "%s%s %s%s%s\n", place[0] != '\0' ? ":" : ":", place,
-                        path == NULL ? "" : path, path == NULL ? "" : ": ", rule);
+    int size = snprintf(text, sizeof text, ":%s %s%s%s\n", place, path == NULL ? "" : path,
+                        path == NULL ? "" : ": ", rule);
     self->bad = true;
     pcl_buffer_put(self->problems, self->name, strlen(self->name));
     pcl_buffer_put(self->problems, text, (size_t)size < sizeof text ? (size_t)size : sizeof text);
@@ -222,7 +222,7 @@ static uint32_t s_read_bits(parser *self, const pcl_zpl *zpl, int (*find)(pcl_by
 static int s_find_class(pcl_bytes word)
 {
     for (int value = PCL_SQL_NONE; value < PCL_SQL_CLASS_COUNT; value++) {
-        const char *name = pcl_policy_class_name((pcl_sql_class)value);
+        const char *name = pcl_policy_class_text((pcl_sql_class)value);
         if (name != NULL && pcl_bytes_is(word, name)) {
             return value;
         }
@@ -436,21 +436,34 @@ static void s_start_role(parser *self, const pcl_zpl *zpl)
     }
 }
 
+/* Whether the line stands below the role that was read last: not when that role's line was wrong.
+ */
+static bool s_is_of_role(const parser *self, const pcl_zpl *zpl)
+{
+    if (self->skip_role || self->role_count == 0 || zpl->depth < 2) {
+        return false;
+    }
+    uint32_t start = zpl->ends[0] + 1;
+    return pcl_bytes_is(pcl_bytes_of(zpl->path + start, zpl->ends[1] - start),
+                        self->roles[self->role_count - 1].name);
+}
+
 static void s_read_role_line(parser *self, const pcl_zpl *zpl)
 {
     if (zpl->depth == 2) {
         s_start_role(self, zpl);
         return;
     }
-    uint32_t role = self->role_count - 1; /* the line is a child of the section read last */
+    uint32_t role = self->role_count - 1;
+    bool known = s_is_of_role(self, zpl);
     for (uint32_t index = 0; zpl->depth == 3 && index < KEY_COUNT; index++) {
         if (strcmp(s_leaf(zpl), s_keys[index].name) != 0) {
             continue;
         }
         if (!zpl->has_value) {
             s_complain(self, zpl->line, zpl->path, "must have a value");
-        } else if (self->skip_role) {
-            pcl_policy_role nobody = {0};
+        } else if (!known) {
+            pcl_policy_role nobody = {0}; /* its values are looked at all the same */
             s_read_key(self, zpl, &s_keys[index], &nobody);
         } else if ((self->keys[role] & UINT64_C(1) << index) != 0) {
             s_complain(self, zpl->line, zpl->path, "stands twice");

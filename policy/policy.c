@@ -27,7 +27,7 @@ const char *pcl_policy_rule_text(pcl_policy_rule rule)
     return (unsigned)rule < PCL_POLICY_RULE_COUNT ? TEXTS[rule] : "unknown";
 }
 
-const char *pcl_policy_class_name(pcl_sql_class sql_class)
+const char *pcl_policy_class_text(pcl_sql_class sql_class)
 {
     static const char *const NAMES[PCL_SQL_CLASS_COUNT] = {
         [PCL_SQL_READ] = "read",   [PCL_SQL_LOCKING_READ] = "locking_read",
@@ -36,6 +36,18 @@ const char *pcl_policy_class_name(pcl_sql_class sql_class)
         [PCL_SQL_STATE] = "state", [PCL_SQL_ADMIN] = "admin",
     };
     return (unsigned)sql_class < PCL_SQL_CLASS_COUNT ? NAMES[sql_class] : NULL;
+}
+
+const char *pcl_policy_seal_text(pcl_policy_seal seal)
+{
+    static const char *const TEXTS[] = {"auto", "required", "optional"};
+    return (unsigned)seal < sizeof TEXTS / sizeof TEXTS[0] ? TEXTS[seal] : "unknown";
+}
+
+const char *pcl_policy_digests_text(pcl_policy_digests digests)
+{
+    static const char *const TEXTS[] = {"off", "detect", "protect"};
+    return (unsigned)digests < sizeof TEXTS / sizeof TEXTS[0] ? TEXTS[digests] : "unknown";
 }
 
 void pcl_policy_role_init(pcl_policy_role *role)

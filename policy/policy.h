@@ -49,6 +49,9 @@ typedef enum pcl_policy_rule {
 /* "class": static text, for any value. */
 const char *pcl_policy_rule_text(pcl_policy_rule rule);
 
+/* "locking_read": as a role's `classes` names it; NULL of NONE and REFUSED. */
+const char *pcl_policy_class_text(pcl_sql_class sql_class);
+
 typedef enum pcl_policy_seal {
     PCL_POLICY_SEAL_AUTO = 0, /* required where gatekeepers come from other hosts */
     PCL_POLICY_SEAL_REQUIRED,
@@ -60,6 +63,10 @@ typedef enum pcl_policy_digests {
     PCL_POLICY_DIGESTS_DETECT,  /* what is not on the list runs, and is noted */
     PCL_POLICY_DIGESTS_PROTECT, /* what is not allowed by the list is refused */
 } pcl_policy_digests;
+
+/* As the file has them: "auto", "protect". */
+const char *pcl_policy_seal_text(pcl_policy_seal seal);
+const char *pcl_policy_digests_text(pcl_policy_digests digests);
 
 typedef struct pcl_policy_role {
     char name[PCL_POLICY_NAME_SIZE];
@@ -89,7 +96,7 @@ typedef struct pcl_policy_principal {
 
 typedef struct pcl_policy pcl_policy;
 
-/* Reads a whole policy.  name stands for the text in messages ("policy.zpl").  NULL: *problems
+/* Reads a whole policy.  name stands for the text in messages ("policy.cfg").  NULL: *problems
  * (never NULL) got a line "NAME:LINE: path: rule\n" for EVERY mistake, as far as it has room; the
  * line is left out where none can be named.  *problems is untouched on success. */
 pcl_policy *pcl_policy_parse(pcl_bytes text, const char *name, pcl_buffer *problems);

@@ -14,7 +14,7 @@ ALLOWED = {
     "wire":         {"common"},
     "net":          {"common", "wire"},
     "policy":       {"common", "sql", "wire", "net"},
-    "audit":        {"common", "wire"},
+    "audit":        {"common", "wire", "net"},
     "client":       {"common", "sql", "wire", "net", "policy", "audit"},
     "gatekeeper":   {"common", "sql", "wire", "net"},
     "broker":       {"common", "sql", "wire", "net", "policy", "audit"},

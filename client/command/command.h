@@ -25,6 +25,8 @@ int pcl_command_ping(const pcl_cli_line *line);
 int pcl_command_status(const pcl_cli_line *line);
 int pcl_command_cancel(const pcl_cli_line *line);
 int pcl_command_keygen(const pcl_cli_line *line);
+int pcl_command_policy(const pcl_cli_line *line);
+int pcl_command_digests(const pcl_cli_line *line);
 
 /* How the program was started, for finding the bundle.  Set once, by main. */
 void pcl_command_set_program(const char *path);
@@ -43,6 +45,12 @@ int pcl_command_show_status(portcullis *client, uint32_t timeout_ms, bool json);
  * none. */
 #define PCL_COMMAND_ID_RULE "must be 32 hexadecimal digits; dashes may stand between them"
 bool pcl_command_parse_id(const char *text, uint8_t *out_id) PCL_MUST_CHECK;
+
+/* The policy file of --policy, of $PORTCULLIS_POLICY, or where the package has it. */
+#define PCL_COMMAND_POLICY_FILE "/etc/portcullis/policy.cfg"
+const char *pcl_command_policy_file(const pcl_cli_line *line);
+/* Lines of problems, on standard error. */
+void pcl_command_put_problems(pcl_bytes problems);
 
 /* Exit code of a result. */
 int pcl_command_exit(const portcullis_result *result);

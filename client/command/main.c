@@ -81,6 +81,30 @@ static const pcl_cli_option s_status_options[] = {
     TIMEOUT_OPTION,
 };
 
+static const pcl_cli_option s_policy_options[] = {
+    {"policy", 'P', "FILE", NULL, "The policy file of explain."},
+    {"principal", 'p', "NAME", NULL, "Who would send the statement."},
+    {"db", 'd', "NAME", NULL, "The default schema of the request."},
+    {"strategy", 's', "NAME", "direct|random|round-robin|least-inflight|custom",
+     "The strategy that the request asks for."},
+    {"session", 'S', NULL, NULL, "The statement is sent in a session."},
+    {"timeout", 't', "MS", NULL, "The time that the request asks for, in milliseconds."},
+    {"flavor", 0, "NAME", "both|mariadb|mysql", "As the broker's setting sql/flavor."},
+    {"functions", 0, "NAMES", NULL, "As the broker's setting sql/functions."},
+};
+
+static const pcl_cli_option s_digests_options[] = {
+    {"policy", 'P', "FILE", NULL, "The policy file that names the list."},
+    {"role", 'r', "NAME", NULL,
+     "The role whose list it is; the only one that has a list when it "
+     "is not given."},
+    {"list", 'l', "FILE", NULL, "The list itself, whatever a policy says."},
+    {"file", 'f', "FILE", NULL, "Of learn: the statements of a file; - is standard input."},
+    {"allow", 0, NULL, NULL, "Of learn: what is learned is allowed at once."},
+    {"all", 0, NULL, NULL, "Of allow: all that were seen."},
+    {"state", 0, "STATE", "seen|allowed", "Of list: only those."},
+};
+
 static const pcl_cli_option s_help_options[] = {
     {"man", 0, NULL, NULL, "Prints the manual page of the program, for man(1) to show."},
 };
@@ -201,6 +225,42 @@ static const pcl_cli_command s_commands[] = {
      "# admit it: one line in the gatekeeper's list of clients, name and public key\n"
      "echo \"reports $(portcullis keygen reports.key)\" >> clients.keys\n",
      pcl_command_keygen},
+    {"policy", "check [FILE] | explain SQL", "check|explain", 2,
+     "checks a policy file, and says what it says of a statement",
+     "check reads the broker's policy file and the digest lists that it names, and tells every "
+     "mistake with file and line. What is no mistake and may yet not be meant is told as a "
+     "note.\n\n"
+     "explain says what the broker would do with the statement SQL of a principal: the verdict, "
+     "the "
+     "rule that decides, the statement's class and digest, and all limits of the principal's role. "
+     "The exit code is 0 when it may run and 2 when it is refused.\n\n"
+     "No cluster is asked. The file is that of --policy, else of $PORTCULLIS_POLICY, else "
+     "/etc/portcullis/policy.cfg.",
+     s_policy_options, sizeof s_policy_options / sizeof s_policy_options[0],
+     "portcullis policy check /etc/portcullis/policy.cfg\n"
+     "portcullis policy explain --principal reports 'DELETE FROM demo.orders'\n"
+     "# in a session, with a default schema\n"
+     "portcullis policy explain -p app -S -d demo 'SET @a = 1'\n",
+     pcl_command_policy},
+    {"digests", "learn|list|export | allow ID...", "learn|list|allow|export", 1000,
+     "keeps the lists of statements that roles send",
+     "A role with digests = detect or protect has a list of digests: statements without their "
+     "values. The broker writes what is not on it to a file beside it (LIST.seen).\n\n"
+     "learn takes what the broker has seen, or the statements of --file, into the list, to be "
+     "looked "
+     "at. list shows what is on the list and what is not yet. allow marks digests as allowed: in "
+     "mode protect these run and no others. export prints those that are allowed, in order, as a "
+     "list for another cluster.\n\n"
+     "The list is a text file, a line for each digest, with room for comments; it is replaced at "
+     "once or not at all. The broker reads it when it reloads.",
+     s_digests_options, sizeof s_digests_options / sizeof s_digests_options[0],
+     "portcullis digests learn --role app\n"
+     "portcullis digests list --role app --state seen\n"
+     "portcullis digests allow --role app 6b1a4fc0f2d19e07\n"
+     "# the statements of an application, before its first day\n"
+     "portcullis digests learn --role app --allow --file statements.sql\n"
+     "portcullis digests export --role app > app.list\n",
+     pcl_command_digests},
     {"completion", "SHELL", "bash|zsh|fish", 1, "prints a completion script for a shell",
      "Prints a script that completes commands, options and their values in bash, zsh or fish.",
      NULL, 0,
@@ -208,7 +268,7 @@ static const pcl_cli_command s_commands[] = {
      "portcullis completion zsh > ~/.zfunc/_portcullis\n"
      "portcullis completion fish > ~/.config/fish/completions/portcullis.fish\n",
      s_completion},
-    {"help", "[COMMAND]", "query|shell|cancel|ping|status|keygen|completion", 1,
+    {"help", "[COMMAND]", "query|shell|cancel|ping|status|keygen|policy|digests|completion", 1,
      "tells more of a command",
      "Tells what a command does, with its options and examples; without one, what there is.",
      s_help_options, sizeof s_help_options / sizeof s_help_options[0],
@@ -266,7 +326,8 @@ static int s_run(pcl_cli_line *line)
     }
     if (line->command == NULL) {
         return pcl_command_usage(
-            line, "name a command: query, shell, cancel, ping, status, keygen, completion");
+            line, "name a command: query, shell, cancel, ping, status, keygen, policy, digests, "
+                  "completion");
     }
     return line->command->run(line);
 }
