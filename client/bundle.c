@@ -84,9 +84,13 @@ static bool s_port_valid(pcl_bytes text)
 
 bool pcl_bundle_endpoint_valid(pcl_bytes text)
 {
-    if (text.size == 0 || text.size > PCL_BUNDLE_ENDPOINT_SIZE_MAX ||
-        memchr(text.data, 0, text.size) != NULL) {
+    if (text.size == 0 || text.size > PCL_BUNDLE_ENDPOINT_SIZE_MAX) {
         return false;
+    }
+    for (size_t index = 0; index < text.size; index++) { /* it must stand in quotes in a file */
+        if (text.data[index] < ' ' || text.data[index] == '"' || text.data[index] == '\'') {
+            return false;
+        }
     }
     if (s_starts(text, "ipc://")) {
         return true;
@@ -345,6 +349,37 @@ bool pcl_bundle_parse(pcl_bundle *out_bundle, pcl_bytes text, const char *name,
     }
     pcl_bundle_wipe(&self.bundle);
     return !self.failed;
+}
+
+/* All that may stand in one needs no escapes: neither keys and names nor endpoints have quotes. */
+static void s_put(pcl_buffer *buffer, const char *before, const char *value, const char *after)
+{
+    pcl_buffer_put(buffer, before, strlen(before));
+    pcl_buffer_put(buffer, value, strlen(value));
+    pcl_buffer_put(buffer, after, strlen(after));
+}
+
+void pcl_bundle_put(const pcl_bundle *bundle, pcl_buffer *buffer)
+{
+    s_put(buffer, "# What a client needs.  It has the secret key: keep it from others.\n", "",
+          "bundle\n    version = 1\n");
+    if (bundle->principal[0] != '\0') {
+        s_put(buffer, "    principal = \"", bundle->principal, "\"\n");
+    }
+    for (uint32_t index = 0; index < bundle->gatekeeper_count; index++) {
+        const pcl_bundle_gatekeeper *gatekeeper = &bundle->gatekeepers[index];
+        s_put(buffer, "gatekeeper\n    endpoint = \"", gatekeeper->endpoint, "\"\n");
+        if (gatekeeper->public_key[0] != '\0') {
+            s_put(buffer, "    public-key = \"", gatekeeper->public_key, "\"\n");
+        }
+    }
+    if (bundle->broker_key[0] != '\0') {
+        s_put(buffer, "broker\n    public-key = \"", bundle->broker_key, "\"\n");
+    }
+    if (bundle->public_key[0] != '\0') {
+        s_put(buffer, "curve\n    public-key = \"", bundle->public_key, "\"\n");
+        s_put(buffer, "    secret-key = \"", bundle->secret_key, "\"\n");
+    }
 }
 
 void pcl_bundle_wipe(pcl_bundle *bundle)

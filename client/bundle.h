@@ -49,6 +49,9 @@ typedef struct pcl_bundle {
 bool pcl_bundle_parse(pcl_bundle *out_bundle, pcl_bytes text, const char *name,
                       pcl_buffer *problems) PCL_MUST_CHECK;
 
+/* Appends the bundle as a file has it; what is read from that is the bundle. */
+void pcl_bundle_put(const pcl_bundle *bundle, pcl_buffer *buffer);
+
 /* 40 characters of Z85? */
 bool pcl_bundle_key_valid(pcl_bytes text);
 

@@ -40,6 +40,47 @@ static void a_bundle_is_read(void **state)
     assert_string_equal(bundle.secret_key, "");
 }
 
+#define BROKER "broker\n    public-key = \"" KEY_B "\"\n"
+
+static void a_bundle_may_have_a_brokers_key(void **state)
+{
+    (void)state;
+    pcl_bundle bundle;
+    pcl_buffer problems;
+    pcl_buffer_init(&problems, 4096);
+    assert_true(pcl_bundle_parse(&bundle, pcl_bytes_text(HEAD GATE CURVE), "b", &problems));
+    assert_string_equal(bundle.broker_key, "");
+    assert_true(pcl_bundle_parse(&bundle, pcl_bytes_text(HEAD GATE BROKER CURVE), "b", &problems));
+    assert_string_equal(bundle.broker_key, KEY_B);
+    assert_string_equal(bundle.public_key, KEY_A);
+    pcl_bundle_wipe(&bundle);
+    pcl_buffer_release(&problems);
+}
+
+static void what_is_written_is_read_back(void **state)
+{
+    (void)state;
+    static const char *const TEXTS[] = {
+        HEAD GATE CURVE, HEAD GATE BROKER CURVE,
+        "bundle\n    version = 1\ngatekeeper\n    endpoint = ipc:///run/gate\n",
+        HEAD GATE GATE "gatekeeper\n    endpoint = ipc:///run/gate\n" CURVE BROKER};
+    for (size_t index = 0; index < sizeof TEXTS / sizeof *TEXTS; index++) {
+        pcl_bundle bundle, again;
+        pcl_buffer problems, written;
+        pcl_buffer_init(&problems, 4096);
+        pcl_buffer_init(&written, PCL_BUNDLE_SIZE_MAX);
+        memset(&bundle, 0, sizeof bundle);
+        memset(&again, 0, sizeof again);
+        assert_true(pcl_bundle_parse(&bundle, pcl_bytes_text(TEXTS[index]), "b", &problems));
+        pcl_bundle_put(&bundle, &written);
+        assert_false(written.failed);
+        assert_true(pcl_bundle_parse(&again, pcl_buffer_bytes(&written), "b", &problems));
+        assert_memory_equal(&bundle, &again, sizeof bundle);
+        pcl_buffer_release(&problems);
+        pcl_buffer_release(&written);
+    }
+}
+
 /* Each mistake by itself, and the line that names it. */
 static void every_mistake_is_named(void **state)
 {
@@ -59,6 +100,15 @@ static void every_mistake_is_named(void **state)
         {HEAD "    colour = red\n" GATE CURVE, "b:4: bundle/colour: there is no such key"},
         {HEAD HEAD GATE CURVE, "b:4: bundle: stands there twice"},
         {HEAD GATE CURVE "door\n", "b:10: door: there is no such section"},
+        {HEAD GATE BROKER, "b: curve: the section with the client's own keys is missing"},
+        {HEAD GATE CURVE "broker\n", "b:10: broker/public-key: is missing"},
+        {HEAD GATE CURVE BROKER BROKER, "b:12: broker: stands there twice"},
+        {HEAD GATE CURVE "broker\n    public-key = short\n",
+         "b:11: broker/public-key: must be a key, 40 characters of Z85"},
+        {HEAD GATE CURVE BROKER "    endpoint = x\n",
+         "b:12: broker/endpoint: there is no such key"},
+        {HEAD "gatekeeper\n    endpoint = ipc:///run/gate\n" BROKER,
+         "b: curve: the section with the client's own keys is missing"},
         {HEAD GATE CURVE "version = 1\n", "b:10: version: a key must stand indented"},
         {HEAD "gatekeeper\n    public-key = \"" KEY_A "\"\n" CURVE,
          "b:4: gatekeeper/endpoint: is missing"},
@@ -155,6 +205,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bundle_is_read),
+        cmocka_unit_test(a_bundle_may_have_a_brokers_key),
+        cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(every_mistake_is_named),
         cmocka_unit_test(all_mistakes_are_named_at_once),
         cmocka_unit_test(no_octets_do_harm),
