@@ -10,7 +10,8 @@
 #                    that a number that was given to someone else is never
 #                    trusted and never killed
 #   run/PART.cmd     its command line, an argument per NUL, to start it again
-#   run/PART.sum     what its command, binary and files were when it started
+#   run/PART.sum     what its command and files were when it was set up
+#   run/PART.bin     which binary it was started from
 #   log/PART.log     what it wrote
 #
 # Functions return 1 for "no", and call fail() for what ends the script.
@@ -406,6 +407,7 @@ part_launch()
 {
     local part=$1 command=() pid start
     mapfile -d '' -t command < "$PCL_VAR/run/$part.cmd"
+    part_binary "$part" cmd > "$PCL_VAR/run/$part.bin"
     printf -- '--- %s starts %s\n' "$(date -u +%FT%TZ)" "$part" >> "$PCL_VAR/log/$part.log"
     (
         cd "$PCL_VAR" || exit 1
@@ -422,6 +424,14 @@ part_sum()
     local part=$1
     shift
     { cat "$PCL_VAR/run/$part.cmd.new" "$@"; } | sha256sum
+}
+
+# Which binary a part runs: a daemon does not let its user ask /proc for it.
+part_binary()
+{
+    local binary
+    IFS= read -r -d '' binary < "$PCL_VAR/run/$1.$2" || true
+    stat -L -c '%n %i %s %Y' "$binary" 2> /dev/null || printf '%s\n' "$binary"
 }
 
 # The same for one that is down; used when nothing about it changes.
@@ -448,7 +458,8 @@ part_ensure()
     PART_DID=started
     if pid=$(part_pid "$part"); then
         [[ $sum == "$(cat "$PCL_VAR/run/$part.sum" 2> /dev/null)" ]] || changed=configuration
-        [[ $(readlink "/proc/$pid/exe") != *' (deleted)' ]] || changed=binary
+        [[ $(part_binary "$part" cmd.new) == "$(cat "$PCL_VAR/run/$part.bin" 2> /dev/null)" ]] \
+            || changed=binary
         if [[ -z $changed ]]; then
             rm -f "$PCL_VAR/run/$part.cmd.new"
             PART_DID=running
