@@ -149,8 +149,11 @@ static bool s_on_pipe(void *context, uint64_t now_us)
     (void)now_us;
     s_handler *self = context;
     pcl_frames word;
-    if (pcl_frames_recv(&word, self->pipe) != PCL_RECV_MESSAGE) {
-        pcl_loop_stop(self->loop);
+    pcl_recv result = pcl_frames_recv(&word, self->pipe);
+    if (result != PCL_RECV_MESSAGE) {
+        if (result == PCL_RECV_FAILED) {
+            pcl_loop_stop(self->loop);
+        }
         return false;
     }
     if (!pcl_bytes_is(pcl_frame_bytes(&word.frame[0]), LOOK)) {
