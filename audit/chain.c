@@ -42,3 +42,22 @@ void pcl_audit_chain_put(const pcl_audit_record *record, const uint8_t *key,
         memcpy(hash, next, sizeof next);
     }
 }
+
+bool pcl_audit_key_read(pcl_bytes text, uint8_t out_key[PCL_AUDIT_KEY_SIZE])
+{
+    while (text.size > 0 &&
+           (text.data[text.size - 1] == '\n' || text.data[text.size - 1] == '\r')) {
+        text.size--;
+    }
+    uint8_t key[PCL_AUDIT_KEY_SIZE];
+    size_t size = 0;
+    bool good = text.size == 2 * sizeof key &&
+                sodium_hex2bin(key, sizeof key, (const char *)text.data, text.size, NULL, &size,
+                               NULL) == 0 &&
+                size == sizeof key;
+    if (good) {
+        memcpy(out_key, key, sizeof key);
+    }
+    sodium_memzero(key, sizeof key);
+    return good;
+}

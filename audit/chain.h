@@ -22,4 +22,7 @@ void pcl_audit_chain_put(const pcl_audit_record *record, const uint8_t *key,
 void pcl_audit_chain_hash(const uint8_t previous[PCL_AUDIT_HASH_SIZE], pcl_bytes hashed,
                           const uint8_t *key, uint8_t out_hash[PCL_AUDIT_HASH_SIZE]);
 
+/* The key of a key file: 64 hexadecimal digits, and perhaps a line's end. */
+bool pcl_audit_key_read(pcl_bytes text, uint8_t out_key[PCL_AUDIT_KEY_SIZE]) PCL_MUST_CHECK;
+
 #endif

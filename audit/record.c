@@ -214,6 +214,11 @@ static uint64_t s_number_at(const pcl_audit_record *record, size_t offset)
     return value;
 }
 
+static const pcl_bytes *s_text_at(const pcl_audit_record *record, size_t offset)
+{
+    return (const pcl_bytes *)(const void *)((const char *)record + offset);
+}
+
 /* --- Writing ----------------------------------------------------------------------- */
 
 /* May stand in a value without quotes. */
@@ -282,7 +287,7 @@ static bool s_is_left_out(const pcl_audit_record *record, const field *which)
 {
     switch (which->type) {
     case FIELD_TEXT:
-        return ((const pcl_bytes *)(const void *)((const char *)record + which->offset))->size == 0;
+        return s_text_at(record, which->offset)->size == 0;
     case FIELD_OCTETS:
     case FIELD_NUMBER:
         return !s_flag_at(record, which->has_offset);
@@ -304,7 +309,7 @@ static void s_put_field(pcl_buffer *buffer, const pcl_audit_record *record, cons
     pcl_buffer_put_u8(buffer, '=');
     switch (which->type) {
     case FIELD_TEXT:
-        s_put_text(buffer, *(const pcl_bytes *)(const void *)place, which->size);
+        s_put_text(buffer, *s_text_at(record, which->offset), which->size);
         break;
     case FIELD_OCTETS:
         s_put_hex(buffer, (const uint8_t *)place, which->size);
@@ -334,4 +339,265 @@ void pcl_audit_record_format(const pcl_audit_record *record, pcl_buffer *buffer)
     for (size_t index = 0; index < FIELDS_COUNT; index++) {
         s_put_field(buffer, record, &FIELDS[index]);
     }
+}
+
+/* --- Copying ------------------------------------------------------------------------- */
+
+static size_t s_cut(pcl_bytes text, const field *which)
+{
+    return text.size < which->size ? text.size : which->size;
+}
+
+size_t pcl_audit_record_texts_size(const pcl_audit_record *record)
+{
+    size_t size = 0;
+    for (size_t index = 0; index < FIELDS_COUNT; index++) {
+        if (FIELDS[index].type == FIELD_TEXT) {
+            size += s_cut(*s_text_at(record, FIELDS[index].offset), &FIELDS[index]);
+        }
+    }
+    return size;
+}
+
+void pcl_audit_record_copy(const pcl_audit_record *record, pcl_audit_record *out_copy,
+                           uint8_t *octets)
+{
+    assert(record != out_copy);
+    *out_copy = *record;
+    for (size_t index = 0; index < FIELDS_COUNT; index++) {
+        if (FIELDS[index].type == FIELD_TEXT) {
+            pcl_bytes *text = (pcl_bytes *)(void *)((char *)out_copy + FIELDS[index].offset);
+            text->size = s_cut(*text, &FIELDS[index]);
+            if (text->size > 0) {
+                memcpy(octets, text->data, text->size);
+                text->data = octets;
+                octets += text->size;
+            }
+        }
+    }
+}
+
+/* --- Reading ----------------------------------------------------------------------- */
+
+typedef struct cursor {
+    const uint8_t *at;
+    const uint8_t *end;
+    pcl_audit_scratch *scratch;
+    const char *problem; /* NULL: none yet */
+} cursor;
+
+static bool s_wrong(cursor *self, const char *problem)
+{
+    self->problem = problem;
+    return false;
+}
+
+static bool s_take(cursor *self, const char *text)
+{
+    size_t size = strlen(text);
+    if ((size_t)(self->end - self->at) < size || memcmp(self->at, text, size) != 0) {
+        return false;
+    }
+    self->at += size;
+    return true;
+}
+
+/* What stands before the next blank, which is taken too. */
+static bool s_take_word(cursor *self, pcl_bytes *out_word)
+{
+    const uint8_t *blank = memchr(self->at, ' ', (size_t)(self->end - self->at));
+    if (blank == NULL || blank == self->at) {
+        return s_wrong(self, "a word is missing, or the blank behind it");
+    }
+    *out_word = pcl_bytes_of(self->at, (size_t)(blank - self->at));
+    self->at = blank + 1;
+    return true;
+}
+
+static bool s_take_number(cursor *self, uint64_t *out_value)
+{
+    pcl_bytes word;
+    if (!s_take_word(self, &word)) {
+        return false;
+    }
+    uint64_t value = 0;
+    bool good = word.size == 1 || word.data[0] != '0';
+    for (size_t index = 0; index < word.size && good; index++) {
+        uint64_t digit = (uint64_t)word.data[index] - '0';
+        good = word.data[index] >= '0' && digit <= 9 && value <= (UINT64_MAX - digit) / 10;
+        value = value * 10 + digit;
+    }
+    if (!good) {
+        return s_wrong(self, "a number is not a whole one of 64 bits");
+    }
+    *out_value = value;
+    return true;
+}
+
+static int s_nibble(uint8_t digit)
+{
+    if (digit >= '0' && digit <= '9') {
+        return digit - '0';
+    }
+    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+/* size octets in hexadecimal; takes no blank. */
+static bool s_take_hex(cursor *self, uint8_t *target, size_t size)
+{
+    if ((size_t)(self->end - self->at) < 2 * size) {
+        return s_wrong(self, "hexadecimal digits are missing");
+    }
+    for (size_t index = 0; index < size; index++, self->at += 2) {
+        int high = s_nibble(self->at[0]);
+        int low = s_nibble(self->at[1]);
+        if (high < 0 || low < 0) {
+            return s_wrong(self, "something is no hexadecimal digit");
+        }
+        target[index] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+/* One octet of a text in quotes. */
+static bool s_take_octet(cursor *self, uint8_t *out_octet)
+{
+    uint8_t octet = *self->at++;
+    if (octet < 0x20 || octet >= 0x7f) {
+        return s_wrong(self, "a text holds an octet that must be escaped");
+    }
+    *out_octet = octet;
+    if (octet != '\\') {
+        return true;
+    }
+    if (!s_take(self, "x")) {
+        return s_wrong(self, "a text holds an escape that is none");
+    }
+    return s_take_hex(self, out_octet, 1);
+}
+
+static bool s_take_text(cursor *self, pcl_bytes *out_text, size_t size_max)
+{
+    if (!s_take(self, "\"")) {
+        pcl_bytes word;
+        bool good = s_take_word(self, &word);
+        for (size_t index = 0; good && index < word.size; index++) {
+            good = s_is_plain(word.data[index]) ||
+                   s_wrong(self, "a text without quotes holds an octet that needs them");
+        }
+        *out_text = good ? word : *out_text;
+        return good && (word.size <= size_max || s_wrong(self, "a text is too long"));
+    }
+    uint8_t *octets = self->scratch->octets + self->scratch->used;
+    size_t size = 0;
+    while (self->at < self->end && *self->at != '"') {
+        if (size == size_max) {
+            return s_wrong(self, "a text is too long");
+        }
+        if (!s_take_octet(self, &octets[size++])) {
+            return false;
+        }
+    }
+    if (!s_take(self, "\" ")) {
+        return s_wrong(self, "a text in quotes has no end");
+    }
+    if (size == 0) {
+        return s_wrong(self, "a text is empty");
+    }
+    self->scratch->used += size;
+    *out_text = pcl_bytes_of(octets, size);
+    return true;
+}
+
+static bool s_take_value(cursor *self, pcl_audit_record *record, const field *which)
+{
+    char *place = (char *)record + which->offset;
+    uint64_t number = 0;
+    switch (which->type) {
+    case FIELD_TEXT:
+        return s_take_text(self, (pcl_bytes *)(void *)place, which->size);
+    case FIELD_OCTETS:
+        *(bool *)((char *)record + which->has_offset) = true;
+        return s_take_hex(self, (uint8_t *)place, which->size) &&
+               (s_take(self, " ") || s_wrong(self, "there are too many hexadecimal digits"));
+    case FIELD_NUMBER:
+        *(bool *)((char *)record + which->has_offset) = true;
+        return s_take_number(self, (uint64_t *)(void *)place);
+    case FIELD_COUNT:
+        if (!s_take_number(self, &number) || number == 0) {
+            return s_wrong(self, "a count must be a number above 0");
+        }
+        *(uint64_t *)(void *)place = number;
+        return true;
+    case FIELD_FLAG:
+        *(bool *)place = true;
+        return s_take(self, "1 ") || s_wrong(self, "a flag must be 1");
+    }
+    return false;
+}
+
+/* The fields, in their order, up to `chain=`. */
+static bool s_take_fields(cursor *self, pcl_audit_record *record)
+{
+    for (size_t index = 0; index < FIELDS_COUNT; index++) {
+        const uint8_t *before = self->at;
+        if (!s_take(self, FIELDS[index].name)) {
+            continue;
+        }
+        if (!s_take(self, "=")) {
+            self->at = before; /* the beginning of another name */
+        } else if (!s_take_value(self, record, &FIELDS[index])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool s_take_start(cursor *self, pcl_audit_record *record)
+{
+    pcl_bytes word;
+    if (!s_take_word(self, &word) || word.size != PCL_AUDIT_TIME_SIZE - 1 ||
+        !pcl_audit_time_parse(word, &record->time_us)) {
+        return s_wrong(self, "it does not begin with a time");
+    }
+    if (!s_take(self, "seq=") || !s_take_number(self, &record->sequence)) {
+        return s_wrong(self, "seq= with a number must follow the time");
+    }
+    if (!s_take(self, "kind=") || !s_take_word(self, &word) ||
+        !pcl_audit_kind_parse(word, &record->kind)) {
+        return s_wrong(self, "kind= with a known kind must follow the number");
+    }
+    return true;
+}
+
+bool pcl_audit_record_parse(pcl_audit_record *out_record, pcl_bytes line,
+                            pcl_audit_scratch *scratch, uint8_t *out_chain, size_t *out_hashed_size,
+                            const char **out_problem)
+{
+    assert(scratch != NULL && out_chain != NULL && out_hashed_size != NULL);
+    pcl_audit_record record = {0};
+    uint8_t chain[PCL_AUDIT_HASH_SIZE];
+    scratch->used = 0;
+    if (line.size >= PCL_AUDIT_LINE_SIZE_MAX || line.size == 0) {
+        *out_problem = line.size == 0 ? "it is empty" : "it is too long";
+        return false;
+    }
+    cursor self = {.at = line.data, .end = line.data + line.size, .scratch = scratch};
+    bool good = s_take_start(&self, &record) && s_take_fields(&self, &record);
+    size_t hashed_size = (size_t)(self.at - line.data);
+    if (good && !s_take(&self, "chain=")) {
+        good = s_wrong(&self, "a field is not known, stands twice or out of order");
+    }
+    good = good && s_take_hex(&self, chain, sizeof chain);
+    if (good && self.at != self.end) {
+        good = s_wrong(&self, "something follows the chain");
+    }
+    if (!good) {
+        *out_problem = self.problem;
+        return false;
+    }
+    *out_record = record;
+    memcpy(out_chain, chain, sizeof chain);
+    *out_hashed_size = hashed_size;
+    return true;
 }

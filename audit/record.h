@@ -82,6 +82,12 @@ typedef struct pcl_audit_record {
 /* Appends the line up to and with the blank before `chain=`; so many octets are hashed. */
 void pcl_audit_record_format(const pcl_audit_record *record, pcl_buffer *buffer);
 
+/* How many octets the texts of a record need, each cut to its limit, and a copy of the record with
+ * its texts in so many octets. */
+size_t pcl_audit_record_texts_size(const pcl_audit_record *record);
+void pcl_audit_record_copy(const pcl_audit_record *record, pcl_audit_record *out_copy,
+                           uint8_t *octets);
+
 /* Where texts of a parsed line are unescaped. */
 typedef struct pcl_audit_scratch {
     uint8_t octets[PCL_AUDIT_LINE_SIZE_MAX];
@@ -89,9 +95,9 @@ typedef struct pcl_audit_scratch {
 } pcl_audit_scratch;
 
 /* Reads a line without its end; any octets are a safe input.  On success the texts of *out_record
- * are borrowed from scratch, out_chain (PCL_AUDIT_HASH_SIZE octets) holds the line's hash and
- * *out_hashed_size how many octets of the line it is over.  false: out_problem says what rule the
- * line breaks, nothing else was written but scratch. */
+ * are borrowed from line and scratch, out_chain (PCL_AUDIT_HASH_SIZE octets) holds the line's hash
+ * and *out_hashed_size how many octets of the line it is over.  false: out_problem says what rule
+ * the line breaks, nothing else was written but scratch. */
 bool pcl_audit_record_parse(pcl_audit_record *out_record, pcl_bytes line,
                             pcl_audit_scratch *scratch, uint8_t *out_chain, size_t *out_hashed_size,
                             const char **out_problem) PCL_MUST_CHECK;

@@ -27,6 +27,7 @@
 #include "audit/chain.h"
 
 #include <stddef.h>
+#include <sys/types.h>
 
 typedef struct pcl_audit pcl_audit;
 
@@ -36,20 +37,28 @@ typedef enum pcl_audit_sync {
                         sync_ms when the machine fails; nothing when only the process does */
 } pcl_audit_sync;
 
-#define PCL_AUDIT_SIZE_MIN       65536u     /* of size_max */
-#define PCL_AUDIT_KEEP_MAX       1000000u   /* of keep */
-#define PCL_AUDIT_QUEUE_SIZE_MIN 262144u    /* of queue_size */
-#define PCL_AUDIT_QUEUE_SIZE_MAX 268435456u /* of queue_size */
+#define PCL_AUDIT_SIZE_MAX       (UINT64_C(1) << 40) /* of size_max */
+#define PCL_AUDIT_SIZE_MIN       65536u              /* of size_max */
+#define PCL_AUDIT_KEEP_MAX       1000000u            /* of keep */
+#define PCL_AUDIT_QUEUE_SIZE_MIN 262144u             /* of queue_size */
+#define PCL_AUDIT_QUEUE_SIZE_MAX 268435456u          /* of queue_size */
 #define PCL_AUDIT_SYNC_MS_MAX    60000u
 
+/* What may fail, for tests to let it. */
+typedef struct pcl_audit_disk {
+    ssize_t (*write)(int file, const void *octets, size_t size);
+    int (*sync)(int file);
+} pcl_audit_disk;
+
 typedef struct pcl_audit_options {
-    const char *folder; /* must be there; files in it are PCL_AUDIT_FILE_FORMAT */
+    const char *folder; /* made when only it is missing; its files are audit-0000000001.log, ... */
     pcl_audit_sync sync;
     uint32_t sync_ms;   /* BATCH: fsynced at least so often; EACH: what nobody waits for */
     uint64_t size_max;  /* octets of a file; a new one is begun after the line that passes it */
     uint32_t keep;      /* all files together: at most keep * size_max octets; the oldest go */
     size_t queue_size;  /* octets of records that wait for the thread */
     const uint8_t *key; /* PCL_AUDIT_KEY_SIZE octets for a keyed chain, copied; NULL: none */
+    const pcl_audit_disk *disk; /* borrowed; NULL: the operating system */
 } pcl_audit_options;
 
 /* NULL: error says why (no folder, no rights, another process writes there, no memory, no room). */
@@ -72,7 +81,7 @@ typedef enum pcl_audit_state {
 } pcl_audit_state;
 
 /* reason: NULL or at least 1 octet; "" when it is fine. */
-pcl_audit_state pcl_audit_get_state(const pcl_audit *self, char *reason, size_t reason_size);
+pcl_audit_state pcl_audit_get_state(pcl_audit *self, char *reason, size_t reason_size);
 
 /* What was found at the open that somebody should know ("the last line was torn: 37 octets"); ""
  * when all was in order. */
@@ -93,6 +102,6 @@ typedef struct pcl_audit_counts {
     uint8_t head[PCL_AUDIT_HASH_SIZE]; /* its hash */
 } pcl_audit_counts;
 
-pcl_audit_counts pcl_audit_count(const pcl_audit *self);
+pcl_audit_counts pcl_audit_count(pcl_audit *self);
 
 #endif
