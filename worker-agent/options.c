@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define PASSWORD_FILE_SIZE_MAX 1024u
+#define FOLDER_SIZE            4096u
 #define SPARES_OF_SESSIONS     32u
 
 static void s_copy(char *target, size_t size, const char *source)
@@ -85,31 +86,24 @@ static void s_add_own(pcl_accounts_list *list, const pcl_config *config, pcl_buf
     s_copy(own->write_password_file, sizeof own->write_password_file, write_file);
 }
 
-/* A relative path starts from the folder of the file that names it. */
-static bool s_complete_path(char path[PCL_PASSWORD_PATH_SIZE], const char *file)
-{
-    static const char CREDENTIAL[] = "credential:";
-    const char *slash = strrchr(file, '/');
-    if (path[0] == '/' || slash == NULL || strncmp(path, CREDENTIAL, sizeof CREDENTIAL - 1) == 0) {
-        return true;
-    }
-    char whole[PCL_PASSWORD_PATH_SIZE];
-    int size = snprintf(whole, sizeof whole, "%.*s/%s", (int)(slash - file), file, path);
-    if (size < 0 || (size_t)size >= sizeof whole) {
-        return false;
-    }
-    memcpy(path, whole, (size_t)size + 1);
-    return true;
-}
-
+/* Makes the path complete: a relative one starts from the folder of the file that names it. */
 static void s_check_password_file(char path[PCL_PASSWORD_PATH_SIZE], const pcl_config *config,
                                   const char *file, pcl_buffer *problems)
 {
     static const pcl_config_entry ENTRY = {.type = PCL_CONFIG_SECRET_FILE};
     char rule[PCL_ERROR_TEXT_SIZE];
-    if (!s_complete_path(path, file)) {
-        pcl_config_problem(config, problems, "accounts/file", "%s: its path is too long", path);
-    } else if (!pcl_config_check(&ENTRY, path, true, rule, sizeof rule)) {
+    char named[PCL_PASSWORD_PATH_SIZE];
+    char folder[FOLDER_SIZE] = "";
+    const char *slash = strrchr(file, '/');
+    size_t size = slash != NULL ? (size_t)(slash - file) : 0;
+    s_copy(named, sizeof named, path);
+    if (size < sizeof folder) {
+        memcpy(folder, file, size);
+        folder[size] = '\0';
+    }
+    if (!pcl_file_locate(path, PCL_PASSWORD_PATH_SIZE, size > 0 ? folder : "/", named, rule,
+                         sizeof rule) ||
+        !pcl_config_check(&ENTRY, path, true, rule, sizeof rule)) {
         pcl_config_problem(config, problems, "accounts/file", "%s", rule);
     }
 }

@@ -259,7 +259,8 @@ class Agent:
     """The daemon beside a Database, talking to a PlayedProxy."""
 
     def __init__(self, database, name, role, source=None, schemas="demo", sections=None,
-                 **settings):
+                 accounts=None, **settings):
+        """accounts: writes accounts.zpl, and what it names, into the folder that it is given."""
         self.database = database
         self.proxy = PlayedProxy()
         self.folder = database.folder
@@ -275,6 +276,9 @@ class Agent:
             password.write_text(f"only-a-test's \\ \"{account}\"\n")
             password.chmod(0o600)
             lines.append(f'    {account}_password_file = "{password}"')
+        if accounts is not None:
+            accounts(self.folder)
+            lines.append("    file = accounts.zpl")
         if source is not None:
             lines.append("replication\n    source_host = \"127.0.0.1\"\n"
                          f"    source_port = {source.port}")
