@@ -638,7 +638,7 @@ def test_passwords_may_be_credentials_of_the_service(pair, tmp_path):
     (tmp_path / "agent.cfg").write_text(pair.source.config.read_text())
     command = [BUILD / "worker-agent" / "portcullis-worker-agent", "--check-config", "--config",
                tmp_path / "agent.cfg"]
-    for place, written, code in (("", True, 78), (folder, False, 78), (folder, True, 0)):
+    for place, written, code in ((folder, False, 78), ("", True, 78), (folder, True, 0)):
         if written:
             (folder / "night.read").write_text("only-a-test's\n")
             (folder / "night.read").chmod(0o400)
