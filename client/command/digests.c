@@ -7,8 +7,10 @@
 #include "sql/digest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -22,6 +24,7 @@ enum {
 /* A list on its way from the file to the file. */
 typedef struct session {
     const pcl_cli_line *line;
+    char policy[PATH_MAX]; /* the file that names the list; "" with --list */
     char file[PATH_MAX];
     char seen[PATH_MAX + sizeof PCL_DIGEST_LIST_SEEN];
     char taken[PATH_MAX + sizeof PCL_DIGEST_LIST_SEEN + sizeof TAKEN];
@@ -91,9 +94,10 @@ static int s_locate(session *self)
         (void)snprintf(self->file, sizeof self->file, "%s", list);
     } else {
         pcl_policy *policy = NULL;
-        if (!s_read_policy(file, &policy)) {
+        if (strlen(file) >= sizeof self->policy || !s_read_policy(file, &policy)) {
             return PCL_EXIT_CONFIG;
         }
+        memcpy(self->policy, file, strlen(file) + 1);
         const pcl_policy_role *role = s_find_role(policy, pcl_cli_value(self->line, "role"));
         good = role == NULL ||
                pcl_policy_path(self->file, sizeof self->file, file, role->digest_list);
@@ -141,6 +145,13 @@ static bool s_read_beside(const char *file, pcl_digest_list *list)
     return good;
 }
 
+/* The broker looks at the policy file's time, and reads its lists again with it.  Whether it could
+ * be touched. */
+static bool s_touch_policy(const session *self)
+{
+    return self->policy[0] != '\0' && utimensat(AT_FDCWD, self->policy, NULL, 0) == 0;
+}
+
 static int s_save(session *self, uint32_t changed, const char *what)
 {
     char error[ERROR_SIZE];
@@ -160,8 +171,8 @@ static int s_save(session *self, uint32_t changed, const char *what)
         return PCL_EXIT_CONFIG;
     }
     pcl_command_put_text(stdout, self->file);
-    (void)printf(": %u %s%s\n", changed, what,
-                 changed > 0 ? "; the broker knows when it reloads" : "");
+    bool told = changed == 0 || s_touch_policy(self);
+    (void)printf(": %u %s%s\n", changed, what, told ? "" : "; the broker knows when it reloads");
     return PCL_EXIT_OK;
 }
 

@@ -252,7 +252,9 @@ static const pcl_cli_command s_commands[] = {
      "mode protect these run and no others. export prints those that are allowed, in order, as a "
      "list for another cluster.\n\n"
      "The list is a text file, a line for each digest, with room for comments; it is replaced at "
-     "once or not at all. The broker reads it when it reloads.",
+     "once or not at all. With --policy or its default the policy file is touched, so that a "
+     "broker "
+     "on this host reads the list again; another one reads it when it reloads.",
      s_digests_options, sizeof s_digests_options / sizeof s_digests_options[0],
      "portcullis digests learn --role app\n"
      "portcullis digests list --role app --state seen\n"

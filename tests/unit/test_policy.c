@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Twice, the second time from the cache. */
@@ -197,6 +198,9 @@ static void test_the_id_of_no_session_is_of_no_session(void **state)
     assert_int_equal(s_judge(&fetch).err, PCL_ERR_GONE);
 }
 
+static const char *s_txn_keys; /* of the role that txns are judged by; NULL: the built-in one */
+static pcl_policy_verdict s_judge_role(const char *keys, const pcl_request *request);
+
 /* A txn of these statements, encoded and decoded, judged. */
 static pcl_policy_verdict s_judge_txn(const char *const *texts, uint32_t count)
 {
@@ -218,7 +222,8 @@ static pcl_policy_verdict s_judge_txn(const char *const *texts, uint32_t count)
     pcl_fault fault;
     pcl_err err = pcl_request_decode(&request, pcl_buffer_bytes(&octets), &fault, NULL, NULL);
     assert_int_equal(err, PCL_ERR_OK);
-    pcl_policy_verdict verdict = s_judge(&request);
+    pcl_policy_verdict verdict = s_txn_keys == NULL ? s_judge(&request)
+                                                    : s_judge_role(s_txn_keys, &request);
     pcl_buffer_release(&array);
     pcl_buffer_release(&octets);
     return verdict;
@@ -332,6 +337,379 @@ static void test_what_the_payload_leaves_open_is_the_gatekeepers(void **state)
     assert_int_equal(pcl_policy_agree(&head, &request).err, PCL_ERR_MALFORMED);
 }
 
+/* --- Roles ----------------------------------------------------------------------- */
+
+#define HEAD "policy\n    version = \"1\"\nroles\n    r\n"
+#define TAIL "principals\n    p = \"r\"\n"
+
+/* A policy whose only role has these keys, each a line with its indentation. */
+static pcl_policy *s_role_of(const char *keys)
+{
+    char text[1024];
+    pcl_buffer problems;
+    pcl_buffer_init(&problems, 1024);
+    (void)snprintf(text, sizeof text, "%s%s%s", HEAD, keys, TAIL);
+    pcl_policy *policy = pcl_policy_parse(pcl_bytes_text(text), "p", &problems);
+    assert_non_null(policy);
+    pcl_buffer_release(&problems);
+    return policy;
+}
+
+static pcl_policy_verdict s_judge_role(const char *keys, const pcl_request *request)
+{
+    pcl_policy *policy = s_role_of(keys);
+    pcl_policy_verdict verdict = s_judge_by(policy, "p", NULL, request);
+    pcl_policy_destroy(&policy);
+    return verdict;
+}
+
+#define CLASSES(words) "        classes = \"" words "\"\n"
+#define DRY(words)     "        dry_run = \"" words "\"\n"
+
+static void test_a_role_runs_its_classes_only(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys;
+        const char *sql;
+        pcl_err err;
+    } cases[] = {
+        {CLASSES("read"), "SELECT 1", PCL_ERR_OK},
+        {CLASSES("read"), "SELECT a FROM t FOR UPDATE", PCL_ERR_FORBIDDEN},
+        {CLASSES("read"), "DELETE FROM t", PCL_ERR_FORBIDDEN},
+        {CLASSES("write"), "SELECT 1", PCL_ERR_FORBIDDEN},
+        {CLASSES("write"), "DELETE FROM t", PCL_ERR_OK},
+        {CLASSES("read write"), "CREATE TABLE t (a INT)", PCL_ERR_FORBIDDEN},
+        {CLASSES("ddl"), "CREATE TABLE t (a INT)", PCL_ERR_OK},
+        {CLASSES("read"), "CALL p()", PCL_ERR_FORBIDDEN},
+        {CLASSES("read"), "BEGIN", PCL_ERR_FORBIDDEN},
+        {CLASSES("read transaction"), "BEGIN", PCL_ERR_OK},
+        {CLASSES("admin"), "KILL 1", PCL_ERR_OK},
+        {CLASSES("read write state"), "KILL 1", PCL_ERR_FORBIDDEN},
+        {"", "KILL 1", PCL_ERR_FORBIDDEN},
+    };
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        pcl_request request = s_query(cases[index].sql);
+        request.has_session = true;
+        request.session[0] = 1;
+        pcl_policy_verdict verdict = s_judge_role(cases[index].keys, &request);
+        assert_int_equal(verdict.err, cases[index].err);
+        assert_int_equal(verdict.rule,
+                         verdict.err == PCL_ERR_OK ? PCL_POLICY_RULE_NONE : PCL_POLICY_RULE_CLASS);
+    }
+}
+
+/* A user variable makes a write class state: that is no way around write. */
+static void test_state_is_no_way_around_another_class(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"UPDATE t SET a = @b", "DELETE FROM t WHERE a = @b",
+                                        "INSERT INTO t VALUES (LAST_INSERT_ID())"};
+    for (size_t index = 0; index < sizeof texts / sizeof texts[0]; index++) {
+        pcl_request request = s_query(texts[index]);
+        request.has_session = true;
+        request.session[0] = 1;
+        assert_int_equal(s_judge_role(CLASSES("read state"), &request).err, PCL_ERR_FORBIDDEN);
+        assert_int_equal(s_judge_role(CLASSES("read write"), &request).err, PCL_ERR_FORBIDDEN);
+        assert_int_equal(s_judge_role(CLASSES("write state"), &request).err, PCL_ERR_OK);
+    }
+}
+
+static void test_a_txn_needs_the_class_of_each_statement(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"SELECT 1", "UPDATE t SET a = @b"};
+    s_txn_keys = CLASSES("read");
+    pcl_policy_verdict verdict = s_judge_txn(texts, 2);
+    assert_int_equal(verdict.err, PCL_ERR_FORBIDDEN);
+    assert_int_equal(verdict.rule, PCL_POLICY_RULE_CLASS);
+    assert_true(verdict.has_statement);
+    assert_int_equal(verdict.statement, 1);
+    s_txn_keys = CLASSES("read write");
+    assert_int_equal(s_judge_txn(texts, 2).err, PCL_ERR_OK);
+    s_txn_keys = NULL;
+}
+
+static void test_a_session_needs_transaction_or_state(void **state)
+{
+    (void)state;
+    pcl_request begin = {.op = PCL_OP_BEGIN, .read_only = true};
+    assert_int_equal(s_judge_role(CLASSES("read write"), &begin).rule, PCL_POLICY_RULE_CLASS);
+    assert_int_equal(s_judge_role(CLASSES("transaction"), &begin).err, PCL_ERR_OK);
+    assert_int_equal(s_judge_role(CLASSES("state"), &begin).err, PCL_ERR_OK);
+    static const pcl_op frees[] = {PCL_OP_COMMIT, PCL_OP_ROLLBACK, PCL_OP_CLOSE, PCL_OP_CANCEL};
+    for (size_t index = 0; index < sizeof frees / sizeof frees[0]; index++) {
+        pcl_request request = {.op = frees[index]};
+        pcl_policy_verdict verdict = s_judge_role(CLASSES("read"), &request);
+        assert_int_equal(verdict.err, PCL_ERR_OK);
+        assert_false(verdict.metered);
+    }
+    static const pcl_op counted[] = {PCL_OP_FETCH, PCL_OP_PING, PCL_OP_STATUS};
+    for (size_t index = 0; index < sizeof counted / sizeof counted[0]; index++) {
+        pcl_request request = {.op = counted[index]};
+        assert_true(s_judge_role(CLASSES("read"), &request).metered);
+    }
+}
+
+static void test_a_schema_must_fit_a_pattern(void **state)
+{
+    (void)state;
+    static const char keys[] = "        schemas = \"demo shop_% a\\_b %x%y%\"\n";
+    static const struct {
+        const char *db;
+        bool fits;
+    } cases[] = {
+        {"", true},
+        {"demo", true},
+        {"demos", false},
+        {"DEMO", false},
+        {"shop", false},
+        {"shop_", true},
+        {"shop_1", true},
+        {"shopx1", true},
+        {"a_b", true},
+        {"acb", false},
+        {"xy", true},
+        {"axbycz", true},
+        {"yx", false},
+        {"shop_\xc3\xa4", true},
+        {"xxxxxxxy", true},
+        {"xxxxxxxx", false},
+        {"shop\xc3\xa4"
+         "1",
+         true},
+    };
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        pcl_request request = s_query("SELECT 1");
+        request.db = pcl_bytes_text(cases[index].db);
+        pcl_policy_verdict verdict = s_judge_role(keys, &request);
+        assert_int_equal(verdict.err, cases[index].fits ? PCL_ERR_OK : PCL_ERR_FORBIDDEN);
+        assert_int_equal(verdict.rule,
+                         cases[index].fits ? PCL_POLICY_RULE_NONE : PCL_POLICY_RULE_SCHEMA);
+    }
+    pcl_request request = s_query("SELECT 1");
+    request.db = pcl_bytes_text("mysql"); /* nobody's, whatever a role says */
+    assert_int_equal(s_judge_role("        schemas = \"%\"\n", &request).err, PCL_ERR_REFUSED);
+    assert_int_equal(s_judge_role("        schemas = \"%\"\n" DRY("schema"), &request).err,
+                     PCL_ERR_REFUSED);
+}
+
+static void test_a_strategy_must_be_the_roles(void **state)
+{
+    (void)state;
+    static const char keys[] = "        strategies = \"direct\"\n";
+    pcl_request request = s_query("SELECT 1");
+    assert_int_equal(s_judge_role(keys, &request).err, PCL_ERR_OK); /* the proxy's own */
+    request.strategy = PCL_STRATEGY_DIRECT;
+    assert_int_equal(s_judge_role(keys, &request).err, PCL_ERR_OK);
+    request.strategy = PCL_STRATEGY_RANDOM;
+    pcl_policy_verdict verdict = s_judge_role(keys, &request);
+    assert_int_equal(verdict.err, PCL_ERR_FORBIDDEN);
+    assert_int_equal(verdict.rule, PCL_POLICY_RULE_STRATEGY);
+    assert_string_equal(verdict.message, "strategy: the role may not choose random");
+}
+
+static void test_time_and_rows_are_bounded(void **state)
+{
+    (void)state;
+    static const char keys[] = "        timeout_ms_max = \"1000\"\n        rows_max = \"7\"\n";
+    static const char trial[] = "        timeout_ms_max = \"1000\"\n        rows_max = \"7\"\n" DRY(
+        "timeout rows");
+    pcl_request request = s_query("SELECT 1");
+    request.timeout_ms = 2000;
+    pcl_policy_verdict verdict = s_judge_role("", &request);
+    assert_int_equal(verdict.timeout_ms, PCL_TIMEOUT_MS_MAX);
+    assert_int_equal(verdict.rows_max, 0);
+    verdict = s_judge_role(keys, &request);
+    assert_int_equal(verdict.err, PCL_ERR_OK);
+    assert_int_equal(verdict.timeout_ms, 1000);
+    assert_int_equal(verdict.rows_max, 7);
+    assert_int_equal(verdict.rows_dry_max, 0);
+    assert_int_equal(verdict.dry_run, 0);
+    verdict = s_judge_role(trial, &request);
+    assert_int_equal(verdict.timeout_ms, PCL_TIMEOUT_MS_MAX);
+    assert_int_equal(verdict.rows_max, 0);
+    assert_int_equal(verdict.rows_dry_max, 7);
+    assert_int_equal(verdict.dry_run, 1u << PCL_POLICY_RULE_TIMEOUT);
+    assert_string_equal(verdict.dry_message, "timeout_ms: would be cut to 1000");
+    request.timeout_ms = 1000;
+    assert_int_equal(s_judge_role(trial, &request).dry_run, 0);
+}
+
+static void test_rules_on_trial_only_tell(void **state)
+{
+    (void)state;
+    static const char keys[] = CLASSES("read") "        schemas = \"demo\"\n"
+                                               "        strategies = \"direct\"\n";
+    static const char trial[] = CLASSES("read") "        schemas = \"demo\"\n"
+                                                "        strategies = \"direct\"\n" DRY(
+                                                    "class schema strategy");
+    pcl_request request = s_query("DELETE FROM t");
+    request.db = pcl_bytes_text("other");
+    request.strategy = PCL_STRATEGY_RANDOM;
+    pcl_policy_verdict verdict = s_judge_role(keys, &request);
+    assert_int_equal(verdict.rule, PCL_POLICY_RULE_CLASS);
+    verdict = s_judge_role(trial, &request);
+    assert_int_equal(verdict.err, PCL_ERR_OK);
+    assert_int_equal(verdict.sql_class, PCL_SQL_WRITE);
+    assert_int_equal(verdict.dry_run, 1u << PCL_POLICY_RULE_CLASS | 1u << PCL_POLICY_RULE_SCHEMA |
+                                          1u << PCL_POLICY_RULE_STRATEGY);
+    assert_string_equal(verdict.dry_message, "sql: the role may not run a write statement");
+    request = s_query("KILL 1"); /* not even then */
+    assert_int_equal(s_judge_role(trial, &request).err, PCL_ERR_FORBIDDEN);
+    request = s_query("SELECT 1; SELECT 2");
+    assert_int_equal(s_judge_role(trial, &request).err, PCL_ERR_REFUSED);
+}
+
+/* --- Digests ------------------------------------------------------------------------- */
+
+#define PROTECT "        digests = \"protect\"\n        digest_list = \"x\"\n"
+#define DETECT  "        digests = \"detect\"\n        digest_list = \"x\"\n"
+
+static void test_what_is_not_allowed_by_the_list_is_refused(void **state)
+{
+    (void)state;
+    pcl_policy *policy = s_role_of(PROTECT);
+    pcl_digest_list *list = pcl_digest_list_new();
+    assert_non_null(list);
+    (void)pcl_digest_list_put(list, pcl_bytes_text("select a from t where b = ?"),
+                              PCL_DIGEST_ALLOWED);
+    (void)pcl_digest_list_put(list, pcl_bytes_text("select ?"), PCL_DIGEST_SEEN);
+    pcl_request request = s_query("SELECT a FROM t WHERE b = 'x'");
+    pcl_policy_verdict verdict = s_judge_by(policy, "p", list, &request);
+    assert_int_equal(verdict.err, PCL_ERR_OK);
+    assert_true(verdict.digest_id == UINT64_C(0x503f02b04c3e6ef7));
+    assert_false(verdict.digest_unknown);
+    request = s_query("SELECT 1"); /* seen is not allowed */
+    verdict = s_judge_by(policy, "p", list, &request);
+    assert_int_equal(verdict.err, PCL_ERR_FORBIDDEN);
+    assert_int_equal(verdict.rule, PCL_POLICY_RULE_DIGEST);
+    assert_string_equal(verdict.message, "sql: digest 58aaeed564aa450f is not on the list");
+    assert_true(verdict.digest_unknown);
+    request = s_query("SELECT a FROM t WHERE b = 'x' OR 1 = 1");
+    assert_int_equal(s_judge_by(policy, "p", list, &request).err, PCL_ERR_FORBIDDEN);
+    assert_int_equal(s_judge_by(policy, "p", NULL, &request).err, PCL_ERR_FORBIDDEN);
+    pcl_request ping = {.op = PCL_OP_PING};
+    assert_int_equal(s_judge_by(policy, "p", NULL, &ping).err, PCL_ERR_OK);
+    pcl_digest_list_destroy(&list);
+    pcl_policy_destroy(&policy);
+}
+
+static void s_count_unknown(void *context, pcl_bytes text)
+{
+    assert_true(text.size > 0);
+    ++*(int *)context;
+}
+
+static int s_unknown(const pcl_digest_list *list, const pcl_request *request)
+{
+    int count = 0;
+    pcl_sql_cache *cache = pcl_sql_cache_new(NULL, 16, 65536, 4711);
+    assert_non_null(cache);
+    pcl_policy_each_unknown(list, request, cache, s_count_unknown, &count);
+    pcl_sql_cache_destroy(&cache);
+    return count;
+}
+
+static void test_detect_runs_and_tells(void **state)
+{
+    (void)state;
+    pcl_digest_list *list = pcl_digest_list_new();
+    assert_non_null(list);
+    pcl_request request = s_query("SELECT 1");
+    pcl_policy_verdict verdict = s_judge_role(DETECT, &request);
+    assert_int_equal(verdict.err, PCL_ERR_OK);
+    assert_int_equal(verdict.dry_run, 0);
+    assert_true(verdict.digest_unknown);
+    assert_int_equal(s_unknown(list, &request), 1);
+    assert_int_equal(s_unknown(NULL, &request), 1);
+    (void)pcl_digest_list_put(list, pcl_bytes_text("select ?"), PCL_DIGEST_SEEN);
+    assert_int_equal(s_unknown(list, &request), 0);
+    pcl_digest_list_destroy(&list);
+    verdict = s_judge_role(PROTECT DRY("digest"), &request);
+    assert_int_equal(verdict.err, PCL_ERR_OK);
+    assert_int_equal(verdict.dry_run, 1u << PCL_POLICY_RULE_DIGEST);
+    assert_true(verdict.digest_unknown);
+}
+
+/* Behind 4096 octets a statement could go on with anything. */
+static void test_a_digest_that_was_cut_is_on_no_list(void **state)
+{
+    (void)state;
+    static char sql[6000];
+    (void)snprintf(sql, sizeof sql, "SELECT a");
+    while (strlen(sql) < sizeof sql - 16) {
+        (void)strcat(sql, ", aaaaaaaa");
+    }
+    pcl_request request = s_query(sql);
+    pcl_policy *policy = s_role_of(PROTECT);
+    const pcl_policy_principal *principal = pcl_policy_find(policy, pcl_bytes_text("p"));
+    pcl_sql_cache *cache = pcl_sql_cache_new(NULL, 16, (size_t)1024 * 1024, 4711);
+    pcl_digest_list *list = pcl_digest_list_new();
+    assert_non_null(cache);
+    assert_non_null(list);
+    pcl_buffer digest;
+    pcl_buffer_init(&digest, PCL_SQL_DIGEST_SIZE_MAX);
+    pcl_policy_verdict verdict = pcl_policy_judge(principal, list, &request, cache, &digest);
+    assert_int_equal(verdict.rule, PCL_POLICY_RULE_DIGEST);
+    assert_non_null(strstr(verdict.message, "for it is too long"));
+    assert_true(digest.size <= PCL_SQL_DIGEST_SIZE_MAX && digest.size > 4000);
+    assert_false(pcl_digest_list_put(list, pcl_buffer_bytes(&digest), PCL_DIGEST_ALLOWED));
+    assert_int_equal(s_unknown(list, &request), 0);
+    pcl_buffer_release(&digest);
+    pcl_digest_list_destroy(&list);
+    pcl_sql_cache_destroy(&cache);
+    pcl_policy_destroy(&policy);
+}
+
+/* For the audit: the digests of all statements, cut where they are too many. */
+static void test_a_txn_has_one_digest(void **state)
+{
+    (void)state;
+    static const char *const two[] = {"SELECT 1", "DELETE FROM t WHERE a = 7"};
+    pcl_policy_verdict verdict = s_judge_txn(two, 2);
+    assert_true(verdict.digest_id == pcl_digest_id(pcl_bytes_text("select ?; delete from t where "
+                                                                  "a = ?")));
+    static char wide[200];
+    (void)snprintf(wide, sizeof wide, "SELECT %0180d", 1);
+    (void)memset(wide + 7, 'a', 180);
+    const char *many[15];
+    for (size_t index = 0; index < sizeof many / sizeof many[0]; index++) {
+        many[index] = wide;
+    }
+    assert_int_equal(s_judge_txn(many, 15).err, PCL_ERR_OK);
+}
+
+/* --- Seals ------------------------------------------------------------------------------ */
+
+static void test_a_seal_is_asked_for_as_the_role_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys;
+        bool sealed, remote;
+        pcl_err err;
+        uint32_t dry_run;
+    } cases[] = {
+        {"", false, false, PCL_ERR_OK, 0},
+        {"", false, true, PCL_ERR_FORBIDDEN, 0},
+        {"", true, true, PCL_ERR_OK, 0},
+        {"        seal = \"optional\"\n", false, true, PCL_ERR_OK, 0},
+        {DRY("seal"), false, true, PCL_ERR_OK, 1u << PCL_POLICY_RULE_SEAL},
+        {DRY("seal"), true, true, PCL_ERR_OK, 0},
+    };
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        pcl_policy *policy = s_role_of(cases[index].keys);
+        pcl_policy_verdict verdict = pcl_policy_judge_seal(
+            pcl_policy_find(policy, pcl_bytes_text("p")), cases[index].sealed, cases[index].remote);
+        assert_int_equal(verdict.err, cases[index].err);
+        assert_int_equal(verdict.dry_run, cases[index].dry_run);
+        assert_int_equal(verdict.rule,
+                         verdict.err == PCL_ERR_OK ? PCL_POLICY_RULE_NONE : PCL_POLICY_RULE_SEAL);
+        pcl_policy_destroy(&policy);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +725,19 @@ int main(void)
         cmocka_unit_test(test_the_rules_of_the_cache_say_which_functions_are_harmless),
         cmocka_unit_test(test_the_head_must_agree_with_the_payload),
         cmocka_unit_test(test_what_the_payload_leaves_open_is_the_gatekeepers),
+        cmocka_unit_test(test_a_role_runs_its_classes_only),
+        cmocka_unit_test(test_state_is_no_way_around_another_class),
+        cmocka_unit_test(test_a_txn_needs_the_class_of_each_statement),
+        cmocka_unit_test(test_a_session_needs_transaction_or_state),
+        cmocka_unit_test(test_a_schema_must_fit_a_pattern),
+        cmocka_unit_test(test_a_strategy_must_be_the_roles),
+        cmocka_unit_test(test_time_and_rows_are_bounded),
+        cmocka_unit_test(test_rules_on_trial_only_tell),
+        cmocka_unit_test(test_what_is_not_allowed_by_the_list_is_refused),
+        cmocka_unit_test(test_detect_runs_and_tells),
+        cmocka_unit_test(test_a_digest_that_was_cut_is_on_no_list),
+        cmocka_unit_test(test_a_txn_has_one_digest),
+        cmocka_unit_test(test_a_seal_is_asked_for_as_the_role_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
