@@ -47,7 +47,7 @@ int pcl_command_show_status(portcullis *client, uint32_t timeout_ms, bool json);
 bool pcl_command_parse_id(const char *text, uint8_t *out_id) PCL_MUST_CHECK;
 
 /* The policy file of --policy, of $PORTCULLIS_POLICY, or where the package has it. */
-#define PCL_COMMAND_POLICY_FILE "/etc/portcullis/policy.cfg"
+#define PCL_COMMAND_POLICY_FILE "/etc/portcullis/broker/policy.cfg"
 const char *pcl_command_policy_file(const pcl_cli_line *line);
 /* Lines of problems, on standard error. */
 void pcl_command_put_problems(pcl_bytes problems);

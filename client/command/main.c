@@ -235,9 +235,9 @@ static const pcl_cli_command s_commands[] = {
      "rule that decides, the statement's class and digest, and all limits of the principal's role. "
      "The exit code is 0 when it may run and 2 when it is refused.\n\n"
      "No cluster is asked. The file is that of --policy, else of $PORTCULLIS_POLICY, else "
-     "/etc/portcullis/policy.cfg.",
+     "/etc/portcullis/broker/policy.cfg.",
      s_policy_options, sizeof s_policy_options / sizeof s_policy_options[0],
-     "portcullis policy check /etc/portcullis/policy.cfg\n"
+     "portcullis policy check /etc/portcullis/broker/policy.cfg\n"
      "portcullis policy explain --principal reports 'DELETE FROM demo.orders'\n"
      "# in a session, with a default schema\n"
      "portcullis policy explain -p app -S -d demo 'SET @a = 1'\n",
