@@ -27,6 +27,7 @@ int pcl_command_cancel(const pcl_cli_line *line);
 int pcl_command_keygen(const pcl_cli_line *line);
 int pcl_command_policy(const pcl_cli_line *line);
 int pcl_command_digests(const pcl_cli_line *line);
+int pcl_command_audit(const pcl_cli_line *line);
 
 /* How the program was started, for finding the bundle.  Set once, by main. */
 void pcl_command_set_program(const char *path);

@@ -105,6 +105,31 @@ static const pcl_cli_option s_digests_options[] = {
     {"state", 0, "STATE", "seen|allowed", "Of list: only those."},
 };
 
+static const pcl_cli_option s_audit_options[] = {
+    {"key", 'k', "FILE", NULL, "verify: the key file of a chain that has one (audit/key_file)."},
+    {"expect-head", 0, "HEAD", NULL,
+     "verify: a head that was noted before, SEQ:HASH, must stand in the log; so its end was not "
+     "cut off and it was not made anew."},
+    {"lines", 'n', "NUMBER", NULL,
+     "tail: how many of the last lines that match; 20 when it is not given, all with --since."},
+    {"follow", 'f', NULL, NULL, "tail: goes on with what is written from now on."},
+    {"text", 'T', NULL, NULL, "tail: shows the text of each digest below its line."},
+    {"principal", 'p', "NAME", NULL, "tail: only lines of this principal."},
+    {"role", 0, "NAME", NULL, "tail: only lines of this role."},
+    {"op", 0, "OP", NULL, "tail: only lines of this operation (query, txn, begin, ...)."},
+    {"class", 0, "CLASS", NULL, "tail: only lines of this class (read, write, ddl, ...)."},
+    {"code", 0, "CODE", NULL, "tail: only lines with this outcome (OK, FORBIDDEN, ...)."},
+    {"refused", 0, NULL, NULL, "tail: only lines whose outcome is not OK."},
+    {"rule", 0, "RULE", NULL, "tail: only lines that this rule refused, or would have refused."},
+    {"node", 0, "NAME", NULL, "tail: only lines of what this node ran."},
+    {"digest", 0, "DIGEST", NULL, "tail: only lines of statements with this digest."},
+    {"id", 0, "ID", NULL, "tail: only lines of this request, session or cursor."},
+    {"kind", 0, "KIND", "done|start|end|statement|event|open|resume|digest|gap",
+     "tail: only lines of this kind."},
+    {"since", 0, "TIME", NULL, "tail: from this time on, UTC: 2026-11-22, 2026-11-22T15:30."},
+    {"until", 0, "TIME", NULL, "tail: up to this time, UTC."},
+};
+
 static const pcl_cli_option s_help_options[] = {
     {"man", 0, NULL, NULL, "Prints the manual page of the program, for man(1) to show."},
 };
@@ -263,6 +288,24 @@ static const pcl_cli_command s_commands[] = {
      "portcullis digests learn --role app --allow --file statements.sql\n"
      "portcullis digests export --role app > app.list\n",
      pcl_command_digests},
+    {"audit", "verify|tail [FOLDER|FILE ...]", "verify|tail", 1025,
+     "verifies the audit log, and shows its lines",
+     "verify reads the broker's audit log from its first line to its last and holds each line to "
+     "the one before it: a line that was changed, is missing, was moved or cut off is named with "
+     "its file, its line and its number. It prints the head, the number and the hash of the last "
+     "line: noted elsewhere and given with --expect-head later, it shows that nothing was cut off "
+     "since. It exits with 2 when anything was found.\n\n"
+     "tail prints the last lines, or the last that pass all filters that are given.\n\n"
+     "The log is a FOLDER or its FILEs, oldest first; else $PORTCULLIS_AUDIT, else var/audit, else "
+     "/var/log/portcullis-broker.",
+     s_audit_options, sizeof s_audit_options / sizeof s_audit_options[0],
+     "portcullis audit verify /var/log/portcullis-broker\n"
+     "portcullis audit verify --key audit.key --expect-head 1234:0f3a... /var/log/"
+     "portcullis-broker\n"
+     "portcullis audit tail -f --text --principal reports\n"
+     "# what was refused today\n"
+     "portcullis audit tail --refused --since \"$(date -u +%F)\"\n",
+     pcl_command_audit},
     {"completion", "SHELL", "bash|zsh|fish", 1, "prints a completion script for a shell",
      "Prints a script that completes commands, options and their values in bash, zsh or fish.",
      NULL, 0,
@@ -270,8 +313,8 @@ static const pcl_cli_command s_commands[] = {
      "portcullis completion zsh > ~/.zfunc/_portcullis\n"
      "portcullis completion fish > ~/.config/fish/completions/portcullis.fish\n",
      s_completion},
-    {"help", "[COMMAND]", "query|shell|cancel|ping|status|keygen|policy|digests|completion", 1,
-     "tells more of a command",
+    {"help", "[COMMAND]", "query|shell|cancel|ping|status|keygen|policy|digests|audit|completion",
+     1, "tells more of a command",
      "Tells what a command does, with its options and examples; without one, what there is.",
      s_help_options, sizeof s_help_options / sizeof s_help_options[0],
      "portcullis help query\n"
@@ -328,8 +371,9 @@ static int s_run(pcl_cli_line *line)
     }
     if (line->command == NULL) {
         return pcl_command_usage(
-            line, "name a command: query, shell, cancel, ping, status, keygen, policy, digests, "
-                  "completion");
+            line,
+            "name a command: query, shell, cancel, ping, status, keygen, policy, digests, audit, "
+            "completion");
     }
     return line->command->run(line);
 }
