@@ -362,7 +362,7 @@ static void s_put(pcl_buffer *buffer, const char *before, const char *value, con
 void pcl_bundle_put(const pcl_bundle *bundle, pcl_buffer *buffer)
 {
     s_put(buffer, "# What a client needs.  It has the secret key: keep it from others.\n", "",
-          "bundle\n    version = 1\n");
+          "bundle\n    version = \"1\"\n");
     if (bundle->principal[0] != '\0') {
         s_put(buffer, "    principal = \"", bundle->principal, "\"\n");
     }

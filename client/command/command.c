@@ -27,12 +27,17 @@ int pcl_command_usage(const pcl_cli_line *line, const char *problem)
     return PCL_EXIT_USAGE;
 }
 
+bool pcl_command_find_bundle(char *path, size_t path_size)
+{
+    return pcl_bundle_find(s_program, path, path_size);
+}
+
 portcullis *pcl_command_open(const pcl_cli_line *line)
 {
     char found[PATH_MAX];
     const char *file = pcl_cli_value(line, "bundle");
     if (file == NULL) {
-        if (!pcl_bundle_find(s_program, found, sizeof found)) {
+        if (!pcl_command_find_bundle(found, sizeof found)) {
             (void)fprintf(stderr,
                           "portcullis: no client bundle is found (give --bundle FILE, or start a "
                           "cluster; portcullis --help has the places)\n");

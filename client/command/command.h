@@ -25,6 +25,8 @@ int pcl_command_ping(const pcl_cli_line *line);
 int pcl_command_status(const pcl_cli_line *line);
 int pcl_command_cancel(const pcl_cli_line *line);
 int pcl_command_keygen(const pcl_cli_line *line);
+int pcl_command_bundle(const pcl_cli_line *line);
+int pcl_command_principal(const pcl_cli_line *line);
 int pcl_command_policy(const pcl_cli_line *line);
 int pcl_command_digests(const pcl_cli_line *line);
 int pcl_command_audit(const pcl_cli_line *line);
@@ -34,6 +36,9 @@ void pcl_command_set_program(const char *path);
 
 /* Says what is wrong with the command line; PCL_EXIT_USAGE. */
 int pcl_command_usage(const pcl_cli_line *line, const char *problem);
+
+/* The bundle that is found where none is named; false: there is none. */
+bool pcl_command_find_bundle(char *path, size_t path_size) PCL_MUST_CHECK;
 
 /* The client of --bundle or of the bundle that is found.  NULL: it has been said why;
  * PCL_EXIT_CONFIG. */
@@ -50,6 +55,8 @@ bool pcl_command_parse_id(const char *text, uint8_t *out_id) PCL_MUST_CHECK;
 /* The policy file of --policy, of $PORTCULLIS_POLICY, or where the package has it. */
 #define PCL_COMMAND_POLICY_FILE "/etc/portcullis/broker/policy.cfg"
 const char *pcl_command_policy_file(const pcl_cli_line *line);
+/* Where the package has a gatekeeper's list of clients; $PORTCULLIS_CLIENTS names another. */
+#define PCL_COMMAND_CLIENTS_FILE "/etc/portcullis/gatekeeper/clients.keys"
 /* Lines of problems, on standard error. */
 void pcl_command_put_problems(pcl_bytes problems);
 

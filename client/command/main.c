@@ -81,6 +81,32 @@ static const pcl_cli_option s_status_options[] = {
     TIMEOUT_OPTION,
 };
 
+static const pcl_cli_option s_bundle_options[] = {
+    {"gatekeeper", 'g', "ENDPOINT", NULL,
+     "A gatekeeper, tcp://HOST:PORT; one option for each, of at most 16."},
+    {"gatekeeper-key", 'G', "KEY", NULL,
+     "The public key of the gatekeepers before it that have none yet."},
+    {"broker-key", 'B', "KEY", NULL,
+     "The broker's public key. With it the client seals all that it sends, and believes only what "
+     "the broker has sealed."},
+    {"key", 'k', "FILE", NULL,
+     "The client's own keys, as keygen writes them; they are made where the file is not there. "
+     "Without it a pair is made that is only in the bundle."},
+    {"principal", 'p', "NAME", NULL, "What the client is called in the policy, for people."},
+    {"show", 's', NULL, NULL, "Shows what a bundle holds, without its secret key."},
+};
+
+static const pcl_cli_option s_principal_options[] = {
+    {"policy", 'P', "FILE", NULL, "The broker's policy file."},
+    {"clients", 'c', "FILE", NULL, "The gatekeeper's key list."},
+    {"role", 'r', "NAME", NULL, "Of add: the role, as the policy has it."},
+    {"public-key", 'K', "KEY", NULL,
+     "Of add: the principal's public key, 40 characters of Z85 or a file with one."},
+    {"key", 'k', "FILE", NULL,
+     "Of add without --public-key: the key file; it is made where it is not there. NAME.key when "
+     "it is not given."},
+};
+
 static const pcl_cli_option s_policy_options[] = {
     {"policy", 'P', "FILE", NULL, "The policy file of explain."},
     {"principal", 'p', "NAME", NULL, "Who would send the statement."},
@@ -247,9 +273,44 @@ static const pcl_cli_command s_commands[] = {
      "public key goes into the key list of whoever shall admit its owner; the secret key stays.",
      NULL, 0,
      "portcullis keygen reports.key\n"
-     "# admit it: one line in the gatekeeper's list of clients, name and public key\n"
-     "echo \"reports $(portcullis keygen reports.key)\" >> clients.keys\n",
+     "# admit it, where the policy and the gatekeeper's list are\n"
+     "portcullis principal add reports --role app --public-key \"$(portcullis keygen "
+     "reports.key)\"\n",
      pcl_command_keygen},
+    {"bundle", "[FILE]", "FILE", 1, "makes the one file that a client needs",
+     "Writes a client bundle to FILE (client.bundle when none is named; - is standard output): the "
+     "gatekeepers' addresses and key, the broker's key, the client's own keys. Only its owner can "
+     "read it, and it must not be there yet. The client's public key is printed: portcullis "
+     "principal add takes it.\n\n"
+     "A KEY is 40 characters of Z85, or a file that has one: a key file, whose secret is not "
+     "looked at, or one with nothing else in it.\n\n"
+     "With --show it prints what the bundle FILE, or the one that is found, holds.",
+     s_bundle_options, sizeof s_bundle_options / sizeof s_bundle_options[0],
+     "portcullis bundle reports.bundle -g tcp://gate.example:5501 -G gatekeeper.pub \\\n"
+     "    -B broker.pub -p reports\n"
+     "# two gatekeepers with a key each\n"
+     "portcullis bundle -g tcp://a.example:5501 -G a.pub -g tcp://b.example:5501 -G b.pub -B "
+     "broker.pub\n"
+     "portcullis bundle --show\n",
+     pcl_command_bundle},
+    {"principal", "add NAME | list | revoke NAME", "add|list|revoke", 2,
+     "keeps the lists of who may come in",
+     "add puts a principal into the broker's policy file and into the gatekeeper's key list, under "
+     "the public key that is given, or one that is made; revoke takes it out of both; list shows "
+     "who is in them, and where they do not fit together. Where only one of the two files is on "
+     "this host, that one is changed: do it on the other host, too.\n\n"
+     "One line is changed, everything else, comments too, stays as it is. The file is checked "
+     "before and after, and replaced at once or not at all. Gatekeeper and broker notice by "
+     "themselves: a principal that was revoked loses its connections within a second.\n\n"
+     "The files are those of --policy and --clients, else of $PORTCULLIS_POLICY and "
+     "$PORTCULLIS_CLIENTS, else " PCL_COMMAND_POLICY_FILE " and " PCL_COMMAND_CLIENTS_FILE ".",
+     s_principal_options, sizeof s_principal_options / sizeof s_principal_options[0],
+     "portcullis principal add reports --role app --key reports.key\n"
+     "# of somebody who keeps the secret key\n"
+     "portcullis principal add reports --role app --public-key reports.pub\n"
+     "portcullis principal list\n"
+     "portcullis principal revoke reports\n",
+     pcl_command_principal},
     {"policy", "check [FILE] | explain SQL", "check|explain", 2,
      "checks a policy file, and says what it says of a statement",
      "check reads the broker's policy file and the digest lists that it names, and tells every "
@@ -313,8 +374,9 @@ static const pcl_cli_command s_commands[] = {
      "portcullis completion zsh > ~/.zfunc/_portcullis\n"
      "portcullis completion fish > ~/.config/fish/completions/portcullis.fish\n",
      s_completion},
-    {"help", "[COMMAND]", "query|shell|cancel|ping|status|keygen|policy|digests|audit|completion",
-     1, "tells more of a command",
+    {"help", "[COMMAND]",
+     "query|shell|cancel|ping|status|keygen|bundle|principal|policy|digests|audit|completion", 1,
+     "tells more of a command",
      "Tells what a command does, with its options and examples; without one, what there is.",
      s_help_options, sizeof s_help_options / sizeof s_help_options[0],
      "portcullis help query\n"
@@ -344,7 +406,8 @@ static const pcl_cli s_cli = {
              "    transaction was rolled back (ABORTED, EXPECT)\n"
              " 3  not now; nothing ran, so it is safe to send it again (UNAVAILABLE, NO_NODE,\n"
              "    OVERLOADED, DRAINING; DEADLINE and LOST of a read)\n"
-             " 4  it may have run, and nobody can say (DEADLINE and LOST of a write, INTERNAL)\n"
+             " 4  it may have run, and nobody can say (DEADLINE and LOST of a write, INTERNAL,\n"
+             "    FORGED; with a broker's key in the bundle every refusal without its seal)\n"
              "64  the command line is wrong\n"
              "78  the bundle or a key file is missing or wrong\n"
              "130 it was interrupted (Ctrl-C)\n",
@@ -370,10 +433,9 @@ static int s_run(pcl_cli_line *line)
         return code;
     }
     if (line->command == NULL) {
-        return pcl_command_usage(
-            line,
-            "name a command: query, shell, cancel, ping, status, keygen, policy, digests, audit, "
-            "completion");
+        return pcl_command_usage(line,
+                                 "name a command: query, shell, cancel, ping, status, "
+                                 "keygen, bundle, principal, policy, digests, audit, completion");
     }
     return line->command->run(line);
 }
