@@ -114,7 +114,8 @@ void pcl_digest_line_put(pcl_buffer *buffer, pcl_bytes text, pcl_digest_state st
     pcl_buffer_put(buffer, pcl_digest_state_text(state), strlen(pcl_digest_state_text(state)));
     pcl_buffer_put(buffer, "  ", 2);
     for (size_t at = 0; at < text.size; at++) {
-        if (s_needs_escape(text.data[at])) {
+        bool outer = at == 0 || at + 1 == text.size; /* where a blank would be taken for layout */
+        if (s_needs_escape(text.data[at]) || (outer && text.data[at] == ' ')) {
             char escape[8];
             int size = snprintf(escape, sizeof escape, "\\x%02x", text.data[at]);
             pcl_buffer_put(buffer, escape, (size_t)size);

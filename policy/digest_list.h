@@ -5,7 +5,8 @@
  *     DIGEST-ID  STATE  TEXT
  *
  * DIGEST-ID is 16 hexadecimal digits: the first 8 octets of the BLAKE2b-256 of the text.  STATE is
- * `allowed` or `seen`.  In TEXT a backslash and the octets below 0x20 and 0x7f stand as \xHH.  The
+ * `allowed` or `seen`.  In TEXT a backslash, the octets below 0x20 and 0x7f, and a blank at
+ * either end stand as \xHH.  The
  * whole hash of the text is compared, so that nobody can make a statement with the id of another.
  *
  * One thread at a time.

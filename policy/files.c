@@ -1,3 +1,6 @@
+/* realpath() is an X/Open extension. */
+#define _XOPEN_SOURCE 700
+
 #include "policy/files.h"
 
 #include "net/file.h"
@@ -180,13 +183,18 @@ static bool s_write_all(int fd, pcl_bytes text)
     return true;
 }
 
+static void s_folder_of(char *out_folder, const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    (void)snprintf(out_folder, PATH_SIZE, "%.*s", slash == NULL ? 1 : (int)(slash - file) + 1,
+                   slash == NULL ? "." : file);
+}
+
 /* A name in a folder is on disk when the folder is. */
 static bool s_sync_folder(const char *file)
 {
     char folder[PATH_SIZE];
-    const char *slash = strrchr(file, '/');
-    (void)snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : (int)(slash - file) + 1,
-                   slash == NULL ? "." : file);
+    s_folder_of(folder, file);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool good = fd >= 0 && fsync(fd) == 0;
     if (fd >= 0) {
@@ -195,21 +203,25 @@ static bool s_sync_folder(const char *file)
     return good;
 }
 
-/* Gives the new file the old one's rights; its owner, too, where we may. */
+/* Gives the new file the old one's rights and owner.  One that was not there yet is its folder's
+ * owner's, where we may say so: a list that root learns in the broker's folder is the broker's. */
 static bool s_inherit(int fd, const char *file)
 {
-    struct stat old;
-    if (stat(file, &old) != 0) {
-        return fchmod(fd, 0640) == 0;
+    char folder[PATH_SIZE];
+    struct stat info;
+    s_folder_of(folder, file);
+    bool there = stat(file, &info) == 0;
+    if (!there && (geteuid() != 0 || stat(folder, &info) != 0)) {
+        return fchmod(fd, 0644) == 0;
     }
-    bool owned = old.st_uid == geteuid() && old.st_gid == getegid();
-    return (owned || fchown(fd, old.st_uid, old.st_gid) == 0) &&
-           fchmod(fd, old.st_mode & 07777) == 0;
+    bool owned = info.st_uid == geteuid() && info.st_gid == getegid();
+    return (owned || fchown(fd, info.st_uid, info.st_gid) == 0) &&
+           fchmod(fd, there ? info.st_mode & 07777 : 0644) == 0;
 }
 
-bool pcl_policy_file_replace(const char *file, pcl_bytes text, char *error, size_t error_size)
+/* Writes beside the file, then takes its place. */
+static bool s_replace(const char *file, pcl_bytes text, char *error, size_t error_size)
 {
-    assert(file != NULL && error != NULL);
     static const char SUFFIX[] = ".XXXXXX";
     char made[PATH_SIZE];
     if (strlen(file) + sizeof SUFFIX > sizeof made) {
@@ -228,16 +240,24 @@ bool pcl_policy_file_replace(const char *file, pcl_bytes text, char *error, size
         good = false;
         why = errno;
     }
+    if (!good && fd >= 0) {
+        (void)unlink(made); /* what is left of it harms nobody */
+    }
+    if (good && !s_sync_folder(file)) {
+        good = false;
+        why = errno;
+    }
     if (!good) {
         (void)snprintf(error, error_size, "%s: %s", file, strerror(why));
-        if (fd >= 0) {
-            (void)unlink(made); /* what is left of it harms nobody */
-        }
-        return false;
     }
-    if (!s_sync_folder(file)) {
-        (void)snprintf(error, error_size, "%s: %s", file, strerror(errno));
-        return false;
-    }
-    return true;
+    return good;
+}
+
+bool pcl_policy_file_replace(const char *file, pcl_bytes text, char *error, size_t error_size)
+{
+    assert(file != NULL && error != NULL);
+    char *real = realpath(file, NULL); /* a link stays one */
+    bool good = s_replace(real != NULL ? real : file, text, error, error_size);
+    free(real);
+    return good;
 }

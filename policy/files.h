@@ -30,7 +30,8 @@ bool pcl_policy_files_note(pcl_policy_files *self, const pcl_policy_role *role, 
                            char *error, size_t error_size);
 
 /* Makes text the content of the file, at once or not at all: readers find the old file or the new
- * one, and after a crash it is one of them, too.  Rights of the old file stay, a new one has 0640.
+ * one, and after a crash it is one of them, too.  Rights and owner of the old file stay; a
+ * new one has 0644 and, where we are root, its folder's owner.
  * false: *error says why, naming the file, which is as it was (or,
  * where only the last step failed, new but not surely on disk). */
 bool pcl_policy_file_replace(const char *file, pcl_bytes text, char *error, size_t error_size);

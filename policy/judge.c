@@ -72,27 +72,31 @@ static bool s_fits_txn(pcl_sql_verdict sql)
     return plain && (sql.sql_class == sql.statement_class || sql.sql_class == PCL_SQL_STATE);
 }
 
-/* The class that the role lacks, NONE when it has all that the statement needs.  A write that uses
- * a user variable is class state, and needs both: or state would be a way around write. */
-static pcl_sql_class s_lacking(const judgement *self, pcl_sql_verdict sql)
+/* Whether the role has the statement's classes; else *out_lacking is one that it has not.  A write
+ * that uses a user variable is class state, and needs both: or state would be a way around write.
+ */
+static bool s_has_classes(const judgement *self, pcl_sql_verdict sql, pcl_sql_class *out_lacking)
 {
     bool in_txn = self->request->op == PCL_OP_TXN && s_fits_txn(sql);
     if (!in_txn && (self->role->classes & 1u << sql.sql_class) == 0) {
-        return sql.sql_class;
+        *out_lacking = sql.sql_class;
+        return false;
     }
-    return (self->role->classes & 1u << sql.statement_class) == 0 ? sql.statement_class
-                                                                  : PCL_SQL_NONE;
+    *out_lacking = sql.statement_class;
+    return (self->role->classes & 1u << sql.statement_class) != 0;
 }
 
 static bool s_judge_class(judgement *self, pcl_sql_verdict sql, const char *field)
 {
-    pcl_sql_class lacking = s_lacking(self, sql);
+    pcl_sql_class lacking = PCL_SQL_NONE;
+    if (s_has_classes(self, sql, &lacking)) {
+        return true;
+    }
     if (lacking == PCL_SQL_ADMIN) { /* not even on trial */
         return s_refuse(self, PCL_POLICY_RULE_CLASS, PCL_ERR_FORBIDDEN,
                         "%s: the role may not run an admin statement", field);
     }
-    return lacking == PCL_SQL_NONE ||
-           s_forbid(self, PCL_POLICY_RULE_CLASS, "%s: the role may not run a %s statement", field,
+    return s_forbid(self, PCL_POLICY_RULE_CLASS, "%s: the role may not run a %s statement", field,
                     pcl_sql_class_text(lacking));
 }
 

@@ -169,19 +169,17 @@ static void comments_and_order_stay(void **state)
 static void any_text_comes_back(void **state)
 {
     (void)state;
-    static const char text[] = "select `a\nb\\c\x01\x7f\xc3\xa4` ";
+    static const char text[] = " select `a\nb\\c\x01\x7f\xc3\xa4` ";
     pcl_digest_list *list = pcl_digest_list_new();
     pcl_buffer file;
     pcl_buffer_init(&file, SIZE_MAX);
     assert_non_null(list);
-    assert_true(pcl_digest_list_put(list, pcl_bytes_text("select `a\nb\\c\x01\x7f\xc3\xa4`"),
-                                    PCL_DIGEST_ALLOWED));
+    assert_true(pcl_digest_list_put(list, pcl_bytes_text(text), PCL_DIGEST_ALLOWED));
     assert_true(pcl_digest_list_write(list, pcl_bytes_of(NULL, 0), &file));
     assert_null(memchr(file.data, '\x01', file.size));
     pcl_buffer_put_u8(&file, '\0');
     pcl_digest_list *back = s_read((const char *)file.data);
-    assert_int_equal(pcl_digest_list_find(back, pcl_bytes_of(text, sizeof text - 2)),
-                     PCL_DIGEST_ALLOWED);
+    assert_int_equal(pcl_digest_list_find(back, pcl_bytes_text(text)), PCL_DIGEST_ALLOWED);
     pcl_buffer_release(&file);
     pcl_digest_list_destroy(&list);
     pcl_digest_list_destroy(&back);
@@ -321,7 +319,7 @@ static void a_file_is_replaced_with_its_rights(void **state)
     char error[512] = "";
     s_write("policy.cfg", "one\n");
     assert_int_equal(stat(s_path("policy.cfg"), &info), 0);
-    assert_int_equal(info.st_mode & 07777, 0640);
+    assert_int_equal(info.st_mode & 07777, 0644);
     assert_int_equal(chmod(s_path("policy.cfg"), 0604), 0);
     s_write("policy.cfg", "two\n");
     assert_int_equal(stat(s_path("policy.cfg"), &info), 0);
