@@ -339,9 +339,15 @@ class Grammar:
                  for at, item in enumerate(items)]
         keys = ", ".join(str(at + 1) for at in range(len(items)))
         tail = rng.choice([f" ORDER BY {keys}", "", " ORDER BY a.id DESC" if form < 0.9 else ""])
-        if tail == f" ORDER BY {keys}" and rng.random() < 0.4:
-            tail += rng.choice([" LIMIT 7", " LIMIT 5 OFFSET 3", " LIMIT 2, 6", " LIMIT 0"])
+        if tail == f" ORDER BY {keys}" and form <= 0.92 and rng.random() < 0.4:
+            tail += self._ids() + rng.choice([" LIMIT 7", " LIMIT 5 OFFSET 3", " LIMIT 2, 6",
+                                              " LIMIT 0"])
         return f"{head} {', '.join(items)} FROM {source}{where}{tail}"
+
+    def _ids(self):
+        """What makes an order total.  Texts that differ only in their case or in the blanks at
+        their end are equal to ORDER BY, and which of them a LIMIT cuts off is left open."""
+        return "".join(f", {alias}.id" for alias, _ in self.scope)
 
     def _grouped(self, source, where):
         rng, key = self.rng, self.column("any")
@@ -359,9 +365,10 @@ class Grammar:
         for _ in range(rng.choice([2, 2, 3])):
             source = self._sources()
             items = ", ".join(self.expression(kind, 1) for kind in kinds)
-            parts.append(f"SELECT {items} FROM {source} WHERE a.id < {self.value('int')}")
-        if rng.random() < 0.3:
-            parts = [f"({part} ORDER BY 1, 2 LIMIT 4)" for part in parts]
+            parts.append((f"SELECT {items} FROM {source} WHERE a.id < {self.value('int')}",
+                          self._ids()))
+        cut = rng.random() < 0.3
+        parts = [f"({part} ORDER BY 1, 2{ids} LIMIT 4)" if cut else part for part, ids in parts]
         return f" {operation} ".join(parts) + rng.choice(["", " ORDER BY 1, 2"])
 
     def common_table(self):
