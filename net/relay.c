@@ -74,6 +74,9 @@ static void s_reply_move(pcl_relay_reply *target, pcl_relay_reply *source)
     s_reply_init(target, source->code, source->retry);
     target->flags = source->flags;
     memcpy(target->session, source->session, sizeof target->session);
+    target->rows = source->rows;
+    target->waited_us = source->waited_us;
+    memcpy(target->node, source->node, sizeof target->node);
     zmq_msg_move(&target->payload, &source->payload);
     zmq_msg_move(&target->tail, &source->tail);
 }
@@ -114,6 +117,7 @@ static void s_entry_move(pcl_relay_entry *target, pcl_relay_entry *source)
     target->op = source->op;
     target->sql_class = source->sql_class;
     target->repeatable = source->repeatable;
+    target->payload_size = source->payload_size;
     memcpy(target->principal, source->principal, sizeof target->principal);
     pcl_relay_entry_release(source);
 }
@@ -286,15 +290,39 @@ pcl_link_state pcl_relay_link_state(const pcl_relay *self)
 
 /* --- Hints to the next hop -------------------------------------------------- */
 
-static void s_cancel(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, uint64_t now_us)
+static void s_error_reply(pcl_relay *self, const pcl_relay_entry *entry,
+                          const pcl_reply_error *error, pcl_relay_reply *out_reply,
+                          uint64_t now_us);
+static void s_answer(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry,
+                     pcl_relay_reply *reply, uint64_t now_us);
+
+/* Answers what is held: it never ran. */
+static void s_refuse_held(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry,
+                          const pcl_reply_error *error, uint64_t now_us)
+{
+    assert(entry->held);
+    entry->held = false;
+    pcl_relay_reply reply;
+    s_error_reply(self, entry, error, &reply, now_us);
+    s_answer(self, ticket, entry, &reply, now_us);
+}
+
+/* true: it was told to stop, or was stopped here. */
+static bool s_cancel(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, uint64_t now_us)
 {
     if (entry->parked || entry->cancelled) {
-        return;
+        return false;
+    }
+    if (entry->held) {
+        pcl_reply_error error = {.err = PCL_ERR_CANCELLED, .retry = PCL_RETRY_SAFE};
+        s_refuse_held(self, ticket, entry, &error, now_us);
+        return true;
     }
     pcl_head head = {.kind = PCL_KIND_CANCEL, .op = entry->op, .ticket = ticket};
     memcpy(head.id, entry->id, sizeof head.id);
     entry->cancelled = pcl_link_send(self->link, &head, NULL, NULL, now_us) == PCL_ERR_OK;
     pcl_metric_add(self->metrics.cancels, entry->cancelled ? 1 : 0);
+    return entry->cancelled;
 }
 
 void pcl_relay_cancel(pcl_relay *self, uint64_t ticket, uint64_t now_us)
@@ -302,15 +330,14 @@ void pcl_relay_cancel(pcl_relay *self, uint64_t ticket, uint64_t now_us)
     assert(self != NULL);
     pcl_relay_entry *entry = pcl_ticket_table_find(self->table, ticket);
     if (entry != NULL) {
-        s_cancel(self, ticket, entry, now_us);
+        (void)s_cancel(self, ticket, entry, now_us); /* a hint */
     }
 }
 
-void pcl_relay_cancel_asked(pcl_relay *self, const uint8_t id[PCL_ID_SIZE], pcl_bytes peer,
-                            uint64_t peer_ticket, uint64_t now_us)
+/* Stops what it finds first that is not stopped yet.  false: there is no other. */
+static bool s_cancel_one(pcl_relay *self, const uint8_t *id, pcl_bytes peer, uint64_t peer_ticket,
+                         uint64_t now_us)
 {
-    assert(self != NULL);
-    assert(self->ids != NULL);
     uint32_t cursor = 0;
     uint64_t ticket = 0;
     uint8_t key[PCL_ID_SIZE];
@@ -319,9 +346,20 @@ void pcl_relay_cancel_asked(pcl_relay *self, const uint8_t id[PCL_ID_SIZE], pcl_
         pcl_relay_entry *entry = pcl_ticket_table_find(self->table, ticket);
         assert(entry != NULL); /* it leaves the index with the table */
         if (entry->peer_ticket == peer_ticket && memcmp(entry->id, id, PCL_ID_SIZE) == 0 &&
-            pcl_bytes_equal(pcl_frame_bytes(&entry->peer), peer)) {
-            s_cancel(self, ticket, entry, now_us);
+            pcl_bytes_equal(pcl_frame_bytes(&entry->peer), peer) &&
+            s_cancel(self, ticket, entry, now_us)) {
+            return true; /* it may have left the index, which must not be walked on */
         }
+    }
+    return false;
+}
+
+void pcl_relay_cancel_asked(pcl_relay *self, const uint8_t id[PCL_ID_SIZE], pcl_bytes peer,
+                            uint64_t peer_ticket, uint64_t now_us)
+{
+    assert(self != NULL);
+    assert(self->ids != NULL);
+    while (s_cancel_one(self, id, peer, peer_ticket, now_us)) {
     }
 }
 
@@ -333,9 +371,23 @@ uint32_t pcl_relay_cancel_peer(pcl_relay *self, pcl_bytes peer, uint64_t now_us)
     uint64_t ticket = 0;
     pcl_relay_entry *entry = NULL;
     while ((entry = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL) {
-        if (!entry->cancelled && pcl_bytes_equal(pcl_frame_bytes(&entry->peer), peer)) {
-            s_cancel(self, ticket, entry, now_us);
-            told += entry->cancelled ? 1 : 0;
+        if (pcl_bytes_equal(pcl_frame_bytes(&entry->peer), peer)) {
+            told += s_cancel(self, ticket, entry, now_us) ? 1 : 0;
+        }
+    }
+    return told;
+}
+
+uint32_t pcl_relay_cancel_owner(pcl_relay *self, uint32_t owner_index, uint64_t now_us)
+{
+    assert(self != NULL);
+    uint32_t told = 0;
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    pcl_relay_entry *entry = NULL;
+    while ((entry = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL) {
+        if (entry->owner_index == owner_index) {
+            told += s_cancel(self, ticket, entry, now_us) ? 1 : 0;
         }
     }
     return told;
@@ -416,11 +468,21 @@ static bool s_park(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, pcl
     return true;
 }
 
+/* The owner's last word on it, before it is sent or parked. */
+static void s_prepare(pcl_relay *self, pcl_relay_entry *entry, pcl_relay_reply *reply,
+                      uint64_t now_us)
+{
+    if (self->options.answer != NULL) {
+        self->options.answer(self->options.context, entry, reply, now_us);
+    }
+}
+
 /* Answers an entry of the table; closes the reply. */
 static void s_answer(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry,
                      pcl_relay_reply *reply, uint64_t now_us)
 {
     assert(!entry->parked);
+    s_prepare(self, entry, reply, now_us);
     pcl_err err = s_try(self, entry, reply, now_us);
     bool parked = err == PCL_ERR_OVERLOADED && s_park(self, ticket, entry, reply, now_us);
     if (!parked) {
@@ -520,6 +582,7 @@ void pcl_relay_refuse(pcl_relay *self, pcl_relay_entry *entry, const pcl_reply_e
     assert(error != NULL);
     pcl_relay_reply reply;
     s_error_reply(self, entry, error, &reply, now_us);
+    s_prepare(self, entry, &reply, now_us);
     pcl_err err = s_try(self, entry, &reply, now_us);
     if (err == PCL_ERR_OVERLOADED && !s_park_refusal(self, entry, &reply, now_us)) {
         pcl_metric_add(self->metrics.slow, 1);
@@ -528,25 +591,58 @@ void pcl_relay_refuse(pcl_relay *self, pcl_relay_entry *entry, const pcl_reply_e
     pcl_relay_entry_release(entry);
 }
 
-void pcl_relay_refuse_unsent(pcl_relay *self, pcl_relay_entry *entry, pcl_err err, uint64_t now_us)
+/* What is said of work that was not handed on; text holds the message and must have MESSAGE_SIZE
+ * octets. */
+static pcl_reply_error s_unsent(const pcl_relay *self, pcl_err err, char *text)
 {
-    char message[MESSAGE_SIZE] = "";
+    text[0] = '\0';
     if (err == PCL_ERR_UNAVAILABLE) {
-        (void)snprintf(message, sizeof message, "the %s is not there", self->options.next);
+        (void)snprintf(text, MESSAGE_SIZE, "the %s is not there", self->options.next);
     } else if (err == PCL_ERR_DRAINING) {
-        (void)snprintf(message, sizeof message, "the %s is shutting down",
+        (void)snprintf(text, MESSAGE_SIZE, "the %s is shutting down",
                        self->draining ? self->options.hop : self->options.next);
     } else if (err == PCL_ERR_DEADLINE) {
-        (void)snprintf(message, sizeof message, "the deadline passed before the %s handed it on",
+        (void)snprintf(text, MESSAGE_SIZE, "the deadline passed before the %s handed it on",
                        self->options.hop);
     }
-    pcl_reply_error error = {
+    return (pcl_reply_error){
         .err = err,
         .retry = PCL_RETRY_SAFE,
-        .message = pcl_bytes_text(message),
+        .message = pcl_bytes_text(text),
         .retry_after_ms = err == PCL_ERR_OVERLOADED ? PCL_RELAY_RETRY_AFTER_MS : 0,
     };
+}
+
+void pcl_relay_refuse_unsent(pcl_relay *self, pcl_relay_entry *entry, pcl_err err, uint64_t now_us)
+{
+    char text[MESSAGE_SIZE];
+    pcl_reply_error error = s_unsent(self, err, text);
     pcl_relay_refuse(self, entry, &error, now_us);
+}
+
+const pcl_relay_entry *pcl_relay_held(const pcl_relay *self, uint64_t ticket)
+{
+    assert(self != NULL);
+    const pcl_relay_entry *entry = pcl_ticket_table_find(self->table, ticket);
+    return entry != NULL && entry->held ? entry : NULL;
+}
+
+void pcl_relay_refuse_held(pcl_relay *self, uint64_t ticket, const pcl_reply_error *error,
+                           uint64_t now_us)
+{
+    assert(self != NULL);
+    assert(error != NULL);
+    pcl_relay_entry *entry = pcl_ticket_table_find(self->table, ticket);
+    if (entry != NULL && entry->held) {
+        s_refuse_held(self, ticket, entry, error, now_us);
+    }
+}
+
+void pcl_relay_refuse_held_unsent(pcl_relay *self, uint64_t ticket, pcl_err err, uint64_t now_us)
+{
+    char text[MESSAGE_SIZE];
+    pcl_reply_error error = s_unsent(self, err, text);
+    pcl_relay_refuse_held(self, ticket, &error, now_us);
 }
 
 /* --- The way down ---------------------------------------------------------- */
@@ -579,46 +675,113 @@ void pcl_relay_head_fill(pcl_head *head, const pcl_request *request)
     }
 }
 
-pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *head,
-                          zmq_msg_t *payload, zmq_msg_t *tail, uint64_t now_us)
+/* Whether there is somebody to hand it on to, and time for it. */
+static pcl_err s_may_go(const pcl_relay *self, const pcl_relay_entry *entry, uint64_t now_us)
 {
-    assert(self != NULL);
-    assert(entry != NULL);
-    assert(entry->has_id);
-    assert(!entry->parked);
     pcl_link_state state = pcl_link_state_now(self->link);
-    if (self->draining || state == PCL_LINK_DRAINING) {
-        return PCL_ERR_DRAINING;
+    if (state == PCL_LINK_DRAINING || (self->draining && !entry->held)) {
+        return PCL_ERR_DRAINING; /* what was accepted before a stop is finished */
     }
     if (state == PCL_LINK_DOWN) {
         return PCL_ERR_UNAVAILABLE;
     }
+    return pcl_time_left_us(entry->deadline_us, now_us) == 0 ? PCL_ERR_DEADLINE : PCL_ERR_OK;
+}
+
+static pcl_err s_hand_on(pcl_relay *self, uint64_t ticket, const pcl_relay_entry *entry,
+                         pcl_head *head, zmq_msg_t *payload, zmq_msg_t *tail, uint64_t now_us)
+{
     uint64_t left_us = pcl_time_left_us(entry->deadline_us, now_us);
-    if (left_us == 0) {
-        return PCL_ERR_DEADLINE;
-    }
-    uint64_t due_us = entry->deadline_us + self->options.grace_ms * PCL_US_PER_MS;
-    uint64_t ticket = 0;
-    pcl_relay_entry *kept = pcl_ticket_table_add(self->table, due_us, &ticket);
-    if (kept == NULL) {
-        return PCL_ERR_OVERLOADED;
-    }
     head->kind = PCL_KIND_REQUEST;
     head->ticket = ticket;
     head->budget_us = left_us < UINT32_MAX ? (uint32_t)left_us : UINT32_MAX;
     memcpy(head->id, entry->id, sizeof head->id);
-    pcl_err err = pcl_link_send(self->link, head, payload, tail, now_us);
-    if (err != PCL_ERR_OK) {
-        pcl_ticket_table_remove(self->table, ticket);
-        return err;
-    }
+    return pcl_link_send(self->link, head, payload, tail, now_us);
+}
+
+/* kept is fresh from the table under that ticket. */
+static void s_keep(pcl_relay *self, uint64_t ticket, pcl_relay_entry *kept, pcl_relay_entry *entry)
+{
     s_entry_move(kept, entry);
     if (self->ids != NULL) {
         uint8_t key[PCL_ID_SIZE];
         s_index_key(key, kept->id, kept->peer_ticket);
         pcl_id_index_add(self->ids, key, ticket);
     }
+}
+
+/* When we answer by ourselves what is in flight. */
+static uint64_t s_due_us(const pcl_relay *self, const pcl_relay_entry *entry)
+{
+    return entry->deadline_us + self->options.grace_ms * PCL_US_PER_MS;
+}
+
+pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *head,
+                          zmq_msg_t *payload, zmq_msg_t *tail, uint64_t now_us)
+{
+    assert(self != NULL);
+    assert(entry != NULL);
+    assert(entry->has_id);
+    assert(!entry->parked && !entry->held);
+    pcl_err err = s_may_go(self, entry, now_us);
+    if (err != PCL_ERR_OK) {
+        return err;
+    }
+    uint64_t ticket = 0;
+    pcl_relay_entry *kept = pcl_ticket_table_add(self->table, s_due_us(self, entry), &ticket);
+    if (kept == NULL) {
+        return PCL_ERR_OVERLOADED;
+    }
+    err = s_hand_on(self, ticket, entry, head, payload, tail, now_us);
+    if (err != PCL_ERR_OK) {
+        pcl_ticket_table_remove(self->table, ticket);
+        return err;
+    }
+    s_keep(self, ticket, kept, entry);
+    kept->sent_us = now_us;
     return PCL_ERR_OK;
+}
+
+pcl_err pcl_relay_hold(pcl_relay *self, pcl_relay_entry *entry, uint64_t *out_ticket,
+                       uint64_t now_us)
+{
+    assert(self != NULL);
+    assert(entry != NULL && entry->has_id);
+    assert(!entry->parked && !entry->held);
+    assert(out_ticket != NULL);
+    pcl_err err = s_may_go(self, entry, now_us);
+    if (err != PCL_ERR_OK) {
+        return err;
+    }
+    uint64_t ticket = 0;
+    pcl_relay_entry *kept = pcl_ticket_table_add(self->table, entry->deadline_us, &ticket);
+    if (kept == NULL) {
+        return PCL_ERR_OVERLOADED;
+    }
+    s_keep(self, ticket, kept, entry);
+    kept->held = true;
+    *out_ticket = ticket;
+    return PCL_ERR_OK;
+}
+
+pcl_err pcl_relay_forward_held(pcl_relay *self, uint64_t ticket, pcl_head *head, zmq_msg_t *payload,
+                               zmq_msg_t *tail, uint64_t now_us)
+{
+    assert(self != NULL);
+    pcl_relay_entry *entry = pcl_ticket_table_find(self->table, ticket);
+    if (entry == NULL || !entry->held) {
+        return PCL_ERR_GONE;
+    }
+    pcl_err err = s_may_go(self, entry, now_us);
+    if (err == PCL_ERR_OK) {
+        err = s_hand_on(self, ticket, entry, head, payload, tail, now_us);
+    }
+    if (err == PCL_ERR_OK) {
+        entry->held = false;
+        entry->sent_us = now_us;
+        pcl_ticket_table_set_deadline(self->table, ticket, s_due_us(self, entry));
+    }
+    return err;
 }
 
 /* --- The way back ---------------------------------------------------------- */
@@ -629,7 +792,9 @@ static void s_lose_all(pcl_relay *self, uint64_t now_us)
     uint64_t ticket = 0;
     pcl_relay_entry *entry = NULL;
     while ((entry = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL) {
-        if (!entry->parked) {
+        if (entry->held) {
+            pcl_relay_refuse_held_unsent(self, ticket, PCL_ERR_UNAVAILABLE, now_us);
+        } else if (!entry->parked) {
             s_fail(self, ticket, entry, PCL_ERR_LOST, now_us);
         }
     }
@@ -657,7 +822,7 @@ static void s_on_event(pcl_relay *self, pcl_link_event event, uint64_t now_us)
 static void s_on_reply(pcl_relay *self, pcl_hop_message *message, uint64_t now_us)
 {
     pcl_relay_entry *entry = pcl_ticket_table_find(self->table, message->head.ticket);
-    if (entry == NULL || entry->parked) {
+    if (entry == NULL || entry->parked || entry->held) {
         pcl_metric_add(self->metrics.stale, 1);
         return;
     }
@@ -675,6 +840,9 @@ static void s_on_reply(pcl_relay *self, pcl_hop_message *message, uint64_t now_u
     if ((reply.flags & (PCL_HEAD_HELD | PCL_HEAD_RELEASED)) != 0) {
         memcpy(reply.session, message->head.session, sizeof reply.session);
     }
+    reply.rows = message->head.rows;
+    reply.waited_us = message->head.budget_us;
+    memcpy(reply.node, message->head.role.data, message->head.role.size); /* the rest is 0 */
     s_answer(self, message->head.ticket, entry, &reply, now_us);
 }
 
@@ -750,6 +918,8 @@ static void s_sweep(pcl_relay *self, uint64_t now_us)
             pcl_metric_add(self->metrics.slow, 1);
             s_undelivered(self, entry, &entry->reply, now_us);
             s_remove(self, ticket, entry);
+        } else if (entry->held) {
+            pcl_relay_refuse_held_unsent(self, ticket, PCL_ERR_DEADLINE, now_us);
         } else {
             s_fail(self, ticket, entry, PCL_ERR_DEADLINE, now_us);
         }

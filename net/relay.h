@@ -6,6 +6,7 @@
  *
  *   owner                       relay                            next hop
  *   pcl_relay_forward(entry) -> ticket, budget, time spent ----> REQUEST
+ *   pcl_relay_hold(entry)    -> ticket; pcl_relay_forward_held(ticket) later
  *   send(entry, reply)       <- ticket found, id the same  <---- REPLY
  *   send(entry, reply)       <- LOST, when the link is lost or the peer is another
  *   send(entry, reply)       <- DEADLINE, at deadline + grace
@@ -26,7 +27,10 @@
  * is watched: it is lost as soon as its connection ends, once the replies that came before were
  * sent on.
  *  6. A reply that opened a session or a cursor and reaches nobody is followed by a RELEASE.
- *  7. Work that has no time left, or for which there is no ticket, link or queue, does not go
+ *  7. What is held (accepted, and not sent yet) is answered like what is in flight, but never ran:
+ *     DEADLINE at its deadline, UNAVAILABLE when the link is lost, CANCELLED when it is cancelled;
+ *     retry safe in all three.
+ *  8. Work that has no time left, or for which there is no ticket, link or queue, does not go
  *     on: _forward says why, and the owner refuses it.
  *
  * Belongs to one thread.  No call but _new allocates, save for the payload of an error reply.
@@ -50,6 +54,10 @@ typedef struct pcl_relay_reply {
     pcl_retry retry;
     uint8_t flags;                /* pcl_head_flag: SEALED, HELD, RELEASED */
     uint8_t session[PCL_ID_SIZE]; /* with HELD or RELEASED: what this reply opened or ended */
+    /* As an agent's reply says them, else 0 and "": */
+    uint32_t rows;                    /* returned or changed */
+    uint32_t waited_us;               /* for a thread of the agent */
+    char node[PCL_NAME_SIZE_MAX + 1]; /* that ran it */
 } pcl_relay_reply;
 
 /* One request.  The owner fills a fresh one with pcl_relay_entry_init and sets what it knows;
@@ -71,6 +79,8 @@ typedef struct pcl_relay_entry {
     pcl_op op;
     uint8_t sql_class;  /* pcl_sql_class */
     bool repeatable;    /* running it twice does what once does: a read, ping, status */
+    uint64_t sent_us;   /* when it was handed on; 0: it was not; the relay's own */
+    bool held;          /* accepted and not handed on yet; the relay's own */
     bool cancelled;     /* CANCEL was sent; the relay's own */
     bool parked;        /* reply waits for the peer's queue; the relay's own */
     size_t parked_size; /* octets of its payload; the relay's own */
@@ -82,6 +92,11 @@ typedef struct pcl_relay_entry {
  * queue is full.  UNAVAILABLE: it is gone.  On failure both are still there, whole. */
 typedef pcl_err(pcl_relay_send)(void *context, pcl_relay_entry *entry, pcl_relay_reply *reply,
                                 uint64_t now_us);
+/* The entry gets this reply, which is not sent yet and may be changed; once for each entry that was
+ * forwarded, held or refused, and before it leaves.  Also the entry's own fields may be changed.
+ * May be NULL. */
+typedef void(pcl_relay_answer)(void *context, pcl_relay_entry *entry, pcl_relay_reply *reply,
+                               uint64_t now_us);
 /* The entry, which was in flight, leaves the relay; called once for each.  May be NULL. */
 typedef void(pcl_relay_gone)(void *context, const pcl_relay_entry *entry);
 
@@ -117,8 +132,9 @@ typedef struct pcl_relay_options {
     const pcl_role_args *args; /* borrowed until destroy */
     pcl_loop *loop;            /* borrowed until destroy; stopped when the context is gone */
     pcl_relay_send *send;
+    pcl_relay_answer *answer;
     pcl_relay_gone *gone;
-    void *context; /* of send and gone */
+    void *context; /* of send, answer and gone */
 } pcl_relay_options;
 
 typedef struct pcl_relay pcl_relay;
@@ -159,6 +175,23 @@ void pcl_relay_head_fill(pcl_head *head, const pcl_request *request);
 pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *head,
                           zmq_msg_t *payload, zmq_msg_t *tail, uint64_t now_us) PCL_MUST_CHECK;
 
+/* Accepts a request that goes on later: takes the entry, and gives the ticket under which it will.
+ * Otherwise it is still the caller's, and the error is DRAINING, UNAVAILABLE, OVERLOADED or
+ * DEADLINE. */
+pcl_err pcl_relay_hold(pcl_relay *self, pcl_relay_entry *entry, uint64_t *out_ticket,
+                       uint64_t now_us) PCL_MUST_CHECK;
+/* Hands on what is held under that ticket; as pcl_relay_forward, and on failure it is still held.
+ * GONE: it is not, any more. */
+pcl_err pcl_relay_forward_held(pcl_relay *self, uint64_t ticket, pcl_head *head, zmq_msg_t *payload,
+                               zmq_msg_t *tail, uint64_t now_us) PCL_MUST_CHECK;
+/* What is held under that ticket; NULL: nothing is. */
+const pcl_relay_entry *pcl_relay_held(const pcl_relay *self, uint64_t ticket);
+/* Answers what is held with an error; does nothing where nothing is. */
+void pcl_relay_refuse_held(pcl_relay *self, uint64_t ticket, const pcl_reply_error *error,
+                           uint64_t now_us);
+/* The same with what _forward_held said. */
+void pcl_relay_refuse_held_unsent(pcl_relay *self, uint64_t ticket, pcl_err err, uint64_t now_us);
+
 /* Answers with an error: encodes it (error->hop is set here), sends it, or parks it when the peer's
  * queue is full, and logs one line, within a bound.  Takes the entry's messages. */
 void pcl_relay_refuse(pcl_relay *self, pcl_relay_entry *entry, const pcl_reply_error *error,
@@ -173,6 +206,8 @@ void pcl_relay_cancel_asked(pcl_relay *self, const uint8_t id[PCL_ID_SIZE], pcl_
                             uint64_t peer_ticket, uint64_t now_us);
 /* The same for everything that peer asked; returns how many were told to stop.  Walks the table. */
 uint32_t pcl_relay_cancel_peer(pcl_relay *self, pcl_bytes peer, uint64_t now_us);
+/* The same for every entry with that owner_index. */
+uint32_t pcl_relay_cancel_owner(pcl_relay *self, uint32_t owner_index, uint64_t now_us);
 
 /* Nobody holds that session or cursor (canonical id) any more, which was principal's.  What the
  * link does not take ends when it was idle for too long. */

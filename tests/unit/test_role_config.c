@@ -20,7 +20,7 @@
 #define PLAIN  "curve\n    insecure = 1\n"
 
 #define CLIENTS     "clients\n    endpoint = tcp://*:5001\n"
-#define GATEKEEPERS "gatekeepers\n    endpoint = tcp://0.0.0.0:5002\n"
+#define GATEKEEPERS "gatekeepers\n    endpoint = tcp://127.0.0.1:5002\n"
 #define BROKERS     "brokers\n    endpoint = tcp://127.0.0.1:5003\n"
 #define AGENTS      "agents\n    endpoint = \"tcp://[::]:5004\"\n"
 #define KEYS        "    keys = peers.keys\n"
@@ -77,6 +77,10 @@ static const s_case CASES[] = {
     {&pcl_broker_role,
      GATEKEEPERS "proxy\n    endpoint = \"tcp://[::]:5003\"\n" PLAIN,
      {WILDCARD("proxy/endpoint")}},
+
+    {&pcl_broker_role,
+     "gatekeepers\n    endpoint = tcp://*:5002\n" PROXY PLAIN,
+     {"policy/file: is needed when gatekeepers come from other hosts"}},
 
     {&pcl_broker_role,
      GATEKEEPERS PROXY PLAIN "sql\n    flavor = mysql\n    functions = \"price, App_Tax\"\n",

@@ -1,0 +1,245 @@
+#include "broker/actor.h"
+
+#include "common/clock.h"
+#include "wire/mp.h"
+#include "wire/reply.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LABEL_SIZE = 64, STATUS_PAIRS = 12 };
+
+/* --- Metrics ----------------------------------------------------------------- */
+
+static void s_make_refusals(pcl_broker *self)
+{
+    static const char name[] = "portcullis_broker_refusals_total";
+    static const char help[] = "Requests that the broker refused, by rule.";
+    static const char *const why[] = {
+        [PCL_REFUSAL_STRANGER] = "stranger", [PCL_REFUSAL_REQUEST] = "request",
+        [PCL_REFUSAL_HEAD] = "head",         [PCL_REFUSAL_GONE] = "gone",
+        [PCL_REFUSAL_UNSENT] = "unsent",     [PCL_REFUSAL_QUEUE] = "queue",
+        [PCL_REFUSAL_AUDIT] = "audit",
+    };
+    pcl_metrics *registry = self->args->metrics;
+    pcl_broker_metrics *made = &self->metrics;
+    char label[LABEL_SIZE];
+    for (int index = 0; index < PCL_REFUSAL_COUNT; index++) {
+        (void)snprintf(label, sizeof label, "rule=\"%s\"", why[index]);
+        made->refusals[index] = pcl_metrics_counter(registry, name, label, help);
+    }
+    for (int rule = PCL_POLICY_RULE_NONE + 1; rule < PCL_POLICY_RULE_COUNT; rule++) {
+        (void)snprintf(label, sizeof label, "rule=\"%s\"",
+                       pcl_policy_rule_text((pcl_policy_rule)rule));
+        made->rules[rule] = pcl_metrics_counter(registry, name, label, help);
+        made->dry_runs[rule] = pcl_metrics_counter(
+            registry, "portcullis_broker_dry_runs_total", label,
+            "Requests that a rule on trial would have refused or cut, by rule.");
+    }
+}
+
+static void s_make_lanes(pcl_broker *self)
+{
+    static const char *const labels[] = {
+        [PCL_QUEUE_READS] = "lane=\"reads\"", [PCL_QUEUE_REST] = "lane=\"rest\""};
+    pcl_metrics *registry = self->args->metrics;
+    pcl_broker_metrics *made = &self->metrics;
+    for (int lane = 0; lane < (int)PCL_QUEUE_LANES; lane++) {
+        made->queued[lane] = pcl_metrics_gauge(registry, "portcullis_broker_queue_requests",
+                                               labels[lane], "Requests that wait for room below.");
+        made->windows[lane] = pcl_metrics_gauge(
+            registry, "portcullis_broker_window_requests", labels[lane],
+            "How many requests may be below at a time, as the agents' queues allow.");
+        made->below[lane] = pcl_metrics_gauge(registry, "portcullis_broker_window_used_requests",
+                                              labels[lane], "How many of them are.");
+    }
+    made->queue_octets = pcl_metrics_gauge(registry, "portcullis_broker_queue_bytes", "",
+                                           "Octets of the payloads that wait.");
+    made->queue_dropped = pcl_metrics_counter(
+        registry, "portcullis_broker_queue_dropped_total", "",
+        "Requests that waited too long in a line that stood, and were answered OVERLOADED.");
+    made->queue_wait = pcl_metrics_histogram(registry, "portcullis_broker_queue_wait_seconds", "",
+                                             "How long requests waited in the queue that went on.");
+}
+
+static void s_make_principals(pcl_broker *self)
+{
+    pcl_metrics *registry = self->args->metrics;
+    pcl_broker_metrics *made = &self->metrics;
+    made->sealed = pcl_metrics_counter(registry, "portcullis_broker_seals_total", "",
+                                       "Requests whose seal was found good.");
+    made->channels = pcl_metrics_gauge(registry, "portcullis_broker_seal_channels", "",
+                                       "Channels whose sequence is remembered.");
+    made->callers = pcl_metrics_gauge(registry, "portcullis_broker_principals", "",
+                                      "Principals that have spoken and are in the policy.");
+    made->dismissed = pcl_metrics_counter(
+        registry, "portcullis_broker_principals_gone_total", "",
+        "Principals that were taken out of the policy, or got another key, after they had spoken.");
+}
+
+static void s_make_audit(pcl_broker *self)
+{
+    pcl_metrics *registry = self->args->metrics;
+    pcl_broker_metrics *made = &self->metrics;
+    made->audit_lines = pcl_metrics_counter(registry, "portcullis_broker_audit_lines_total", "",
+                                            "Lines of the audit that were written.");
+    made->audit_lost = pcl_metrics_counter(registry, "portcullis_broker_audit_lost_total", "",
+                                           "Records that the audit could not take.");
+    made->audit_waiting = pcl_metrics_gauge(registry, "portcullis_broker_audit_queue_bytes", "",
+                                            "Octets of records that wait to be written.");
+    made->audit_state = pcl_metrics_gauge(
+        registry, "portcullis_broker_audit_state", "",
+        "0 fine (or no audit), 1 it cannot be written just now, 2 broken.");
+    made->audit_muted = pcl_metrics_counter(
+        registry, "portcullis_broker_audit_muted_total", "",
+        "Refusals of requests that nobody is proved to have made, beyond so many lines a second.");
+}
+
+void pcl_broker_metrics_make(pcl_broker *self)
+{
+    static const char name[] = "portcullis_broker_sql_cache_total";
+    static const char help[] = "Statements whose verdict was there (hit), or had to be found.";
+    pcl_metrics *registry = self->args->metrics;
+    pcl_broker_metrics *made = &self->metrics;
+    s_make_refusals(self);
+    s_make_lanes(self);
+    s_make_principals(self);
+    s_make_audit(self);
+    made->dropped = pcl_metrics_counter(registry, "portcullis_broker_messages_dropped_total", "",
+                                        "Messages that were not of the protocol, or a stranger's.");
+    made->cache_hits = pcl_metrics_counter(registry, name, "result=\"hit\"", help);
+    made->cache_misses = pcl_metrics_counter(registry, name, "result=\"miss\"", help);
+    made->cache_entries = pcl_metrics_gauge(registry, "portcullis_broker_sql_cache_entries", "",
+                                            "Statements whose verdict is kept.");
+}
+
+static void s_publish_audit(pcl_broker *self)
+{
+    if (self->audit != NULL) {
+        pcl_broker_metrics *made = &self->metrics;
+        pcl_audit_counts counts = pcl_audit_count(self->audit);
+        pcl_metric_add(made->audit_lines, counts.lines - self->audit_counts.lines);
+        pcl_metric_add(made->audit_lost, counts.lost - self->audit_counts.lost);
+        pcl_metric_set(made->audit_waiting, (double)counts.waiting);
+        pcl_metric_set(made->audit_state, (double)self->audit_state);
+        self->audit_counts = counts;
+    }
+}
+
+void pcl_broker_metrics_publish(pcl_broker *self)
+{
+    pcl_broker_metrics *made = &self->metrics;
+    pcl_sql_cache_counts counts = pcl_sql_cache_count(self->cache);
+    pcl_metric_add(made->cache_hits, counts.hits - self->cached.hits);
+    pcl_metric_add(made->cache_misses, counts.misses - self->cached.misses);
+    pcl_metric_set(made->cache_entries, counts.entries);
+    self->cached = counts;
+    for (int lane = 0; lane < (int)PCL_QUEUE_LANES; lane++) {
+        pcl_metric_set(made->queued[lane], pcl_queue_lane_count(self->queue, (pcl_queue_lane)lane));
+        pcl_metric_set(made->windows[lane], self->windows[lane].size);
+        pcl_metric_set(made->below[lane], self->windows[lane].inflight);
+    }
+    pcl_metric_set(made->queue_octets, (double)pcl_queue_octets(self->queue));
+    pcl_metric_set(made->channels, pcl_replay_count(self->replay));
+    pcl_metric_set(made->callers, pcl_callers_count(self->callers));
+    s_publish_audit(self);
+}
+
+void pcl_broker_dry_run(pcl_broker *self, const pcl_relay_entry *entry, uint32_t rules,
+                        const char *message, uint64_t now_us)
+{
+    for (int rule = PCL_POLICY_RULE_NONE + 1; rule < PCL_POLICY_RULE_COUNT; rule++) {
+        if ((rules & (1u << rule)) == 0) {
+            continue;
+        }
+        pcl_metric_add(self->metrics.dry_runs[rule], 1);
+        if (pcl_log_limit_take(&self->dry_limit, now_us)) {
+            char id[2 * PCL_ID_SIZE + 1];
+            char principal[2 * PCL_NAME_SIZE_MAX + 1];
+            char text[2 * PCL_BROKER_MESSAGE_MAX];
+            pcl_log(PCL_LOG_INFO, PCL_BROKER_WHO, "would_refuse",
+                    "id=%s principal=\"%s\" rule=%s message=\"%s\"", pcl_id_text(entry->id, id),
+                    pcl_log_escape(entry->principal, principal, sizeof principal),
+                    pcl_policy_rule_text((pcl_policy_rule)rule),
+                    pcl_log_escape(message, text, sizeof text));
+        }
+    }
+}
+
+/* --- Status ------------------------------------------------------------------ */
+
+static void s_uint(pcl_buffer *buffer, const char *key, uint64_t value)
+{
+    pcl_mp_put_text(buffer, key);
+    pcl_mp_put_uint(buffer, value);
+}
+
+static void s_put_status(const pcl_broker *self, pcl_buffer *buffer)
+{
+    const pcl_config *config = self->config;
+    const pcl_window *windows = self->windows;
+    pcl_mp_put_text(buffer, "broker");
+    pcl_mp_put_map(buffer, STATUS_PAIRS);
+    s_uint(buffer, "inflight", pcl_relay_count(self->relay));
+    s_uint(buffer, "inflight_max", self->work_max);
+    s_uint(buffer, "queued", pcl_queue_count(self->queue));
+    s_uint(buffer, "queue_max", pcl_config_uint(config, "queue/requests_max"));
+    s_uint(buffer, "queued_octets", pcl_queue_octets(self->queue));
+    s_uint(buffer, "queue_octets_max", pcl_config_uint(config, "queue/size_max"));
+    s_uint(buffer, "window_reads", windows[PCL_QUEUE_READS].size);
+    s_uint(buffer, "window_rest", windows[PCL_QUEUE_REST].size);
+    s_uint(buffer, "seal_channels", pcl_replay_count(self->replay));
+    s_uint(buffer, "seal_channels_max", pcl_config_uint(config, "seal/channels_max"));
+    s_uint(buffer, "messages_max", pcl_config_uint(config, "limits/queue_max"));
+    s_uint(buffer, "audit_queue_max",
+           self->audit != NULL ? pcl_config_uint(config, "audit/queue_size") : 0);
+}
+
+/* How many pairs a map has, and what stands behind its head.  false: it is no map. */
+static bool s_open_map(pcl_bytes map, uint32_t *out_count, pcl_bytes *out_pairs)
+{
+    enum { FIXMAP = 0x80, FIXMAP_MAX = 0x8f, MAP16 = 0xde };
+    uint32_t count = 0;
+    size_t head = 0;
+    if (map.size >= 1 && map.data[0] >= FIXMAP && map.data[0] <= FIXMAP_MAX) {
+        count = map.data[0] - (uint32_t)FIXMAP;
+        head = 1;
+    } else if (map.size >= 3 && map.data[0] == MAP16) {
+        count = ((uint32_t)map.data[1] << 8) | map.data[2];
+        head = 3;
+    } else {
+        return false;
+    }
+    *out_count = count;
+    *out_pairs = pcl_bytes_of(map.data + head, map.size - head);
+    return true;
+}
+
+void pcl_broker_status_add(pcl_broker *self, pcl_relay_reply *reply)
+{
+    pcl_reply decoded;
+    uint32_t count = 0;
+    pcl_bytes pairs;
+    if (pcl_reply_decode(&decoded, pcl_frame_bytes(&reply->payload)) != PCL_ERR_OK ||
+        !s_open_map(decoded.status, &count, &pairs)) {
+        return; /* it goes as it is */
+    }
+    pcl_buffer buffer;
+    pcl_buffer_init(&buffer, PCL_REPLY_SIZE_MAX);
+    bool routed = decoded.route.size > 0;
+    pcl_reply_open(&buffer, decoded.has_id ? decoded.id : NULL, true, routed ? 2 : 1);
+    if (routed) {
+        pcl_mp_put_text(&buffer, "route");
+        pcl_mp_put_raw(&buffer, decoded.route);
+    }
+    pcl_mp_put_text(&buffer, "status");
+    pcl_mp_put_map(&buffer, count + 1);
+    pcl_mp_put_raw(&buffer, pairs);
+    s_put_status(self, &buffer);
+    if (!buffer.failed) {
+        zmq_msg_close(&reply->payload);
+        pcl_frame_of_buffer(&reply->payload, &buffer);
+    }
+    pcl_buffer_release(&buffer);
+}

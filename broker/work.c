@@ -1,0 +1,116 @@
+#include "broker/work.h"
+
+#include "sql/digest.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pcl_works {
+    pcl_work *works;
+    char *digests; /* PCL_SQL_DIGEST_SIZE_MAX octets each; NULL: not kept */
+    uint32_t capacity;
+    uint32_t free_first;
+};
+
+pcl_works *pcl_works_new(uint32_t capacity, bool digests)
+{
+    assert(capacity > 0 && capacity <= PCL_INFLIGHT_MAX);
+    pcl_works *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->works = calloc(capacity, sizeof *self->works);
+    self->digests = digests ? calloc(capacity, PCL_SQL_DIGEST_SIZE_MAX) : NULL;
+    if (self->works == NULL || (digests && self->digests == NULL)) {
+        pcl_works_destroy(&self);
+        return NULL;
+    }
+    for (uint32_t index = 0; index < capacity; index++) {
+        self->works[index].next = index + 1 < capacity ? index + 1 : PCL_WORKS_NONE;
+    }
+    self->capacity = capacity;
+    return self;
+}
+
+void pcl_works_destroy(pcl_works **self_p)
+{
+    assert(self_p != NULL);
+    pcl_works *self = *self_p;
+    if (self == NULL) {
+        return;
+    }
+    for (uint32_t index = 0; index < self->capacity; index++) {
+        if (self->works[index].used) {
+            pcl_works_give_back(self, index);
+        }
+    }
+    free(self->works);
+    free(self->digests);
+    free(self);
+    *self_p = NULL;
+}
+
+uint32_t pcl_works_take(pcl_works *self)
+{
+    assert(self != NULL);
+    uint32_t index = self->free_first;
+    if (index != PCL_WORKS_NONE) {
+        pcl_work *work = &self->works[index];
+        self->free_first = work->next;
+        memset(work, 0, sizeof *work);
+        work->used = true;
+        work->item = PCL_QUEUE_NONE;
+    }
+    return index;
+}
+
+pcl_work *pcl_works_at(pcl_works *self, uint32_t index)
+{
+    assert(self != NULL);
+    assert(index < self->capacity && self->works[index].used);
+    return &self->works[index];
+}
+
+pcl_work *pcl_works_held(pcl_works *self, uint32_t index, uint64_t ticket)
+{
+    assert(self != NULL);
+    assert(index < self->capacity && ticket != 0);
+    pcl_work *work = &self->works[index];
+    return work->used && work->ticket == ticket ? work : NULL;
+}
+
+void pcl_works_give_back(pcl_works *self, uint32_t index)
+{
+    pcl_work *work = pcl_works_at(self, index);
+    if (work->has_payload) {
+        zmq_msg_close(&work->payload);
+        work->has_payload = false;
+    }
+    work->used = false;
+    work->ticket = 0;
+    work->next = self->free_first;
+    self->free_first = index;
+}
+
+static char *s_text(const pcl_works *self, uint32_t index)
+{
+    return self->digests + (size_t)index * PCL_SQL_DIGEST_SIZE_MAX;
+}
+
+void pcl_works_set_digest(pcl_works *self, uint32_t index, pcl_bytes text)
+{
+    pcl_work *work = pcl_works_at(self, index);
+    if (self->digests != NULL && text.size > 0) {
+        assert(text.size <= PCL_SQL_DIGEST_SIZE_MAX);
+        memcpy(s_text(self, index), text.data, text.size);
+        work->digest_size = (uint32_t)text.size;
+    }
+}
+
+pcl_bytes pcl_works_digest(const pcl_works *self, uint32_t index)
+{
+    assert(self != NULL && index < self->capacity);
+    uint32_t size = self->works[index].digest_size;
+    return size == 0 ? pcl_bytes_of(NULL, 0) : pcl_bytes_of(s_text(self, index), size);
+}

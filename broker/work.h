@@ -1,0 +1,75 @@
+/* work.h - what the broker keeps of a request from its judgement to its reply.
+ *
+ * The relay's entry holds what every hop needs; this is the broker's own: whose it is, how it was
+ * sealed, where it waits, and what the audit will say.  A bounded table; nothing is allocated for
+ * a request.  One thread.
+ */
+#ifndef PCL_BROKER_WORK_H
+#define PCL_BROKER_WORK_H
+
+#include "broker/queue.h"
+#include "net/frames.h"
+#include "policy/policy.h"
+#include "wire/head.h"
+
+#define PCL_WORKS_NONE UINT32_MAX
+
+typedef struct pcl_work {
+    uint32_t caller; /* in the table of callers */
+    uint64_t judged_us;
+    char peer[PCL_NAME_SIZE_MAX + 1]; /* the gatekeeper that brought it; "" it has no name */
+
+    /* By its seal; the reply gets one with the same numbers. */
+    bool sealed;
+    uint64_t channel, sequence;
+
+    /* As judged. */
+    bool judged; /* what follows is known */
+    bool metered;
+    pcl_policy_rule rule; /* that refuses it */
+    uint32_t dry_run;     /* bits 1u << pcl_policy_rule */
+    uint32_t rows_dry_max;
+    uint64_t digest_id;
+    uint32_t digest_size; /* octets of its digest's text, which stands beside */
+    pcl_strategy_kind strategy;
+    bool has_session;
+    uint8_t session[PCL_ID_SIZE];
+    char db[PCL_DB_NAME_SIZE_MAX + 1];
+    char role[PCL_POLICY_NAME_SIZE]; /* the policy may be another when the reply comes */
+
+    /* On its way. */
+    bool has_lane; /* it goes through a window */
+    pcl_queue_lane lane;
+    bool in_window;
+    uint32_t item;     /* in the queue; NONE: not there */
+    uint64_t ticket;   /* while it is held; 0: it is not */
+    bool started;      /* the audit has its START */
+    bool has_payload;  /* it is held: head and payload stand here, and accounts */
+    zmq_msg_t payload; /* only with has_payload */
+    pcl_head head;     /* likewise; principal and role are set when it goes on */
+    char accounts[PCL_POLICY_NAME_SIZE];
+
+    bool used;
+    uint32_t next; /* of the free ones */
+} pcl_work;
+
+typedef struct pcl_works pcl_works;
+
+/* capacity: 1 to PCL_INFLIGHT_MAX.  digests: texts of digests are kept.  NULL only when memory is
+ * out. */
+pcl_works *pcl_works_new(uint32_t capacity, bool digests);
+void pcl_works_destroy(pcl_works **self_p);
+
+/* A fresh one, all zero but `item`.  NONE: there is no room. */
+uint32_t pcl_works_take(pcl_works *self);
+pcl_work *pcl_works_at(pcl_works *self, uint32_t index);
+/* The work that is held under that ticket, at that place; NULL: not any more. */
+pcl_work *pcl_works_held(pcl_works *self, uint32_t index, uint64_t ticket);
+/* Frees its payload, too. */
+void pcl_works_give_back(pcl_works *self, uint32_t index);
+
+/* Does nothing where texts are not kept. */
+void pcl_works_set_digest(pcl_works *self, uint32_t index, pcl_bytes text);
+pcl_bytes pcl_works_digest(const pcl_works *self, uint32_t index);
+
+#endif
