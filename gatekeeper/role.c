@@ -12,7 +12,7 @@ static const pcl_config_entry s_entries[] = {
      "is 1."},
     {"clients/queue_max", PCL_CONFIG_UINT, 1, 65536, "256", NULL, false,
      "Messages that may wait for one client, each way."},
-    PCL_DOOR_LIMITS("clients", "20000", "15000", "2000", "500"),
+    PCL_DOOR_LIMITS("clients", "20000", "15000", "1000", "100"),
     {"curve/key_file", PCL_CONFIG_SECRET_KEY, 0, 0, "", NULL, false,
      "The gatekeeper's own key file; needed on tcp unless curve/insecure is 1."},
     {"curve/insecure", PCL_CONFIG_BOOL, 0, 1, "0", NULL, false,

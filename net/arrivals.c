@@ -13,7 +13,7 @@
 enum { ADDRESS_SETS = 1024, ADDRESS_WAYS = 8 };
 
 /* How much may come at once after a calm. */
-#define BURST_US (2 * PCL_US_PER_S)
+#define BURST_US (10 * PCL_US_PER_S)
 
 typedef enum state {
     FREE = 0,
@@ -26,7 +26,7 @@ typedef struct place {
     uint32_t next, previous; /* in its list */
     uint32_t key;            /* NAMED, OVER: index into keys */
     uint8_t state;
-    uint64_t due_us; /* OVER: when it is cut */
+    uint64_t due_us; /* OVER: when it is cut; SILENT: when it is looked at */
 } place;
 
 typedef struct key_entry {
@@ -59,6 +59,7 @@ struct pcl_arrivals {
     address_entry *addresses;
     uint64_t paid_until_us; /* as that of an address, for all */
     list silent, over;
+    uint32_t unseen; /* of the silent, the oldest that was not looked at; those after it neither */
     uint32_t count;
     uint32_t end; /* one more than the greatest descriptor that was opened */
 };
@@ -81,6 +82,7 @@ pcl_arrivals *pcl_arrivals_new(uint32_t descriptor_max, const pcl_arrivals_limit
     self->seed = seed;
     self->bucket_mask = bucket_count - 1;
     self->key_free = NOWHERE;
+    self->unseen = NOWHERE;
     self->silent = self->over = (list){.first = NOWHERE, .last = NOWHERE};
     self->places = calloc(descriptor_max, sizeof *self->places);
     self->keys = calloc(descriptor_max, sizeof *self->keys);
@@ -143,6 +145,14 @@ static void s_take_out(pcl_arrivals *self, list *queue, uint32_t fd)
     *(taken->next != NOWHERE ? &self->places[taken->next].previous
                              : &queue->last) = taken->previous;
     queue->count--;
+}
+
+static void s_leave_silent(pcl_arrivals *self, uint32_t fd)
+{
+    if (self->unseen == fd) {
+        self->unseen = self->places[fd].next;
+    }
+    s_take_out(self, &self->silent, fd);
 }
 
 /* FNV-1a, with a secret start and a last mix. */
@@ -260,7 +270,7 @@ void pcl_arrivals_closed(pcl_arrivals *self, int fd)
         return;
     }
     if (ended->state == SILENT) {
-        s_take_out(self, &self->silent, (uint32_t)fd);
+        s_leave_silent(self, (uint32_t)fd);
     } else {
         s_release(self, ended->key);
     }
@@ -295,8 +305,11 @@ pcl_arrivals_rule pcl_arrivals_opened(pcl_arrivals *self, int fd, pcl_bytes addr
         *out_place = (int)self->silent.first;
         pcl_arrivals_closed(self, *out_place);
     }
-    *fresh = (place){.state = SILENT};
+    *fresh = (place){.state = SILENT, .due_us = now_us + PCL_ARRIVALS_SILENT_MS * PCL_US_PER_MS};
     s_append(self, &self->silent, (uint32_t)fd);
+    if (self->unseen == NOWHERE) {
+        self->unseen = (uint32_t)fd;
+    }
     self->count++;
     self->end = (uint32_t)fd < self->end ? self->end : (uint32_t)fd + 1;
     return PCL_ARRIVALS_FINE;
@@ -310,7 +323,7 @@ pcl_arrivals_rule pcl_arrivals_named(pcl_arrivals *self, int fd, const char *key
     if (named == NULL || named->state != SILENT) {
         return PCL_ARRIVALS_FINE; /* opened before we looked */
     }
-    s_take_out(self, &self->silent, (uint32_t)fd);
+    s_leave_silent(self, (uint32_t)fd);
     named->key = s_acquire(self, key);
     named->state = NAMED;
     if (self->keys[named->key].count <= self->limits.key_max) {
@@ -338,6 +351,24 @@ int pcl_arrivals_due(pcl_arrivals *self, uint64_t now_us)
     }
     pcl_arrivals_closed(self, (int)first);
     return (int)first;
+}
+
+int pcl_arrivals_silent(pcl_arrivals *self, uint64_t now_us)
+{
+    assert(self != NULL);
+    uint32_t at = self->unseen;
+    if (at == NOWHERE || self->places[at].due_us > now_us) {
+        return -1;
+    }
+    self->unseen = self->places[at].next;
+    return (int)at;
+}
+
+bool pcl_arrivals_is_silent(const pcl_arrivals *self, int fd)
+{
+    assert(self != NULL);
+    const place *at = s_place(self, fd);
+    return at != NULL && at->state == SILENT;
 }
 
 int pcl_arrivals_each(const pcl_arrivals *self, uint32_t *cursor, const char **out_key)

@@ -5,7 +5,8 @@
  *   ended               -> pcl_arrivals_closed
  *
  * Rules:
- *  1. So many a second may come, in all and from one address; twice as many at once after a calm.
+ *  1. So many a second may come, in all and from one address; those of ten seconds at once after a
+ *     calm.
  *     Handshakes cost processor time before anybody has shown a key, so only the address can pay
  *     for it.
  *  2. So many may be there.  When that is reached, a newcomer takes the place of the connection
@@ -24,8 +25,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PCL_ARRIVALS_KEY_SIZE 41u  /* a public key's text and a NUL */
-#define PCL_ARRIVALS_OVER_MS  200u /* how long one connection too many of a key is answered */
+#define PCL_ARRIVALS_KEY_SIZE  41u   /* a public key's text and a NUL */
+#define PCL_ARRIVALS_OVER_MS   200u  /* how long one connection too many of a key is answered */
+#define PCL_ARRIVALS_SILENT_MS 3000u /* over what a handshake may take */
 
 typedef struct pcl_arrivals pcl_arrivals;
 
@@ -43,7 +45,9 @@ typedef enum pcl_arrivals_rule {
     PCL_ARRIVALS_ADDRESS_RATE,
     PCL_ARRIVALS_CONNECTIONS,
     PCL_ARRIVALS_KEY,
-    PCL_ARRIVALS_RULES, /* must stay last */
+    PCL_ARRIVALS_STUFFED, /* stood still with more octets than a handshake has; the watch's own */
+    PCL_ARRIVALS_FORGED,  /* named itself as only a ROUTER does; the watch's own */
+    PCL_ARRIVALS_RULES,   /* must stay last */
 } pcl_arrivals_rule;
 
 /* descriptor_max: descriptors are below it.  seed: of the hashes.  NULL only when memory is out. */
@@ -70,6 +74,11 @@ bool pcl_arrivals_is_over(const pcl_arrivals *self, int fd);
 
 /* The next connection that is one too many and was told long enough: cut it.  -1: none is due. */
 int pcl_arrivals_due(pcl_arrivals *self, uint64_t now_us);
+
+/* The next connection that has been silent for PCL_ARRIVALS_SILENT_MS, each once: whether it has
+ * sent more than a handshake has is to be looked at.  -1: none. */
+int pcl_arrivals_silent(pcl_arrivals *self, uint64_t now_us);
+bool pcl_arrivals_is_silent(const pcl_arrivals *self, int fd);
 
 /* It ended, or is cut and counts no more. */
 void pcl_arrivals_closed(pcl_arrivals *self, int fd);

@@ -21,6 +21,15 @@ static const char *const RULES[PCL_ARRIVALS_RULES] = {
     [PCL_ARRIVALS_ADDRESS_RATE] = "handshakes_address",
     [PCL_ARRIVALS_CONNECTIONS] = "connections",
     [PCL_ARRIVALS_KEY] = "connections_principal",
+    [PCL_ARRIVALS_STUFFED] = "handshake_size",
+    [PCL_ARRIVALS_FORGED] = "forged_route",
+};
+
+/* NULL: no failure. */
+static const char *const FAILURES[PCL_PEER_EVENTS] = {
+    [PCL_PEER_FAILED_KEY] = "key",
+    [PCL_PEER_FAILED_PROTOCOL] = "protocol",
+    [PCL_PEER_FAILED_OTHER] = "ended",
 };
 
 static void s_path(const pcl_door *self, const char *key, char out_path[PATH_SIZE])
@@ -101,6 +110,7 @@ bool pcl_door_open(pcl_door *self, const pcl_config *config, const pcl_keys *own
         .queue_max = queue_max,
         .message_size_max = message_size_max,
         .insecure = insecure,
+        .out_first_route = tcp ? &self->first_route : NULL,
     };
     self->socket = pcl_socket_router(&options, error, error_size);
     return self->socket != NULL;
@@ -118,28 +128,81 @@ void pcl_door_read_limits(pcl_door *self, const pcl_config *config)
     pcl_peer_watch_set_limits(self->watch, &limits);
 }
 
-void pcl_door_watch(pcl_door *self, pcl_peer_watch *watch, const pcl_config *config,
-                    pcl_metrics *metrics)
+static void s_metrics_make(pcl_door *self, pcl_metrics *metrics)
 {
-    assert(self != NULL && watch != NULL && metrics != NULL);
-    self->watch = watch;
-    pcl_door_read_limits(self, config);
     char labels[LABELS_SIZE];
     for (int rule = 0; rule < PCL_ARRIVALS_RULES; rule++) {
         (void)snprintf(labels, sizeof labels, "peers=\"%s\",rule=\"%s\"", self->peers, RULES[rule]);
         self->refused[rule] = pcl_metrics_counter(
             metrics, "portcullis_door_connections_refused_total", labels,
-            "Connections that were ended since there were too many, by rule.");
+            "Connections that were ended since they broke a rule.");
+    }
+    for (int event = 0; event < PCL_PEER_EVENTS; event++) {
+        if (FAILURES[event] != NULL) {
+            (void)snprintf(labels, sizeof labels, "peers=\"%s\",reason=\"%s\"", self->peers,
+                           FAILURES[event]);
+            self->failed[event] = pcl_metrics_counter(
+                metrics, "portcullis_door_handshakes_failed_total", labels,
+                "Handshakes that came to nothing: the key is not let in, no CURVE, ended early.");
+        }
     }
     (void)snprintf(labels, sizeof labels, "peers=\"%s\"", self->peers);
-    self->revoked = pcl_metrics_counter(metrics, "portcullis_door_connections_revoked_total",
-                                        labels,
-                                        "Connections that were ended since their key was taken "
-                                        "off the list.");
+    self->revoked = pcl_metrics_counter(
+        metrics, "portcullis_door_connections_revoked_total", labels,
+        "Connections that were ended since their key was taken off the list.");
     self->open = pcl_metrics_gauge(metrics, "portcullis_door_connections", labels,
                                    "Connections, also those that have said nothing.");
     self->silent = pcl_metrics_gauge(metrics, "portcullis_door_connections_silent", labels,
                                      "Connections that have said nothing since they were made.");
+}
+
+void pcl_door_watch(pcl_door *self, pcl_peer_watch *watch, const pcl_config *config,
+                    pcl_metrics *metrics)
+{
+    assert(self != NULL && watch != NULL && metrics != NULL);
+    self->watch = watch;
+    if (strncmp(s_setting(self, config, "endpoint"), "tcp:", 4) == 0) {
+        pcl_peer_watch_set_first_route(watch, self->first_route);
+    }
+    pcl_door_read_limits(self, config);
+    s_metrics_make(self, metrics);
+}
+
+static void s_show(pcl_door *self, const pcl_peer_watch_counts *counts)
+{
+    for (int rule = 0; rule < PCL_ARRIVALS_RULES; rule++) {
+        pcl_metric_add(self->refused[rule], counts->refused[rule] - self->shown.refused[rule]);
+    }
+    for (int event = 0; event < PCL_PEER_EVENTS; event++) {
+        if (FAILURES[event] != NULL) {
+            pcl_metric_add(self->failed[event], counts->failed[event] - self->shown.failed[event]);
+        }
+    }
+    pcl_metric_add(self->revoked, counts->revoked - self->shown.revoked);
+    const pcl_arrivals *arrivals = pcl_peer_watch_arrivals(self->watch);
+    pcl_metric_set(self->open, pcl_arrivals_count(arrivals));
+    pcl_metric_set(self->silent, pcl_arrivals_silent_count(arrivals));
+    self->shown = *counts;
+}
+
+/* One line a rule and second at most, whatever comes. */
+static void s_log(pcl_door *self, const pcl_peer_watch_counts *counts)
+{
+    for (int rule = 0; rule < PCL_ARRIVALS_RULES; rule++) {
+        uint64_t more = counts->refused[rule] - self->logged.refused[rule];
+        if (more > 0) {
+            pcl_log(PCL_LOG_WARNING, self->who, "connections_refused",
+                    "peers=%s rule=%s count=%" PRIu64, self->peers, RULES[rule], more);
+        }
+    }
+    for (int event = 0; event < PCL_PEER_EVENTS; event++) {
+        uint64_t more = counts->failed[event] - self->logged.failed[event];
+        if (more > 0) {
+            pcl_log(PCL_LOG_INFO, self->who, "handshakes_failed",
+                    "peers=%s reason=%s count=%" PRIu64, self->peers, FAILURES[event], more);
+        }
+    }
+    self->logged = *counts;
 }
 
 void pcl_door_tick(pcl_door *self, uint64_t now_us)
@@ -150,22 +213,9 @@ void pcl_door_tick(pcl_door *self, uint64_t now_us)
     }
     pcl_peer_watch_tick(self->watch, now_us);
     pcl_peer_watch_counts counts = pcl_peer_watch_count(self->watch);
-    const pcl_arrivals *arrivals = pcl_peer_watch_arrivals(self->watch);
-    bool log = now_us >= self->log_due_us;
-    for (int rule = 0; rule < PCL_ARRIVALS_RULES; rule++) {
-        pcl_metric_add(self->refused[rule], counts.refused[rule] - self->shown.refused[rule]);
-        uint64_t more = counts.refused[rule] - self->logged.refused[rule];
-        if (log && more > 0) {
-            pcl_log(PCL_LOG_WARNING, self->who, "connections_refused",
-                    "peers=%s rule=%s count=%" PRIu64, self->peers, RULES[rule], more);
-        }
-    }
-    pcl_metric_add(self->revoked, counts.revoked - self->shown.revoked);
-    pcl_metric_set(self->open, pcl_arrivals_count(arrivals));
-    pcl_metric_set(self->silent, pcl_arrivals_silent_count(arrivals));
-    self->shown = counts;
-    if (log) {
-        self->logged = counts;
+    s_show(self, &counts);
+    if (now_us >= self->log_due_us) {
+        s_log(self, &counts);
         self->log_due_us = now_us + LOG_INTERVAL_US;
     }
 }

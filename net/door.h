@@ -42,7 +42,7 @@
          rate,                                                                                     \
          NULL,                                                                                     \
          true,                                                                                     \
-         "New connections a second; after a calm, two seconds' at once.  One more is ended."},     \
+         "New connections a second; after a calm, ten seconds' at once.  One more is ended."},     \
     {                                                                                              \
         peers "/handshakes_address_max", PCL_CONFIG_UINT, 1, 1000000, address_rate, NULL, true,    \
             "The same from one address (of IPv6, from one /64)."                                   \
@@ -54,12 +54,13 @@ typedef struct pcl_door {
     const char *peers;           /* "clients"; static */
     zsock_t *socket;             /* NULL until opened */
     pcl_key_list *keys;          /* NULL: nobody is known */
+    uint32_t first_route;        /* of the socket, when it has peers on tcp */
     bool unnamed_allowed;        /* nobody can show a key there: inproc, ipc, curve/insecure */
     pcl_peer_watch *watch;       /* borrowed; NULL: connections are not counted */
     pcl_peer_watch_counts shown; /* what the metrics and the log have */
     uint64_t log_due_us;         /* the log says how many were cut, once a second */
     pcl_peer_watch_counts logged;
-    pcl_metric *refused[PCL_ARRIVALS_RULES], *revoked, *open, *silent;
+    pcl_metric *refused[PCL_ARRIVALS_RULES], *failed[PCL_PEER_EVENTS], *revoked, *open, *silent;
 } pcl_door;
 
 /* Replaces the list, also for the handshake; no list is named: stays as it is.  Connections of keys

@@ -1,6 +1,7 @@
 #include "net/peer_watch.h"
 
 #include "common/clock.h"
+#include "common/endian.h"
 #include "net/frames.h"
 #include "net/process.h"
 #include "net/socket.h"
@@ -17,6 +18,23 @@ enum { DESCRIPTORS_MIN = 1024 }; /* room for, where the limit cannot be read or 
 /* Memory that may be taken anew before the connections are measured. */
 #define GROWTH_SIZE_MAX   (UINT64_C(32) * 1024 * 1024)
 
+/* A handshake has some 600 octets; what a client adds to it, libzmq keeps as long as the connection
+ * is there. */
+#define HANDSHAKE_SIZE_MAX   (16u * 1024u)
+#define SUSPECTS_INTERVAL_US PCL_US_PER_S
+
+/* Connections that may have been made before the monitor was. */
+#define UNSEEN_MAX 65536u
+
+/* Connections that have sent more, and have not spoken. */
+enum { SUSPECTS_MAX = 256 };
+
+typedef struct suspect {
+    int fd;
+    uint64_t peer; /* whose it was */
+    uint64_t received;
+} suspect;
+
 /* Descriptors that connections leave to everything else: files, the loop, the links. */
 enum { DESCRIPTORS_SPARE = 128 };
 
@@ -30,7 +48,13 @@ struct pcl_peer_watch {
     pcl_arrivals *arrivals;
     uint64_t *peers; /* by descriptor: who is at the other end, pcl_tcp_peer's tag */
     uint32_t descriptor_max;
+    bool has_first_route;
+    uint32_t first_route;
+    uint64_t opened_count; /* connections, ever */
     pcl_peer_watch_counts counts;
+    suspect suspects[SUSPECTS_MAX];
+    uint32_t suspect_count;
+    uint64_t suspects_due_us;
 };
 
 /* Descriptors are numbered below the process's limit. */
@@ -167,6 +191,7 @@ static void s_cut(const pcl_peer_watch *self, int fd)
 
 static void s_opened(pcl_peer_watch *self, int fd, uint64_t now_us)
 {
+    self->opened_count++;
     pcl_connections_opened(self->table, fd);
     if (fd < 0 || (uint32_t)fd >= self->descriptor_max) {
         return; /* not ours to know: there is no room for it */
@@ -189,14 +214,15 @@ static void s_opened(pcl_peer_watch *self, int fd, uint64_t now_us)
 void pcl_peer_watch_read(pcl_peer_watch *self, uint64_t now_us)
 {
     assert(self != NULL);
-    bool opened = false;
     int fd = -1;
-    while (pcl_socket_peer_event(self->monitor, &opened, &fd)) {
-        if (opened) {
+    for (pcl_peer_event event; (event = pcl_socket_peer_event(self->monitor, &fd)) != 0;) {
+        if (event == PCL_PEER_OPENED) {
             s_opened(self, fd, now_us);
-        } else {
+        } else if (event == PCL_PEER_CLOSED) {
             pcl_arrivals_closed(self->arrivals, fd);
             s_ended(self, pcl_connections_closed(self->table, fd), now_us);
+        } else {
+            self->counts.failed[event]++;
         }
     }
 }
@@ -221,11 +247,62 @@ uint32_t pcl_peer_watch_revoke(pcl_peer_watch *self, pcl_peer_admitted *admitted
     return revoked;
 }
 
+static void s_cut_stuffed(pcl_peer_watch *self, int fd)
+{
+    self->counts.refused[PCL_ARRIVALS_STUFFED]++;
+    s_cut(self, fd);
+    pcl_arrivals_closed(self->arrivals, fd);
+}
+
+/* It has not spoken for longer than a handshake may take. */
+static void s_suspect(pcl_peer_watch *self, int fd)
+{
+    uint64_t received = 0;
+    if (!pcl_tcp_received(fd, &received) || received <= HANDSHAKE_SIZE_MAX) {
+        return;
+    }
+    if (self->suspect_count == SUSPECTS_MAX) {
+        s_cut_stuffed(self, fd);
+        return;
+    }
+    self->suspects[self->suspect_count++] = (suspect){fd, self->peers[fd], received};
+}
+
+/* A first message that takes its time grows; what libzmq keeps of a handshake does not.  idle: all
+ * that had come whole has been read. */
+static void s_look_at_suspects(pcl_peer_watch *self, bool idle)
+{
+    uint32_t kept = 0;
+    for (uint32_t index = 0; index < self->suspect_count; index++) {
+        suspect at = self->suspects[index];
+        uint64_t received = 0;
+        if (!pcl_arrivals_is_silent(self->arrivals, at.fd) || self->peers[at.fd] != at.peer ||
+            !pcl_tcp_received(at.fd, &received)) {
+            continue;
+        }
+        if (idle && received == at.received) {
+            s_cut_stuffed(self, at.fd);
+            continue;
+        }
+        at.received = received;
+        self->suspects[kept++] = at;
+    }
+    self->suspect_count = kept;
+}
+
 void pcl_peer_watch_tick(pcl_peer_watch *self, uint64_t now_us)
 {
     assert(self != NULL);
     for (int fd = 0; (fd = pcl_arrivals_due(self->arrivals, now_us)) != -1;) {
         s_cut(self, fd);
+    }
+    if (now_us >= self->suspects_due_us) {
+        self->suspects_due_us = now_us + SUSPECTS_INTERVAL_US;
+        bool idle = (zsock_events(self->options.router) & ZMQ_POLLIN) == 0;
+        s_look_at_suspects(self, idle);
+        for (int fd = 0; (fd = pcl_arrivals_silent(self->arrivals, now_us)) != -1;) {
+            s_suspect(self, fd);
+        }
     }
 }
 
@@ -282,6 +359,21 @@ uint32_t pcl_peer_watch_guard(pcl_peer_watch *self, uint64_t size_max, uint64_t 
     return cut;
 }
 
+void pcl_peer_watch_set_first_route(pcl_peer_watch *self, uint32_t first_route)
+{
+    assert(self != NULL);
+    self->has_first_route = true;
+    self->first_route = first_route;
+}
+
+/* Each connection took one number at most; some came before the monitor was there. */
+static bool s_is_forged(const pcl_peer_watch *self, pcl_bytes route)
+{
+    uint32_t number = (uint32_t)pcl_get_be(route.data + 1, PCL_CONNECTION_ROUTE - 1);
+    return self->has_first_route &&
+           (uint32_t)(number - self->first_route) >= self->opened_count + UNSEEN_MAX;
+}
+
 uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *frame,
                              uint64_t now_us)
 {
@@ -299,6 +391,11 @@ uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *f
         return PCL_CONNECTION_NONE;
     }
     pcl_peer_watch_read(self, now_us); /* what it says was said before this message */
+    if (s_is_forged(self, route)) {
+        self->counts.refused[PCL_ARRIVALS_FORGED]++;
+        s_cut(self, fd);
+        return PCL_CONNECTION_GONE;
+    }
     uint32_t other = PCL_CONNECTION_NONE;
     connection = pcl_connections_bind(self->table, route, fd, &other);
     s_ended(self, other, now_us);

@@ -7,6 +7,7 @@
 
 #include "net/arrivals.h"
 #include "net/connections.h"
+#include "net/socket.h"
 
 #include <czmq.h>
 #include <stdbool.h>
@@ -31,6 +32,7 @@ typedef struct pcl_peer_watch_options {
 typedef struct pcl_peer_watch_counts {
     uint64_t refused[PCL_ARRIVALS_RULES]; /* by the rule they broke; [FINE]: for a newcomer */
     uint64_t revoked;                     /* connections of keys that are let in no more */
+    uint64_t failed[PCL_PEER_EVENTS];     /* handshakes, by the events that are failures */
 } pcl_peer_watch_counts;
 
 /* Whether that key ("" where no keys are in use) is still let in. */
@@ -49,12 +51,18 @@ pcl_connections *pcl_peer_watch_table(pcl_peer_watch *self);
 /* From now on.  Connections are kept below the process's descriptors, too, with some to spare. */
 void pcl_peer_watch_set_limits(pcl_peer_watch *self, const pcl_arrivals_limits *limits);
 
+/* The number in the first routing id that the ROUTER makes up.  From now on a peer that has given
+ * itself an id of that form, which the ROUTER has not reached yet, is cut when it speaks: libzmq
+ * would end the process on coming to that number. */
+void pcl_peer_watch_set_first_route(pcl_peer_watch *self, uint32_t first_route);
+
 /* Cuts the connections of keys that are not admitted any more, at once, and calls gone for each;
  * returns how many.  Those that have never spoken are not known, and are refused when they do. */
 uint32_t pcl_peer_watch_revoke(pcl_peer_watch *self, pcl_peer_admitted *admitted, void *context,
                                uint64_t now_us);
 
-/* Every 10 ms or so: cuts connections that are one too many of their key, and were told. */
+/* Every 10 ms or so: cuts connections that are one too many of their key, and were told; and those
+ * that have not spoken and stand still with more octets than a handshake has. */
 void pcl_peer_watch_tick(pcl_peer_watch *self, uint64_t now_us);
 
 /* Whether it is one too many of its key, and will be cut soon. */

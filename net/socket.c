@@ -1,5 +1,6 @@
 #include "net/socket.h"
 
+#include "common/endian.h"
 #include "net/frames.h"
 #include "net/time.h"
 
@@ -18,6 +19,7 @@
 #endif
 
 /* Name, nonce, authenticator and flags of a CurveZMQ message (ZeroMQ RFC 26). */
+enum { ROUTE_SIZE = 5 }; /* of a routing id that a ROUTER makes up: 0, and a number */
 enum { CURVE_FRAME_OVERHEAD = 8 + 8 + 16 + 1 };
 
 /* The option sheet.  Times are milliseconds; what each is for stands beside it. */
@@ -118,6 +120,30 @@ static zsock_t *s_new(int type, const pcl_socket_options *options, char *error, 
     return socket;
 }
 
+/* Lets somebody of our own in, before anybody else can come, and looks at what he is called. */
+static bool s_probe_route(zsock_t *router, uint32_t *out_first_route)
+{
+    char endpoint[64];
+    snprintf(endpoint, sizeof endpoint, "inproc://pcl-probe-%016" PRIx64, pcl_random_u64());
+    zsock_t *probe = zsock_new(ZMQ_DEALER);
+    bool fine = probe != NULL && zsock_bind(router, "%s", endpoint) != -1 &&
+                zsock_connect(probe, "%s", endpoint) == 0 && zstr_send(probe, "") == 0;
+    pcl_frames message;
+    if (fine && pcl_frames_recv(&message, router) == PCL_RECV_MESSAGE) {
+        pcl_bytes route = pcl_frame_bytes(&message.frame[0]);
+        fine = route.size == ROUTE_SIZE;
+        if (fine) {
+            *out_first_route = (uint32_t)pcl_get_be(route.data + 1, ROUTE_SIZE - 1) + 1;
+        }
+        pcl_frames_close(&message);
+    } else {
+        fine = false;
+    }
+    (void)zsock_unbind(router, "%s", endpoint); /* fails when it was not bound */
+    zsock_destroy(&probe);
+    return fine;
+}
+
 static bool s_open_router(zsock_t *socket, const pcl_socket_options *options, char *error,
                           size_t error_size)
 {
@@ -137,6 +163,9 @@ static bool s_open_router(zsock_t *socket, const pcl_socket_options *options, ch
     /* What cannot be delivered is said, and nobody takes over another's id. */
     if (!s_set_int(socket, ZMQ_ROUTER_MANDATORY, 1) || !s_set_int(socket, ZMQ_ROUTER_HANDOVER, 0)) {
         return s_fail(error, error_size, endpoint, zmq_strerror(errno));
+    }
+    if (options->out_first_route != NULL && !s_probe_route(socket, options->out_first_route)) {
+        return s_fail(error, error_size, endpoint, "the socket does not name its peers");
     }
     if (zsock_bind(socket, "%s", endpoint) == -1) {
         return s_fail(error, error_size, endpoint, zmq_strerror(errno));
@@ -216,29 +245,49 @@ zsock_t *pcl_socket_watch(zsock_t *socket, char *error, size_t error_size)
 
 zsock_t *pcl_socket_watch_peers(zsock_t *socket, char *error, size_t error_size)
 {
-    return s_watch(socket, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED, true, error, error_size);
+    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+    return s_watch(socket, events, true, error, error_size);
 }
 
-bool pcl_socket_peer_event(zsock_t *watch, bool *out_opened, int *out_fd)
+static pcl_peer_event s_peer_event(uint16_t event)
 {
-    assert(watch != NULL && out_opened != NULL && out_fd != NULL);
+    switch (event) {
+    case ZMQ_EVENT_ACCEPTED:
+        return PCL_PEER_OPENED;
+    case ZMQ_EVENT_DISCONNECTED:
+        return PCL_PEER_CLOSED;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        return PCL_PEER_FAILED_KEY;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+        return PCL_PEER_FAILED_PROTOCOL;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+        return PCL_PEER_FAILED_OTHER;
+    default: /* the monitor's own end */
+        return PCL_PEER_NOTHING;
+    }
+}
+
+pcl_peer_event pcl_socket_peer_event(zsock_t *watch, int *out_fd)
+{
+    assert(watch != NULL && out_fd != NULL);
     pcl_frames message;
     while (pcl_frames_recv(&message, watch) == PCL_RECV_MESSAGE) {
-        uint16_t event = 0;
+        uint16_t number = 0;
         int32_t value = -1;
-        if (zmq_msg_size(&message.frame[0]) == sizeof event + sizeof value) {
+        if (zmq_msg_size(&message.frame[0]) == sizeof number + sizeof value) {
             const uint8_t *octets = zmq_msg_data(&message.frame[0]);
-            memcpy(&event, octets, sizeof event);
-            memcpy(&value, octets + sizeof event, sizeof value);
+            memcpy(&number, octets, sizeof number);
+            memcpy(&value, octets + sizeof number, sizeof value);
         }
         pcl_frames_close(&message);
-        if (event == ZMQ_EVENT_ACCEPTED || event == ZMQ_EVENT_DISCONNECTED) {
-            *out_opened = event == ZMQ_EVENT_ACCEPTED;
+        pcl_peer_event event = s_peer_event(number);
+        if (event != PCL_PEER_NOTHING) {
             *out_fd = value;
-            return true;
+            return event;
         }
     }
-    return false;
+    return PCL_PEER_NOTHING;
 }
 
 int pcl_socket_frame_fd(zmq_msg_t *frame)

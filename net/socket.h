@@ -25,6 +25,8 @@ typedef struct pcl_socket_options {
     uint32_t queue_max;        /* messages to a peer; not 0 */
     uint32_t message_size_max; /* octets of one frame; not 0 */
     bool insecure;             /* plain tcp; the caller has warned */
+    uint32_t *out_first_route; /* ROUTER: the number in the first routing id that it will make up,
+                                  of which later ones count upwards; NULL: not asked for */
 } pcl_socket_options;
 
 /* A bound ROUTER, a connected DEALER.  NULL: error says why.  The caller ends
@@ -40,13 +42,23 @@ zsock_t *pcl_socket_watch(zsock_t *socket, char *error, size_t error_size);
 void pcl_socket_unwatch(zsock_t *socket, zsock_t **watch_p);
 
 /* The same of a ROUTER, for the beginning and the end of each connection, in their order, each
- * before the connection's first message and after its last.  Nothing bounds what waits in it but
- * the pace of connecting: a full queue would stop libzmq's own thread. */
+ * before the connection's first message and after its last; and for handshakes that fail.  Nothing
+ * bounds what waits in it but the pace of connecting: a full queue would stop libzmq's own thread.
+ */
 zsock_t *pcl_socket_watch_peers(zsock_t *socket, char *error, size_t error_size);
 
-/* The next event of pcl_socket_watch_peers: a connection with this descriptor was accepted, or has
- * ended.  false: nothing waits. */
-bool pcl_socket_peer_event(zsock_t *watch, bool *out_opened, int *out_fd);
+typedef enum pcl_peer_event {
+    PCL_PEER_NOTHING = 0,     /* nothing waits */
+    PCL_PEER_OPENED,          /* a connection with the descriptor was accepted */
+    PCL_PEER_CLOSED,          /* ... has ended */
+    PCL_PEER_FAILED_KEY,      /* a handshake failed: the key is not let in; no descriptor */
+    PCL_PEER_FAILED_PROTOCOL, /* ... what came was no CURVE handshake */
+    PCL_PEER_FAILED_OTHER,    /* ... it took too long, or the peer left */
+    PCL_PEER_EVENTS,          /* must stay last */
+} pcl_peer_event;
+
+/* The next event of pcl_socket_watch_peers. */
+pcl_peer_event pcl_socket_peer_event(zsock_t *watch, int *out_fd);
 
 /* The descriptor of the connection that a frame came on; -1: there is none, as on inproc. */
 int pcl_socket_frame_fd(zmq_msg_t *frame);
