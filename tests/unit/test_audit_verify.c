@@ -279,6 +279,88 @@ static void test_a_keyed_chain_needs_its_key(void **state)
     assert_int_equal(s_check_files(ONE, 0, key), 11);
 }
 
+/* The lines in docs/audit.md. */
+static void test_the_documentation_shows_a_log(void **state)
+{
+    (void)state;
+    char line[LINE_SIZE * 4];
+    char text[PCL_AUDIT_FINDING_SIZE];
+    bool inside = false;
+    FILE *file = fopen(PCL_SOURCE_DIR "/docs/audit.md", "re");
+    assert_non_null(file);
+    pcl_audit_verify_start(&s_verify, NULL);
+    pcl_audit_verify_file(&s_verify);
+    while (fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        inside = inside ? strncmp(line, "```", 3) != 0 : strstr(line, "kind=open") != NULL;
+        if (inside && pcl_audit_verify_line(&s_verify, pcl_bytes_text(line), text) != 0) {
+            fail_msg("%s: %s", text, line);
+        }
+    }
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(s_verify.lines, 6);
+}
+
+/* Every key that a line can have stands in the table, in the order of the line. */
+static void test_the_documentation_names_every_key(void **state)
+{
+    (void)state;
+    static char document[65536];
+    pcl_bytes word = pcl_bytes_text("x");
+    pcl_audit_record all = {
+        .has_id = true,
+        .has_session = true,
+        .principal = word,
+        .role = word,
+        .op = word,
+        .sql_class = word,
+        .strategy = word,
+        .db = word,
+        .digest = word,
+        .digest_text = word,
+        .code = word,
+        .rule = word,
+        .dry_run = word,
+        .node = word,
+        .token = word,
+        .peer = word,
+        .has_rows = true,
+        .has_statement = true,
+        .has_took = true,
+        .sealed = true,
+        .has_previous = true,
+        .torn = 1,
+        .lost = 1,
+    };
+    FILE *file = fopen(PCL_SOURCE_DIR "/docs/audit.md", "re");
+    assert_non_null(file);
+    size_t size = fread(document, 1, sizeof document - 1, file);
+    assert_in_range(size, 1000, sizeof document - 2);
+    assert_int_equal(fclose(file), 0);
+    pcl_buffer line;
+    pcl_buffer_init(&line, LINE_SIZE * 4);
+    pcl_audit_record_format(&all, &line);
+    pcl_buffer_put_u8(&line, '\0');
+    const char *place = strstr(document, "| key | holds |");
+    size_t count = 0;
+    char *rest = NULL;
+    for (char *pair = strtok_r((char *)line.data, " ", &rest); pair != NULL;
+         pair = strtok_r(NULL, " ", &rest)) {
+        char *equals = strchr(pair, '=');
+        if (equals != NULL) {
+            char row[64];
+            (void)snprintf(row, sizeof row, "| `%.*s` |", (int)(equals - pair), pair);
+            place = place != NULL ? strstr(place, row) : NULL;
+            if (place == NULL) {
+                fail_msg("not in the table, or not in order: %s", row);
+            }
+            count++;
+        }
+    }
+    assert_int_equal(count, 25);
+    pcl_buffer_release(&line);
+}
+
 /* Any of: drop, double, move, change; nothing of it passes. */
 static void test_random_damage_is_always_found(void **state)
 {
@@ -324,6 +406,8 @@ int main(void)
         cmocka_unit_test(test_files_are_one_chain),
         cmocka_unit_test(test_a_torn_end_is_no_damage_when_the_next_file_tells_of_it),
         cmocka_unit_test(test_a_keyed_chain_needs_its_key),
+        cmocka_unit_test(test_the_documentation_shows_a_log),
+        cmocka_unit_test(test_the_documentation_names_every_key),
         cmocka_unit_test(test_random_damage_is_always_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
