@@ -28,8 +28,9 @@ pcl_audit_finding pcl_audit_verify_finish(pcl_audit_verify *self, char *text)
         return PCL_AUDIT_SOUND;
     }
     (void)snprintf(text, PCL_AUDIT_FINDING_SIZE,
-                   "the last line is cut off after %llu octets (a broker that was killed leaves "
-                   "that, and says so when it starts again)",
+                   "the last line is cut off after %llu octets (a broker that was killed or whose "
+                   "disk is full leaves "
+                   "that, and the first says so when it starts again)",
                    (unsigned long long)self->torn);
     return PCL_AUDIT_CUT;
 }
