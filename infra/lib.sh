@@ -279,8 +279,8 @@ state_use()
 # One up, down or part command at a time on a state folder; released at exit.
 state_lock()
 {
-    mkdir -p "$PCL_VAR/run" "$PCL_VAR/log" "$PCL_VAR/etc" "$PCL_VAR/keys" "$PCL_VAR/secrets"
-    chmod 700 "$PCL_VAR/secrets"
+    mkdir -p "$PCL_VAR"/{run,log,etc,keys,secrets,audit}
+    chmod 700 "$PCL_VAR/secrets" "$PCL_VAR/audit"
     exec 9> "$PCL_VAR/run/lock"
     flock -w 120 9 || fail "another script holds $PCL_VAR/run/lock"
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# status.sh - every part of the cluster on this machine, and whether it is ready.
+# status.sh - every part of the cluster on this machine, and whether it is ready; the policy,
+# the seal, and whether the audit is whole.
 #
 #   infra/status.sh [--json] [--var DIR]
 #
@@ -103,7 +104,46 @@ text_print()
             "$(part_address "$part")" "$(part_http "$part" | head -n 1 | cut -d ' ' -f 2)" \
             "${words[$part]//$'\n'/ }"
     done
+    gate_print
     [[ $all_up -eq 1 ]] || say "logs: $PCL_VAR/log/PART.log; infra/up.sh starts what is down"
+}
+
+# Policy, seal and audit, each as the command itself sees them.
+gate_print()
+{
+    local command
+    command=$(setting_get build)/client/portcullis
+    gate_line policy "$command" policy check "$PCL_VAR/etc/policy.cfg"
+    printf '%-14s %s\n' seal "$(seal_word)"
+    gate_line audit "$command" audit verify "$PCL_VAR/audit"
+}
+
+# gate_line NAME COMMAND...: what the command says; if it fails, not all is fine.
+gate_line()
+{
+    local name=$1 answer
+    shift
+    answer=$("$@" 2>&1 < /dev/null) || all_up=0
+    printf '%-14s %s\n' "$name" "${answer//$'\n'/; }"
+}
+
+seal_word()
+{
+    local required='no role of the policy says required'
+    if bundle_seals; then
+        printf 'client.bundle seals'
+    else
+        printf 'client.bundle has no key of the broker, so it does not seal'
+    fi
+    if grep -Eq '^[[:space:]]+seal[[:space:]]*=[[:space:]]*"?required' "$PCL_VAR/etc/policy.cfg"; then
+        required='roles of the policy say required'
+    fi
+    printf '; %s\n' "$required"
+}
+
+bundle_seals()
+{
+    grep -q '^broker' "$PCL_VAR/client.bundle"
 }
 
 # json_pair NAME VALUE: a text member; json_raw: the value as it stands.
@@ -176,7 +216,8 @@ json_account()
 
 json_print()
 {
-    local part parts=() nodes=() build up=false
+    local part parts=() nodes=() build up=false sealed=false
+    ! bundle_seals || sealed=true
     [[ $all_up -eq 0 ]] || up=true
     for part in $(parts_list); do
         parts+=("$(json_part "$part")")
@@ -194,6 +235,9 @@ json_print()
         "$(json_pair command "$build/client/portcullis")" \
         "$(json_pair database_command "$(flavor_client "$(setting_get flavor)" || true)")" \
         "$(json_pair bundle "$PCL_VAR/client.bundle")" \
+        "$(json_pair policy "$PCL_VAR/etc/policy.cfg")" \
+        "$(json_pair audit "$PCL_VAR/audit")" \
+        "$(json_raw sealed "$sealed")" \
         "$(json_pair endpoint "tcp://127.0.0.1:$(port_get gatekeeper)")" \
         "$(json_raw keys "{$(json_join \
             "$(json_pair clients "$PCL_VAR/keys/clients")" \

@@ -253,6 +253,24 @@ class Cluster:
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done
 
+    def admit(self, name, public_key, role="app", policy=True):
+        """Puts a principal on the gatekeeper's list and into the policy, or changes it there; the
+        daemons see for themselves, within a second.  policy=False: the list alone."""
+        self.dismiss(name)
+        listed = pathlib.Path(self.info["keys"]["clients"])
+        listed.write_text(f"{listed.read_text()}{name}  {public_key}\n")
+        if policy:
+            file = pathlib.Path(self.info["policy"])
+            file.write_text(f'{file.read_text()}    {name} = "{role} {public_key}"\n')
+
+    def dismiss(self, name):
+        """Takes a principal off both."""
+        for file in (self.info["keys"]["clients"], self.info["policy"]):
+            file = pathlib.Path(file)
+            lines = [line for line in file.read_text().splitlines()
+                     if line.split()[:1] != [name]]
+            file.write_text("\n".join([*lines, ""]))
+
     # --- The databases, past the daemons -------------------------------------------
 
     def sql(self, node, text, check=True):
