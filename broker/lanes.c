@@ -264,7 +264,7 @@ void pcl_broker_expire(pcl_broker *self, uint64_t now_us)
 
 void pcl_broker_read_lanes(pcl_broker *self, const pcl_config *config)
 {
-    uint32_t max = (uint32_t)pcl_config_uint(config, "limits/inflight_max");
+    uint32_t max = (uint32_t)pcl_config_uint(config, "queue/window_max");
     uint32_t min = (uint32_t)pcl_config_uint(config, "queue/window_min");
     uint64_t target_us = pcl_config_uint(config, "queue/agent_wait_ms") * PCL_US_PER_MS;
     min = min < max ? min : max;

@@ -47,8 +47,9 @@ static const pcl_config_entry s_entries[] = {
     {"queue/interval_ms", PCL_CONFIG_UINT, 1, 600000, "500", NULL, true,
      "Once it has stood for so long, its requests are answered OVERLOADED after twice the target."},
     {"queue/window_min", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "8", NULL, true,
-     "So many reads, and so many others, may be below at any time; the most is "
-     "limits/inflight_max."},
+     "So many reads, and so many others, may be below however long they wait there."},
+    {"queue/window_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "20000", NULL, true,
+     "So many may be below at the most; what is more waits in the queue."},
     {"queue/agent_wait_ms", PCL_CONFIG_UINT, 1, 60000, "5", NULL, true,
      "When requests wait longer for a thread of their agent, on average, fewer are let through."},
     {"audit/folder", PCL_CONFIG_PATH, 0, 0, "", NULL, false,

@@ -1,0 +1,548 @@
+/* The broker's actor with a policy, seals, a queue and an audit: what passes, what does not, and
+ * what is said of it. */
+#include "broker/broker.h"
+#include "net/seal.h"
+#include "sql/classify.h"
+
+#include "tests/lib/key_vault.h"
+#include "tests/lib/role_fixture.h"
+
+#include <dirent.h>
+
+#define UP "portcullis_broker_link_up 1"
+
+typedef struct s_scene {
+    role_fixture broker;
+    fake_hop proxy;
+    zsock_t *gatekeeper; /* DEALER, which the test plays */
+    pcl_keys own, alice, bob;
+    pcl_seal_key seal; /* alice's and the broker's */
+    uint64_t sequence;
+    char folder[64];
+    char zpl[4096];
+} s_scene;
+
+static void s_path(const s_scene *self, const char *name, char out_path[128])
+{
+    (void)snprintf(out_path, 128, "%s/%s", self->folder, name);
+}
+
+static void s_write(const s_scene *self, const char *name, const char *text)
+{
+    char path[128];
+    s_path(self, name, path);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* role: lines of the role `app`; bob: his line of the principals, or "". */
+static void s_write_policy(const s_scene *self, const char *role, const char *others)
+{
+    char text[2048];
+    (void)snprintf(text, sizeof text,
+                   "policy\n    version = \"1\"\nroles\n    app\n%s"
+                   "principals\n    alice = \"app %s\"\n%s",
+                   role, self->alice.public_key, others);
+    s_write(self, "policy.cfg", text);
+}
+
+static void s_open(s_scene *self, const char *role, const char *more)
+{
+    static int number = 0;
+    char path[128], endpoint[64], proxy[64];
+    memset(self, 0, sizeof *self);
+    (void)snprintf(self->folder, sizeof self->folder, "/tmp/portcullis-test-XXXXXX");
+    assert_non_null(mkdtemp(self->folder));
+    pcl_keys_make(&self->own);
+    pcl_keys_make(&self->alice);
+    pcl_keys_make(&self->bob);
+    assert_true(pcl_seal_key_make(&self->seal, true, self->alice.secret_key, self->alice.public_key,
+                                  self->own.public_key));
+    char error[256];
+    s_path(self, "broker.key", path);
+    assert_true(pcl_keys_save(&self->own, path, error, sizeof error));
+    char bob[128];
+    (void)snprintf(bob, sizeof bob, "    bob = \"app %s\"\n", self->bob.public_key);
+    s_write_policy(self, role, bob);
+    (void)snprintf(proxy, sizeof proxy, "inproc://gate-proxy-%d", number);
+    (void)snprintf(endpoint, sizeof endpoint, "inproc://gate-%d", number++);
+    (void)snprintf(self->zpl, sizeof self->zpl,
+                   "gatekeepers\n    endpoint = \"%s\"\nproxy\n    endpoint = \"%s\"\n"
+                   "curve\n    key_file = \"%s\"\npolicy\n    file = \"%s/policy.cfg\"\n%s",
+                   endpoint, proxy, path, self->folder, more);
+    fake_open(&self->proxy, proxy);
+    fixture_start(&self->broker, &pcl_broker_role, self->zpl);
+    self->gatekeeper = zsock_new(ZMQ_DEALER);
+    zsock_set_linger(self->gatekeeper, 0);
+    assert_int_equal(zsock_connect(self->gatekeeper, "%s", endpoint), 0);
+    fixture_wait_metric(&self->broker, &self->proxy, UP);
+}
+
+static void s_remove_folder(const char *folder)
+{
+    DIR *all = opendir(folder);
+    assert_non_null(all);
+    struct dirent *one;
+    while ((one = readdir(all)) != NULL) {
+        char path[512];
+        (void)snprintf(path, sizeof path, "%s/%s", folder, one->d_name);
+        (void)unlink(path);
+    }
+    (void)closedir(all);
+    (void)rmdir(folder);
+}
+
+static void s_close(s_scene *self)
+{
+    zsock_destroy(&self->gatekeeper);
+    fixture_stop(&self->broker);
+    fake_close(&self->proxy);
+    s_remove_folder(self->folder);
+}
+
+/* --- What a gatekeeper says --------------------------------------------------- */
+
+typedef struct s_said {
+    const char *principal;
+    const char *sql;
+    uint8_t id;
+    bool sealed;
+    pcl_seal seal;      /* only with sealed; 0s are filled in */
+    bool broken;        /* an octet of the payload is another than what was sealed */
+    uint32_t budget_us; /* 0: 5 s */
+} s_said;
+
+/* Returns the seal that it had. */
+static pcl_seal s_say(s_scene *self, s_said said)
+{
+    pcl_buffer request;
+    pcl_seal seal = said.seal;
+    uint8_t octets[PCL_SEAL_SIZE];
+    zmq_msg_t payload, tail;
+    fixture_request(&request, said.sql, said.id, 0);
+    seal.kind = PCL_SEAL_REQUEST;
+    seal.time_us = seal.time_us != 0 ? seal.time_us : pcl_wall_us();
+    seal.channel = seal.channel != 0 ? seal.channel : 42;
+    seal.sequence = seal.sequence != 0 ? seal.sequence : ++self->sequence;
+    pcl_seal_write(octets, &seal, pcl_buffer_bytes(&request), &self->seal);
+    if (said.broken) {
+        uint8_t *last = request.data + request.size - 1;
+        *last = (uint8_t)(*last == '1' ? '2' : '1');
+    }
+    pcl_frame_of_buffer(&payload, &request);
+    pcl_frame_copy_of(&tail, pcl_bytes_of(octets, sizeof octets));
+    pcl_head head = {
+        .ticket = 1000u + said.id,
+        .kind = PCL_KIND_REQUEST,
+        .op = PCL_OP_QUERY,
+        .flags = (uint8_t)(said.sealed ? PCL_HEAD_SEALED : 0),
+        .budget_us = said.budget_us != 0 ? said.budget_us : 5000000,
+        .sent_us = pcl_now_us(),
+        .principal = pcl_bytes_text(said.principal),
+    };
+    memset(head.id, said.id, sizeof head.id);
+    pcl_err err = pcl_hop_send(self->gatekeeper, NULL, &head, &payload, said.sealed ? &tail : NULL);
+    assert_int_equal(err, PCL_ERR_OK);
+    zmq_msg_close(&payload);
+    zmq_msg_close(&tail);
+    return seal;
+}
+
+static void s_ask(s_scene *self, const char *principal, const char *sql, uint8_t id)
+{
+    (void)s_say(self, (s_said){.principal = principal, .sql = sql, .id = id});
+}
+
+static void s_recv(s_scene *self, pcl_hop_message *out_message)
+{
+    for (uint64_t until_us = pcl_now_us() + FIXTURE_WAIT_MS * 1000;;) {
+        fake_turn(&self->proxy);
+        pcl_hop_recv_result result = pcl_hop_recv(out_message, self->gatekeeper, false);
+        if (result == PCL_HOP_MESSAGE) {
+            return;
+        }
+        assert_true(pcl_now_us() < until_us);
+        zclock_sleep(1);
+    }
+}
+
+/* The next reply; text gets an error's message.  seal: NULL, or that it must be sealed for. */
+static pcl_err s_reply(s_scene *self, uint8_t id, const pcl_seal *seal, char text[256])
+{
+    pcl_hop_message message;
+    pcl_reply reply;
+    s_recv(self, &message);
+    assert_int_equal(message.head.kind, PCL_KIND_REPLY);
+    assert_int_equal(message.head.id[0], id);
+    assert_int_equal((message.head.flags & PCL_HEAD_SEALED) != 0, seal != NULL);
+    if (seal != NULL) {
+        pcl_seal got;
+        assert_null(pcl_seal_read(&got, PCL_SEAL_REPLY, pcl_frame_bytes(&message.tail),
+                                  pcl_frame_bytes(&message.payload), &self->seal));
+        assert_true(got.channel == seal->channel && got.sequence == seal->sequence);
+    } else {
+        assert_int_equal(zmq_msg_size(&message.tail), 0);
+    }
+    text[0] = '\0';
+    if (pcl_reply_decode(&reply, pcl_frame_bytes(&message.payload)) == PCL_ERR_OK) {
+        (void)snprintf(text, 256, "%.*s", (int)reply.error_message.size,
+                       (const char *)reply.error_message.data);
+    }
+    pcl_err code = message.head.code;
+    pcl_hop_close(&message);
+    return code;
+}
+
+static void s_expect(s_scene *self, uint8_t id, pcl_err code, const pcl_seal *seal,
+                     const char *said)
+{
+    char text[256];
+    pcl_err got = s_reply(self, id, seal, text);
+    if (got != code || strstr(text, said) == NULL) {
+        fail_msg("%s \"%s\" and not %s \"%s\"", pcl_err_code((int)got), text,
+                 pcl_err_code((int)code), said);
+    }
+}
+
+static uint64_t s_count(const s_scene *self, const char *name, const char *rule)
+{
+    char labels[64];
+    (void)snprintf(labels, sizeof labels, "rule=\"%s\"", rule);
+    return fixture_counter(&self->broker, name, labels);
+}
+
+/* --- Seals --------------------------------------------------------------------- */
+
+static void test_a_seal_is_proved_consumed_and_answered_with_one(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "        seal = \"required\"\n", "");
+    s_said good = {.principal = "alice", .sql = "SELECT 1", .id = 1, .sealed = true};
+    (void)s_say(&scene, good);
+    s_expect(&scene, 1, PCL_ERR_UNAVAILABLE, NULL, "seal: "); /* the second after the start */
+    zclock_sleep(1100);
+
+    pcl_seal seal = s_say(&scene, good);
+    fake_wait_held(&scene.proxy, 1);
+    assert_int_equal(scene.proxy.held[0].head.flags & PCL_HEAD_SEALED, 0);
+    assert_int_equal(zmq_msg_size(&scene.proxy.held[0].tail), 0); /* the agent needs it not */
+    good.seal = seal;
+    (void)s_say(&scene, good); /* once more, while the first runs: told without a seal */
+    s_expect(&scene, 1, PCL_ERR_FORBIDDEN, NULL, "seal: was there before");
+    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "the answer");
+    s_expect(&scene, 1, PCL_ERR_OK, &seal, "");
+    (void)s_say(&scene, good); /* and after it */
+    s_expect(&scene, 1, PCL_ERR_FORBIDDEN, NULL, "seal: was there before");
+
+    s_said bad = {.principal = "alice", .sql = "SELECT 1", .id = 2, .sealed = true};
+    bad.broken = true;
+    (void)s_say(&scene, bad);
+    s_expect(&scene, 2, PCL_ERR_FORBIDDEN, NULL, "seal: does not fit");
+    bad.broken = false;
+    bad.principal = "bob"; /* alice's seal under his name */
+    (void)s_say(&scene, bad);
+    s_expect(&scene, 2, PCL_ERR_FORBIDDEN, NULL, "seal: does not fit");
+    bad.principal = "alice";
+    bad.seal.time_us = pcl_wall_us() - 31000000;
+    (void)s_say(&scene, bad);
+    s_expect(&scene, 2, PCL_ERR_FORBIDDEN, NULL, "seal: is over 30 s old");
+    bad.sealed = false;
+    (void)s_say(&scene, bad);
+    s_expect(&scene, 2, PCL_ERR_FORBIDDEN, NULL, "seal");
+    assert_int_equal(s_count(&scene, "portcullis_broker_refusals_total", "seal"), 7);
+
+    /* What is refused after the seal was found good is sealed, too. */
+    s_said refused = {.principal = "alice", .sql = "FLUSH TABLES", .id = 3, .sealed = true};
+    seal = s_say(&scene, refused);
+    s_expect(&scene, 3, PCL_ERR_FORBIDDEN, &seal, "admin");
+    refused.seal = seal;
+    refused.sql = "SELECT 1"; /* its numbers are used up */
+    (void)s_say(&scene, refused);
+    s_expect(&scene, 3, PCL_ERR_FORBIDDEN, NULL, "seal: was there before");
+    s_said lost = {.principal = "alice", .sql = "SELECT 1", .id = 4, .sealed = true};
+    seal = s_say(&scene, lost);
+    fake_wait_held(&scene.proxy, 1);
+    scene.proxy.boot_id = 99;
+    s_expect(&scene, 4, PCL_ERR_LOST, &seal, "gone");
+    s_said late = {.principal = "alice", .sql = "SELECT 1", .id = 5, .sealed = true};
+    late.budget_us = 50000;
+    seal = s_say(&scene, late);
+    s_expect(&scene, 5, PCL_ERR_DEADLINE, &seal, "deadline");
+    s_close(&scene);
+}
+
+/* --- The policy ------------------------------------------------------------------ */
+
+static void test_the_role_says_what_goes_on_and_how(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene,
+           "        accounts = \"reports\"\n        classes = \"read\"\n"
+           "        rows_max = \"77\"\n        timeout_ms_max = \"300\"\n",
+           "");
+    s_ask(&scene, "alice", "SELECT 1", 1);
+    fake_wait_held(&scene.proxy, 1);
+    const pcl_head *seen = &scene.proxy.held[0].head;
+    assert_true(pcl_bytes_is(seen->role, "reports"));
+    assert_true(pcl_bytes_is(seen->principal, "alice"));
+    assert_int_equal(seen->rows, 77);
+    assert_in_range(seen->budget_us, 100000, 300000);
+    s_ask(&scene, "alice", "DELETE FROM t", 2);
+    s_expect(&scene, 2, PCL_ERR_FORBIDDEN, NULL, "write");
+    s_ask(&scene, "mallory", "SELECT 1", 3);
+    s_expect(&scene, 3, PCL_ERR_FORBIDDEN, NULL, "principal: ");
+    assert_int_equal(s_count(&scene, "portcullis_broker_refusals_total", "class"), 1);
+    assert_int_equal(s_count(&scene, "portcullis_broker_refusals_total", "principal"), 1);
+    s_close(&scene);
+}
+
+static void test_rate_and_concurrency_are_answered_at_once(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "        rate = \"1\"\n        burst = \"3\"\n        concurrency_max = \"2\"\n",
+           "");
+    s_ask(&scene, "alice", "SELECT 1", 1);
+    s_ask(&scene, "alice", "SELECT 1", 2);
+    s_ask(&scene, "alice", "SELECT 1", 3);
+    s_expect(&scene, 3, PCL_ERR_OVERLOADED, NULL, "concurrency: ");
+    s_ask(&scene, "bob", "SELECT 1", 4); /* each has his own */
+    fake_wait_held(&scene.proxy, 3);
+    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x");
+    s_expect(&scene, 1, PCL_ERR_OK, NULL, "");
+    s_ask(&scene, "alice", "SELECT 1", 5);
+    fake_wait_held(&scene.proxy, 3);
+    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x");
+    s_expect(&scene, 2, PCL_ERR_OK, NULL, "");
+    s_ask(&scene, "alice", "SELECT 1", 6);
+    s_expect(&scene, 6, PCL_ERR_OVERLOADED, NULL, "rate: ");
+    /* A policy that is read anew gives nobody a full measure. */
+    fixture_reload(&scene.broker, &pcl_broker_role, scene.zpl);
+    s_ask(&scene, "alice", "SELECT 1", 7);
+    s_expect(&scene, 7, PCL_ERR_OVERLOADED, NULL, "rate: ");
+    s_close(&scene);
+}
+
+static void test_a_rule_on_trial_refuses_nothing_and_is_counted(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "        classes = \"read\"\n        dry_run = \"class\"\n", "");
+    s_ask(&scene, "alice", "DELETE FROM t", 1);
+    fake_wait_held(&scene.proxy, 1);
+    assert_int_equal(s_count(&scene, "portcullis_broker_dry_runs_total", "class"), 1);
+    assert_int_equal(s_count(&scene, "portcullis_broker_refusals_total", "class"), 0);
+    s_close(&scene);
+}
+
+/* It is taken out while it has a request in flight and holds a session. */
+static void test_who_is_taken_out_is_stopped_and_keeps_nothing(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "", "");
+    s_ask(&scene, "bob", "SELECT 1", 1);
+    fake_wait_held(&scene.proxy, 1);
+    fake_reply_with(&scene.proxy, 0, PCL_ERR_OK, "x", PCL_HEAD_HELD, 0x33);
+    s_expect(&scene, 1, PCL_ERR_OK, NULL, "");
+    s_ask(&scene, "bob", "SELECT 1", 2);
+    s_ask(&scene, "alice", "SELECT 1", 3);
+    fake_wait_held(&scene.proxy, 2);
+    s_write_policy(&scene, "", "");
+    fixture_reload(&scene.broker, &pcl_broker_role, scene.zpl);
+    fake_wait_hints(&scene.proxy, 2);
+    fake_turn_ms(&scene.proxy, 30);
+    assert_int_equal(scene.proxy.hint_count, 2);
+    assert_int_equal(scene.proxy.hints[0].kind, PCL_KIND_CANCEL);
+    assert_int_equal(scene.proxy.hints[0].id[0], 2);
+    assert_int_equal(scene.proxy.hints[1].kind, PCL_KIND_RELEASE);
+    assert_int_equal(scene.proxy.hints[1].session[0], 0x33);
+    assert_string_equal(scene.proxy.hints[1].principal, "bob");
+    s_ask(&scene, "bob", "SELECT 1", 4);
+    s_expect(&scene, 4, PCL_ERR_FORBIDDEN, NULL, "principal: ");
+    /* What it opens with its last reply is ended at once. */
+    fake_reply_with(&scene.proxy, 0, PCL_ERR_OK, "x", PCL_HEAD_HELD, 0x44);
+    fake_wait_hints(&scene.proxy, 3);
+    assert_int_equal(scene.proxy.hints[2].kind, PCL_KIND_RELEASE);
+    assert_int_equal(scene.proxy.hints[2].session[0], 0x44);
+    s_close(&scene);
+}
+
+static void test_another_key_is_another_principal(void **state)
+{
+    (void)state;
+    s_scene scene;
+    char line[128];
+    s_open(&scene, "", "");
+    s_ask(&scene, "bob", "SELECT 1", 1);
+    fake_wait_held(&scene.proxy, 1);
+    (void)snprintf(line, sizeof line, "    bob = \"app %s\"\n", scene.own.public_key);
+    s_write_policy(&scene, "", line);
+    fixture_reload(&scene.broker, &pcl_broker_role, scene.zpl);
+    fake_wait_hints(&scene.proxy, 1);
+    assert_int_equal(scene.proxy.hints[0].kind, PCL_KIND_CANCEL);
+    s_ask(&scene, "bob", "SELECT 1", 2); /* the new one */
+    fake_wait_held(&scene.proxy, 2);
+    s_close(&scene);
+}
+
+/* --- The queue ------------------------------------------------------------------- */
+
+static void test_what_waits_goes_on_in_fair_order(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "", "queue\n    window_min = 1\n    window_max = 2\n");
+    for (uint8_t id = 1; id <= 6; id++) {
+        s_ask(&scene, "alice", "SELECT 1", id);
+    }
+    fake_wait_held(&scene.proxy, 2);
+    s_ask(&scene, "bob", "SELECT 1", 7);
+    s_ask(&scene, "alice", "DELETE FROM t", 8); /* a lane of its own */
+    fake_wait_held(&scene.proxy, 3);
+    fake_turn_ms(&scene.proxy, 30);
+    assert_int_equal(scene.proxy.held_count, 3);
+    assert_int_equal(scene.proxy.held[2].head.id[0], 8);
+    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x");
+    fake_wait_held(&scene.proxy, 3);
+    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x");
+    fake_wait_held(&scene.proxy, 3);
+    bool came = scene.proxy.held[1].head.id[0] == 7 || scene.proxy.held[2].head.id[0] == 7;
+    assert_true(came);
+    s_close(&scene);
+}
+
+/* In the queue it can be cancelled, runs out of time and stays within its bound: nothing ran. */
+static void test_what_waits_is_answered_whatever_becomes_of_it(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "",
+           "queue\n    window_min = 1\n    window_max = 1\n    requests_max = 3\n"
+           "    target_ms = 10000\n");
+    s_ask(&scene, "alice", "SELECT 1", 1);
+    fake_wait_held(&scene.proxy, 1);
+    s_ask(&scene, "alice", "SELECT 1", 2);
+    (void)s_say(&scene,
+                (s_said){.principal = "bob", .sql = "SELECT 1", .id = 3, .budget_us = 50000});
+    s_ask(&scene, "bob", "SELECT 1", 4);
+    s_ask(&scene, "bob", "SELECT 1", 5);
+    s_expect(&scene, 5, PCL_ERR_OVERLOADED, NULL, "queue is full");
+    s_expect(&scene, 3, PCL_ERR_DEADLINE, NULL, "before the broker handed it on");
+    pcl_head cancel = {.kind = PCL_KIND_CANCEL, .ticket = 1002, .sent_us = pcl_now_us()};
+    memset(cancel.id, 2, sizeof cancel.id);
+    assert_int_equal(pcl_hop_send(scene.gatekeeper, NULL, &cancel, NULL, NULL), PCL_ERR_OK);
+    s_expect(&scene, 2, PCL_ERR_CANCELLED, NULL, "");
+    assert_int_equal(scene.proxy.hint_count, 0);
+    scene.proxy.boot_id = 99; /* the link is lost: what ran is lost, what waited never ran */
+    pcl_hop_message message;
+    for (int count = 0; count < 2; count++) {
+        s_recv(&scene, &message);
+        bool ran = message.head.id[0] == 1;
+        assert_int_equal(message.head.code, ran ? PCL_ERR_LOST : PCL_ERR_UNAVAILABLE);
+        assert_int_equal(message.head.retry, PCL_RETRY_SAFE);
+        pcl_hop_close(&message);
+    }
+    fixture_wait_metric(&scene.broker, &scene.proxy, "portcullis_broker_requests_in_flight 0");
+    s_close(&scene);
+}
+
+static void test_a_line_that_stands_is_told_to_come_again(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "",
+           "queue\n    window_min = 1\n    window_max = 1\n    target_ms = 10\n"
+           "    interval_ms = 40\n");
+    s_ask(&scene, "alice", "SELECT 1", 1);
+    fake_wait_held(&scene.proxy, 1);
+    s_ask(&scene, "alice", "SELECT 1", 2);
+    s_expect(&scene, 2, PCL_ERR_OVERLOADED, NULL, "more was asked for");
+    s_close(&scene);
+}
+
+/* --- The audit ------------------------------------------------------------------- */
+
+/* The newest file's text, of which the test has to make room for size octets. */
+static void s_read_audit(const s_scene *self, char *text, size_t size)
+{
+    char folder[128];
+    s_path(self, "audit", folder);
+    DIR *all = opendir(folder);
+    assert_non_null(all);
+    struct dirent *one;
+    text[0] = '\0';
+    while ((one = readdir(all)) != NULL) {
+        char path[512];
+        (void)snprintf(path, sizeof path, "%s/%s", folder, one->d_name);
+        FILE *file = one->d_name[0] != '.' ? fopen(path, "r") : NULL;
+        if (file != NULL) {
+            size_t used = strlen(text);
+            size_t count = fread(text + used, 1, size - 1 - used, file);
+            text[used + count] = '\0';
+            (void)fclose(file);
+        }
+    }
+    (void)closedir(all);
+}
+
+static void test_a_write_is_in_the_audit_before_it_goes_on(void **state)
+{
+    (void)state;
+    static char text[262144];
+    s_scene scene;
+    char folder[128], more[256];
+    char made[] = "/tmp/portcullis-test-XXXXXX";
+    assert_non_null(mkdtemp(made));
+    (void)snprintf(more, sizeof more, "audit\n    folder = \"%s\"\n", made);
+    s_open(&scene, "", more);
+    s_path(&scene, "audit", folder);
+    assert_int_equal(symlink(made, folder), 0);
+
+    s_ask(&scene, "alice", "DELETE FROM t WHERE a = 4711", 1);
+    fake_wait_held(&scene.proxy, 1);
+    s_read_audit(&scene, text, sizeof text);
+    assert_non_null(strstr(text, "kind=start id=01010101010101010101010101010101 principal=alice"));
+    assert_null(strstr(text, "kind=end"));
+    fake_reply(&scene.proxy, 0, PCL_ERR_SQL, "x");
+    s_expect(&scene, 1, PCL_ERR_SQL, NULL, "");
+    s_ask(&scene, "bob", "SELECT 4712", 2);
+    fake_wait_held(&scene.proxy, 1);
+    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x");
+    s_expect(&scene, 2, PCL_ERR_OK, NULL, "");
+    s_ask(&scene, "bob", "FLUSH TABLES", 3);
+    s_expect(&scene, 3, PCL_ERR_FORBIDDEN, NULL, "admin");
+    zsock_destroy(&scene.gatekeeper);
+    fixture_stop(&scene.broker); /* writes what waits */
+    s_read_audit(&scene, text, sizeof text);
+    assert_non_null(strstr(text, "kind=end id=01010101010101010101010101010101"));
+    assert_non_null(strstr(text, "code=SQL"));
+    assert_non_null(strstr(text, "kind=done id=02020202020202020202020202020202 principal=bob"));
+    assert_non_null(strstr(text, "rule=class"));
+    assert_null(strstr(text, "4711")); /* no literal */
+    assert_null(strstr(text, "4712"));
+    fake_close(&scene.proxy);
+    s_remove_folder(made);
+    s_remove_folder(scene.folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_seal_is_proved_consumed_and_answered_with_one),
+        cmocka_unit_test(test_the_role_says_what_goes_on_and_how),
+        cmocka_unit_test(test_rate_and_concurrency_are_answered_at_once),
+        cmocka_unit_test(test_a_rule_on_trial_refuses_nothing_and_is_counted),
+        cmocka_unit_test(test_who_is_taken_out_is_stopped_and_keeps_nothing),
+        cmocka_unit_test(test_another_key_is_another_principal),
+        cmocka_unit_test(test_what_waits_goes_on_in_fair_order),
+        cmocka_unit_test(test_what_waits_is_answered_whatever_becomes_of_it),
+        cmocka_unit_test(test_a_line_that_stands_is_told_to_come_again),
+        cmocka_unit_test(test_a_write_is_in_the_audit_before_it_goes_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
