@@ -1,6 +1,7 @@
 #include "net/config.h"
 
 #include "net/daemon.h"
+#include "net/file.h"
 #include "net/keys.h"
 
 #include "folder.h"
@@ -81,6 +82,76 @@ static void test_relative_paths_start_at_the_file(void **state)
     assert_string_equal(pcl_config_text(config, "front/keys"), expected);
     snprintf(expected, sizeof expected, "%s/run/sock", folder_path);
     assert_string_equal(pcl_config_text(config, "back/socket"), expected);
+    pcl_config_destroy(&config);
+}
+
+static void test_credentials_come_from_their_folder(void **state)
+{
+    (void)state;
+    pcl_keys keys;
+    char error[256];
+    char *problems;
+    pcl_keys_make(&keys);
+    assert_true(pcl_keys_save(&keys, folder_file("gate.key"), error, sizeof error));
+    assert_int_equal(chmod(folder_file("gate.key"), 0440), 0); /* the mask of an access list */
+    const char *file = folder_write("config",
+                                    "front\n    endpoint = inproc://x\n"
+                                    "curve\n    key_file = credential:gate.key\n",
+                                    0600);
+    assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+    assert_null(s_load(file, &problems));
+    assert_non_null(strstr(problems, "curve/key_file: gate.key: there are no credentials"));
+    free(problems);
+    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", folder_path, 1), 0);
+    pcl_config *config = s_load(file, &problems);
+    assert_string_equal(problems, "");
+    free(problems);
+    assert_string_equal(pcl_config_text(config, "curve/key_file"), folder_file("gate.key"));
+    pcl_config_destroy(&config);
+    assert_int_equal(chmod(folder_file("gate.key"), 0444), 0);
+    assert_null(s_load(file, &problems)); /* others are others */
+    free(problems);
+    assert_int_equal(chmod(folder_file("gate.key"), 0440), 0);
+    assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+    (void)folder_write("config",
+                       "front\n    endpoint = inproc://x\ncurve\n    key_file = gate.key\n", 0600);
+    assert_null(s_load(file, &problems)); /* elsewhere the group's rights are the group's */
+    free(problems);
+    static const char *const WRONG[] = {"credential:", "credential:../key", "credential:a/b"};
+    for (size_t index = 0; index < sizeof WRONG / sizeof WRONG[0]; index++) {
+        char path[256];
+        assert_false(pcl_file_locate(path, sizeof path, "/etc", WRONG[index], error, sizeof error));
+        assert_string_equal(path, "");
+    }
+}
+
+/* What a change of files alone takes over. */
+static void test_the_same_settings_are_checked_with_other_files(void **state)
+{
+    (void)state;
+    char *problems;
+    (void)folder_write("list", "", 0600);
+    const char *file = folder_write("config", "front\n    endpoint = inproc://x\n    keys = list\n",
+                                    0600);
+    pcl_config *config = s_load(file, &problems);
+    free(problems);
+    size_t cursor = 0;
+    assert_string_equal(pcl_config_watched(config, &cursor), folder_file("list"));
+    assert_null(pcl_config_watched(config, &cursor));
+    (void)folder_write("config", "nonsense\n", 0600); /* is not looked at */
+    pcl_buffer lines;
+    pcl_buffer_init(&lines, 65536);
+    pcl_config *again = pcl_config_renew(config, NULL, file, &lines);
+    assert_non_null(again);
+    assert_int_equal(lines.size, 0);
+    assert_string_equal(pcl_config_text(again, "front/keys"), folder_file("list"));
+    assert_string_equal(pcl_config_text(again, "front/endpoint"), "inproc://x");
+    pcl_config_destroy(&again);
+    (void)folder_write("list", "alice\n", 0600);
+    assert_null(pcl_config_renew(config, NULL, file, &lines));
+    pcl_buffer_put_u8(&lines, 0);
+    assert_non_null(strstr((const char *)lines.data, ": front/keys: "));
+    pcl_buffer_release(&lines);
     pcl_config_destroy(&config);
 }
 
@@ -312,6 +383,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_and_defaults),
         cmocka_unit_test(test_relative_paths_start_at_the_file),
+        cmocka_unit_test(test_credentials_come_from_their_folder),
+        cmocka_unit_test(test_the_same_settings_are_checked_with_other_files),
         cmocka_unit_test(test_every_mistake_is_named),
         cmocka_unit_test(test_a_local_path_must_fit),
         cmocka_unit_test(test_a_password_must_fit),

@@ -1,16 +1,24 @@
+/* syscall() is the C library's own. */
+#define _DEFAULT_SOURCE
+
 /* Runs itself with the argument "as-daemon" as a daemon of two roles that do
  * nothing but what the files beside it say, and looks at it from outside. */
 #include "net/daemon.h"
+#include "net/keys.h"
 #include "net/log.h"
 
 #include "folder.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -27,10 +35,11 @@ extern char **environ;
 /* --- The daemon ------------------------------------------------------------- */
 
 static const pcl_config_entry ENTRIES[] = {
-    {"role/way", PCL_CONFIG_CHOICE, 0, 0, "good", "good|fails|ends|lingers|hangs", true,
-     "How it behaves."},
+    {"role/way", PCL_CONFIG_CHOICE, 0, 0, "good",
+     "good|fails|ends|lingers|hangs|zap-ends|zap-hangs", true, "How it behaves."},
     {"role/number", PCL_CONFIG_UINT, 1, 100, NULL, NULL, true, "A number to show."},
     {"role/fixed", PCL_CONFIG_UINT, 1, 100, "1", NULL, false, "Another number."},
+    {"role/list", PCL_CONFIG_KEY_LIST, 0, 0, "", NULL, true, "Others' keys."},
     {"role/key_file", PCL_CONFIG_SECRET_KEY, 0, 0, "", NULL, false, "Own keys."},
     PCL_CONFIG_COMMON,
 };
@@ -42,12 +51,53 @@ typedef struct s_role {
     int ticks;
 } s_role;
 
+/* The handler's thread gets the signal, and is no more, or does no more. */
+static void s_on_signal(int number)
+{
+    (void)syscall(SYS_exit, number);
+}
+
+static void s_on_hang_signal(int number)
+{
+    (void)number;
+    for (;;) {
+        (void)poll(NULL, 0, 1000);
+    }
+}
+
+static void s_strike_zap(void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler};
+    (void)sigaction(SIGUSR1, &action, NULL);
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
+        char path[300];
+        char name[16] = "";
+        (void)snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
+        FILE *file = fopen(path, "re");
+        if (file != NULL && fscanf(file, "%15s", name) == 1 && strcmp(name, "zap") == 0) {
+            (void)syscall(SYS_tgkill, (long)getpid(), atol(entry->d_name), SIGUSR1);
+        }
+        if (file != NULL) {
+            (void)fclose(file);
+        }
+    }
+    (void)closedir(tasks);
+}
+
 static void s_on_tick(void *context, uint64_t now_us)
 {
     (void)now_us;
     s_role *self = context;
-    if (strcmp(self->way, "ends") == 0 && ++self->ticks == 5) {
+    if (++self->ticks != 5) {
+        return;
+    }
+    if (strcmp(self->way, "ends") == 0) {
         pcl_loop_stop(self->loop);
+    } else if (strcmp(self->way, "zap-ends") == 0) {
+        s_strike_zap(s_on_signal);
+    } else if (strcmp(self->way, "zap-hangs") == 0) {
+        s_strike_zap(s_on_hang_signal);
     }
 }
 
@@ -81,6 +131,10 @@ static void s_run_role(zsock_t *pipe, pcl_role_args *args, const char *name)
         .drain = s_on_drain, .drained = s_is_drained, .reload = s_on_reload};
     s_role self = {
         .name = name, .way = pcl_config_text(args->config, "role/way"), .loop = pcl_loop_new()};
+    struct rlimit core = {1, 1};
+    (void)getrlimit(RLIMIT_CORE, &core);
+    pcl_log(PCL_LOG_INFO, name, "born", "dumpable=%d core=%d", prctl(PR_GET_DUMPABLE, 0, 0, 0, 0),
+            (int)core.rlim_max);
     pcl_loop_set_tick(self.loop, 10000, s_on_tick, NULL, &self);
     pcl_actor_run(pipe, strcmp(self.way, "fails") != 0, self.loop, &HOOKS, &self);
     pcl_loop_destroy(&self.loop);
@@ -317,6 +371,66 @@ static void test_reload_is_all_or_nothing(void **state)
     assert_int_equal(s_wait_end(), 0);
 }
 
+/* A key list is looked at, without a signal; settings are not. */
+static void test_a_changed_list_is_taken_over_by_itself(void **state)
+{
+    (void)state;
+    pcl_keys keys;
+    char list[256];
+    pcl_keys_make(&keys);
+    (void)snprintf(list, sizeof list, "alice %s\n", keys.public_key);
+    folder_write("list", list, 0600);
+    s_configure("first.cfg", "good", 1, "    list = list\n");
+    s_configure("second.cfg", "good", 2, "");
+    s_start_both();
+    s_wait_for("event=ready");
+    s_configure("second.cfg", "good", 3, ""); /* waits for its signal */
+    folder_write("list", "carol\n", 0600);
+    s_wait_for("event=reload-refused");
+    s_wait_for("role/list");
+    (void)snprintf(list, sizeof list, "carol %s\n", keys.public_key);
+    folder_write("list", list, 0600);
+    s_wait_for("event=reloaded cause=files");
+    assert_non_null(strstr(s_text, "second event=took-over number=2"));
+    kill(s_pid, SIGHUP);
+    s_wait_for("event=reloaded cause=signal");
+    assert_non_null(strstr(s_text, "second event=took-over number=3"));
+    kill(s_pid, SIGTERM);
+    assert_int_equal(s_wait_end(), 0);
+}
+
+/* Without it libzmq lets nobody in, so somebody has to start the process again. */
+static void test_the_end_of_the_zap_handler_is_the_end_of_the_process(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *way;
+        time_t seconds_max; /* and room */
+    } CASES[] = {{"zap-ends", 1 + 2}, {"zap-hangs", 3 + 4}};
+    for (size_t index = 0; index < sizeof CASES / sizeof CASES[0]; index++) {
+        s_configure("first.cfg", "good", 1, "");
+        s_configure("second.cfg", CASES[index].way, 2, "");
+        time_t before = time(NULL);
+        s_start_both();
+        assert_int_equal(s_wait_end(), 1);
+        assert_true(time(NULL) - before <= CASES[index].seconds_max);
+        assert_non_null(strstr(s_text, "event=ready"));
+        assert_non_null(strstr(s_text, "event=failed what=zap"));
+    }
+}
+
+static void test_the_process_leaves_no_dump(void **state)
+{
+    (void)state;
+    s_configure("first.cfg", "good", 1, "");
+    s_configure("second.cfg", "good", 2, "");
+    s_start_both();
+    s_wait_for("event=ready");
+    assert_non_null(strstr(s_text, "first event=born dumpable=0 core=0"));
+    kill(s_pid, SIGTERM);
+    assert_int_equal(s_wait_end(), 0);
+}
+
 static unsigned s_free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -415,6 +529,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_role_that_ends_by_itself_ends_the_process),
         cmocka_unit_test(test_a_role_that_hangs_does_not_hang_the_process),
         cmocka_unit_test(test_reload_is_all_or_nothing),
+        cmocka_unit_test(test_a_changed_list_is_taken_over_by_itself),
+        cmocka_unit_test(test_the_end_of_the_zap_handler_is_the_end_of_the_process),
+        cmocka_unit_test(test_the_process_leaves_no_dump),
         cmocka_unit_test(test_an_address_in_use_ends_the_process),
         cmocka_unit_test(test_every_configuration_mistake_is_told_with_78),
         cmocka_unit_test(test_a_good_configuration_is_told_with_0),

@@ -696,6 +696,148 @@ static void test_a_key_is_a_principal_until_it_is_taken_off(void **state)
     vault_close(&vault);
 }
 
+/* --- Who comes ---------------------------------------------------------------- */
+
+/* A gatekeeper on tcp, where whoever connects is let in. */
+static void s_open_tcp(s_scene *self, const char *more_of_clients)
+{
+    char zpl[1024];
+    static int number = 0;
+    char broker[64];
+    (void)snprintf(broker, sizeof broker, "inproc://broker-tcp-%d", number++);
+    fake_open(&self->broker, broker);
+    (void)snprintf(self->clients, sizeof self->clients, "tcp://127.0.0.1:%u", vault_free_port());
+    (void)snprintf(zpl, sizeof zpl,
+                   "clients\n    endpoint = \"%s\"\n%scurve\n    insecure = 1\n"
+                   "broker\n    endpoint = \"%s\"\n",
+                   self->clients, more_of_clients, broker);
+    fixture_start(&self->gatekeeper, &pcl_gatekeeper_role, zpl);
+    fixture_wait_metric(&self->gatekeeper, &self->broker, UP);
+}
+
+static zsock_t *s_tcp_client(const s_scene *self, const void *route, size_t route_size)
+{
+    zsock_t *client = zsock_new(ZMQ_DEALER);
+    assert_non_null(client);
+    zsock_set_linger(client, 0);
+    zsock_set_reconnect_ivl(client, -1); /* who is out stays out */
+    if (route_size > 0) {
+        assert_int_equal(zmq_setsockopt(zsock_resolve(client), ZMQ_ROUTING_ID, route, route_size),
+                         0);
+    }
+    assert_int_equal(zsock_connect(client, "%s", self->clients), 0);
+    return client;
+}
+
+static void test_one_connection_too_many_of_a_principal_is_told_and_ends(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open_tcp(&scene, "    connections_principal_max = 1\n");
+    zsock_t *first = s_tcp_client(&scene, NULL, 0);
+    s_send(first, "SELECT 1", 1, 0);
+    fake_wait_held(&scene.broker, 1);
+    zsock_t *second = s_tcp_client(&scene, NULL, 0);
+    s_send(second, "SELECT 1", 2, 0);
+    s_assert_error(&scene, second, "OVERLOADED", "safe");
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_door_connections{peers=\"clients\"} 1");
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_door_connections_refused_total{peers=\"clients\","
+                        "rule=\"connections_principal\"} 1");
+    fake_reply(&scene.broker, 0, PCL_ERR_OK, "still there");
+    s_assert_frames(s_recv(&scene, first), (const char *const[]){"", "still there"}, 2);
+    zsock_destroy(&first);
+    zsock_destroy(&second);
+    s_close(&scene);
+}
+
+static void test_a_newcomer_takes_the_place_of_who_never_spoke(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open_tcp(&scene, "    connections_max = 2\n");
+    zsock_t *silent = s_tcp_client(&scene, NULL, 0);
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_door_connections_silent{peers=\"clients\"} 1");
+    zsock_t *clients[2];
+    for (uint8_t index = 0; index < 2; index++) {
+        clients[index] = s_tcp_client(&scene, NULL, 0);
+        s_send(clients[index], "not sql; at all", (uint8_t)(index + 1), 0);
+        s_assert_error(&scene, clients[index], "REFUSED", "never");
+    }
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_door_connections_refused_total{peers=\"clients\","
+                        "rule=\"silent\"} 1");
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_door_connections_silent{peers=\"clients\"} 0");
+    zsock_destroy(&silent);
+    zsock_destroy(&clients[0]);
+    zsock_destroy(&clients[1]);
+    s_close(&scene);
+}
+
+/* libzmq would end the process when it came to that number by itself. */
+static void test_an_id_as_the_router_makes_them_is_believed_only_to_the_router(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open_tcp(&scene, "");
+    int forged_count = 0;
+    for (uint8_t index = 0; index < 8; index++) { /* of 2^32 numbers, 65536 could be the next */
+        const uint8_t route[5] = {0, (uint8_t)(index * 32), 1, 2, 3};
+        zsock_t *client = s_tcp_client(&scene, route, sizeof route);
+        s_send(client, "not sql; at all", 1, 0);
+        zmsg_t *reply = fixture_recv(client, &scene.broker, 100);
+        forged_count += reply == NULL;
+        zmsg_destroy(&reply);
+        zsock_destroy(&client);
+    }
+    assert_true(forged_count >= 7);
+    assert_true(fixture_counter(&scene.gatekeeper, "portcullis_door_connections_refused_total",
+                                "peers=\"clients\",rule=\"forged_route\"") >= 7);
+    zsock_t *honest = s_tcp_client(&scene, NULL, 0);
+    s_send(honest, "not sql; at all", 1, 0);
+    s_assert_error(&scene, honest, "REFUSED", "never");
+    zsock_destroy(&honest);
+    s_close(&scene);
+}
+
+static void test_so_many_may_come_a_second(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open_tcp(&scene, "    handshakes_address_max = 1\n"); /* ten at once */
+    zsock_t *clients[20];
+    for (int index = 0; index < 20; index++) {
+        clients[index] = s_tcp_client(&scene, NULL, 0);
+    }
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_door_connections_refused_total{peers=\"clients\","
+                        "rule=\"handshakes_address\"} 10");
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_door_connections{peers=\"clients\"} 10");
+    for (int index = 0; index < 20; index++) {
+        zsock_destroy(&clients[index]);
+    }
+    s_close(&scene);
+}
+
+static void test_a_request_without_its_seal_may_be_refused_here_already(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "seal\n    required = 1\n");
+    zsock_t *client = s_client(&scene, ZMQ_DEALER);
+    s_send(client, "SELECT 1", 1, 0);
+    s_assert_error(&scene, client, "FORBIDDEN", "never");
+    assert_int_equal(
+        fixture_counter(&scene.gatekeeper, "portcullis_gatekeeper_refusals_total", "rule=\"seal\""),
+        1);
+    zsock_destroy(&client);
+    s_close(&scene);
+}
+
 static void test_limits_reload(void **state)
 {
     (void)state;
@@ -765,6 +907,11 @@ int main(void)
         cmocka_unit_test(test_replies_wait_for_a_client_that_reads_slowly),
         cmocka_unit_test(test_a_client_that_never_reads_is_given_up),
         cmocka_unit_test(test_a_key_is_a_principal_until_it_is_taken_off),
+        cmocka_unit_test(test_one_connection_too_many_of_a_principal_is_told_and_ends),
+        cmocka_unit_test(test_a_newcomer_takes_the_place_of_who_never_spoke),
+        cmocka_unit_test(test_an_id_as_the_router_makes_them_is_believed_only_to_the_router),
+        cmocka_unit_test(test_so_many_may_come_a_second),
+        cmocka_unit_test(test_a_request_without_its_seal_may_be_refused_here_already),
         cmocka_unit_test(test_limits_reload),
         cmocka_unit_test(test_draining_finishes_what_is_in_flight),
     };

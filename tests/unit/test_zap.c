@@ -198,6 +198,85 @@ static void test_malformed_requests_are_refused(void **state)
     pcl_zap_stop();
 }
 
+/* --- Other handlers than ours ----------------------------------------------------- */
+
+typedef enum s_way { SLOW, GARBAGE, OTHER_ID, STATUS_300, STATUS_500, NO_FRAMES, WAYS } s_way;
+
+static void s_send_reply(zsock_t *socket, const char *id, const char *status)
+{
+    (void)zstr_sendx(socket, "1.0", id, status, "text", "user", "", NULL);
+}
+
+/* Answers one request in a wrong way, as the self-test's proof would never let it be. */
+static void s_wrong_handler(zsock_t *pipe, void *argument)
+{
+    s_way way = *(s_way *)argument;
+    zsock_t *socket = zsock_new(ZMQ_REP);
+    int rc = zsock_bind(socket, "inproc://zeromq.zap.01");
+    assert_int_equal(rc, 0);
+    zsock_signal(pipe, 0);
+    zpoller_t *poller = zpoller_new(pipe, socket, NULL);
+    while (zpoller_wait(poller, -1) == socket) {
+        zmsg_t *request = zmsg_recv(socket);
+        char *version = zmsg_popstr(request);
+        char *id = zmsg_popstr(request);
+        switch (way) {
+        case SLOW: /* the asker has gone when it is answered, if ever */
+        case WAYS:
+            break;
+        case GARBAGE:
+            (void)zstr_sendx(socket, "\xff\xff", "what", NULL);
+            break;
+        case OTHER_ID:
+            s_send_reply(socket, "another", "200");
+            break;
+        case STATUS_300:
+            s_send_reply(socket, id, "300");
+            break;
+        case STATUS_500:
+            s_send_reply(socket, id, "500");
+            break;
+        case NO_FRAMES:
+            (void)zstr_send(socket, "");
+            break;
+        }
+        zstr_free(&version);
+        zstr_free(&id);
+        zmsg_destroy(&request);
+    }
+    zpoller_destroy(&poller);
+    (void)zsock_unbind(socket, "inproc://zeromq.zap.01");
+    zsock_destroy(&socket);
+}
+
+static void test_whatever_a_wrong_handler_says_nobody_comes_in(void **state)
+{
+    (void)state;
+    for (s_way way = SLOW; way < WAYS; way++) {
+        zactor_t *handler = zactor_new(s_wrong_handler, &way);
+        s_server server = s_open("clients");
+        zsock_t *client = s_connect(&server, &s_alice);
+        int event = handshake_result(server.monitor);
+        assert_int_not_equal(event, ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
+        assert_int_not_equal(event, 0); /* it was refused, and in time */
+        zsock_destroy(&client);
+        s_close(&server);
+        zactor_destroy(&handler);
+    }
+}
+
+static void test_a_handler_that_lives_says_so(void **state)
+{
+    (void)state;
+    assert_true(pcl_zap_start());
+    for (unsigned look = 0; look < 3 * PCL_ZAP_LOOKS_MAX; look++) {
+        assert_true(pcl_zap_is_alive());
+        zclock_sleep(10);
+    }
+    pcl_zap_stop();
+    assert_false(pcl_zap_is_alive());
+}
+
 static void test_there_is_one_handler(void **state)
 {
     (void)state;
@@ -252,6 +331,8 @@ int main(void)
         cmocka_unit_test(test_the_user_id_is_the_public_key),
         cmocka_unit_test(test_a_frame_of_the_limit_passes_and_no_longer_one),
         cmocka_unit_test(test_malformed_requests_are_refused),
+        cmocka_unit_test(test_whatever_a_wrong_handler_says_nobody_comes_in),
+        cmocka_unit_test(test_a_handler_that_lives_says_so),
         cmocka_unit_test(test_there_is_one_handler),
     };
     return cmocka_run_group_tests(tests, s_set_up, NULL);
