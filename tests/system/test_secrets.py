@@ -192,7 +192,7 @@ def test_no_log_and_no_audit_has_a_literal_or_a_parameter(cluster):
         client.query("DROP TABLE spoken", db="demo")
     files = [file for folder in ("log", "audit", "run") for file in
              (cluster.var / folder).rglob("*") if file.is_file()]
-    assert len(files) > 8
+    assert len(files) > 8 and any(file.parent.name == "audit" for file in files)
     for file in files:
         assert LITERAL.encode() not in file.read_bytes(), file
 
@@ -268,7 +268,8 @@ def test_a_daemon_that_crashes_leaves_no_core(alone):
 
 
 def test_keys_are_not_left_in_memory_as_text(talkative):
-    """libzmq keeps the octets that it works with; the text of the file is wiped once it is read."""
+    """libzmq keeps the octets that it works with; the text of the file is wiped once it is read.
+    The broker keeps it in one place: it makes a key for the seals of each principal that comes."""
     if os.geteuid() != 0:
         pytest.skip("reading a daemon's memory needs root")
     for name in ("gatekeeper", "broker", "proxy"):
@@ -290,4 +291,5 @@ def test_keys_are_not_left_in_memory_as_text(talkative):
                     continue
                 octets += len(held)
                 copies += held.count(secret)
-        assert octets > 1_000_000 and copies == 0, f"{name}: {copies} copies of its secret key"
+        needed = 1 if name == "broker" else 0
+        assert octets > 1_000_000 and copies <= needed, f"{name}: {copies} copies of its secret key"
