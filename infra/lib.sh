@@ -116,6 +116,7 @@ pc:cmocka               libcmocka-dev
 cmd:/usr/bin/python3    python3
 py:zmq                  python3-zmq
 py:msgpack              python3-msgpack
+py:nacl                 python3-nacl
 py:pytest               python3-pytest
 cmd:clang               clang
 cmd:clang-format        clang-format

@@ -251,7 +251,8 @@ static const pcl_cli_command s_commands[] = {
      pcl_command_cancel},
     {"ping", "", NULL, 0, "measures the way to the proxy and back",
      "Sends small requests through gatekeeper and broker to the proxy, which answers them itself, "
-     "and prints how long each took. No database is asked.",
+     "and prints how long each took, and whether the broker sealed the answers: it does when the "
+     "bundle has its key. No database is asked.",
      s_ping_options, sizeof s_ping_options / sizeof s_ping_options[0],
      "portcullis ping\n"
      "# is the way open? for scripts\n"

@@ -11,6 +11,7 @@ typedef struct ping_tally {
     uint64_t least_us;
     uint64_t most_us;
     uint64_t sum_us;
+    bool sealed; /* every answer until now */
 } ping_tally;
 
 static void s_sleep(uint32_t ms)
@@ -28,6 +29,7 @@ static int s_ping(portcullis *client, const portcullis_request *request, ping_ta
     int code = PCL_EXIT_OK;
     if (portcullis_result_code(result) == PORTCULLIS_OK) {
         tally->answered++;
+        tally->sealed = tally->sealed && portcullis_result_sealed(result);
         tally->sum_us += took_us;
         tally->least_us = tally->least_us < took_us ? tally->least_us : took_us;
         tally->most_us = tally->most_us > took_us ? tally->most_us : took_us;
@@ -61,7 +63,7 @@ int pcl_command_ping(const pcl_cli_line *line)
         return PCL_EXIT_RETRY;
     }
     portcullis_request_set_timeout(request, timeout_ms);
-    ping_tally tally = {.least_us = UINT64_MAX};
+    ping_tally tally = {.least_us = UINT64_MAX, .sealed = true};
     int code = PCL_EXIT_OK;
     for (uint32_t index = 0; index < count; index++) {
         if (index > 0) {
@@ -71,6 +73,7 @@ int pcl_command_ping(const pcl_cli_line *line)
         code = code == PCL_EXIT_OK ? outcome : code;
     }
     if (tally.answered > 0) {
+        (void)printf("sealed: %s\n", tally.sealed ? "yes" : "no");
         (void)printf("%" PRIu32 " of %" PRIu32 " answered; least %.3f, mean %.3f, most %.3f ms\n",
                      tally.answered, tally.sent, (double)tally.least_us / 1000.0,
                      (double)tally.sum_us / tally.answered / 1000.0,

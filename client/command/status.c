@@ -259,7 +259,7 @@ static void s_print_choices(pcl_bytes choices)
     s_table_print(&table);
 }
 
-static void s_print(pcl_bytes status)
+static void s_print(pcl_bytes status, bool sealed)
 {
     char version[64];
     char proxy[80];
@@ -271,10 +271,11 @@ static void s_print(pcl_bytes status)
                  uptime_s / 60 % 60, uptime_s % 60,
                  s_value(s_get(status, "draining")).boolean ? ", draining" : "");
     (void)printf("strategy %s; %llu requests, %llu in flight of %llu, %llu replies wait for room "
-                 "at their broker, %llu sent again\n\n",
+                 "at their broker, %llu sent again\n",
                  s_text(status, "strategy", strategy, sizeof strategy), s_uint(status, "requests"),
                  s_uint(status, "inflight"), s_uint(s_get(status, "limits"), "inflight_max"),
                  s_uint(status, "parked"), s_uint(status, "retries"));
+    (void)printf("sealed: %s\n\n", sealed ? "yes" : "no");
     s_print_nodes(s_get(status, "nodes"));
     (void)fputc('\n', stdout);
     s_print_choices(s_get(status, "choices"));
@@ -294,7 +295,7 @@ int pcl_command_show_status(portcullis *client, uint32_t timeout_ms, bool json)
     } else if (json) {
         (void)printf("%s\n", portcullis_result_status(result));
     } else {
-        s_print(pcl_result_reply(result)->status);
+        s_print(pcl_result_reply(result)->status, portcullis_result_sealed(result));
     }
     portcullis_result_destroy(&result);
     portcullis_request_destroy(&request);

@@ -26,6 +26,12 @@ A transaction over several statements, and one in a single request:
 A session and the unread part of a stream belong to the connection that they were opened over:
 when it is lost they are GONE.  They belong to one thread at a time.
 
+With a broker's key (in the bundle it has a section of its own) every request is sealed for that
+broker, and an answer without its seal is FORGED: a gatekeeper that was broken into can read and
+refuse, but neither change a request nor make up an answer.  A refusal without a seal may be the
+gatekeeper's own; its retry is then "unsafe", or "safe" where running the request twice does no
+harm, whatever it says.  This needs PyNaCl or libsodium.
+
 Ctrl-C (KeyboardInterrupt) during a call cancels what it sent.
 
 Threads: a Client may be shared, but it takes one call at a time, the others wait their turn;
@@ -33,17 +39,23 @@ only cancel() does not wait.  For many requests in flight use query_many(), or a
 thread.  After a fork the child opens its own; a call of the parent's is a RuntimeError there.
 """
 import collections
+import ctypes
+import ctypes.util
 import datetime
 import decimal
+import hashlib
+import hmac
 import os
 import pathlib
 import random
 import re
+import struct
 import threading
 import time
 
 import msgpack
 import zmq
+from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 __all__ = ["Client", "PortcullisError", "Result", "Session", "Stream", "load_bundle"]
@@ -53,29 +65,40 @@ MAX_ROWS = 1000000     # of a Result, unless the call says otherwise
 END_MS = 5000          # the timeout of what nobody waits for
 REPLY_SIZE_MAX = 17 << 20
 EXT_DECIMAL, EXT_TEMPORAL = 1, 2
+SEAL_HEAD = struct.Struct(">BB6xQQQ")  # version, kind, time_us, channel, sequence
+SEAL_REQUEST, SEAL_REPLY, SEAL_SIZE = 1, 2, 64
+# What gatekeepers, and brokers that refuse a seal, say by themselves.
+UNSEALED_CODES = {"MALFORMED", "VERSION", "TOO_LARGE", "UNSUPPORTED", "FORBIDDEN", "REFUSED",
+                  "OVERLOADED", "UNAVAILABLE", "DEADLINE", "LOST", "DRAINING", "NO_MEMORY",
+                  "INTERNAL"}
+UNSEALED_HOPS = {"gatekeeper", "broker"}
+# What does no harm when it is done twice.
+HARMLESS = {"ping", "status", "cancel", "begin", "rollback", "close"}
 EVENTS = (zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
           | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 
 
 class PortcullisError(Exception):
     """code, message, retry ("safe", "unsafe", "never"), hop, errno, sqlstate, retry_after_ms, id;
-    and of a failed transaction statement, the index of the one that failed."""
+    and of a failed transaction statement, the index of the one that failed.  sealed: the broker
+    has sealed it."""
 
     def __init__(self, code, message, retry, hop="client", **more):
         super().__init__(f"{code}: {message} (hop {hop}, retry {retry})")
         self.code, self.message, self.retry, self.hop = code, message, retry, hop
         self.errno, self.sqlstate = more.get("errno", 0), more.get("sqlstate", "")
         self.retry_after_ms, self.id = more.get("retry_after_ms", 0), more.get("id")
-        self.statement = more.get("statement")
+        self.statement, self.sealed = more.get("statement"), more.get("sealed", False)
 
 
 class Result:
     """columns ([name, type, flags] each), rows (all of them), affected, insert_id, warnings, token,
     route, id, metadata (with metadata=True: [schema, table, org_table, org_name, charset, length,
-    decimals] of each column); and reply, the whole map of the first page as it came."""
+    decimals] of each column); reply, the whole map of the first page as it came; and sealed: the
+    broker has sealed all of it."""
 
-    def __init__(self, reply, way=None):
-        self.reply, self.id = reply, reply.get("id")
+    def __init__(self, reply, way=None, sealed=False):
+        self.reply, self.id, self.sealed = reply, reply.get("id"), sealed
         self.columns, self.rows = reply.get("columns", []), reply.get("rows", [])
         self.affected, self.insert_id = reply.get("affected", 0), reply.get("insert_id", 0)
         self.warnings, self.token = reply.get("warnings", 0), reply.get("token")
@@ -224,12 +247,79 @@ def _pack_more(value):
     raise TypeError(f"a {type(value).__name__} cannot be sent")
 
 
+def _x25519(secret, public):
+    """What only the owners of the two keys come to."""
+    try:
+        from nacl.bindings import crypto_scalarmult
+    except ImportError:
+        try:
+            library = ctypes.CDLL(ctypes.util.find_library("sodium") or "libsodium.so.23")
+        except OSError:
+            raise ImportError("sealing needs PyNaCl (python3-nacl) or libsodium, and neither is "
+                              "there") from None
+
+        def crypto_scalarmult(secret, public):
+            shared = ctypes.create_string_buffer(32)
+            if library.crypto_scalarmult(shared, secret, public) != 0:
+                raise RuntimeError
+            return shared.raw
+    try:
+        shared = crypto_scalarmult(secret, public)
+    except RuntimeError:
+        shared = bytes(32)
+    if not any(shared):
+        raise ValueError("nothing can be sealed with the broker's public key")
+    return shared
+
+
+def _key_octets(text):
+    octets = z85.decode(text.encode()) if len(text) == 40 else b""
+    if len(octets) != 32:
+        raise ValueError("a key must be 40 characters of Z85")
+    return octets
+
+
+class _Seals:
+    """Seals what a client sends, and tells which replies the broker has sealed (docs/rfc/1,
+    section 9).  A mark is the channel and the sequence of a request."""
+
+    def __init__(self, public, secret, broker):
+        public, secret, broker = map(_key_octets, (public, secret, broker))
+        self._key = hashlib.blake2b(b"portcullis seal 1" + public + broker,
+                                    key=_x25519(secret, broker), digest_size=32).digest()
+
+    def _mac(self, head, payload):
+        mac = hashlib.blake2b(head, key=self._key, digest_size=32)
+        mac.update(payload)
+        return mac.digest()
+
+    def seal(self, mark, payload):
+        head = SEAL_HEAD.pack(1, SEAL_REQUEST, time.time_ns() // 1000, *mark)
+        return head + self._mac(head, payload)
+
+    def fault(self, mark, frames):
+        """What is wrong with the seal of a reply, [payload, seal]; None: it is the broker's word on
+        the request of that mark."""
+        if len(frames) != 2:
+            return "is missing"
+        payload, seal = frames
+        if len(seal) != SEAL_SIZE:
+            return "must have 64 octets"
+        if not hmac.compare_digest(self._mac(seal[:32], payload), seal[32:]):
+            return "does not fit the payload and the key"
+        version, kind, _, *named = SEAL_HEAD.unpack(seal[:32])
+        if (version, kind) != (1, SEAL_REPLY):
+            return "is of another version or kind"
+        return None if tuple(named) == mark else "is that of another request's reply"
+
+
 class _Gatekeeper:
     """One DEALER and what its monitor tells of the connection below it."""
 
     def __init__(self, context, endpoint, server_key, curve):
         self.endpoint, self.up, self.why = endpoint, False, "not connected yet"
         self.connected, self.generation = False, 0  # each connection is another
+        self.channel, self.sequence = 0, 0  # of the seals of what goes over it
         self.silent_until = 0.0  # after a deadline without any word: the others come first
         self.heard_at = 0.0
         self.notice_later = False  # the connection went away, and its losses are not counted yet
@@ -255,6 +345,8 @@ class _Gatekeeper:
             event = parse_monitor_message(self.monitor.recv_multipart())["event"]
             self.connected = self.up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
             self.generation += self.up
+            if self.up:
+                self.channel, self.sequence = int.from_bytes(os.urandom(8), "big"), 0
             gone = gone or not self.up
             self.why = {zmq.EVENT_DISCONNECTED: "the connection was lost",
                         zmq.EVENT_HANDSHAKE_FAILED_AUTH: "it refused this bundle's key",
@@ -274,15 +366,17 @@ class _Call:
         self.request, self.idempotent, self.pin, self.born = request, idempotent, pin, now
         self.deadline = now + timeout_s
         self.connect_by = self.deadline if pin else min(self.deadline, now + CONNECT_S)
-        self.gatekeeper, self.way, self.sent_at = None, None, 0.0
+        self.gatekeeper, self.way, self.sent_at, self.mark = None, None, 0.0, None
         self.tried, self.outcome = set(), None
+
+    def retry_unknown(self):
+        """When it is not known whether it was done."""
+        return "safe" if self.idempotent or self.request.get("op") in HARMLESS else "unsafe"
 
     def retry(self):
         """When no answer will come."""
-        op = self.request.get("op")
-        if op == "fetch":
-            return "never"  # its cursor may be used up, and is good for no other page
-        return "safe" if self.idempotent or op in ("begin", "rollback", "close") else "unsafe"
+        # The cursor of a fetch may be used up, and is good for no other page.
+        return "never" if self.request.get("op") == "fetch" else self.retry_unknown()
 
 
 class Client:
@@ -290,26 +384,36 @@ class Client:
 
     bundle: path of a bundle file, by default $PORTCULLIS_BUNDLE or ./var/client.bundle.
     Instead of a bundle: endpoints, a list of (endpoint, public key), and keys, a pair
-    (public, secret); endpoints without keys are for tests on ipc and inproc.
+    (public, secret); endpoints without keys are for tests on ipc and inproc; and broker_key, the
+    broker's public key, with which everything is sealed.
     timeout_ms: of a request that names none."""
 
-    def __init__(self, bundle=None, *, endpoints=None, keys=None, timeout_ms=5000, context=None):
+    def __init__(self, bundle=None, *, endpoints=None, keys=None, broker_key=None, timeout_ms=5000,
+                 context=None):
         curve = {"public-key": keys[0], "secret-key": keys[1]} if keys else None
         if endpoints is None:
             sections = load_bundle(
                 bundle or os.environ.get("PORTCULLIS_BUNDLE", "var/client.bundle"))
             curve = next((keys for name, keys in sections if name == "curve"), None)
+            broker = next((keys for name, keys in sections if name == "broker"), None)
+            broker_key = broker and broker["public-key"]
             endpoints = [(keys["endpoint"], keys.get("public-key", "")) for name, keys in sections
                          if name == "gatekeeper"]
         if not endpoints:
             raise ValueError("no gatekeeper to connect to")
+        if broker_key and not curve:
+            raise ValueError("to seal, the client needs keys of its own")
+        self._seals = broker_key and _Seals(curve["public-key"], curve["secret-key"], broker_key)
         self.timeout_ms, self._lock = timeout_ms, threading.Lock()
         self._process = os.getpid()
         self._same = {"endpoints": endpoints, "timeout_ms": timeout_ms, "context": context,
-                      "keys": curve and (curve["public-key"], curve["secret-key"])}
+                      "keys": curve and (curve["public-key"], curve["secret-key"]),
+                      "broker_key": broker_key}
         self._unended = collections.deque()  # requests that only end something, to be sent
-        self._late = collections.deque(maxlen=256)  # tickets of calls that were given up
-        self._gatekeepers = [_Gatekeeper(context or zmq.Context.instance(), endpoint, key, curve)
+        self._late = collections.deque(maxlen=256)  # (ticket, mark) of calls that were given up
+        # Own keys may be there for seals only: on a plain connection nobody shows keys.
+        self._gatekeepers = [_Gatekeeper(context or zmq.Context.instance(), endpoint, key,
+                                         curve if key or not broker_key else None)
                              for endpoint, key in endpoints]
         self._current = random.randrange(len(self._gatekeepers))
         self._ticket, self._calls, self._closed = random.getrandbits(62), {}, False
@@ -371,9 +475,10 @@ class Client:
         error.statement is its index)."""
         maps = [self._statement_map(*([each] if isinstance(each, str) else each))
                 for each in statements]
-        reply = self._one({"op": "txn", "statements": maps, **options}).reply
-        common = {key: value for key, value in reply.items() if key != "results"}
-        return [Result({**common, **part}) for part in reply["results"]]
+        result = self._one({"op": "txn", "statements": maps, **options})
+        common = {key: value for key, value in result.reply.items() if key != "results"}
+        return [Result({**common, **part}, sealed=result.sealed)
+                for part in result.reply["results"]]
 
     def cancel(self, id, timeout_ms=None):
         """Stops the request with this id; how many were found.  While another thread's call is
@@ -463,10 +568,19 @@ class Client:
         self._ticket += 1
         request = {"v": 1, "id": os.urandom(16), "timeout_ms": END_MS, **request}
         try:
-            gatekeeper.socket.send_multipart(
-                [self._ticket.to_bytes(8, "big"), b"", msgpack.packb(request)], zmq.DONTWAIT)
+            self._put(gatekeeper, self._ticket.to_bytes(8, "big"), msgpack.packb(request))
         except zmq.Again:
             pass  # then it ends when it was idle for long enough
+
+    def _put(self, gatekeeper, ticket, payload):
+        """Sends, sealed where the client seals; the mark that the reply's seal must have."""
+        frames, mark = [ticket, b"", payload], None
+        if self._seals:  # now, so that sequences rise in the order of sending
+            gatekeeper.sequence += 1
+            mark = (gatekeeper.channel, gatekeeper.sequence)
+            frames.append(self._seals.seal(mark, payload))
+        gatekeeper.socket.send_multipart(frames, zmq.DONTWAIT)
+        return mark
 
     def _one(self, request):
         outcome = self._run([request])[0]
@@ -501,7 +615,7 @@ class Client:
             except BaseException:  # KeyboardInterrupt, above all
                 for ticket, call in self._calls.items():
                     self._throw(call.gatekeeper, {"op": "cancel", "id": call.request["id"]})
-                    self._late.append(ticket)
+                    self._late.append((ticket, call.mark))
                 raise
             finally:
                 self._calls.clear()  # what comes later finds no ticket
@@ -560,7 +674,7 @@ class Client:
             request["timeout_ms"] = max(1, round((call.deadline - now) * 1e3))
         payload = msgpack.packb(request, default=_pack_more)
         try:
-            gatekeeper.socket.send_multipart([ticket, b"", payload], zmq.DONTWAIT)
+            call.mark = self._put(gatekeeper, ticket, payload)
         except zmq.Again:
             return False
         call.gatekeeper, call.sent_at = gatekeeper, now
@@ -579,24 +693,27 @@ class Client:
             call = self._calls.get(frames[0])
             if len(frames) < 3 or frames[1]:
                 continue
-            if frames[0] in self._late:
-                self._late.remove(frames[0])
-                self._give_back(gatekeeper, frames[2])
+            for late in [late for late in self._late if late[0] == frames[0]]:
+                self._late.remove(late)
+                if not self._seal_fault(late[1], frames):  # what somebody made up ends nothing
+                    self._give_back(gatekeeper, frames[2])
             if call is None or call.gatekeeper is not gatekeeper:
                 continue  # late, twice, or never asked for
-            outcome = self._outcome(call, frames[2])
+            outcome = self._outcome(call, frames)
             if outcome is None:
                 continue
             del self._calls[frames[0]]
-            refused = isinstance(outcome, PortcullisError) and outcome.hop == "gatekeeper" \
-                and outcome.retry == "safe"
+            refused = isinstance(outcome, PortcullisError) and outcome.hop == "gatekeeper"
             if refused and outcome.code == "DRAINING":
                 # It is about to close: what went to it now could be lost with the connection.
                 gatekeeper.up, gatekeeper.why = False, "it is shutting down"
-            if call.pin is not None:
-                call.outcome = outcome  # it has no other gatekeeper
+            refused = refused and outcome.retry == "safe"
+            if call.pin is not None or (self._seals and not call.idempotent):
+                # It has no other gatekeeper, or the refusal may be a lie to have it run twice.
+                call.outcome = outcome
             elif refused and outcome.code == "DRAINING":
-                call.connect_by, call.sent_at = now + CONNECT_S, 0.0  # as if never sent
+                call.connect_by = now + CONNECT_S
+                call.sent_at = call.sent_at if self._seals else 0.0  # 0: as if never sent
                 waiting.append(call)
             elif (refused and outcome.code == "UNAVAILABLE" and any(
                     other.up and other not in call.tried for other in self._gatekeepers)):
@@ -604,20 +721,40 @@ class Client:
             else:
                 call.outcome = outcome
 
-    @staticmethod
-    def _outcome(call, payload):
+    def _seal_fault(self, mark, frames):
+        return self._seals.fault(mark, frames[2:]) if self._seals else None
+
+    def _outcome(self, call, frames):
         """None: the reply is another's."""
         try:
-            reply = msgpack.unpackb(payload, raw=False)
+            reply = msgpack.unpackb(frames[2], raw=False)
+            fault = self._seal_fault(call.mark, frames)
+            if fault:
+                return self._unsealed(call, reply, fault)
             if reply.get("id") != call.request["id"] and (reply["ok"] or reply.get("id")):
                 return None
             error = None if reply["ok"] else dict(reply["error"])
-            return Result(reply, call.way) if error is None else PortcullisError(
+            sealed = bool(self._seals)
+            return Result(reply, call.way, sealed) if error is None else PortcullisError(
                 error.pop("code"), error.pop("message", ""), error.pop("retry"),
-                error.pop("hop", "?"), id=call.request["id"], **error)
+                error.pop("hop", "?"), **{**error, "id": call.request["id"], "sealed": sealed})
         except (ValueError, KeyError, TypeError, AttributeError, msgpack.UnpackException) as error:
             return PortcullisError("INTERNAL", f"the reply does not parse: {error!r}", "unsafe",
                                    id=call.request["id"])
+
+    @staticmethod
+    def _unsealed(call, reply, fault):
+        """What is left of a reply that the broker has not sealed; None: it is another's."""
+        error = None if reply["ok"] else reply["error"]
+        if not error or error["code"] not in UNSEALED_CODES or error["hop"] not in UNSEALED_HOPS:
+            return PortcullisError("FORGED", f"the reply of {call.gatekeeper.endpoint} is not "
+                                   f"believed, since its seal {fault}", "unsafe",
+                                   id=call.request["id"])
+        if reply.get("id") not in (None, call.request["id"]):
+            return None
+        return PortcullisError(error["code"], str(error.get("message", "")), call.retry_unknown(),
+                               error["hop"], id=call.request["id"],
+                               retry_after_ms=error.get("retry_after_ms", 0))
 
     def _give_back(self, gatekeeper, payload):
         """Ends what a reply that came too late has opened."""
@@ -664,7 +801,7 @@ class Client:
         for ticket, call in list(self._calls.items()):
             if now >= call.deadline + GRACE_S:
                 del self._calls[ticket]
-                self._late.append(ticket)
+                self._late.append((ticket, call.mark))
                 if call.gatekeeper.heard_at < call.sent_at:
                     call.gatekeeper.silent_until = now + 5.0
                 self._fail(call, "DEADLINE", f"no answer from {call.gatekeeper.endpoint}",

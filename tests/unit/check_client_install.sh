@@ -73,7 +73,7 @@ if command -v man > /dev/null && [[ $(uname -o) == GNU/Linux ]]; then
         man --warnings -E UTF-8 -l -Tutf8 -Z "$manual" 2>&1 > /dev/null)
     [[ -z $complaints ]] || fail "the manual page is not well formed: $complaints"
 fi
-for file in portcullis.py req_example.py req_paging.py; do
+for file in portcullis.py req_example.py req_paging.py req_sealed.py; do
     [[ -f $(find "$root" -path "*portcullis/python/$file") ]] || fail "no $file"
 done
 printf 'installed and used: library, example, command, manual, completion\n'
