@@ -211,7 +211,7 @@ static void s_refuse_for_now(gatekeeper *self, refusal why, pcl_relay_entry *ent
 static void s_refuse_admission(gatekeeper *self, pcl_relay_entry *entry,
                                const pcl_admission *admission, uint64_t now_us)
 {
-    bool statement = admission->err == PCL_ERR_REFUSED;
+    bool statement = admission->err != PCL_ERR_OVERLOADED;
     pcl_metric_add(self->refusals[statement ? REFUSAL_STATEMENT : REFUSAL_LIMIT], 1);
     pcl_reply_error error = {
         .err = admission->err,
@@ -360,6 +360,7 @@ static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *pa
     pcl_err err = pcl_request_decode(&request, pcl_frame_bytes(payload), &fault, entry->id,
                                      &entry->has_id);
     if (!known) { /* after decoding, so that the refusal carries the id */
+        pcl_peer_watch_end_soon(self->watch, entry->connection, now_us);
         s_refuse(self, REFUSAL_PRINCIPAL, entry, PCL_ERR_FORBIDDEN,
                  "the client's key is not in the list", now_us);
         return;

@@ -26,6 +26,7 @@ typedef struct place {
     uint32_t next, previous; /* in its list */
     uint32_t key;            /* NAMED, OVER: index into keys */
     uint8_t state;
+    bool seen;       /* SILENT: it was looked at */
     uint64_t due_us; /* OVER: when it is cut; SILENT: when it is looked at */
 } place;
 
@@ -59,6 +60,7 @@ struct pcl_arrivals {
     address_entry *addresses;
     uint64_t paid_until_us; /* as that of an address, for all */
     list silent, over;
+    uint32_t unseen_count;
     uint32_t unseen; /* of the silent, the oldest that was not looked at; those after it neither */
     uint32_t count;
     uint32_t end; /* one more than the greatest descriptor that was opened */
@@ -152,6 +154,7 @@ static void s_leave_silent(pcl_arrivals *self, uint32_t fd)
     if (self->unseen == fd) {
         self->unseen = self->places[fd].next;
     }
+    self->unseen_count -= !self->places[fd].seen;
     s_take_out(self, &self->silent, fd);
 }
 
@@ -310,6 +313,7 @@ pcl_arrivals_rule pcl_arrivals_opened(pcl_arrivals *self, int fd, pcl_bytes addr
     if (self->unseen == NOWHERE) {
         self->unseen = (uint32_t)fd;
     }
+    self->unseen_count++;
     self->count++;
     self->end = (uint32_t)fd < self->end ? self->end : (uint32_t)fd + 1;
     return PCL_ARRIVALS_FINE;
@@ -329,10 +333,19 @@ pcl_arrivals_rule pcl_arrivals_named(pcl_arrivals *self, int fd, const char *key
     if (self->keys[named->key].count <= self->limits.key_max) {
         return PCL_ARRIVALS_FINE;
     }
-    named->state = OVER;
-    named->due_us = now_us + PCL_ARRIVALS_OVER_MS * PCL_US_PER_MS;
-    s_append(self, &self->over, (uint32_t)fd);
+    pcl_arrivals_end_soon(self, fd, now_us);
     return PCL_ARRIVALS_KEY;
+}
+
+void pcl_arrivals_end_soon(pcl_arrivals *self, int fd, uint64_t now_us)
+{
+    assert(self != NULL);
+    place *ended = s_place(self, fd);
+    if (ended != NULL && ended->state == NAMED) {
+        ended->state = OVER;
+        ended->due_us = now_us + PCL_ARRIVALS_OVER_MS * PCL_US_PER_MS;
+        s_append(self, &self->over, (uint32_t)fd);
+    }
 }
 
 bool pcl_arrivals_is_over(const pcl_arrivals *self, int fd)
@@ -361,6 +374,8 @@ int pcl_arrivals_silent(pcl_arrivals *self, uint64_t now_us)
         return -1;
     }
     self->unseen = self->places[at].next;
+    self->unseen_count--;
+    self->places[at].seen = true;
     return (int)at;
 }
 
@@ -396,6 +411,12 @@ uint32_t pcl_arrivals_silent_count(const pcl_arrivals *self)
 {
     assert(self != NULL);
     return self->silent.count;
+}
+
+uint32_t pcl_arrivals_young_count(const pcl_arrivals *self)
+{
+    assert(self != NULL);
+    return self->unseen_count;
 }
 
 uint32_t pcl_arrivals_key_count(const pcl_arrivals *self, const char *key)

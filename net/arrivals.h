@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define PCL_ARRIVALS_KEY_SIZE  41u   /* a public key's text and a NUL */
-#define PCL_ARRIVALS_OVER_MS   200u  /* how long one connection too many of a key is answered */
+#define PCL_ARRIVALS_OVER_MS   200u  /* how long a connection that ends is answered */
 #define PCL_ARRIVALS_SILENT_MS 3000u /* over what a handshake may take */
 
 typedef struct pcl_arrivals pcl_arrivals;
@@ -69,10 +69,13 @@ pcl_arrivals_rule pcl_arrivals_opened(pcl_arrivals *self, int fd, pcl_bytes addr
  * keys are in use.  KEY: the key has too many, see pcl_arrivals_due. */
 pcl_arrivals_rule pcl_arrivals_named(pcl_arrivals *self, int fd, const char *key, uint64_t now_us);
 
-/* Whether it is one too many of its key. */
+/* It has spoken, and may not: it is told so, and ends soon after, too. */
+void pcl_arrivals_end_soon(pcl_arrivals *self, int fd, uint64_t now_us);
+
+/* Whether it ends soon. */
 bool pcl_arrivals_is_over(const pcl_arrivals *self, int fd);
 
-/* The next connection that is one too many and was told long enough: cut it.  -1: none is due. */
+/* The next connection that ends, and was told for long enough: cut it.  -1: none is due. */
 int pcl_arrivals_due(pcl_arrivals *self, uint64_t now_us);
 
 /* The next connection that has been silent for PCL_ARRIVALS_SILENT_MS, each once: whether it has
@@ -89,6 +92,7 @@ int pcl_arrivals_each(const pcl_arrivals *self, uint32_t *cursor, const char **o
 
 uint32_t pcl_arrivals_count(const pcl_arrivals *self);        /* that are there */
 uint32_t pcl_arrivals_silent_count(const pcl_arrivals *self); /* that have not spoken */
+uint32_t pcl_arrivals_young_count(const pcl_arrivals *self);  /* of these, not looked at */
 /* Of one key, that have spoken. */
 uint32_t pcl_arrivals_key_count(const pcl_arrivals *self, const char *key);
 

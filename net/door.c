@@ -137,15 +137,18 @@ static void s_metrics_make(pcl_door *self, pcl_metrics *metrics)
             metrics, "portcullis_door_connections_refused_total", labels,
             "Connections that were ended since they broke a rule.");
     }
+    static const char name[] = "portcullis_door_handshakes_failed_total";
+    static const char help[] = "Connections that came to nothing: the key is not let in, what came "
+                               "is no CURVE or no ZMTP 3, ended early.";
     for (int event = 0; event < PCL_PEER_EVENTS; event++) {
         if (FAILURES[event] != NULL) {
             (void)snprintf(labels, sizeof labels, "peers=\"%s\",reason=\"%s\"", self->peers,
                            FAILURES[event]);
-            self->failed[event] = pcl_metrics_counter(
-                metrics, "portcullis_door_handshakes_failed_total", labels,
-                "Handshakes that came to nothing: the key is not let in, no CURVE, ended early.");
+            self->failed[event] = pcl_metrics_counter(metrics, name, labels, help);
         }
     }
+    (void)snprintf(labels, sizeof labels, "peers=\"%s\",reason=\"greeting\"", self->peers);
+    self->greetings = pcl_metrics_counter(metrics, name, labels, help);
     (void)snprintf(labels, sizeof labels, "peers=\"%s\"", self->peers);
     self->revoked = pcl_metrics_counter(
         metrics, "portcullis_door_connections_revoked_total", labels,
@@ -175,9 +178,10 @@ static void s_show(pcl_door *self, const pcl_peer_watch_counts *counts)
     }
     for (int event = 0; event < PCL_PEER_EVENTS; event++) {
         if (FAILURES[event] != NULL) {
-            pcl_metric_add(self->failed[event], counts->failed[event] - self->shown.failed[event]);
+            pcl_metric_add(self->failed[event], counts->events[event] - self->shown.events[event]);
         }
     }
+    pcl_metric_add(self->greetings, counts->greetings - self->shown.greetings);
     pcl_metric_add(self->revoked, counts->revoked - self->shown.revoked);
     const pcl_arrivals *arrivals = pcl_peer_watch_arrivals(self->watch);
     pcl_metric_set(self->open, pcl_arrivals_count(arrivals));
@@ -196,8 +200,8 @@ static void s_log(pcl_door *self, const pcl_peer_watch_counts *counts)
         }
     }
     for (int event = 0; event < PCL_PEER_EVENTS; event++) {
-        uint64_t more = counts->failed[event] - self->logged.failed[event];
-        if (more > 0) {
+        uint64_t more = counts->events[event] - self->logged.events[event];
+        if (FAILURES[event] != NULL && more > 0) {
             pcl_log(PCL_LOG_INFO, self->who, "handshakes_failed",
                     "peers=%s reason=%s count=%" PRIu64, self->peers, FAILURES[event], more);
         }

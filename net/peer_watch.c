@@ -50,7 +50,6 @@ struct pcl_peer_watch {
     uint32_t descriptor_max;
     bool has_first_route;
     uint32_t first_route;
-    uint64_t opened_count; /* connections, ever */
     pcl_peer_watch_counts counts;
     suspect suspects[SUSPECTS_MAX];
     uint32_t suspect_count;
@@ -191,7 +190,6 @@ static void s_cut(const pcl_peer_watch *self, int fd)
 
 static void s_opened(pcl_peer_watch *self, int fd, uint64_t now_us)
 {
-    self->opened_count++;
     pcl_connections_opened(self->table, fd);
     if (fd < 0 || (uint32_t)fd >= self->descriptor_max) {
         return; /* not ours to know: there is no room for it */
@@ -216,13 +214,12 @@ void pcl_peer_watch_read(pcl_peer_watch *self, uint64_t now_us)
     assert(self != NULL);
     int fd = -1;
     for (pcl_peer_event event; (event = pcl_socket_peer_event(self->monitor, &fd)) != 0;) {
+        self->counts.events[event]++;
         if (event == PCL_PEER_OPENED) {
             s_opened(self, fd, now_us);
         } else if (event == PCL_PEER_CLOSED) {
             pcl_arrivals_closed(self->arrivals, fd);
             s_ended(self, pcl_connections_closed(self->table, fd), now_us);
-        } else {
-            self->counts.failed[event]++;
         }
     }
 }
@@ -290,6 +287,20 @@ static void s_look_at_suspects(pcl_peer_watch *self, bool idle)
     self->suspect_count = kept;
 }
 
+/* libzmq tells no failure of a peer that is turned away by its greeting, one of ZMTP 1 or 2.  So
+ * that is what is left of the connections when those are taken off that have failed or not, or may
+ * still do either. */
+static void s_count_greetings(pcl_peer_watch *self)
+{
+    const uint64_t *events = self->counts.events;
+    uint64_t told = events[PCL_PEER_SHOOK_HANDS] + events[PCL_PEER_FAILED_KEY] +
+                    events[PCL_PEER_FAILED_PROTOCOL] + events[PCL_PEER_FAILED_OTHER] +
+                    pcl_arrivals_young_count(self->arrivals) + self->counts.greetings;
+    if (events[PCL_PEER_OPENED] > told) {
+        self->counts.greetings += events[PCL_PEER_OPENED] - told;
+    }
+}
+
 void pcl_peer_watch_tick(pcl_peer_watch *self, uint64_t now_us)
 {
     assert(self != NULL);
@@ -303,6 +314,16 @@ void pcl_peer_watch_tick(pcl_peer_watch *self, uint64_t now_us)
         for (int fd = 0; (fd = pcl_arrivals_silent(self->arrivals, now_us)) != -1;) {
             s_suspect(self, fd);
         }
+        s_count_greetings(self);
+    }
+}
+
+void pcl_peer_watch_end_soon(pcl_peer_watch *self, uint32_t connection, uint64_t now_us)
+{
+    assert(self != NULL);
+    if (connection < PCL_CONNECTION_GONE && !pcl_peer_watch_is_over(self, connection)) {
+        pcl_arrivals_end_soon(self->arrivals, pcl_connections_fd(self->table, connection), now_us);
+        self->counts.revoked++;
     }
 }
 
@@ -370,8 +391,8 @@ void pcl_peer_watch_set_first_route(pcl_peer_watch *self, uint32_t first_route)
 static bool s_is_forged(const pcl_peer_watch *self, pcl_bytes route)
 {
     uint32_t number = (uint32_t)pcl_get_be(route.data + 1, PCL_CONNECTION_ROUTE - 1);
-    return self->has_first_route &&
-           (uint32_t)(number - self->first_route) >= self->opened_count + UNSEEN_MAX;
+    return self->has_first_route && (uint32_t)(number - self->first_route) >=
+                                        self->counts.events[PCL_PEER_OPENED] + UNSEEN_MAX;
 }
 
 uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *frame,

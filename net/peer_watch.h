@@ -32,7 +32,8 @@ typedef struct pcl_peer_watch_options {
 typedef struct pcl_peer_watch_counts {
     uint64_t refused[PCL_ARRIVALS_RULES]; /* by the rule they broke; [FINE]: for a newcomer */
     uint64_t revoked;                     /* connections of keys that are let in no more */
-    uint64_t failed[PCL_PEER_EVENTS];     /* handshakes, by the events that are failures */
+    uint64_t events[PCL_PEER_EVENTS];     /* what the monitor said */
+    uint64_t greetings;                   /* connections that ended before a handshake began */
 } pcl_peer_watch_counts;
 
 /* Whether that key ("" where no keys are in use) is still let in. */
@@ -61,7 +62,10 @@ void pcl_peer_watch_set_first_route(pcl_peer_watch *self, uint32_t first_route);
 uint32_t pcl_peer_watch_revoke(pcl_peer_watch *self, pcl_peer_admitted *admitted, void *context,
                                uint64_t now_us);
 
-/* Every 10 ms or so: cuts connections that are one too many of their key, and were told; and those
+/* The connection's key is not admitted (any more): it is cut in a moment, when it was told. */
+void pcl_peer_watch_end_soon(pcl_peer_watch *self, uint32_t connection, uint64_t now_us);
+
+/* Every 10 ms or so: cuts connections that end soon, and were told; and those
  * that have not spoken and stand still with more octets than a handshake has. */
 void pcl_peer_watch_tick(pcl_peer_watch *self, uint64_t now_us);
 

@@ -246,7 +246,8 @@ zsock_t *pcl_socket_watch(zsock_t *socket, char *error, size_t error_size)
 zsock_t *pcl_socket_watch_peers(zsock_t *socket, char *error, size_t error_size)
 {
     int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                 ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     return s_watch(socket, events, true, error, error_size);
 }
 
@@ -257,6 +258,8 @@ static pcl_peer_event s_peer_event(uint16_t event)
         return PCL_PEER_OPENED;
     case ZMQ_EVENT_DISCONNECTED:
         return PCL_PEER_CLOSED;
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        return PCL_PEER_SHOOK_HANDS;
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
         return PCL_PEER_FAILED_KEY;
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:

@@ -176,6 +176,7 @@ static void test_each_silent_connection_is_looked_at_once(void **state)
         s_must_open(arrivals, fd);
     }
     assert_int_equal(pcl_arrivals_silent(arrivals, START_US), -1);
+    assert_int_equal(pcl_arrivals_young_count(arrivals), 4);
     assert_int_equal(pcl_arrivals_named(arrivals, 1, "alice", START_US), PCL_ARRIVALS_FINE);
     pcl_arrivals_closed(arrivals, 3);
     uint64_t later_us = START_US + PCL_ARRIVALS_SILENT_MS * PCL_US_PER_MS;
@@ -183,6 +184,7 @@ static void test_each_silent_connection_is_looked_at_once(void **state)
     assert_int_equal(pcl_arrivals_silent(arrivals, later_us), 4);
     assert_int_equal(pcl_arrivals_silent(arrivals, later_us), -1);
     assert_true(pcl_arrivals_is_silent(arrivals, 4));
+    assert_int_equal(pcl_arrivals_young_count(arrivals), 0);
     int place = -1;
     assert_int_equal(s_open(arrivals, 5, 1, later_us, &place), PCL_ARRIVALS_FINE);
     assert_int_equal(pcl_arrivals_silent(arrivals, later_us), -1);

@@ -696,6 +696,40 @@ static void test_a_key_is_a_principal_until_it_is_taken_off(void **state)
     vault_close(&vault);
 }
 
+/* Whose it is shows only when it speaks. */
+static void test_a_revoked_key_that_had_not_spoken_is_told_and_cut(void **state)
+{
+    (void)state;
+    key_vault vault;
+    s_scene scene;
+    vault_open(&vault, "alice");
+    assert_true(pcl_zap_start());
+    fake_open(&scene.broker, "inproc://broker-silent");
+    char zpl[1024];
+    (void)snprintf(zpl, sizeof zpl,
+                   "clients\n    endpoint = \"%s\"\n    keys = \"%s\"\n"
+                   "curve\n    key_file = \"%s\"\n"
+                   "broker\n    endpoint = \"inproc://broker-silent\"\n",
+                   vault.endpoint, vault.list_file, vault.key_file);
+    fixture_start(&scene.gatekeeper, &pcl_gatekeeper_role, zpl);
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker, UP);
+    zsock_t *client = s_curve_client(&vault, &vault.client);
+    zsock_set_sndtimeo(client, FIXTURE_WAIT_MS);
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_door_connections_silent{peers=\"clients\"} 1");
+    fake_turn_ms(&scene.broker, 300); /* its handshake is through */
+    vault_write_list(&vault, "bob", vault.server.public_key);
+    fixture_reload(&scene.gatekeeper, &pcl_gatekeeper_role, zpl);
+    s_send(client, "SELECT 1", 1, 0);
+    s_assert_error(&scene, client, "FORBIDDEN", "never");
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_door_connections_revoked_total{peers=\"clients\"} 1");
+    zsock_destroy(&client);
+    s_close(&scene);
+    pcl_zap_stop();
+    vault_close(&vault);
+}
+
 /* --- Who comes ---------------------------------------------------------------- */
 
 /* A gatekeeper on tcp, where whoever connects is let in. */
@@ -907,6 +941,7 @@ int main(void)
         cmocka_unit_test(test_replies_wait_for_a_client_that_reads_slowly),
         cmocka_unit_test(test_a_client_that_never_reads_is_given_up),
         cmocka_unit_test(test_a_key_is_a_principal_until_it_is_taken_off),
+        cmocka_unit_test(test_a_revoked_key_that_had_not_spoken_is_told_and_cut),
         cmocka_unit_test(test_one_connection_too_many_of_a_principal_is_told_and_ends),
         cmocka_unit_test(test_a_newcomer_takes_the_place_of_who_never_spoke),
         cmocka_unit_test(test_an_id_as_the_router_makes_them_is_believed_only_to_the_router),
