@@ -415,17 +415,23 @@ static void s_wake(pcl_audit *self)
     (void)ignored; /* it fails only when it is readable already */
 }
 
+void pcl_audit_finish(pcl_audit *self)
+{
+    if (self->running) {
+        atomic_store(&self->closing, true);
+        s_wake(self);
+        (void)pthread_join(self->thread, NULL);
+        self->running = false;
+    }
+}
+
 void pcl_audit_destroy(pcl_audit **self_p)
 {
     pcl_audit *self = *self_p;
     if (self == NULL) {
         return;
     }
-    if (self->running) {
-        atomic_store(&self->closing, true);
-        s_wake(self);
-        (void)pthread_join(self->thread, NULL);
-    }
+    pcl_audit_finish(self);
     pcl_audit_sink_close(&self->sink);
     pcl_audit_queue_destroy(&self->queue);
     pcl_buffer_release(&self->chunk);
@@ -462,7 +468,7 @@ uint64_t pcl_audit_append(pcl_audit *self, const pcl_audit_record *record)
     assert(record->kind <= PCL_AUDIT_EVENT);
     bool waited_for = record->kind == PCL_AUDIT_START;
     int state = atomic_load_explicit(&self->state, memory_order_relaxed);
-    if (state == PCL_AUDIT_BROKEN ||
+    if (!self->running || state == PCL_AUDIT_BROKEN ||
         (state == PCL_AUDIT_WAITING && s_is_announcement(record->kind)) ||
         !pcl_audit_queue_push(self->queue, record, s_fill_max(self, record->kind))) {
         atomic_fetch_add(&self->lost, 1);

@@ -64,7 +64,9 @@ typedef struct pcl_audit_options {
 /* NULL: error says why (no folder, no rights, another process writes there, no memory, no room). */
 pcl_audit *pcl_audit_open(const pcl_audit_options *options, char *error, size_t error_size);
 
-/* Writes what waits, if it can be written at once, and ends the thread. */
+/* Writes what waits, if it can be written at once, and ends the thread; nothing is taken after it,
+ * and pcl_audit_count has the last head.  _destroy does it, too. */
+void pcl_audit_finish(pcl_audit *self);
 void pcl_audit_destroy(pcl_audit **self_p);
 
 /* The record's position, rising from 1; 0: it is not taken (see above), and will never be written.

@@ -522,6 +522,9 @@ static void test_a_keyed_log_needs_its_key(void **state)
     options.key = key;
     pcl_audit *audit = s_open_with(&options);
     assert_true(s_wait(audit, s_append(audit, PCL_AUDIT_START), PCL_AUDIT_FINE));
+    assert_true(s_append(audit, PCL_AUDIT_END) > 0);
+    pcl_audit_finish(audit);
+    assert_int_equal(s_append(audit, PCL_AUDIT_END), 0);
     pcl_audit_counts counts = pcl_audit_count(audit);
     pcl_audit_destroy(&audit);
     assert_true(s_check_with(key));
