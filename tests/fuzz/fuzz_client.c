@@ -1,6 +1,8 @@
-/* What a client reads that others wrote: bundles, files of statements, parameters, replies in
- * every format.  The first octet says which.  */
+/* What a client reads that others wrote: bundles, files of statements, parameters, policies and
+ * key lists whose principals it changes, replies in every format.  The first octet says which.  */
+#include "client/belief.h"
 #include "client/bundle.h"
+#include "client/command/principals.h"
 #include "client/format.h"
 #include "client/param.h"
 #include "client/splitter.h"
@@ -22,7 +24,50 @@ static void s_bundle(pcl_bytes text)
     for (uint32_t index = 0; parsed && index < bundle.gatekeeper_count; index++) {
         assert(pcl_bundle_endpoint_valid(pcl_bytes_text(bundle.gatekeepers[index].endpoint)));
     }
+    if (parsed) { /* what is written of it is read as the same */
+        pcl_bundle again;
+        pcl_buffer written;
+        pcl_buffer_init(&written, PCL_BUNDLE_SIZE_MAX);
+        pcl_bundle_put(&bundle, &written);
+        assert(pcl_bundle_parse(&again, pcl_buffer_bytes(&written), "bundle", &problems));
+        assert(strcmp(again.broker_key, bundle.broker_key) == 0);
+        assert(strcmp(again.secret_key, bundle.secret_key) == 0);
+        assert(again.gatekeeper_count == bundle.gatekeeper_count);
+        pcl_buffer_release(&written);
+    }
     pcl_buffer_release(&problems);
+}
+
+/* The lines of text are a start of those of whole, but for the newline at its end. */
+static void s_require_start(pcl_bytes whole, pcl_bytes text)
+{
+    assert(whole.size >= text.size);
+    assert(text.size == 0 || memcmp(whole.data, text.data, text.size) == 0);
+}
+
+static void s_principals(pcl_bytes text)
+{
+    pcl_buffer added, removed;
+    pcl_buffer_init(&added, 1u << 22);
+    pcl_buffer_init(&removed, 1u << 22);
+    bool there = pcl_principals_remove(&removed, text, "bob");
+    if (!there) {
+        assert(removed.size == 0);
+        pcl_principals_add(&added, text, "bob", "app", "KEY");
+        assert(pcl_principals_remove(&removed, pcl_buffer_bytes(&added), "bob"));
+        assert(removed.size >= text.size);
+    }
+    pcl_buffer_clear(&added);
+    pcl_buffer_clear(&removed);
+    there = pcl_clients_remove(&removed, text, "bob");
+    if (!there) {
+        pcl_clients_add(&added, text, "bob", "KEY");
+        s_require_start(pcl_buffer_bytes(&added), text);
+        assert(pcl_clients_remove(&removed, pcl_buffer_bytes(&added), "bob"));
+        s_require_start(pcl_buffer_bytes(&removed), text);
+    }
+    pcl_buffer_release(&added);
+    pcl_buffer_release(&removed);
 }
 
 static void s_statements(pcl_bytes text)
@@ -96,6 +141,8 @@ static void s_reply(pcl_bytes octets)
     if (pcl_reply_decode(&reply, octets) != PCL_ERR_OK) {
         return;
     }
+    assert(pcl_believe(&reply, true) == PCL_BELIEF_WORD);
+    assert(pcl_believe(&reply, false) == PCL_BELIEF_NONE || !reply.ok);
     pcl_buffer json;
     pcl_buffer_init(&json, 1u << 22);
     bool whole = pcl_json_put(&json, octets);
@@ -124,6 +171,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     switch (data[0]) {
     case 'b':
         s_bundle(rest);
+        break;
+    case 'l':
+        s_principals(rest);
         break;
     case 's':
         s_statements(rest);
