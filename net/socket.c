@@ -34,7 +34,7 @@ static const struct {
     {ZMQ_TCP_KEEPALIVE_IDLE, 10},  /* seconds */
     {ZMQ_TCP_KEEPALIVE_INTVL, 5},  /* seconds */
     {ZMQ_TCP_KEEPALIVE_CNT, 3},    /* probes */
-    {ZMQ_BACKLOG, 1024},           /* many clients at once after a restart */
+    {ZMQ_BACKLOG, 4096},           /* many clients at once after a restart */
     {ZMQ_RECONNECT_IVL, 100},      /* first try again ... */
     {ZMQ_RECONNECT_IVL_MAX, 1000}, /* ... backing off to this */
 };
