@@ -66,3 +66,56 @@ def test_wrong_arguments_are_refused_with_a_word(arguments):
     answer = subprocess.run([ROOT / "infra/up.sh", *arguments],
                             capture_output=True, text=True, timeout=10, check=False)
     assert answer.returncode == 64 and answer.stderr.strip()
+
+
+def test_status_shows_policy_seal_and_audit(cluster):
+    """And is not content with an audit that somebody has written into."""
+    cluster.command("query", "SELECT 1")
+    answer = cluster.script("status.sh").stdout
+    assert "policy.cfg: well-formed" in answer
+    assert "client.bundle seals" in answer
+    assert "all is well" in answer
+    assert cluster.look()["sealed"] is True
+    log = sorted(pathlib.Path(cluster.info["audit"]).glob("audit-*.log"))[0]
+    whole = log.read_bytes()
+    first = whole.splitlines(keepends=True)[1]
+    changed = first.replace(b"principal=local", b"principal=loca1")
+    changed = changed if changed != first else first.replace(b"seq=", b"seq=9")
+    try:
+        with log.open("r+b") as file:  # in its place, since the broker goes on writing there
+            file.seek(whole.index(first))
+            file.write(changed[:len(first)])
+        done = cluster.script("status.sh", check=False)
+        assert done.returncode == 3 and "all is well" not in done.stdout
+    finally:
+        with log.open("r+b") as file:
+            file.seek(whole.index(first))
+            file.write(first)
+    assert cluster.script("status.sh", check=False).returncode == 0
+
+
+def test_up_keeps_a_policy_that_was_edited(cluster):
+    file = pathlib.Path(cluster.info["policy"])
+    before = file.read_text()
+    try:
+        file.write_text(before.replace("# Everything", "# Nearly everything"))
+        pids = {name: cluster.pid(name) for name in cluster.daemons()}
+        cluster.up()
+        assert "# Nearly everything" in file.read_text()
+        assert {name: cluster.pid(name) for name in cluster.daemons()} == pids
+    finally:
+        file.write_text(before)
+
+
+def test_up_names_the_mistakes_of_a_policy(cluster):
+    file = pathlib.Path(cluster.info["policy"])
+    before = file.read_text()
+    try:
+        file.write_text(before.replace("read locking_read", "reed locking_read") + "    x = \"y\"\n")
+        done = cluster.script("up.sh", "--no-install", "--no-build", check=False)
+        assert done.returncode == 1
+        assert "reed" in done.stdout and "policy.cfg:" in done.stdout
+        assert cluster.command("query", "SELECT 1").returncode == 0  # what runs goes on
+    finally:
+        file.write_text(before)
+    cluster.up()
