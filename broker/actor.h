@@ -75,9 +75,10 @@ typedef struct pcl_broker {
     pcl_door gatekeepers;
     pcl_relay *relay;
     pcl_peers peers;
-    pcl_peer_watch *watch; /* of the gatekeepers' connections */
-    bool draining;         /* what pongs say */
-    bool remote;           /* gatekeepers come from other hosts */
+    pcl_peer_watch *watch;   /* of the gatekeepers' connections */
+    bool draining;           /* what pongs say */
+    uint64_t guard_until_us; /* until then /ready says no; 0: it is over */
+    bool remote;             /* gatekeepers come from other hosts */
 
     pcl_policy_files policy;
     pcl_sql_cache *cache; /* verdicts of statements */
@@ -98,6 +99,7 @@ typedef struct pcl_broker {
     pcl_audit_state audit_state; /* as the log said */
     pcl_unsure *unsure;          /* ring; as many as works */
     uint32_t unsure_first, unsure_count;
+    uint64_t unsure_last; /* position of the newest of them */
     uint64_t head_due_us; /* when the log says the head of the chain next */
 
     pcl_buffer digest; /* of the request that is judged */
@@ -137,6 +139,9 @@ void pcl_broker_pump(pcl_broker *self, uint64_t now_us);
 void pcl_broker_expire(pcl_broker *self, uint64_t now_us);
 /* Writes whose lines are durable now. */
 void pcl_broker_pump_sure(pcl_broker *self, uint64_t now_us);
+/* Stops what the caller has here under that id, and has not been handed on; how many. */
+uint32_t pcl_broker_cancel_held(pcl_broker *self, uint32_t caller, const uint8_t id[PCL_ID_SIZE],
+                                uint64_t now_us);
 void pcl_broker_read_lanes(pcl_broker *self, const pcl_config *config);
 
 /* --- answer.c ---------------------------------------------------------------- */
@@ -193,6 +198,8 @@ void pcl_broker_metrics_publish(pcl_broker *self);
 /* Counts, and tells within a bound, what rules on trial would have refused. */
 void pcl_broker_dry_run(pcl_broker *self, const pcl_relay_entry *entry, uint32_t rules,
                         const char *message, uint64_t now_us);
+/* Adds to the reply to `cancel` how many were stopped here. */
+void pcl_broker_cancel_add(pcl_relay_reply *reply, uint32_t count);
 /* Adds the broker's own bounds to the reply to `status`. */
 void pcl_broker_status_add(pcl_broker *self, pcl_relay_reply *reply);
 

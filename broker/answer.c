@@ -105,6 +105,8 @@ void pcl_broker_answer(void *context, pcl_relay_entry *entry, pcl_relay_reply *r
     pcl_broker_audit_end(self, entry, reply, now_us);
     if (entry->op == PCL_OP_STATUS && reply->code == PCL_ERR_OK) {
         pcl_broker_status_add(self, reply);
+    } else if (work != NULL && work->cancelled > 0 && reply->code == PCL_ERR_OK) {
+        pcl_broker_cancel_add(reply, work->cancelled);
     }
     if (work != NULL) {
         s_leave(self, work, entry, reply, now_us);

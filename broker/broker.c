@@ -68,6 +68,10 @@ static void s_tick(void *context, uint64_t now_us)
     pcl_door_tick(&self->gatekeepers, now_us);
     s_look_for_silent(self, now_us);
     pcl_broker_audit_tick(self, now_us);
+    if (self->guard_until_us != 0 && now_us >= self->guard_until_us) {
+        self->guard_until_us = 0;
+        pcl_relay_set_unready(self->relay, NULL);
+    }
     uint64_t suppressed = pcl_log_limit_suppressed(&self->stranger_limit, now_us);
     if (suppressed > 0) {
         pcl_log(PCL_LOG_WARNING, PCL_BROKER_WHO, "dropped_more", "lines=%llu",
@@ -161,7 +165,7 @@ static bool s_open_tables(pcl_broker *self, char *error, size_t error_size)
     self->replay = pcl_replay_new((uint32_t)pcl_config_uint(config, "seal/channels_max"),
                                   (uint32_t)pcl_config_uint(config, "seal/channels_principal_max"),
                                   pcl_wall_us(), pcl_now_us(), seed);
-    self->works = pcl_works_new(self->work_max, self->audit != NULL);
+    self->works = pcl_works_new(self->work_max, self->audit != NULL, seed);
     self->queue = pcl_queue_new(&queue);
     self->queued = calloc(item_max, sizeof *self->queued);
     self->unsure = calloc(self->work_max, sizeof *self->unsure);
@@ -271,6 +275,15 @@ static void s_close(pcl_broker *self)
     pcl_door_close(&self->gatekeepers);
 }
 
+/* Who waits until we are ready shall find his seals taken. */
+static void s_begin_guard(pcl_broker *self)
+{
+    if (self->has_own) {
+        self->guard_until_us = pcl_now_us() + PCL_REPLAY_GUARD_US;
+        pcl_relay_set_unready(self->relay, "no seal is taken yet");
+    }
+}
+
 static void s_add_sources(pcl_broker *self)
 {
     pcl_loop_add_socket(self->loop, self->gatekeepers.socket, pcl_broker_on_gatekeepers, self);
@@ -303,6 +316,7 @@ void pcl_broker_actor(zsock_t *pipe, void *argument)
     bool opened = pcl_door_read_keys(&self->gatekeepers, args->config) &&
                   s_open(self, error, sizeof error);
     if (opened) {
+        s_begin_guard(self);
         s_add_sources(self);
     } else if (error[0] != '\0') {
         pcl_log(PCL_LOG_ERROR, PCL_BROKER_WHO, "open_failed", "reason=\"%s\"", error);

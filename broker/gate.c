@@ -174,6 +174,9 @@ static void s_judge(pcl_broker *self, pcl_relay_entry *entry, const pcl_request 
                           "audit: it cannot be written just now", now_us);
         return;
     }
+    if (request->op == PCL_OP_CANCEL) { /* also what has not come further than here */
+        work->cancelled = pcl_broker_cancel_held(self, work->caller, entry->id, now_us);
+    }
     pcl_head head = {
         .sql_class = entry->sql_class,
         .gatekeeper_us = message->head.gatekeeper_us,

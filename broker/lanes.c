@@ -44,9 +44,7 @@ static void s_forward_held(pcl_broker *self, uint32_t index, uint64_t ticket)
     pcl_err err = pcl_relay_forward_held(self->relay, ticket, &work->head, &work->payload, NULL,
                                          now_us);
     if (err == PCL_ERR_OK) {
-        zmq_msg_close(&work->payload);
-        work->has_payload = false;
-        work->ticket = 0;
+        pcl_works_release(self->works, index);
     } else {
         pcl_metric_add(self->metrics.refusals[PCL_REFUSAL_UNSENT], 1);
         pcl_relay_refuse_held_unsent(self->relay, ticket, err, now_us);
@@ -58,12 +56,15 @@ static void s_forward_held(pcl_broker *self, uint32_t index, uint64_t ticket)
 static bool s_hold(pcl_broker *self, pcl_relay_entry *entry, const pcl_head *head,
                    const char *accounts, zmq_msg_t *payload, uint64_t now_us)
 {
-    pcl_work *work = pcl_works_at(self->works, entry->work);
-    pcl_err err = pcl_relay_hold(self->relay, entry, &work->ticket, now_us);
+    uint32_t index = entry->work;
+    uint64_t ticket = 0;
+    pcl_work *work = pcl_works_at(self->works, index);
+    pcl_err err = pcl_relay_hold(self->relay, entry, &ticket, now_us);
     if (err != PCL_ERR_OK) {
         pcl_broker_refuse_unsent(self, entry, err, now_us);
         return false;
     }
+    pcl_works_hold(self->works, index, pcl_relay_held(self->relay, ticket)->id, ticket);
     work->head = *head;
     memcpy(work->accounts, accounts, strlen(accounts) + 1);
     zmq_msg_init(&work->payload);
@@ -86,6 +87,19 @@ static void s_wait_for_audit(pcl_broker *self, uint32_t index, uint64_t ticket, 
     assert(self->unsure_count < capacity); /* s_has_unsure_room */
     uint64_t place = ((uint64_t)self->unsure_first + self->unsure_count++) % capacity;
     self->unsure[place] = (pcl_unsure){.position = position, .ticket = ticket, .work = index};
+    self->unsure_last = position;
+    if (pcl_works_at(self->works, index)->has_session) {
+        pcl_works_set_unsure(self->works, index);
+    }
+}
+
+/* What it has to wait for, although it needs no line itself: an earlier request of its session.
+ * 0: nothing. */
+static uint64_t s_behind(const pcl_broker *self, const pcl_work *work)
+{
+    bool waits = self->unsure_count > 0 && work->has_session &&
+                 pcl_works_is_unsure(self->works, work->session);
+    return waits ? self->unsure_last : 0;
 }
 
 static bool s_has_unsure_room(const pcl_broker *self)
@@ -122,15 +136,18 @@ static void s_start(pcl_broker *self, pcl_relay_entry *entry, pcl_head *head, co
     uint32_t index = entry->work;
     pcl_work *work = pcl_works_at(self->works, index);
     s_enter_window(self, work);
-    if (!pcl_broker_audit_first(self, entry)) {
+    bool needs_line = pcl_broker_audit_first(self, entry);
+    uint64_t position = s_behind(self, work);
+    if (!needs_line && position == 0) {
         s_forward(self, entry, head, accounts, payload);
         return;
     }
     uint64_t now_us = pcl_now_us();
-    uint64_t position = !s_has_unsure_room(self)
-                            ? 0
-                            : pcl_broker_audit_start(self, entry, index, pcl_frame_bytes(payload));
-    if (position == 0) {
+    bool room = s_has_unsure_room(self);
+    if (needs_line) {
+        position = room ? pcl_broker_audit_start(self, entry, index, pcl_frame_bytes(payload)) : 0;
+    }
+    if (position == 0 || !room) {
         pcl_broker_refuse(self, PCL_REFUSAL_AUDIT, entry, PCL_ERR_UNAVAILABLE, AUDIT_TEXT, now_us);
     } else if (s_is_sure(self, position)) {
         s_forward(self, entry, head, accounts, payload);
@@ -181,6 +198,20 @@ static bool s_has_lane(const pcl_relay_entry *entry, const pcl_work *work)
 static uint64_t s_advice_ms(const pcl_broker *self)
 {
     return pcl_config_uint(self->config, "queue/interval_ms");
+}
+
+uint32_t pcl_broker_cancel_held(pcl_broker *self, uint32_t caller, const uint8_t id[PCL_ID_SIZE],
+                                uint64_t now_us)
+{
+    uint32_t count = 0;
+    uint32_t cursor = 0;
+    uint32_t index;
+    while ((index = pcl_works_find_held(self->works, caller, id, &cursor)) != PCL_WORKS_NONE) {
+        pcl_relay_cancel(self->relay, pcl_works_at(self->works, index)->ticket, now_us);
+        cursor = 0; /* it has left the index */
+        count++;
+    }
+    return count;
 }
 
 static void s_enqueue(pcl_broker *self, pcl_relay_entry *entry, pcl_head *head,

@@ -216,6 +216,28 @@ static bool s_open_map(pcl_bytes map, uint32_t *out_count, pcl_bytes *out_pairs)
     return true;
 }
 
+/* The reply once more, with its route; one pair is to follow. */
+static void s_open(const pcl_reply *reply, pcl_buffer *buffer)
+{
+    bool routed = reply->route.size > 0;
+    pcl_buffer_init(buffer, PCL_REPLY_SIZE_MAX);
+    pcl_reply_open(buffer, reply->has_id ? reply->id : NULL, true, routed ? 2 : 1);
+    if (routed) {
+        pcl_mp_put_text(buffer, "route");
+        pcl_mp_put_raw(buffer, reply->route);
+    }
+}
+
+/* Takes the buffer; the reply stays as it is when that could not be written. */
+static void s_replace(pcl_relay_reply *reply, pcl_buffer *buffer)
+{
+    if (!buffer->failed) {
+        zmq_msg_close(&reply->payload);
+        pcl_frame_of_buffer(&reply->payload, buffer);
+    }
+    pcl_buffer_release(buffer);
+}
+
 void pcl_broker_status_add(pcl_broker *self, pcl_relay_reply *reply)
 {
     pcl_reply decoded;
@@ -226,20 +248,21 @@ void pcl_broker_status_add(pcl_broker *self, pcl_relay_reply *reply)
         return; /* it goes as it is */
     }
     pcl_buffer buffer;
-    pcl_buffer_init(&buffer, PCL_REPLY_SIZE_MAX);
-    bool routed = decoded.route.size > 0;
-    pcl_reply_open(&buffer, decoded.has_id ? decoded.id : NULL, true, routed ? 2 : 1);
-    if (routed) {
-        pcl_mp_put_text(&buffer, "route");
-        pcl_mp_put_raw(&buffer, decoded.route);
-    }
+    s_open(&decoded, &buffer);
     pcl_mp_put_text(&buffer, "status");
     pcl_mp_put_map(&buffer, count + 1);
     pcl_mp_put_raw(&buffer, pairs);
     s_put_status(self, &buffer);
-    if (!buffer.failed) {
-        zmq_msg_close(&reply->payload);
-        pcl_frame_of_buffer(&reply->payload, &buffer);
+    s_replace(reply, &buffer);
+}
+
+void pcl_broker_cancel_add(pcl_relay_reply *reply, uint32_t count)
+{
+    pcl_reply decoded;
+    if (pcl_reply_decode(&decoded, pcl_frame_bytes(&reply->payload)) == PCL_ERR_OK) {
+        pcl_buffer buffer;
+        s_open(&decoded, &buffer);
+        s_uint(&buffer, "affected", decoded.affected + count);
+        s_replace(reply, &buffer);
     }
-    pcl_buffer_release(&buffer);
 }

@@ -1,5 +1,6 @@
 #include "broker/work.h"
 
+#include "common/id_index.h"
 #include "sql/digest.h"
 
 #include <assert.h>
@@ -8,12 +9,14 @@
 
 struct pcl_works {
     pcl_work *works;
-    char *digests; /* PCL_SQL_DIGEST_SIZE_MAX octets each; NULL: not kept */
+    pcl_id_index *held;     /* by id */
+    pcl_id_index *sessions; /* of what is unsure */
+    char *digests;          /* PCL_SQL_DIGEST_SIZE_MAX octets each; NULL: not kept */
     uint32_t capacity;
     uint32_t free_first;
 };
 
-pcl_works *pcl_works_new(uint32_t capacity, bool digests)
+pcl_works *pcl_works_new(uint32_t capacity, bool digests, uint64_t seed)
 {
     assert(capacity > 0 && capacity <= PCL_INFLIGHT_MAX);
     pcl_works *self = calloc(1, sizeof *self);
@@ -21,8 +24,11 @@ pcl_works *pcl_works_new(uint32_t capacity, bool digests)
         return NULL;
     }
     self->works = calloc(capacity, sizeof *self->works);
+    self->held = pcl_id_index_new(capacity, seed);
+    self->sessions = pcl_id_index_new(capacity, seed);
     self->digests = digests ? calloc(capacity, PCL_SQL_DIGEST_SIZE_MAX) : NULL;
-    if (self->works == NULL || (digests && self->digests == NULL)) {
+    if (self->works == NULL || self->held == NULL || self->sessions == NULL ||
+        (digests && self->digests == NULL)) {
         pcl_works_destroy(&self);
         return NULL;
     }
@@ -45,6 +51,8 @@ void pcl_works_destroy(pcl_works **self_p)
             pcl_works_give_back(self, index);
         }
     }
+    pcl_id_index_destroy(&self->held);
+    pcl_id_index_destroy(&self->sessions);
     free(self->works);
     free(self->digests);
     free(self);
@@ -80,15 +88,65 @@ pcl_work *pcl_works_held(pcl_works *self, uint32_t index, uint64_t ticket)
     return work->used && work->ticket == ticket ? work : NULL;
 }
 
-void pcl_works_give_back(pcl_works *self, uint32_t index)
+void pcl_works_hold(pcl_works *self, uint32_t index, const uint8_t id[PCL_ID_SIZE], uint64_t ticket)
 {
     pcl_work *work = pcl_works_at(self, index);
+    assert(ticket != 0 && work->ticket == 0);
+    memcpy(work->id, id, sizeof work->id);
+    work->ticket = ticket;
+    pcl_id_index_add(self->held, id, (uint64_t)index + 1);
+}
+
+void pcl_works_release(pcl_works *self, uint32_t index)
+{
+    pcl_work *work = pcl_works_at(self, index);
+    if (work->unsure) {
+        pcl_id_index_remove(self->sessions, work->session, (uint64_t)index + 1);
+        work->unsure = false;
+    }
+    if (work->ticket != 0) {
+        pcl_id_index_remove(self->held, work->id, (uint64_t)index + 1);
+        work->ticket = 0;
+    }
     if (work->has_payload) {
         zmq_msg_close(&work->payload);
         work->has_payload = false;
     }
+}
+
+uint32_t pcl_works_find_held(const pcl_works *self, uint32_t caller, const uint8_t id[PCL_ID_SIZE],
+                             uint32_t *cursor)
+{
+    assert(self != NULL);
+    uint64_t found = 0;
+    while ((found = pcl_id_index_find(self->held, id, cursor)) != 0) {
+        if (self->works[found - 1].caller == caller) {
+            return (uint32_t)(found - 1);
+        }
+    }
+    return PCL_WORKS_NONE;
+}
+
+void pcl_works_set_unsure(pcl_works *self, uint32_t index)
+{
+    pcl_work *work = pcl_works_at(self, index);
+    assert(work->has_session && !work->unsure);
+    pcl_id_index_add(self->sessions, work->session, (uint64_t)index + 1);
+    work->unsure = true;
+}
+
+bool pcl_works_is_unsure(const pcl_works *self, const uint8_t session[PCL_ID_SIZE])
+{
+    assert(self != NULL);
+    uint32_t cursor = 0;
+    return pcl_id_index_find(self->sessions, session, &cursor) != 0;
+}
+
+void pcl_works_give_back(pcl_works *self, uint32_t index)
+{
+    pcl_work *work = pcl_works_at(self, index);
+    pcl_works_release(self, index);
     work->used = false;
-    work->ticket = 0;
     work->next = self->free_first;
     self->free_first = index;
 }

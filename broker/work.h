@@ -41,12 +41,15 @@ typedef struct pcl_work {
     bool has_lane; /* it goes through a window */
     pcl_queue_lane lane;
     bool in_window;
-    uint32_t item;     /* in the queue; NONE: not there */
-    uint64_t ticket;   /* while it is held; 0: it is not */
-    bool started;      /* the audit has its START */
-    bool has_payload;  /* it is held: head and payload stand here, and accounts */
-    zmq_msg_t payload; /* only with has_payload */
-    pcl_head head;     /* likewise; principal and role are set when it goes on */
+    uint32_t item;           /* in the queue; NONE: not there */
+    uint64_t ticket;         /* while it is held; 0: it is not; set by pcl_works_hold */
+    uint8_t id[PCL_ID_SIZE]; /* while it is held: the request's */
+    bool started;            /* the audit has its START */
+    bool unsure;             /* its session waits for it: for its line, or behind one that does */
+    uint32_t cancelled;      /* of op cancel: requests that it stopped here */
+    bool has_payload;        /* it is held: head and payload stand here, and accounts */
+    zmq_msg_t payload;       /* only with has_payload */
+    pcl_head head;           /* likewise; principal and role are set when it goes on */
     char accounts[PCL_POLICY_NAME_SIZE];
 
     bool used;
@@ -55,9 +58,9 @@ typedef struct pcl_work {
 
 typedef struct pcl_works pcl_works;
 
-/* capacity: 1 to PCL_INFLIGHT_MAX.  digests: texts of digests are kept.  NULL only when memory is
- * out. */
-pcl_works *pcl_works_new(uint32_t capacity, bool digests);
+/* capacity: 1 to PCL_INFLIGHT_MAX.  digests: texts of digests are kept.  seed: of the hash.  NULL
+ * only when memory is out. */
+pcl_works *pcl_works_new(uint32_t capacity, bool digests, uint64_t seed);
 void pcl_works_destroy(pcl_works **self_p);
 
 /* A fresh one, all zero but `item`.  NONE: there is no room. */
@@ -65,6 +68,20 @@ uint32_t pcl_works_take(pcl_works *self);
 pcl_work *pcl_works_at(pcl_works *self, uint32_t index);
 /* The work that is held under that ticket, at that place; NULL: not any more. */
 pcl_work *pcl_works_held(pcl_works *self, uint32_t index, uint64_t ticket);
+/* It is held from now on, under that ticket; _release and _give_back end it. */
+void pcl_works_hold(pcl_works *self, uint32_t index, const uint8_t id[PCL_ID_SIZE],
+                    uint64_t ticket);
+void pcl_works_release(pcl_works *self, uint32_t index);
+/* Walks what the caller has held under that id: start with *cursor 0; NONE is the end.  Nothing may
+ * be held or released meanwhile. */
+uint32_t pcl_works_find_held(const pcl_works *self, uint32_t caller, const uint8_t id[PCL_ID_SIZE],
+                             uint32_t *cursor);
+
+/* Its session has to wait for it; until _release or _give_back.  Only of one with a session. */
+void pcl_works_set_unsure(pcl_works *self, uint32_t index);
+/* Whether something of that session is to wait for. */
+bool pcl_works_is_unsure(const pcl_works *self, const uint8_t session[PCL_ID_SIZE]);
+
 /* Frees its payload, too. */
 void pcl_works_give_back(pcl_works *self, uint32_t index);
 

@@ -37,7 +37,8 @@ struct pcl_relay {
     uint32_t parked_count; /* tickets in the ring; some may be of entries that left */
     size_t parked_size;    /* octets of the replies that wait */
     bool draining;
-    pcl_buffer error; /* an error reply while it is encoded */
+    const char *unready; /* the owner's reason; NULL: none */
+    pcl_buffer error;    /* an error reply while it is encoded */
     pcl_log_limit log_limit;
     relay_metrics metrics;
 };
@@ -202,6 +203,8 @@ static void s_publish_link(pcl_relay *self)
     } else if (state != PCL_LINK_UP) {
         (void)snprintf(reason, sizeof reason, "%s is %s", self->options.next,
                        state == PCL_LINK_DOWN ? "not there" : "draining");
+    } else if (self->unready != NULL) {
+        (void)snprintf(reason, sizeof reason, "%s", self->unready);
     }
     pcl_http_set_ready(self->options.args->http, reason[0] == '\0', reason);
 }
@@ -273,6 +276,13 @@ void pcl_relay_drain(pcl_relay *self)
 {
     assert(self != NULL);
     self->draining = true;
+    s_publish_link(self);
+}
+
+void pcl_relay_set_unready(pcl_relay *self, const char *why)
+{
+    assert(self != NULL);
+    self->unready = why;
     s_publish_link(self);
 }
 

@@ -152,6 +152,9 @@ void pcl_relay_turn(pcl_relay *self, uint64_t now_us);
 /* From now on nothing goes on any more: new work is DRAINING.  What is in flight is finished. */
 void pcl_relay_drain(pcl_relay *self);
 
+/* While why is not NULL the hop is not ready (/ready says so), link or not; static. */
+void pcl_relay_set_unready(pcl_relay *self, const char *why);
+
 /* Requests in flight, and replies that wait for their peer. */
 uint32_t pcl_relay_count(const pcl_relay *self);
 pcl_link_state pcl_relay_link_state(const pcl_relay *self);

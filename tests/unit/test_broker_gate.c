@@ -3,6 +3,7 @@
 #include "broker/broker.h"
 #include "net/seal.h"
 #include "sql/classify.h"
+#include "wire/mp.h"
 
 #include "tests/lib/key_vault.h"
 #include "tests/lib/role_fixture.h"
@@ -112,6 +113,8 @@ typedef struct s_said {
     pcl_seal seal;      /* only with sealed; 0s are filled in */
     bool broken;        /* an octet of the payload is another than what was sealed */
     uint32_t budget_us; /* 0: 5 s */
+    uint8_t session;    /* all octets of it; 0: none */
+    bool cancels;       /* op cancel, for what has that id */
 } s_said;
 
 /* Returns the seal that it had. */
@@ -121,7 +124,14 @@ static pcl_seal s_say(s_scene *self, s_said said)
     pcl_seal seal = said.seal;
     uint8_t octets[PCL_SEAL_SIZE];
     zmq_msg_t payload, tail;
-    fixture_request(&request, said.sql, said.id, 0);
+    pcl_request asked = {.op = said.cancels ? PCL_OP_CANCEL : PCL_OP_QUERY,
+                         .sql = said.cancels ? pcl_bytes_of(NULL, 0) : pcl_bytes_text(said.sql),
+                         .has_id = true,
+                         .has_session = said.session != 0};
+    memset(asked.id, said.id, sizeof asked.id);
+    memset(asked.session, said.session, sizeof asked.session);
+    pcl_buffer_init(&request, 65536);
+    pcl_request_encode(&asked, &request);
     seal.kind = PCL_SEAL_REQUEST;
     seal.time_us = seal.time_us != 0 ? seal.time_us : pcl_wall_us();
     seal.channel = seal.channel != 0 ? seal.channel : 42;
@@ -136,7 +146,7 @@ static pcl_seal s_say(s_scene *self, s_said said)
     pcl_head head = {
         .ticket = 1000u + said.id,
         .kind = PCL_KIND_REQUEST,
-        .op = PCL_OP_QUERY,
+        .op = asked.op,
         .flags = (uint8_t)(said.sealed ? PCL_HEAD_SEALED : 0),
         .budget_us = said.budget_us != 0 ? said.budget_us : 5000000,
         .sent_us = pcl_now_us(),
@@ -451,6 +461,39 @@ static void test_what_waits_is_answered_whatever_becomes_of_it(void **state)
     s_close(&scene);
 }
 
+static void test_op_cancel_stops_what_waits_here(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "", "queue\n    window_min = 1\n    window_max = 1\n    target_ms = 10000\n");
+    s_ask(&scene, "alice", "SELECT 1", 1);
+    fake_wait_held(&scene.proxy, 1);
+    s_ask(&scene, "alice", "SELECT 1", 2);
+    s_ask(&scene, "bob", "SELECT 1", 2); /* the same id, of another */
+    (void)s_say(&scene, (s_said){.principal = "alice", .id = 2, .cancels = true});
+    s_expect(&scene, 2, PCL_ERR_CANCELLED, NULL, "");
+    fake_wait_held(&scene.proxy, 2); /* it goes on: there may be more of it below */
+    assert_int_equal(scene.proxy.held[1].head.op, PCL_OP_CANCEL);
+    pcl_buffer below;
+    pcl_buffer_init(&below, 256);
+    pcl_reply_open(&below, scene.proxy.held[1].head.id, true, 1);
+    pcl_mp_put_text(&below, "affected");
+    pcl_mp_put_uint(&below, 3);
+    pcl_buffer_put_u8(&below, 0);
+    fake_reply(&scene.proxy, 1, PCL_ERR_OK, (const char *)below.data);
+    pcl_buffer_release(&below);
+    pcl_hop_message message;
+    pcl_reply reply;
+    s_recv(&scene, &message);
+    assert_int_equal(pcl_reply_decode(&reply, pcl_frame_bytes(&message.payload)), PCL_ERR_OK);
+    assert_true(reply.has_affected && reply.affected == 4);
+    pcl_hop_close(&message);
+    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x");
+    s_expect(&scene, 1, PCL_ERR_OK, NULL, "");
+    fake_wait_held(&scene.proxy, 1); /* bob's */
+    s_close(&scene);
+}
+
 static void test_a_line_that_stands_is_told_to_come_again(void **state)
 {
     (void)state;
@@ -530,6 +573,34 @@ static void test_a_write_is_in_the_audit_before_it_goes_on(void **state)
     s_remove_folder(scene.folder);
 }
 
+/* A write of a session waits for its line; what follows it in that session waits, too. */
+static void test_nothing_overtakes_a_write_of_its_session(void **state)
+{
+    (void)state;
+    s_scene scene;
+    char more[256];
+    char made[] = "/tmp/portcullis-test-XXXXXX";
+    assert_non_null(mkdtemp(made));
+    (void)snprintf(more, sizeof more, "audit\n    folder = \"%s\"\n", made);
+    s_open(&scene, "", more);
+    for (int round = 0; round < 10; round++) {
+        for (uint8_t id = 1; id <= 5; id++) {
+            (void)s_say(&scene, (s_said){.principal = "alice",
+                                         .sql = id % 2 == 1 ? "DELETE FROM t" : "SELECT 1",
+                                         .id = id,
+                                         .session = 0x55});
+        }
+        fake_wait_held(&scene.proxy, 5);
+        for (uint8_t id = 1; id <= 5; id++) {
+            assert_int_equal(scene.proxy.held[0].head.id[0], id);
+            fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x");
+            s_expect(&scene, id, PCL_ERR_OK, NULL, "");
+        }
+    }
+    s_close(&scene);
+    s_remove_folder(made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,8 +612,10 @@ int main(void)
         cmocka_unit_test(test_another_key_is_another_principal),
         cmocka_unit_test(test_what_waits_goes_on_in_fair_order),
         cmocka_unit_test(test_what_waits_is_answered_whatever_becomes_of_it),
+        cmocka_unit_test(test_op_cancel_stops_what_waits_here),
         cmocka_unit_test(test_a_line_that_stands_is_told_to_come_again),
         cmocka_unit_test(test_a_write_is_in_the_audit_before_it_goes_on),
+        cmocka_unit_test(test_nothing_overtakes_a_write_of_its_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
