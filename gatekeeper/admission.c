@@ -4,19 +4,27 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* The field that a statement stands in: "statements[3].sql". */
-enum { FIELD_SIZE = 32 };
+/* Where a statement stands: "", or "statements[3]." of a txn. */
+enum { PLACE_SIZE = 32 };
 
 /* The message of a statement that nobody may run; false when it may be. */
-static bool s_is_refused(pcl_sql_verdict verdict, const char *field, pcl_admission *admission)
+static bool s_is_refused(pcl_sql_verdict verdict, uint32_t param_count, const char *place,
+                         pcl_admission *admission)
 {
-    if (verdict.sql_class != PCL_SQL_REFUSED) {
-        return false;
+    if (verdict.sql_class == PCL_SQL_REFUSED) {
+        admission->err = PCL_ERR_REFUSED;
+        (void)snprintf(admission->message, sizeof admission->message, "%ssql: %s at offset %u",
+                       place, verdict.rule, verdict.offset);
+        return true;
     }
-    admission->err = PCL_ERR_REFUSED;
-    (void)snprintf(admission->message, sizeof admission->message, "%s: %s at offset %u", field,
-                   verdict.rule, verdict.offset);
-    return true;
+    if (verdict.placeholder_count != param_count) {
+        admission->err = PCL_ERR_MALFORMED;
+        (void)snprintf(admission->message, sizeof admission->message,
+                       "%sparams: the statement has %u placeholders, %u were given", place,
+                       verdict.placeholder_count, param_count);
+        return true;
+    }
+    return false;
 }
 
 static void s_judge_txn(const pcl_request *request, pcl_sql_cache *cache, pcl_admission *admission)
@@ -24,10 +32,11 @@ static void s_judge_txn(const pcl_request *request, pcl_sql_cache *cache, pcl_ad
     admission->sql_class = PCL_SQL_WRITE;
     for (uint32_t index = 0; index < request->statement_count; index++) {
         pcl_statement statement;
-        char field[FIELD_SIZE];
+        char place[PLACE_SIZE];
         pcl_request_statement(request, index, &statement);
-        (void)snprintf(field, sizeof field, "statements[%u].sql", index);
-        if (s_is_refused(pcl_sql_cache_judge(cache, statement.sql).verdict, field, admission)) {
+        (void)snprintf(place, sizeof place, "statements[%u].", index);
+        pcl_sql_verdict verdict = pcl_sql_cache_judge(cache, statement.sql).verdict;
+        if (s_is_refused(verdict, statement.param_count, place, admission)) {
             admission->has_statement = true;
             admission->statement = index;
             return;
@@ -41,7 +50,8 @@ static void s_judge_query(const pcl_request *request, pcl_sql_cache *cache,
     pcl_sql_verdict verdict = pcl_sql_cache_judge(cache, request->sql).verdict;
     admission->sql_class = verdict.sql_class;
     admission->repeatable = pcl_sql_is_read(verdict.sql_class);
-    (void)s_is_refused(verdict, "sql", admission); /* it has written what there is to say */
+    /* It has written what there is to say. */
+    (void)s_is_refused(verdict, request->param_count, "", admission);
 }
 
 /* The class as the broker will say it (policy/judge.c), and whether the work may be repeated:
@@ -127,7 +137,7 @@ static bool s_is_over(const pcl_admission_limits *limits, pcl_op op, pcl_princip
 }
 
 pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_request *request,
-                                  pcl_principal_load load, pcl_sql_cache *cache)
+                                  bool sealed, pcl_principal_load load, pcl_sql_cache *cache)
 {
     assert(limits != NULL);
     assert(limits->timeout_ms_default > 0);
@@ -148,5 +158,10 @@ pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_
         return admission;
     }
     s_judge_op(request, cache, &admission);
+    if (sealed) {
+        admission.err = PCL_ERR_OK;
+        admission.message[0] = '\0';
+        admission.has_statement = false;
+    }
     return admission;
 }

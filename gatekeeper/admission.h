@@ -23,7 +23,7 @@ typedef struct pcl_admission_limits {
 } pcl_admission_limits;
 
 typedef struct pcl_admission {
-    pcl_err err; /* OK, REFUSED or OVERLOADED */
+    pcl_err err; /* OK, REFUSED, MALFORMED (params and placeholders differ) or OVERLOADED */
     pcl_retry retry;
     char message[160];       /* of a refusal; "" otherwise */
     uint32_t timeout_ms;     /* the default, or the client's, cut */
@@ -35,8 +35,10 @@ typedef struct pcl_admission {
 
 /* request: decoded.  load: what its principal has in flight already.  cache:
  * judges the statements, by the default rules: the policy, which may know more functions, is the
- * broker's. */
+ * broker's.  sealed: no statement is refused, since we have no seal to say it under, and a client
+ * that seals would have to take a statement that can never run for one that may have run; the
+ * broker refuses it. */
 pcl_admission pcl_admission_judge(const pcl_admission_limits *limits, const pcl_request *request,
-                                  pcl_principal_load load, pcl_sql_cache *cache);
+                                  bool sealed, pcl_principal_load load, pcl_sql_cache *cache);
 
 #endif

@@ -375,8 +375,8 @@ static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *pa
         return;
     }
     pcl_admission admission = pcl_admission_judge(
-        &self->limits, &request, pcl_principals_load(self->principals, entry->principal),
-        self->cache);
+        &self->limits, &request, seal != NULL,
+        pcl_principals_load(self->principals, entry->principal), self->cache);
     if (admission.err != PCL_ERR_OK) {
         s_refuse_admission(self, entry, &admission, now_us);
         return;

@@ -59,8 +59,8 @@ static bool s_forbid(judgement *self, pcl_policy_rule rule, const char *format, 
 
 /* --- Statements ------------------------------------------------------------- */
 
-/* The field that the statement stands in: "sql", or "statements[3].sql" of a txn. */
-enum { FIELD_SIZE = 32 };
+/* Where the statement stands: "", or "statements[3]." of a txn. */
+enum { PLACE_SIZE = 32 };
 
 /* Whether a txn may run it: it neither commits, nor leaves anything behind on its connection, nor
  * does what nobody can see in its text. */
@@ -86,7 +86,7 @@ static bool s_has_classes(const judgement *self, pcl_sql_verdict sql, pcl_sql_cl
     return (self->role->classes & 1u << sql.statement_class) != 0;
 }
 
-static bool s_judge_class(judgement *self, pcl_sql_verdict sql, const char *field)
+static bool s_judge_class(judgement *self, pcl_sql_verdict sql, const char *place)
 {
     pcl_sql_class lacking = PCL_SQL_NONE;
     if (s_has_classes(self, sql, &lacking)) {
@@ -94,30 +94,30 @@ static bool s_judge_class(judgement *self, pcl_sql_verdict sql, const char *fiel
     }
     if (lacking == PCL_SQL_ADMIN) { /* not even on trial */
         return s_refuse(self, PCL_POLICY_RULE_CLASS, PCL_ERR_FORBIDDEN,
-                        "%s: the role may not run an admin statement", field);
+                        "%ssql: the role may not run an admin statement", place);
     }
-    return s_forbid(self, PCL_POLICY_RULE_CLASS, "%s: the role may not run a %s statement", field,
-                    pcl_sql_class_text(lacking));
+    return s_forbid(self, PCL_POLICY_RULE_CLASS, "%ssql: the role may not run a %s statement",
+                    place, pcl_sql_class_text(lacking));
 }
 
-static bool s_judge_place(judgement *self, pcl_sql_verdict sql, const char *field)
+static bool s_judge_place(judgement *self, pcl_sql_verdict sql, const char *place)
 {
     const pcl_request *request = self->request;
     if (request->op == PCL_OP_TXN && !s_fits_txn(sql)) {
         return s_refuse(self, PCL_POLICY_RULE_OP, PCL_ERR_UNSUPPORTED,
-                        "%s: a %s statement cannot stand in a txn (%s)", field,
+                        "%ssql: a %s statement cannot stand in a txn (%s)", place,
                         pcl_sql_class_text(sql.sql_class), sql.rule);
     }
     bool of_session = sql.sql_class == PCL_SQL_TRANSACTION || sql.sql_class == PCL_SQL_STATE;
     if (request->op == PCL_OP_QUERY && of_session && !request->has_session) {
         return s_refuse(self, PCL_POLICY_RULE_OP, PCL_ERR_UNSUPPORTED,
-                        "%s: a %s statement needs a session", field,
+                        "%ssql: a %s statement needs a session", place,
                         pcl_sql_class_text(sql.sql_class));
     }
     return true;
 }
 
-static bool s_judge_digest(judgement *self, pcl_bytes digest, const char *field)
+static bool s_judge_digest(judgement *self, pcl_bytes digest, const char *place)
 {
     if (self->role->digests == PCL_POLICY_DIGESTS_OFF) {
         return true;
@@ -129,9 +129,9 @@ static bool s_judge_digest(judgement *self, pcl_bytes digest, const char *field)
     }
     self->verdict.digest_unknown = true;
     return self->role->digests == PCL_POLICY_DIGESTS_DETECT ||
-           s_forbid(self, PCL_POLICY_RULE_DIGEST, "%s: digest %016" PRIx64 " is not on the list%s",
-                    field, pcl_digest_id(digest),
-                    pcl_digest_is_cut(digest) ? ", for it is too long" : "");
+           s_forbid(self, PCL_POLICY_RULE_DIGEST,
+                    "%ssql: digest %016" PRIx64 " is not on the list%s", place,
+                    pcl_digest_id(digest), pcl_digest_is_cut(digest) ? ", for it is too long" : "");
 }
 
 /* Joins the digests of a txn; what does not fit any more is left away, whole. */
@@ -155,7 +155,8 @@ static void s_put_digest(judgement *self, pcl_bytes digest)
     pcl_buffer_put(buffer, digest.data, digest.size);
 }
 
-static bool s_judge_statement(judgement *self, pcl_bytes text, const char *field)
+static bool s_judge_statement(judgement *self, pcl_bytes text, uint32_t param_count,
+                              const char *place)
 {
     pcl_sql_judged judged = pcl_sql_cache_judge(self->cache, text);
     pcl_sql_verdict sql = judged.verdict;
@@ -164,12 +165,17 @@ static bool s_judge_statement(judgement *self, pcl_bytes text, const char *field
         self->verdict.repeatable = pcl_sql_is_read(sql.sql_class);
     }
     if (sql.sql_class == PCL_SQL_REFUSED) {
-        return s_refuse(self, PCL_POLICY_RULE_STATEMENT, PCL_ERR_REFUSED, "%s: %s at offset %u",
-                        field, sql.rule, sql.offset);
+        return s_refuse(self, PCL_POLICY_RULE_STATEMENT, PCL_ERR_REFUSED, "%ssql: %s at offset %u",
+                        place, sql.rule, sql.offset);
     }
     s_put_digest(self, judged.digest);
-    return s_judge_class(self, sql, field) && s_judge_place(self, sql, field) &&
-           s_judge_digest(self, judged.digest, field);
+    if (sql.placeholder_count != param_count) {
+        return s_refuse(self, PCL_POLICY_RULE_STATEMENT, PCL_ERR_MALFORMED,
+                        "%sparams: the statement has %u placeholders, %u were given", place,
+                        sql.placeholder_count, param_count);
+    }
+    return s_judge_class(self, sql, place) && s_judge_place(self, sql, place) &&
+           s_judge_digest(self, judged.digest, place);
 }
 
 static bool s_judge_txn(judgement *self)
@@ -177,10 +183,10 @@ static bool s_judge_txn(judgement *self)
     self->verdict.sql_class = PCL_SQL_WRITE;
     for (uint32_t index = 0; index < self->request->statement_count; index++) {
         pcl_statement statement;
-        char field[FIELD_SIZE];
+        char place[PLACE_SIZE];
         pcl_request_statement(self->request, index, &statement);
-        (void)snprintf(field, sizeof field, "statements[%u].sql", index);
-        if (!s_judge_statement(self, statement.sql, field)) {
+        (void)snprintf(place, sizeof place, "statements[%u].", index);
+        if (!s_judge_statement(self, statement.sql, statement.param_count, place)) {
             self->verdict.has_statement = true;
             self->verdict.statement = index;
             return false;
@@ -211,7 +217,7 @@ static bool s_judge_op(judgement *self)
                        op != PCL_OP_CANCEL;
     switch (op) {
     case PCL_OP_QUERY:
-        return s_judge_statement(self, self->request->sql, "sql");
+        return s_judge_statement(self, self->request->sql, self->request->param_count, "");
     case PCL_OP_TXN:
         return s_judge_txn(self);
     case PCL_OP_BEGIN:

@@ -153,6 +153,7 @@ typedef struct pcl_policy_verdict {
  *   UNSUPPORTED op         an op or a key that is not served here
  *   GONE        op         the id of no session
  *   REFUSED     statement  the classifier refuses the text
+ *   MALFORMED   statement  it has another number of placeholders than params were given
  *   FORBIDDEN   class      the role lacks the statement's class, or `transaction` of a begin
  *   UNSUPPORTED op         a statement that needs a session, or that cannot stand in a txn
  *   REFUSED     schema     `db` is for no client;  FORBIDDEN  schema  ... not for this role

@@ -280,7 +280,7 @@ static bool s_read_request(const pcl_cli_line *line, pcl_request *request)
 }
 
 static int s_explain_to(const pcl_policy_files *files, const pcl_policy_principal *principal,
-                        const pcl_request *request, const pcl_sql_rules *rules)
+                        pcl_request *request, const pcl_sql_rules *rules)
 {
     pcl_sql_cache *cache = pcl_sql_cache_new(rules, 16, CACHE_SIZE, 1);
     pcl_buffer digest;
@@ -289,9 +289,11 @@ static int s_explain_to(const pcl_policy_files *files, const pcl_policy_principa
         return PCL_EXIT_RETRY;
     }
     pcl_buffer_init(&digest, PCL_SQL_DIGEST_SIZE_MAX);
+    pcl_sql_verdict sql = pcl_sql_classify_by(rules, request->sql);
+    request->param_count = sql.placeholder_count; /* as if all were given */
     pcl_policy_verdict verdict = pcl_policy_judge(principal, files->lists[principal->role->index],
                                                   request, cache, &digest);
-    s_put_verdict(&verdict, pcl_sql_classify_by(rules, request->sql));
+    s_put_verdict(&verdict, sql);
     s_put_digest(files, principal->role, pcl_buffer_bytes(&digest));
     s_put_role(principal->role);
     pcl_buffer_release(&digest);

@@ -39,16 +39,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (err != PCL_ERR_OK) {
         return 0;
     }
-    pcl_admission admission = pcl_admission_judge(&limits, &request, (pcl_principal_load){0},
+    pcl_admission admission = pcl_admission_judge(&limits, &request, false, (pcl_principal_load){0},
                                                   cache);
     const pcl_policy_principal *principal = pcl_policy_find(policy, pcl_bytes_text("fuzz"));
     pcl_policy_verdict verdict = pcl_policy_judge(principal, NULL, &request, cache, &digest);
     s_require(!digest.failed && (digest.size > 0) == (verdict.digest_id != 0));
     s_require((verdict.err == PCL_ERR_OK) == (verdict.rule == PCL_POLICY_RULE_NONE));
+    pcl_admission sealed = pcl_admission_judge(&limits, &request, true, (pcl_principal_load){0},
+                                               cache);
+    s_require(sealed.err == PCL_ERR_OK && sealed.sql_class == admission.sql_class);
     s_require(admission.timeout_ms > 0 && admission.timeout_ms <= limits.timeout_ms_max);
     s_require((admission.err == PCL_ERR_OK) == (admission.message[0] == '\0'));
     s_require((verdict.err == PCL_ERR_OK) == (verdict.message[0] == '\0'));
     s_require(admission.err == PCL_ERR_OK || verdict.err != PCL_ERR_OK);
+    if (admission.err == PCL_ERR_MALFORMED && verdict.err == PCL_ERR_MALFORMED) {
+        s_require(strcmp(admission.message, verdict.message) == 0);
+    }
     if (verdict.err == PCL_ERR_OK) {
         s_require(admission.sql_class == verdict.sql_class);
         s_require(admission.repeatable == verdict.repeatable);

@@ -80,6 +80,7 @@ run 2 policy explain -P policy.cfg -p night-job 'DELETE FROM t'
 says "$out" 'rule        class'
 run 2 policy explain -P policy.cfg -p alice 'BEGIN'
 says "$out" 'needs a session'
+run 0 policy explain -P policy.cfg -p alice "SELECT ?, ?"
 run 0 policy explain -P policy.cfg -p alice --session 'BEGIN'
 run 2 policy explain -P policy.cfg -p carl 'SELECT 1'
 says "$out" 'rule        principal'

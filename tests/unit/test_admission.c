@@ -27,7 +27,7 @@ static pcl_admission s_judge(const pcl_admission_limits *limits, const pcl_reque
 {
     pcl_sql_cache *cache = pcl_sql_cache_new(NULL, 16, 4096, 4711);
     assert_non_null(cache);
-    pcl_admission admission = pcl_admission_judge(limits, request, load, cache);
+    pcl_admission admission = pcl_admission_judge(limits, request, false, load, cache);
     pcl_sql_cache_destroy(&cache);
     return admission;
 }
@@ -149,9 +149,46 @@ static void test_what_nobody_may_run_stops_here(void **state)
     assert_false(admission.repeatable);
 }
 
+static void test_params_must_fit_the_placeholders(void **state)
+{
+    (void)state;
+    pcl_request request = s_query("SELECT ?, '?'");
+    pcl_admission admission = s_judge(&LIMITS, &request, IDLE);
+    assert_int_equal(admission.err, PCL_ERR_MALFORMED);
+    assert_int_equal(admission.retry, PCL_RETRY_NEVER);
+    assert_string_equal(admission.message,
+                        "params: the statement has 1 placeholders, 0 were given");
+    request.param_count = 1;
+    assert_int_equal(s_judge(&LIMITS, &request, IDLE).err, PCL_ERR_OK);
+    request.param_count = 2;
+    assert_int_equal(s_judge(&LIMITS, &request, IDLE).err, PCL_ERR_MALFORMED);
+}
+
+/* It could not say so under a seal: the broker does. */
+static void test_the_statement_of_a_sealed_request_is_the_brokers(void **state)
+{
+    (void)state;
+    pcl_sql_cache *cache = pcl_sql_cache_new(NULL, 16, 4096, 4711);
+    assert_non_null(cache);
+    pcl_request request = s_query("SELECT 1; SELECT ?");
+    pcl_admission admission = pcl_admission_judge(&LIMITS, &request, true, IDLE, cache);
+    assert_int_equal(admission.err, PCL_ERR_OK);
+    assert_string_equal(admission.message, "");
+    assert_int_equal(admission.sql_class, PCL_SQL_REFUSED);
+    assert_false(admission.repeatable);
+    request = s_query("SELECT ?");
+    assert_int_equal(pcl_admission_judge(&LIMITS, &request, true, IDLE, cache).err, PCL_ERR_OK);
+    pcl_principal_load full = {.requests = 3};
+    assert_int_equal(pcl_admission_judge(&LIMITS, &request, true, full, cache).err,
+                     PCL_ERR_OVERLOADED);
+    pcl_sql_cache_destroy(&cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_params_must_fit_the_placeholders),
+        cmocka_unit_test(test_the_statement_of_a_sealed_request_is_the_brokers),
         cmocka_unit_test(test_octets_in_flight_are_bounded_too),
         cmocka_unit_test(test_time_has_a_default_and_a_ceiling),
         cmocka_unit_test(test_a_principal_has_a_share),

@@ -276,6 +276,40 @@ static void test_a_txn_names_the_statement_that_cannot_stand_in_it(void **state)
     }
 }
 
+/* The agents would say so, too; nothing shall get that far. */
+static void test_params_must_fit_the_placeholders(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql;
+        uint32_t param_count;
+        const char *message;
+    } cases[] = {
+        {"SELECT ?", 1, ""},
+        {"SELECT ? + ?", 2, ""},
+        {"SELECT '?', `?`, \"?\" -- ?", 0, ""},
+        {"SELECT ?", 0, "params: the statement has 1 placeholders, 0 were given"},
+        {"SELECT 1", 1, "params: the statement has 0 placeholders, 1 were given"},
+        {"SELECT '?'", 1, "params: the statement has 0 placeholders, 1 were given"},
+    };
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        pcl_request request = s_query(cases[index].sql);
+        request.param_count = cases[index].param_count;
+        pcl_policy_verdict verdict = s_judge(&request);
+        bool fits = cases[index].message[0] == '\0';
+        assert_int_equal(verdict.err, fits ? PCL_ERR_OK : PCL_ERR_MALFORMED);
+        assert_string_equal(verdict.message, cases[index].message);
+    }
+    static const char *const texts[] = {"SELECT 1", "UPDATE t SET a = ?"};
+    pcl_policy_verdict verdict = s_judge_txn(texts, 2);
+    assert_int_equal(verdict.err, PCL_ERR_MALFORMED);
+    assert_int_equal(verdict.rule, PCL_POLICY_RULE_STATEMENT);
+    assert_string_equal(verdict.message,
+                        "statements[1].params: the statement has 1 placeholders, 0 were given");
+    assert_true(verdict.has_statement);
+    assert_int_equal(verdict.statement, 1);
+}
+
 /* What one server builds in, or policy lists, may be called by a read. */
 static void test_the_rules_of_the_cache_say_which_functions_are_harmless(void **state)
 {
@@ -722,6 +756,7 @@ int main(void)
         cmocka_unit_test(test_the_id_of_no_session_is_of_no_session),
         cmocka_unit_test(test_a_txn_takes_what_it_can_roll_back),
         cmocka_unit_test(test_a_txn_names_the_statement_that_cannot_stand_in_it),
+        cmocka_unit_test(test_params_must_fit_the_placeholders),
         cmocka_unit_test(test_the_rules_of_the_cache_say_which_functions_are_harmless),
         cmocka_unit_test(test_the_head_must_agree_with_the_payload),
         cmocka_unit_test(test_what_the_payload_leaves_open_is_the_gatekeepers),
