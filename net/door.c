@@ -28,7 +28,6 @@ static const char *const RULES[PCL_ARRIVALS_RULES] = {
 /* NULL: no failure. */
 static const char *const FAILURES[PCL_PEER_EVENTS] = {
     [PCL_PEER_FAILED_KEY] = "key",
-    [PCL_PEER_FAILED_PROTOCOL] = "protocol",
     [PCL_PEER_FAILED_OTHER] = "ended",
 };
 
@@ -138,8 +137,8 @@ static void s_metrics_make(pcl_door *self, pcl_metrics *metrics)
             "Connections that were ended since they broke a rule.");
     }
     static const char name[] = "portcullis_door_handshakes_failed_total";
-    static const char help[] = "Connections that came to nothing: the key is not let in, what came "
-                               "is no CURVE or no ZMTP 3, ended early.";
+    static const char help[] = "Connections that came to nothing: the key is not let in, the peer "
+                               "does not speak ZMTP 3 with CURVE, ended early.";
     for (int event = 0; event < PCL_PEER_EVENTS; event++) {
         if (FAILURES[event] != NULL) {
             (void)snprintf(labels, sizeof labels, "peers=\"%s\",reason=\"%s\"", self->peers,
@@ -147,8 +146,8 @@ static void s_metrics_make(pcl_door *self, pcl_metrics *metrics)
             self->failed[event] = pcl_metrics_counter(metrics, name, labels, help);
         }
     }
-    (void)snprintf(labels, sizeof labels, "peers=\"%s\",reason=\"greeting\"", self->peers);
-    self->greetings = pcl_metrics_counter(metrics, name, labels, help);
+    (void)snprintf(labels, sizeof labels, "peers=\"%s\",reason=\"protocol\"", self->peers);
+    self->failed_protocol = pcl_metrics_counter(metrics, name, labels, help);
     (void)snprintf(labels, sizeof labels, "peers=\"%s\"", self->peers);
     self->revoked = pcl_metrics_counter(
         metrics, "portcullis_door_connections_revoked_total", labels,
@@ -181,7 +180,7 @@ static void s_show(pcl_door *self, const pcl_peer_watch_counts *counts)
             pcl_metric_add(self->failed[event], counts->events[event] - self->shown.events[event]);
         }
     }
-    pcl_metric_add(self->greetings, counts->greetings - self->shown.greetings);
+    pcl_metric_add(self->failed_protocol, counts->failed_protocol - self->shown.failed_protocol);
     pcl_metric_add(self->revoked, counts->revoked - self->shown.revoked);
     const pcl_arrivals *arrivals = pcl_peer_watch_arrivals(self->watch);
     pcl_metric_set(self->open, pcl_arrivals_count(arrivals));
@@ -205,6 +204,11 @@ static void s_log(pcl_door *self, const pcl_peer_watch_counts *counts)
             pcl_log(PCL_LOG_INFO, self->who, "handshakes_failed",
                     "peers=%s reason=%s count=%" PRIu64, self->peers, FAILURES[event], more);
         }
+    }
+    uint64_t more = counts->failed_protocol - self->logged.failed_protocol;
+    if (more > 0) {
+        pcl_log(PCL_LOG_INFO, self->who, "handshakes_failed",
+                "peers=%s reason=protocol count=%" PRIu64, self->peers, more);
     }
     self->logged = *counts;
 }

@@ -60,8 +60,8 @@ typedef struct pcl_door {
     pcl_peer_watch_counts shown; /* what the metrics and the log have */
     uint64_t log_due_us;         /* the log says how many were cut, once a second */
     pcl_peer_watch_counts logged;
-    pcl_metric *refused[PCL_ARRIVALS_RULES], *failed[PCL_PEER_EVENTS], *greetings, *revoked, *open,
-        *silent;
+    pcl_metric *refused[PCL_ARRIVALS_RULES], *failed[PCL_PEER_EVENTS], *failed_protocol, *revoked,
+        *open, *silent;
 } pcl_door;
 
 /* Replaces the list, also for the handshake; no list is named: stays as it is.  Connections of keys

@@ -287,17 +287,16 @@ static void s_look_at_suspects(pcl_peer_watch *self, bool idle)
     self->suspect_count = kept;
 }
 
-/* libzmq tells no failure of a peer that is turned away by its greeting, one of ZMTP 1 or 2.  So
- * that is what is left of the connections when those are taken off that have failed or not, or may
- * still do either. */
-static void s_count_greetings(pcl_peer_watch *self)
+/* Of a peer that breaks the protocol we are not told (net/socket.c).  So those are what is left of
+ * the connections when those are taken off that have failed otherwise or not, or may still do. */
+static void s_count_failed(pcl_peer_watch *self)
 {
-    const uint64_t *events = self->counts.events;
-    uint64_t told = events[PCL_PEER_SHOOK_HANDS] + events[PCL_PEER_FAILED_KEY] +
-                    events[PCL_PEER_FAILED_PROTOCOL] + events[PCL_PEER_FAILED_OTHER] +
-                    pcl_arrivals_young_count(self->arrivals) + self->counts.greetings;
-    if (events[PCL_PEER_OPENED] > told) {
-        self->counts.greetings += events[PCL_PEER_OPENED] - told;
+    pcl_peer_watch_counts *counts = &self->counts;
+    uint64_t told = counts->events[PCL_PEER_SHOOK_HANDS] + counts->events[PCL_PEER_FAILED_KEY] +
+                    counts->events[PCL_PEER_FAILED_OTHER] + counts->failed_protocol +
+                    pcl_arrivals_young_count(self->arrivals);
+    if (counts->events[PCL_PEER_OPENED] > told) {
+        counts->failed_protocol += counts->events[PCL_PEER_OPENED] - told;
     }
 }
 
@@ -314,7 +313,7 @@ void pcl_peer_watch_tick(pcl_peer_watch *self, uint64_t now_us)
         for (int fd = 0; (fd = pcl_arrivals_silent(self->arrivals, now_us)) != -1;) {
             s_suspect(self, fd);
         }
-        s_count_greetings(self);
+        s_count_failed(self);
     }
 }
 

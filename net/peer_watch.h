@@ -33,7 +33,7 @@ typedef struct pcl_peer_watch_counts {
     uint64_t refused[PCL_ARRIVALS_RULES]; /* by the rule they broke; [FINE]: for a newcomer */
     uint64_t revoked;                     /* connections of keys that are let in no more */
     uint64_t events[PCL_PEER_EVENTS];     /* what the monitor said */
-    uint64_t greetings;                   /* connections that ended before a handshake began */
+    uint64_t failed_protocol;             /* connections whose peer did not speak CURVE */
 } pcl_peer_watch_counts;
 
 /* Whether that key ("" where no keys are in use) is still let in. */

@@ -245,9 +245,10 @@ zsock_t *pcl_socket_watch(zsock_t *socket, char *error, size_t error_size)
 
 zsock_t *pcl_socket_watch_peers(zsock_t *socket, char *error, size_t error_size)
 {
-    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                 ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+    /* Not ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: libzmq 4.3 tells it between an error and the look at
+     * errno, which the telling changes, and the connection then stays, deaf, for ever. */
+    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
     return s_watch(socket, events, true, error, error_size);
 }
 
@@ -262,8 +263,6 @@ static pcl_peer_event s_peer_event(uint16_t event)
         return PCL_PEER_SHOOK_HANDS;
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
         return PCL_PEER_FAILED_KEY;
-    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-        return PCL_PEER_FAILED_PROTOCOL;
     case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
         return PCL_PEER_FAILED_OTHER;
     default: /* the monitor's own end */

@@ -48,14 +48,13 @@ void pcl_socket_unwatch(zsock_t *socket, zsock_t **watch_p);
 zsock_t *pcl_socket_watch_peers(zsock_t *socket, char *error, size_t error_size);
 
 typedef enum pcl_peer_event {
-    PCL_PEER_NOTHING = 0,     /* nothing waits */
-    PCL_PEER_OPENED,          /* a connection with the descriptor was accepted */
-    PCL_PEER_CLOSED,          /* ... has ended */
-    PCL_PEER_SHOOK_HANDS,     /* a handshake succeeded; no descriptor */
-    PCL_PEER_FAILED_KEY,      /* a handshake failed: the key is not let in; no descriptor */
-    PCL_PEER_FAILED_PROTOCOL, /* ... what came was no CURVE handshake */
-    PCL_PEER_FAILED_OTHER,    /* ... it took too long, or the peer left */
-    PCL_PEER_EVENTS,          /* must stay last */
+    PCL_PEER_NOTHING = 0,  /* nothing waits */
+    PCL_PEER_OPENED,       /* a connection with the descriptor was accepted */
+    PCL_PEER_CLOSED,       /* ... has ended */
+    PCL_PEER_SHOOK_HANDS,  /* a handshake succeeded; no descriptor */
+    PCL_PEER_FAILED_KEY,   /* a handshake failed: the key is not let in; no descriptor */
+    PCL_PEER_FAILED_OTHER, /* ... it took too long, or the peer left */
+    PCL_PEER_EVENTS,       /* must stay last */
 } pcl_peer_event;
 
 /* The next event of pcl_socket_watch_peers. */

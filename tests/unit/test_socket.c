@@ -107,7 +107,7 @@ static void test_options_are_set(void **state)
     assert_int_equal(zsock_sndtimeo(router), 0);
     assert_int_equal(zsock_handshake_ivl(router), 2000);
     assert_int_equal(zsock_heartbeat_ivl(router), 0);
-    assert_int_equal(zsock_backlog(router), 1024);
+    assert_int_equal(zsock_backlog(router), 4096);
     assert_true(zsock_linger(router) >= 0 && zsock_linger(router) <= 1000);
     zsock_t *dealer = s_dealer("inproc://options");
     assert_int_equal(zsock_immediate(dealer), 1);
