@@ -111,7 +111,7 @@ def test_up_names_the_mistakes_of_a_policy(cluster):
     file = pathlib.Path(cluster.info["policy"])
     before = file.read_text()
     try:
-        file.write_text(before.replace("read locking_read", "reed locking_read") + "    x = \"y\"\n")
+        file.write_text(before.replace("read locking_read", "reed locking_read"))
         done = cluster.script("up.sh", "--no-install", "--no-build", check=False)
         assert done.returncode == 1
         assert "reed" in done.stdout and "policy.cfg:" in done.stdout

@@ -94,6 +94,8 @@ def test_the_search_finds_what_is_there(talkative):
 
 @pytest.mark.parametrize("page", ["cmdline", "environ", "comm", "maps"])
 def test_no_process_shows_a_secret(talkative, page):
+    if page in ("environ", "maps") and os.geteuid() != 0:
+        pytest.skip("a daemon shows that to root alone")
     secrets = secrets_of(talkative)
     for name in talkative.parts():
         pid = talkative.pid(name)

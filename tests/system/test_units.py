@@ -224,6 +224,40 @@ def test_only_an_agent_opens_a_password(traced, part):
     assert not [line for line in lines[part] if ".password" in line]
 
 
+# --- Credentials ---------------------------------------------------------------------------
+
+SECRET_OF = {"gatekeeper.key": "gatekeeper.key", "broker.key": "broker.key",
+             "proxy.key": "proxy.key", "agent.key": "agent-node1.key"}
+
+
+@pytest.mark.parametrize("name", DAEMONS[:4])
+def test_a_daemon_takes_its_secrets_as_its_unit_hands_them_over(cluster, tmp_path, name):
+    """By the names of LoadCredential=, in files that are as systemd makes them: readable for the
+    group, as the mask of an access list looks like."""
+    own = name.removeprefix("portcullis-")
+    part = "agent-node1" if own == "worker-agent" else own
+    config = (cluster.var / "etc" / f"{part}.cfg").read_text()
+    for value in settings(name)["LoadCredential"]:
+        credential, path = value.split(":")
+        secret = os.path.basename(path)
+        file = tmp_path / credential
+        file.write_bytes((cluster.var / "secrets" / SECRET_OF.get(secret, secret)).read_bytes())
+        file.chmod(0o440)
+        shown = str(cluster.var / "secrets" / SECRET_OF.get(secret, secret))
+        assert f'"{shown}"' in config
+        config = config.replace(f'"{shown}"', f'"credential:{credential}"')
+    assert "/secrets/" not in config  # there is no other
+    (tmp_path / "cfg").write_text(config)
+    words = [binary(name), "--config", tmp_path / "cfg", "--check-config"]
+    fine = subprocess.run(words, env={**os.environ, "CREDENTIALS_DIRECTORY": str(tmp_path)},
+                          capture_output=True, text=True, timeout=20, check=False)
+    assert fine.returncode == 0, fine.stderr
+    without = {key: value for key, value in os.environ.items() if key != "CREDENTIALS_DIRECTORY"}
+    lost = subprocess.run(words, env=without, capture_output=True, text=True, timeout=20,
+                          check=False)
+    assert lost.returncode == 78 and "credential" in lost.stderr
+
+
 # --- The package's script ----------------------------------------------------------------
 
 def test_the_package_gives_each_daemon_its_folder(tmp_path):
