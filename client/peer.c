@@ -19,9 +19,10 @@ enum {
     HEARTBEAT_TIMEOUT_MS = 1500,
     RECONNECT_MS = 50,
     RECONNECT_MS_MAX = 500,
+    /* Without HANDSHAKE_FAILED_PROTOCOL: libzmq 4.3 loses errno in telling of it, and then keeps a
+     * connection open whose peer broke the protocol. */
     EVENTS = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED |
-             ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-             ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
+             ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL,
 };
 
 struct pcl_peer {
@@ -30,6 +31,7 @@ struct pcl_peer {
     char endpoint[PCL_BUNDLE_ENDPOINT_SIZE_MAX + 1];
     const char *why; /* static text */
     bool up;
+    bool refused; /* the last event said why, and the end of the connection follows it */
     bool retired; /* it said that it shuts down, on this connection */
     uint64_t generation;
 };
@@ -165,6 +167,8 @@ void pcl_peer_retire(pcl_peer *self)
 static bool s_event(pcl_peer *self, uint32_t event)
 {
     bool was_up = self->up;
+    bool refused = event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH ||
+                   event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
         self->why = "connected";
         self->up = true;
@@ -174,14 +178,14 @@ static bool s_event(pcl_peer *self, uint32_t event)
     }
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
         self->why = "it does not admit this client's key";
-    } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL ||
-               event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) {
+    } else if (refused) {
         self->why = "the handshake failed (is the gatekeeper's public key still the same?)";
-    } else if (event == ZMQ_EVENT_DISCONNECTED) {
+    } else if (event == ZMQ_EVENT_DISCONNECTED && !self->refused) {
         self->why = "the connection was lost";
     } else if (!was_up && event == ZMQ_EVENT_CLOSED) {
         self->why = "connection refused";
     }
+    self->refused = refused;
     self->up = false;
     return was_up;
 }

@@ -165,11 +165,11 @@ static const char *s_hint(const portcullis_result *result)
     if (code == PORTCULLIS_GONE) {
         return "what it belonged to has ended: begin anew";
     }
-    if (retry == PORTCULLIS_RETRY_SAFE) {
-        return "nothing ran: send it again";
-    }
     if (code == PORTCULLIS_FORBIDDEN) {
         return "ask whoever runs the cluster";
+    }
+    if (retry == PORTCULLIS_RETRY_SAFE) {
+        return "it is safe to send it again";
     }
     if (code == PORTCULLIS_TOO_LARGE) {
         return "make it smaller";

@@ -74,8 +74,9 @@ UNSEALED_CODES = {"MALFORMED", "VERSION", "TOO_LARGE", "UNSUPPORTED", "FORBIDDEN
 UNSEALED_HOPS = {"gatekeeper", "broker"}
 # What does no harm when it is done twice.
 HARMLESS = {"ping", "status", "cancel", "begin", "rollback", "close"}
+# Without HANDSHAKE_FAILED_PROTOCOL, in telling of which libzmq 4.3 forgets to end the connection.
 EVENTS = (zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-          | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+          | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 
 
 class PortcullisError(Exception):
@@ -318,6 +319,7 @@ class _Gatekeeper:
 
     def __init__(self, context, endpoint, server_key, curve):
         self.endpoint, self.up, self.why = endpoint, False, "not connected yet"
+        self.refused = False  # the last event said why, and the end of the connection follows it
         self.connected, self.generation = False, 0  # each connection is another
         self.channel, self.sequence = 0, 0  # of the seals of what goes over it
         self.silent_until = 0.0  # after a deadline without any word: the others come first
@@ -343,6 +345,10 @@ class _Gatekeeper:
         gone = False
         while self.monitor.poll(0):
             event = parse_monitor_message(self.monitor.recv_multipart())["event"]
+            if event == zmq.EVENT_DISCONNECTED and self.refused:
+                self.refused = False  # why is known already
+                continue
+            self.refused = event not in (zmq.EVENT_DISCONNECTED, zmq.EVENT_HANDSHAKE_SUCCEEDED)
             self.connected = self.up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
             self.generation += self.up
             if self.up:
