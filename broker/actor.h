@@ -31,6 +31,9 @@
 #define PCL_BROKER_WHO         "broker"
 #define PCL_BROKER_MESSAGE_MAX 256 /* an error's text */
 
+/* Room for everybody of the largest policy, and for who was dismissed and is not done. */
+#define PCL_BROKER_CALLERS_MAX 12288u
+
 /* Why a request was refused, for the metric; rules of the policy have their own names. */
 typedef enum pcl_refusal {
     PCL_REFUSAL_STRANGER = 0, /* the sender's key is not a gatekeeper's */
@@ -91,6 +94,8 @@ typedef struct pcl_broker {
     pcl_works *works;
     uint32_t work_max;
     pcl_queue *queue; /* flows are callers */
+    uint32_t *lonely; /* callers that have something waiting and nothing below */
+    uint32_t lonely_count;
     uint32_t *queued; /* work of each item of the queue */
     pcl_window windows[PCL_QUEUE_LANES];
 
@@ -133,6 +138,8 @@ pcl_reply_error pcl_broker_overload(const char *message, uint64_t retry_after_ms
  * and the payload when it goes on.  head: as it goes on, all but principal and role. */
 void pcl_broker_admit(pcl_broker *self, pcl_relay_entry *entry, pcl_head *head,
                       const char *accounts, zmq_msg_t *payload);
+/* It came back from below; who has nothing there any more and something waiting is noted. */
+void pcl_broker_leave_window(pcl_broker *self, pcl_work *work);
 /* Whatever there is room for now. */
 void pcl_broker_pump(pcl_broker *self, uint64_t now_us);
 /* What has waited too long. */

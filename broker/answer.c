@@ -38,7 +38,7 @@ static void s_leave(pcl_broker *self, pcl_work *work, const pcl_relay_entry *ent
     }
     if (work->in_window) {
         pcl_window *window = &self->windows[work->lane];
-        pcl_window_ended(window);
+        pcl_broker_leave_window(self, work);
         if (reply->node[0] != '\0') {
             pcl_window_waited(window, entry->sent_us, reply->waited_us, now_us);
         }

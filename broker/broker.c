@@ -15,9 +15,6 @@
 /* A common statement with its digest. */
 #define CACHED_SIZE_USUAL 256u
 
-/* Room for everybody of the largest policy, and for who was dismissed and is not done. */
-#define CALLERS_MAX 12288u
-
 enum { STRANGER_LINES_MAX = 5, DRY_LINES_MAX = 20 /* log lines a second */ };
 
 /* --- Gatekeepers that leave -------------------------------------------------- */
@@ -155,24 +152,25 @@ static bool s_open_tables(pcl_broker *self, char *error, size_t error_size)
     pcl_queue_options queue = {
         .item_max = item_max,
         .octets_max = pcl_config_uint(config, "queue/size_max"),
-        .flow_max = CALLERS_MAX,
+        .flow_max = PCL_BROKER_CALLERS_MAX,
         .target_us = pcl_config_uint(config, "queue/target_ms") * PCL_US_PER_MS,
         .interval_us = pcl_config_uint(config, "queue/interval_ms") * PCL_US_PER_MS,
     };
-    self->callers = pcl_callers_new(CALLERS_MAX, seed);
+    self->callers = pcl_callers_new(PCL_BROKER_CALLERS_MAX, seed);
     self->holdings = pcl_holdings_new((uint32_t)pcl_config_uint(config, "limits/held_max"),
-                                      CALLERS_MAX, seed);
+                                      PCL_BROKER_CALLERS_MAX, seed);
     self->replay = pcl_replay_new((uint32_t)pcl_config_uint(config, "seal/channels_max"),
                                   (uint32_t)pcl_config_uint(config, "seal/channels_principal_max"),
                                   pcl_wall_us(), pcl_now_us(), seed);
     self->works = pcl_works_new(self->work_max, self->audit != NULL, seed);
     self->queue = pcl_queue_new(&queue);
     self->queued = calloc(item_max, sizeof *self->queued);
+    self->lonely = calloc(PCL_BROKER_CALLERS_MAX, sizeof *self->lonely);
     self->unsure = calloc(self->work_max, sizeof *self->unsure);
     pcl_broker_read_lanes(self, config);
     bool whole = s_open_cache(self) && self->callers != NULL && self->holdings != NULL &&
                  self->replay != NULL && self->works != NULL && self->queue != NULL &&
-                 self->queued != NULL && self->unsure != NULL;
+                 self->queued != NULL && self->unsure != NULL && self->lonely != NULL;
     if (!whole) {
         (void)snprintf(error, error_size, "no memory for the tables that the limits ask for");
     }
@@ -265,6 +263,7 @@ static void s_close(pcl_broker *self)
     pcl_works_destroy(&self->works);
     pcl_queue_destroy(&self->queue);
     free(self->queued);
+    free(self->lonely);
     free(self->unsure);
     pcl_replay_destroy(&self->replay);
     pcl_holdings_destroy(&self->holdings);

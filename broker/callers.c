@@ -153,6 +153,13 @@ pcl_caller *pcl_callers_at(pcl_callers *self, uint32_t index)
     return &self->callers[index];
 }
 
+pcl_caller *pcl_callers_find_place(pcl_callers *self, uint32_t index)
+{
+    assert(self != NULL);
+    assert(index < self->capacity);
+    return self->callers[index].used ? &self->callers[index] : NULL;
+}
+
 void pcl_callers_begin(pcl_callers *self, uint32_t index)
 {
     pcl_callers_at(self, index)->works++;

@@ -34,8 +34,10 @@ typedef struct pcl_caller {
     const pcl_policy_principal *principal; /* of the present policy; NULL: dismissed, or free */
     pcl_meter meter;
     pcl_caller_key key_state;
-    pcl_seal_key key; /* when made; the owner's to wipe */
-    uint32_t works;   /* requests of its that are not answered */
+    pcl_seal_key key;  /* when made; the owner's to wipe */
+    uint32_t below[2]; /* of each lane: how many of its requests are below; the owner's */
+    bool lonely;       /* it has something waiting and nothing below; likewise */
+    uint32_t works;    /* requests of its that are not answered */
     bool used;
     uint32_t next; /* of the free ones */
 } pcl_caller;
@@ -55,6 +57,9 @@ uint32_t pcl_callers_add(pcl_callers *self, pcl_bytes name, const pcl_policy_pri
                          bool *out_forgotten);
 /* index: of _find or _add, until it is forgotten or gone. */
 pcl_caller *pcl_callers_at(pcl_callers *self, uint32_t index);
+
+/* NULL: nobody is there. */
+pcl_caller *pcl_callers_find_place(pcl_callers *self, uint32_t index);
 
 /* A request of the caller begins, and ends. */
 void pcl_callers_begin(pcl_callers *self, uint32_t index);

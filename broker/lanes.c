@@ -125,7 +125,22 @@ static void s_enter_window(pcl_broker *self, pcl_work *work)
 {
     if (work->has_lane) {
         pcl_window_sent(&self->windows[work->lane]);
+        pcl_callers_at(self->callers, work->caller)->below[work->lane]++;
         work->in_window = true;
+    }
+}
+
+void pcl_broker_leave_window(pcl_broker *self, pcl_work *work)
+{
+    pcl_caller *caller = pcl_callers_at(self->callers, work->caller);
+    assert(work->in_window && caller->below[work->lane] > 0);
+    pcl_window_ended(&self->windows[work->lane]);
+    work->in_window = false;
+    bool room = self->lonely_count < PCL_BROKER_CALLERS_MAX; /* else the window lets it through */
+    if (--caller->below[work->lane] == 0 && !caller->lonely && room &&
+        pcl_queue_flow_count(self->queue, work->caller, work->lane) > 0) {
+        caller->lonely = true;
+        self->lonely[self->lonely_count++] = work->caller;
     }
 }
 
@@ -234,15 +249,24 @@ static void s_enqueue(pcl_broker *self, pcl_relay_entry *entry, pcl_head *head,
     (void)s_hold(self, entry, head, accounts, payload, now_us); /* else it was refused */
 }
 
+/* Everybody may have one request of a lane below, whatever the window says: what others have there
+ * may take long, and an open door for one is all that fairness to who asks for little needs. */
+static bool s_has_to_wait(pcl_broker *self, const pcl_work *work)
+{
+    if (pcl_callers_at(self->callers, work->caller)->below[work->lane] == 0) {
+        return pcl_queue_flow_count(self->queue, work->caller, work->lane) > 0;
+    }
+    return pcl_queue_lane_count(self->queue, work->lane) > 0 ||
+           !pcl_window_is_open(&self->windows[work->lane]);
+}
+
 void pcl_broker_admit(pcl_broker *self, pcl_relay_entry *entry, pcl_head *head,
                       const char *accounts, zmq_msg_t *payload)
 {
     pcl_work *work = pcl_works_at(self->works, entry->work);
     work->has_lane = s_has_lane(entry, work);
     work->lane = entry->sql_class == PCL_SQL_READ ? PCL_QUEUE_READS : PCL_QUEUE_REST;
-    bool waits = work->has_lane && (pcl_queue_lane_count(self->queue, work->lane) > 0 ||
-                                    !pcl_window_is_open(&self->windows[work->lane]));
-    if (waits) {
+    if (work->has_lane && s_has_to_wait(self, work)) {
         s_enqueue(self, entry, head, accounts, payload);
     } else {
         s_start(self, entry, head, accounts, payload);
@@ -261,26 +285,54 @@ static void s_give_up(pcl_broker *self, uint32_t index, uint64_t now_us)
     pcl_relay_refuse_held(self->relay, work->ticket, &error, now_us);
 }
 
+/* An item that was popped. */
+static void s_take_popped(pcl_broker *self, uint32_t item, pcl_queue_fate fate, uint64_t now_us)
+{
+    uint32_t index = self->queued[item];
+    pcl_work *work = pcl_works_at(self->works, index);
+    if (fate == PCL_QUEUE_DROPPED) {
+        s_give_up(self, index, now_us);
+        return;
+    }
+    work->item = PCL_QUEUE_NONE;
+    pcl_metric_observe_us(self->metrics.queue_wait, pcl_time_since_us(work->judged_us, now_us));
+    s_start_held(self, index, now_us);
+}
+
 static void s_pump_lane(pcl_broker *self, pcl_queue_lane lane, uint64_t now_us)
 {
     while (pcl_queue_lane_count(self->queue, lane) > 0 &&
            pcl_window_is_open(&self->windows[lane])) {
         pcl_queue_fate fate = PCL_QUEUE_NEXT;
         uint32_t item = pcl_queue_pop(self->queue, lane, now_us, &fate);
-        uint32_t index = self->queued[item];
-        pcl_work *work = pcl_works_at(self->works, index);
-        if (fate == PCL_QUEUE_DROPPED) {
-            s_give_up(self, index, now_us);
-            continue;
+        s_take_popped(self, item, fate, now_us);
+    }
+}
+
+/* One for each lane in which a caller has nothing below and something waiting. */
+static void s_pump_lonely(pcl_broker *self, uint32_t index, uint64_t now_us)
+{
+    for (uint32_t lane = 0; lane < PCL_QUEUE_LANES; lane++) {
+        pcl_queue_fate fate = PCL_QUEUE_NEXT;
+        while (pcl_queue_flow_count(self->queue, index, (pcl_queue_lane)lane) > 0 &&
+               pcl_callers_at(self->callers, index)->below[lane] == 0) {
+            uint32_t item = pcl_queue_pop_flow(self->queue, index, (pcl_queue_lane)lane, now_us,
+                                               &fate);
+            s_take_popped(self, item, fate, now_us);
         }
-        work->item = PCL_QUEUE_NONE;
-        pcl_metric_observe_us(self->metrics.queue_wait, pcl_time_since_us(work->judged_us, now_us));
-        s_start_held(self, index, now_us);
     }
 }
 
 void pcl_broker_pump(pcl_broker *self, uint64_t now_us)
 {
+    while (self->lonely_count > 0) {
+        uint32_t index = self->lonely[--self->lonely_count];
+        pcl_caller *caller = pcl_callers_find_place(self->callers, index);
+        if (caller != NULL) { /* its last request may have gone meanwhile, and it with it */
+            caller->lonely = false;
+            s_pump_lonely(self, index, now_us);
+        }
+    }
     s_pump_lane(self, PCL_QUEUE_READS, now_us);
     s_pump_lane(self, PCL_QUEUE_REST, now_us);
 }

@@ -267,6 +267,25 @@ uint32_t pcl_queue_push(pcl_queue *self, uint32_t flow, pcl_queue_lane lane, siz
     return number;
 }
 
+/* The oldest of a line that has any. */
+static uint32_t s_pop_line(pcl_queue *self, uint32_t index, uint64_t now_us,
+                           pcl_queue_fate *out_fate)
+{
+    heap *all = s_heap_of(self, index);
+    line *mine = &self->lines[index];
+    uint32_t number = mine->first;
+    uint64_t waited_us = pcl_time_since_us(self->items[number].queued_us, now_us);
+    s_observe(self, mine, waited_us, now_us);
+    *out_fate = s_gives_up(self, mine, waited_us) ? PCL_QUEUE_DROPPED : PCL_QUEUE_NEXT;
+    if (*out_fate == PCL_QUEUE_NEXT) {
+        all->clock = all->lines[0] == index ? mine->clock : all->clock;
+        mine->clock += STEP / mine->share;
+        s_sink(self, all, mine->place);
+    }
+    s_take_out(self, number);
+    return number;
+}
+
 uint32_t pcl_queue_pop(pcl_queue *self, pcl_queue_lane lane, uint64_t now_us,
                        pcl_queue_fate *out_fate)
 {
@@ -282,19 +301,18 @@ uint32_t pcl_queue_pop(pcl_queue *self, pcl_queue_lane lane, uint64_t now_us,
     if (all->count == 0) {
         return PCL_QUEUE_NONE;
     }
-    uint32_t index = all->lines[0];
-    line *mine = &self->lines[index];
-    uint32_t number = mine->first;
-    uint64_t waited_us = pcl_time_since_us(self->items[number].queued_us, now_us);
-    s_observe(self, mine, waited_us, now_us);
-    *out_fate = s_gives_up(self, mine, waited_us) ? PCL_QUEUE_DROPPED : PCL_QUEUE_NEXT;
-    if (*out_fate == PCL_QUEUE_NEXT) {
-        all->clock = mine->clock;
-        mine->clock += STEP / mine->share;
-        s_sink(self, all, 0);
-    }
-    s_take_out(self, number);
-    return number;
+    return s_pop_line(self, all->lines[0], now_us, out_fate);
+}
+
+uint32_t pcl_queue_pop_flow(pcl_queue *self, uint32_t flow, pcl_queue_lane lane, uint64_t now_us,
+                            pcl_queue_fate *out_fate)
+{
+    assert(self != NULL);
+    assert(flow < self->options.flow_max);
+    assert(out_fate != NULL);
+    uint32_t index = flow * PCL_QUEUE_LANES + (uint32_t)lane;
+    return self->lines[index].count == 0 ? PCL_QUEUE_NONE
+                                         : s_pop_line(self, index, now_us, out_fate);
 }
 
 uint32_t pcl_queue_expire(pcl_queue *self, uint64_t now_us)
@@ -334,6 +352,13 @@ uint32_t pcl_queue_count(const pcl_queue *self)
 {
     assert(self != NULL);
     return self->count[PCL_QUEUE_READS] + self->count[PCL_QUEUE_REST];
+}
+
+uint32_t pcl_queue_flow_count(const pcl_queue *self, uint32_t flow, pcl_queue_lane lane)
+{
+    assert(self != NULL);
+    assert(flow < self->options.flow_max);
+    return self->lines[flow * PCL_QUEUE_LANES + (uint32_t)lane].count;
 }
 
 uint32_t pcl_queue_lane_count(const pcl_queue *self, pcl_queue_lane lane)

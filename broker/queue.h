@@ -71,6 +71,10 @@ uint32_t pcl_queue_push(pcl_queue *self, uint32_t flow, pcl_queue_lane lane, siz
 uint32_t pcl_queue_pop(pcl_queue *self, pcl_queue_lane lane, uint64_t now_us,
                        pcl_queue_fate *out_fate);
 
+/* The same of one flow's line, whoever else waits. */
+uint32_t pcl_queue_pop_flow(pcl_queue *self, uint32_t flow, pcl_queue_lane lane, uint64_t now_us,
+                            pcl_queue_fate *out_fate);
+
 /* Takes out one that is to be given up although nobody asked for the next; call until NONE, at
  * least every 50 ms.  Walks the lines. */
 uint32_t pcl_queue_expire(pcl_queue *self, uint64_t now_us);
@@ -80,6 +84,7 @@ void pcl_queue_remove(pcl_queue *self, uint32_t item);
 
 uint32_t pcl_queue_count(const pcl_queue *self);                           /* of all */
 uint32_t pcl_queue_lane_count(const pcl_queue *self, pcl_queue_lane lane); /* of one lane */
+uint32_t pcl_queue_flow_count(const pcl_queue *self, uint32_t flow, pcl_queue_lane lane);
 size_t pcl_queue_octets(const pcl_queue *self);
 
 /* How long it has waited; item must wait here. */

@@ -6,8 +6,11 @@
  *
  *   more than the target on average   the window becomes a fifth smaller, once for each round: what
  *                                     was sent before it shrank says nothing of the new size
- *   less than half of it, and full    a sixteenth larger; at first, until it has been too large
- *                                     once, twice as large
+ *   less than half of it, and full    a sixteenth larger; a quarter when nearly nobody waited; at
+ *                                     first, until it has been too large once, twice as large
+ *
+ * The target is half of what requests took beside waiting, so that who comes into a window that is
+ * full of another's requests has half as long again as alone; at most target_us_max.
  *
  * Looked at each PCL_WINDOW_INTERVAL_US at most, and only when something came back.
  */
@@ -19,25 +22,27 @@
 
 #define PCL_WINDOW_INTERVAL_US UINT64_C(20000)
 #define PCL_WINDOW_START       64u
+#define PCL_WINDOW_TARGET_US   UINT64_C(250) /* the least; to be woken up takes about that */
 
 /* One lane; made by pcl_window_of. */
 typedef struct pcl_window {
     uint32_t size;     /* now */
     uint32_t inflight; /* may be above size after it shrank */
     uint32_t min, max;
-    uint64_t target_us;
+    uint64_t target_us_max;
     uint64_t shrunk_us;       /* only what was sent since then counts */
     uint64_t interval_end_us; /* 0: nothing came back yet */
     uint64_t waited_us_sum;   /* in this interval */
+    uint64_t took_us_sum;     /* likewise, without the waiting */
     uint32_t waited_count;
     bool was_full;      /* in this interval */
     bool has_been_full; /* it was too large once */
 } pcl_window;
 
-/* 1 <= min <= max; target_us not 0. */
-pcl_window pcl_window_of(uint32_t min, uint32_t max, uint64_t target_us);
+/* 1 <= min <= max; target_us_max not 0. */
+pcl_window pcl_window_of(uint32_t min, uint32_t max, uint64_t target_us_max);
 /* Other bounds; what is below stays there. */
-void pcl_window_set(pcl_window *self, uint32_t min, uint32_t max, uint64_t target_us);
+void pcl_window_set(pcl_window *self, uint32_t min, uint32_t max, uint64_t target_us_max);
 
 static inline bool pcl_window_is_open(const pcl_window *self)
 {

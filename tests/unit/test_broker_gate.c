@@ -402,27 +402,54 @@ static void test_another_key_is_another_principal(void **state)
 
 /* --- The queue ------------------------------------------------------------------- */
 
+/* Bob has one below at once, whatever alice has; his second is next but one at the latest. */
 static void test_what_waits_goes_on_in_fair_order(void **state)
 {
     (void)state;
     s_scene scene;
-    s_open(&scene, "", "queue\n    window_min = 1\n    window_max = 2\n");
+    s_open(&scene, "", "queue\n    window_min = 1\n    window_max = 3\n");
     for (uint8_t id = 1; id <= 6; id++) {
         s_ask(&scene, "alice", "SELECT 1", id);
     }
-    fake_wait_held(&scene.proxy, 2);
+    fake_wait_held(&scene.proxy, 3);
     s_ask(&scene, "bob", "SELECT 1", 7);
+    fake_wait_held(&scene.proxy, 4);
+    assert_int_equal(scene.proxy.held[3].head.id[0], 7);
+    s_ask(&scene, "bob", "SELECT 1", 9);
     s_ask(&scene, "alice", "DELETE FROM t", 8); /* a lane of its own */
-    fake_wait_held(&scene.proxy, 3);
+    fake_wait_held(&scene.proxy, 5);
     fake_turn_ms(&scene.proxy, 30);
-    assert_int_equal(scene.proxy.held_count, 3);
-    assert_int_equal(scene.proxy.held[2].head.id[0], 8);
-    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x");
-    fake_wait_held(&scene.proxy, 3);
-    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x");
-    fake_wait_held(&scene.proxy, 3);
-    bool came = scene.proxy.held[1].head.id[0] == 7 || scene.proxy.held[2].head.id[0] == 7;
-    assert_true(came);
+    assert_int_equal(scene.proxy.held_count, 5);
+    assert_int_equal(scene.proxy.held[4].head.id[0], 8);
+    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x"); /* three reads are below: no room yet */
+    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x"); /* alice and bob have one each, and one goes */
+    fake_wait_held(&scene.proxy, 4);
+    if (scene.proxy.held[3].head.id[0] != 9) {
+        fake_reply(&scene.proxy, 3, PCL_ERR_OK, "x");
+        fake_wait_held(&scene.proxy, 4);
+    }
+    assert_int_equal(scene.proxy.held[3].head.id[0], 9);
+    s_close(&scene);
+}
+
+/* His only request below comes back: the next one of his goes, though alice's fill the window. */
+static void test_everybody_may_have_one_below(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "", "queue\n    window_min = 1\n    window_max = 1\n    target_ms = 10000\n");
+    s_ask(&scene, "alice", "SELECT 1", 1);
+    s_ask(&scene, "alice", "SELECT 1", 2);
+    s_ask(&scene, "bob", "SELECT 1", 3);
+    s_ask(&scene, "bob", "SELECT 1", 4);
+    fake_wait_held(&scene.proxy, 2);
+    fake_turn_ms(&scene.proxy, 30);
+    assert_int_equal(scene.proxy.held_count, 2);
+    assert_int_equal(scene.proxy.held[1].head.id[0], 3);
+    fake_reply(&scene.proxy, 1, PCL_ERR_OK, "x");
+    s_expect(&scene, 3, PCL_ERR_OK, NULL, "");
+    fake_wait_held(&scene.proxy, 2);
+    assert_int_equal(scene.proxy.held[1].head.id[0], 4);
     s_close(&scene);
 }
 
@@ -435,7 +462,8 @@ static void test_what_waits_is_answered_whatever_becomes_of_it(void **state)
            "queue\n    window_min = 1\n    window_max = 1\n    requests_max = 3\n"
            "    target_ms = 10000\n");
     s_ask(&scene, "alice", "SELECT 1", 1);
-    fake_wait_held(&scene.proxy, 1);
+    s_ask(&scene, "bob", "SELECT 1", 9);
+    fake_wait_held(&scene.proxy, 2);
     s_ask(&scene, "alice", "SELECT 1", 2);
     (void)s_say(&scene,
                 (s_said){.principal = "bob", .sql = "SELECT 1", .id = 3, .budget_us = 50000});
@@ -450,9 +478,9 @@ static void test_what_waits_is_answered_whatever_becomes_of_it(void **state)
     assert_int_equal(scene.proxy.hint_count, 0);
     scene.proxy.boot_id = 99; /* the link is lost: what ran is lost, what waited never ran */
     pcl_hop_message message;
-    for (int count = 0; count < 2; count++) {
+    for (int count = 0; count < 3; count++) {
         s_recv(&scene, &message);
-        bool ran = message.head.id[0] == 1;
+        bool ran = message.head.id[0] != 4;
         assert_int_equal(message.head.code, ran ? PCL_ERR_LOST : PCL_ERR_UNAVAILABLE);
         assert_int_equal(message.head.retry, PCL_RETRY_SAFE);
         pcl_hop_close(&message);
@@ -467,20 +495,21 @@ static void test_op_cancel_stops_what_waits_here(void **state)
     s_scene scene;
     s_open(&scene, "", "queue\n    window_min = 1\n    window_max = 1\n    target_ms = 10000\n");
     s_ask(&scene, "alice", "SELECT 1", 1);
-    fake_wait_held(&scene.proxy, 1);
+    s_ask(&scene, "bob", "SELECT 1", 3);
+    fake_wait_held(&scene.proxy, 2);
     s_ask(&scene, "alice", "SELECT 1", 2);
     s_ask(&scene, "bob", "SELECT 1", 2); /* the same id, of another */
     (void)s_say(&scene, (s_said){.principal = "alice", .id = 2, .cancels = true});
     s_expect(&scene, 2, PCL_ERR_CANCELLED, NULL, "");
-    fake_wait_held(&scene.proxy, 2); /* it goes on: there may be more of it below */
-    assert_int_equal(scene.proxy.held[1].head.op, PCL_OP_CANCEL);
+    fake_wait_held(&scene.proxy, 3); /* it goes on: there may be more of it below */
+    assert_int_equal(scene.proxy.held[2].head.op, PCL_OP_CANCEL);
     pcl_buffer below;
     pcl_buffer_init(&below, 256);
-    pcl_reply_open(&below, scene.proxy.held[1].head.id, true, 1);
+    pcl_reply_open(&below, scene.proxy.held[2].head.id, true, 1);
     pcl_mp_put_text(&below, "affected");
     pcl_mp_put_uint(&below, 3);
     pcl_buffer_put_u8(&below, 0);
-    fake_reply(&scene.proxy, 1, PCL_ERR_OK, (const char *)below.data);
+    fake_reply(&scene.proxy, 2, PCL_ERR_OK, (const char *)below.data);
     pcl_buffer_release(&below);
     pcl_hop_message message;
     pcl_reply reply;
@@ -488,9 +517,10 @@ static void test_op_cancel_stops_what_waits_here(void **state)
     assert_int_equal(pcl_reply_decode(&reply, pcl_frame_bytes(&message.payload)), PCL_ERR_OK);
     assert_true(reply.has_affected && reply.affected == 4);
     pcl_hop_close(&message);
-    fake_reply(&scene.proxy, 0, PCL_ERR_OK, "x");
-    s_expect(&scene, 1, PCL_ERR_OK, NULL, "");
-    fake_wait_held(&scene.proxy, 1); /* bob's */
+    fake_reply(&scene.proxy, 1, PCL_ERR_OK, "x");
+    s_expect(&scene, 3, PCL_ERR_OK, NULL, "");
+    fake_wait_held(&scene.proxy, 2);
+    assert_int_equal(scene.proxy.held[1].head.id[0], 2); /* bob's */
     s_close(&scene);
 }
 
@@ -611,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_who_is_taken_out_is_stopped_and_keeps_nothing),
         cmocka_unit_test(test_another_key_is_another_principal),
         cmocka_unit_test(test_what_waits_goes_on_in_fair_order),
+        cmocka_unit_test(test_everybody_may_have_one_below),
         cmocka_unit_test(test_what_waits_is_answered_whatever_becomes_of_it),
         cmocka_unit_test(test_op_cancel_stops_what_waits_here),
         cmocka_unit_test(test_a_line_that_stands_is_told_to_come_again),
