@@ -1,4 +1,6 @@
 /* digests - the lists of statements that roles are known to send; no cluster is asked. */
+#define _DEFAULT_SOURCE /* flock */
+
 #include "client/command/command.h"
 #include "client/splitter.h"
 #include "net/file.h"
@@ -10,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -113,6 +116,24 @@ static int s_locate(session *self)
     (void)snprintf(self->seen, sizeof self->seen, "%s%s", self->file, PCL_DIGEST_LIST_SEEN);
     (void)snprintf(self->taken, sizeof self->taken, "%s%s", self->seen, TAKEN);
     return PCL_EXIT_OK;
+}
+
+/* Two who change lists of one folder take turns: the list itself is replaced, and cannot hold the
+ * lock.  It ends with the process.  false: said. */
+static bool s_lock(const session *self)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(self->file, '/');
+    (void)snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : (int)(slash - self->file) + 1,
+                   slash == NULL ? "." : self->file);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX) != 0) {
+        (void)fputs("portcullis: ", stderr);
+        pcl_command_put_text(stderr, folder);
+        (void)fprintf(stderr, ": %s\n", strerror(errno));
+        return false;
+    }
+    return true;
 }
 
 /* --- Files ------------------------------------------------------------------------ */
@@ -376,11 +397,12 @@ int pcl_command_digests(const pcl_cli_line *line)
         const char *name;
         int (*run)(session *self);
         bool takes_ids;
+        bool changes;
     } ACTIONS[] = {
-        {"learn", s_learn, false},
-        {"list", s_list, false},
-        {"allow", s_allow, true},
-        {"export", s_export, false},
+        {"learn", s_learn, false, true},
+        {"list", s_list, false, false},
+        {"allow", s_allow, true, true},
+        {"export", s_export, false, false},
     };
     const char *name = line->operand_count > 0 ? line->operands[0] : "";
     for (size_t index = 0; index < sizeof ACTIONS / sizeof ACTIONS[0]; index++) {
@@ -393,6 +415,9 @@ int pcl_command_digests(const pcl_cli_line *line)
         session self = {.line = line, .list = pcl_digest_list_new()};
         pcl_buffer_init(&self.text, PCL_DIGEST_LIST_FILE_SIZE_MAX);
         int code = self.list == NULL ? PCL_EXIT_RETRY : s_locate(&self);
+        if (code == PCL_EXIT_OK && ACTIONS[index].changes && !s_lock(&self)) {
+            code = PCL_EXIT_CONFIG;
+        }
         if (code == PCL_EXIT_OK) {
             code = s_read_list(self.file, true, &self.text, self.list) ? ACTIONS[index].run(&self)
                                                                        : PCL_EXIT_CONFIG;

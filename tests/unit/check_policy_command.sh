@@ -135,6 +135,15 @@ run 0 digests export
 [[ $(wc -l <<< "$out") -eq 3 ]] || fail "exported: $out"
 [[ $(LC_ALL=C sort -k3 <<< "$out") == "$out" ]] || fail 'the export is in no order'
 
+# Who change a list at the same time take turns.
+for word in a b c d e f g h; do
+    "$portcullis" digests learn --list shared.list --file - <<< "SELECT $word FROM t" > /dev/null &
+done
+wait
+[[ $(wc -l < shared.list) -eq 8 ]] || fail "one was lost: $(< shared.list)"
+run 78 digests learn --list no/such/folder.list --file sql
+says "$err" 'no/such/'
+
 # A wrong line or id changes nothing.
 cp lists/reports.list keep
 run 78 digests allow 0000000000000001
