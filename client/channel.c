@@ -356,6 +356,8 @@ static void s_judge_reply(pcl_channel *self, pcl_call *call, pcl_peer_message *m
     const char *fault = s_seal_fault(self, call->mark, message);
     pcl_belief belief = pcl_believe(&reply, fault == NULL);
     if (belief == PCL_BELIEF_NONE) {
+        pcl_failover_peer *view = &self->views[call->way.peer];
+        pcl_failover_forged(view, view->heard_us);
         s_complete(self, call, s_forged(self, call, &reply, fault));
         return;
     }

@@ -37,6 +37,11 @@ void pcl_failover_unanswered(pcl_failover_peer *peer, uint64_t sent_us, uint64_t
     }
 }
 
+void pcl_failover_forged(pcl_failover_peer *peer, uint64_t now_us)
+{
+    peer->silent_until_us = now_us + PCL_FAILOVER_SILENT_MS * PCL_US_PER_MS;
+}
+
 pcl_failover_fate pcl_failover_lost(bool idempotent, uint64_t deadline_us, uint64_t now_us)
 {
     return idempotent && now_us < deadline_us ? PCL_FAILOVER_SEND_AGAIN : PCL_FAILOVER_FAIL;

@@ -4,7 +4,8 @@
  *   1. The gatekeeper in use stays in use while it is there: requests change
  *      gatekeeper only when they must.
  *   2. A gatekeeper that let a deadline pass without any word (not even to
- *      others) is silent: it comes last for PCL_FAILOVER_SILENT_MS.
+ *      others) is silent: it comes last for PCL_FAILOVER_SILENT_MS.  So does one
+ *      whose answer was forged.
  *   3. A request that was refused or lost somewhere goes there again only when
  *      there is nobody else.
  *   4. What was sent and lost is LOST, unless running it twice does no harm.
@@ -39,6 +40,8 @@ uint32_t pcl_failover_choose(const pcl_failover_peer *peers, uint32_t count, uin
 
 /* Rule 2: a request sent at sent_us has had no answer. */
 void pcl_failover_unanswered(pcl_failover_peer *peer, uint64_t sent_us, uint64_t now_us);
+/* Rule 2: it passed on an answer that is not the broker's. */
+void pcl_failover_forged(pcl_failover_peer *peer, uint64_t now_us);
 
 typedef enum pcl_failover_fate {
     PCL_FAILOVER_SEND_AGAIN = 0, /* to whoever is up, or comes up in time */

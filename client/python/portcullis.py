@@ -709,6 +709,8 @@ class Client:
             if outcome is None:
                 continue
             del self._calls[frames[0]]
+            if getattr(outcome, "code", "") == "FORGED":
+                gatekeeper.silent_until = now + 5.0  # others come first
             refused = isinstance(outcome, PortcullisError) and outcome.hop == "gatekeeper"
             if refused and outcome.code == "DRAINING":
                 # It is about to close: what went to it now could be lost with the connection.

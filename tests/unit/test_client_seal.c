@@ -125,6 +125,17 @@ static bool s_is_quiet(uint32_t gate)
     return zmq_poll(&item, 1, 150) == 0;
 }
 
+/* Which of the two is asked next; takes what it is asked. */
+static uint32_t s_receive_any(ask *out)
+{
+    zmq_pollitem_t items[2] = {{.socket = s_gates[0], .events = ZMQ_POLLIN},
+                               {.socket = s_gates[1], .events = ZMQ_POLLIN}};
+    assert_int_equal(zmq_poll(items, 2, WAIT_MS), 1);
+    uint32_t gate = items[0].revents != 0 ? 0 : 1;
+    s_receive(gate, out);
+    return gate;
+}
+
 static void s_send(uint32_t gate, const ask *to, const answer *what)
 {
     void *socket = s_gates[gate];
@@ -702,12 +713,8 @@ static void a_write_is_not_sent_again_on_a_gatekeepers_word(void **state)
         portcullis *client = s_open(2, true);
         s_sleep_ms(200); /* both are there */
         portcullis_future *future = s_start(client, false);
-        zmq_pollitem_t items[2] = {{.socket = s_gates[0], .events = ZMQ_POLLIN},
-                                   {.socket = s_gates[1], .events = ZMQ_POLLIN}};
-        assert_int_equal(zmq_poll(items, 2, WAIT_MS), 1);
-        uint32_t gate = items[0].revents != 0 ? 0 : 1;
         ask asked;
-        s_receive(gate, &asked);
+        uint32_t gate = s_receive_any(&asked);
         answer refused = s_refusal(&asked, CODES[index], "gatekeeper", "safe", false);
         s_send(gate, &asked, &refused);
         s_expect(s_wait(future), index == 0 ? PORTCULLIS_DRAINING : PORTCULLIS_UNAVAILABLE,
@@ -723,12 +730,8 @@ static void what_may_run_twice_goes_on_to_another_gatekeeper(void **state)
     portcullis *client = s_open(2, true);
     s_sleep_ms(200); /* both are there */
     portcullis_future *future = s_start(client, true);
-    zmq_pollitem_t items[2] = {{.socket = s_gates[0], .events = ZMQ_POLLIN},
-                               {.socket = s_gates[1], .events = ZMQ_POLLIN}};
-    assert_int_equal(zmq_poll(items, 2, WAIT_MS), 1);
-    uint32_t gate = items[0].revents != 0 ? 0 : 1;
     ask first, second;
-    s_receive(gate, &first);
+    uint32_t gate = s_receive_any(&first);
     answer refused = s_refusal(&first, "DRAINING", "gatekeeper", "safe", false);
     s_send(gate, &first, &refused);
     s_receive(1 - gate, &second);
@@ -737,6 +740,30 @@ static void what_may_run_twice_goes_on_to_another_gatekeeper(void **state)
     answer done = s_done(&second, false, false);
     s_send(1 - gate, &second, &done);
     s_expect(s_wait(future), PORTCULLIS_OK, PORTCULLIS_RETRY_NEVER, true);
+    portcullis_close(&client);
+}
+
+static void who_forged_is_asked_last(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(2, true);
+    s_sleep_ms(200); /* both are there */
+    uint32_t forger = 2;
+    for (uint32_t round = 0; round < 4; round++) {
+        portcullis_future *future = s_start(client, false);
+        ask asked;
+        uint32_t gate = s_receive_any(&asked);
+        assert_true(round == 0 || gate != forger);
+        answer done = s_done(&asked, false, false);
+        done.seal_size = round == 0 ? 0 : done.seal_size;
+        s_send(gate, &asked, &done);
+        if (round == 0) {
+            forger = gate;
+            s_expect_forged(future, "is missing");
+        } else {
+            s_expect(s_wait(future), PORTCULLIS_OK, PORTCULLIS_RETRY_NEVER, true);
+        }
+    }
     portcullis_close(&client);
 }
 
@@ -928,6 +955,7 @@ int main(void)
         TEST(what_may_run_twice_is_safe_to_send_again),
         TEST(a_write_is_not_sent_again_on_a_gatekeepers_word),
         TEST(what_may_run_twice_goes_on_to_another_gatekeeper),
+        TEST(who_forged_is_asked_last),
         TEST(a_session_is_only_what_the_broker_opened),
         TEST(a_session_ends_only_at_the_brokers_word),
         TEST(pages_are_each_of_their_own_fetch),
