@@ -130,19 +130,27 @@ void pcl_policy_files_release(pcl_policy_files *self)
     self->file[0] = '\0';
 }
 
-/* One write: lines of several writers do not mix, and a full disk leaves at most a torn line. */
+/* One write: lines of several writers do not mix, and a full disk leaves at most a torn line.  A
+ * file that would be too large to be read again takes no more. */
 static bool s_append(const char *path, pcl_bytes line, char *error, size_t error_size)
 {
+    struct stat info;
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
-    ssize_t written = fd < 0 ? -1 : write(fd, line.data, line.size);
-    bool good = written == (ssize_t)line.size;
-    if (!good) {
-        (void)snprintf(error, error_size, "%s: %s", path,
-                       written < 0 ? strerror(errno) : "no room for the whole line");
+    bool good = fd >= 0 && fstat(fd, &info) == 0;
+    if (good && (uint64_t)info.st_size + line.size <= PCL_DIGEST_LIST_FILE_SIZE_MAX) {
+        ssize_t written = write(fd, line.data, line.size);
+        if (written >= 0 && written != (ssize_t)line.size) {
+            errno = ENOSPC;
+        }
+        good = written == (ssize_t)line.size;
     }
+    int why = errno;
     if (fd >= 0 && close(fd) != 0 && good) {
-        (void)snprintf(error, error_size, "%s: %s", path, strerror(errno));
         good = false;
+        why = errno;
+    }
+    if (!good) {
+        (void)snprintf(error, error_size, "%s: %s", path, strerror(why));
     }
     return good;
 }

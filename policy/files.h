@@ -24,8 +24,8 @@ bool pcl_policy_files_load(pcl_policy_files *out_self, const char *file, pcl_buf
 void pcl_policy_files_release(pcl_policy_files *self);
 
 /* Mode detect: adds the digest to the role's list as `seen`, and a line to LIST.seen when it is new
- * there.  false: it could not be written; *error says why.  A full list takes no more, which is no
- * error. */
+ * there.  false: it could not be written; *error says why.  A list or a LIST.seen that is full
+ * takes no more, which is no error. */
 bool pcl_policy_files_note(pcl_policy_files *self, const pcl_policy_role *role, pcl_bytes text,
                            char *error, size_t error_size);
 

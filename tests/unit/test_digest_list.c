@@ -278,6 +278,28 @@ static void a_policy_comes_with_its_lists(void **state)
     pcl_policy_files_release(&files);
 }
 
+/* What was written can be read again, however much is noted. */
+static void what_is_noted_is_bounded(void **state)
+{
+    (void)state;
+    char said[2048];
+    char error[512] = "";
+    pcl_policy_files files = {0};
+    struct stat info;
+    s_write("policy.cfg", POLICY("detect"));
+    s_write("app.list.seen", "# seen\n");
+    assert_int_equal(truncate(s_path("app.list.seen"), PCL_DIGEST_LIST_FILE_SIZE_MAX - 50), 0);
+    assert_true(s_load(&files, said, sizeof said));
+    const pcl_policy_role *role = pcl_policy_role_at(files.policy, 1);
+    assert_true(pcl_policy_files_note(&files, role, pcl_bytes_text("select a"), error, 512));
+    assert_true(pcl_policy_files_note(&files, role, pcl_bytes_text("select b"), error, 512));
+    assert_int_equal(stat(s_path("app.list.seen"), &info), 0);
+    assert_true(info.st_size <= PCL_DIGEST_LIST_FILE_SIZE_MAX);
+    assert_true(info.st_size > PCL_DIGEST_LIST_FILE_SIZE_MAX - 50);
+    pcl_policy_files_release(&files);
+    assert_int_equal(unlink(s_path("app.list.seen")), 0);
+}
+
 static void what_cannot_be_loaded_is_named_whole(void **state)
 {
     (void)state;
@@ -341,6 +363,7 @@ int main(void)
         cmocka_unit_test(comments_and_order_stay),
         cmocka_unit_test(any_text_comes_back),
         cmocka_unit_test(a_policy_comes_with_its_lists),
+        cmocka_unit_test(what_is_noted_is_bounded),
         cmocka_unit_test(what_cannot_be_loaded_is_named_whole),
         cmocka_unit_test(no_file_is_the_builtin_policy),
         cmocka_unit_test(a_file_is_replaced_with_its_rights),
