@@ -296,7 +296,7 @@ def _loosened(statement, outcome, twins):
     order; a sum of floats depends in its last digits on the order of the rows below it, and so does
     which of two texts that are equal but for their case stands for both.  The number of the row in
     MariaDB's error about an argument of a CALL is whatever the session's last statement left, and
-    in the text of 1690 a column stands with its schema or without, by what the optimizer made of it.
+    in the text of 1690 a column stands with its schema or without, as the optimizer made it.
     A plan follows estimates, which are each schema's own, and so does whether MariaDB finds out
     beforehand that nothing is to be returned.
     twins: the tables are not the same ones but alike, so that plans may differ, and with them how
