@@ -258,6 +258,20 @@ static pcl_audit_outcome s_sync_if_due(pcl_audit *self, uint64_t now_us)
     return outcome;
 }
 
+/* What stands in the file already does not wait for the rest to find room. */
+static pcl_audit_outcome s_sync_part(pcl_audit *self, uint64_t now_us)
+{
+    if (!s_is_sync_due(self, now_us)) {
+        return PCL_AUDIT_SINK_LATER;
+    }
+    pcl_audit_outcome outcome = pcl_audit_sink_sync(&self->sink);
+    if (outcome != PCL_AUDIT_SINK_OK) {
+        return outcome;
+    }
+    self->unsynced_since_us = 0;
+    return PCL_AUDIT_SINK_LATER;
+}
+
 /* Waits at most timeout_ms, -1 without end, for the other side. */
 static void s_poll(pcl_audit *self, int timeout_ms)
 {
@@ -309,6 +323,8 @@ static void *s_run(void *context)
         }
         if (outcome == PCL_AUDIT_SINK_OK) {
             outcome = s_sync_if_due(self, now_us);
+        } else if (outcome == PCL_AUDIT_SINK_LATER) {
+            outcome = s_sync_part(self, now_us);
         }
         s_set_state(self, outcome);
         bool done = closing && (outcome != PCL_AUDIT_SINK_OK ||

@@ -417,6 +417,33 @@ static void test_a_full_disk_takes_no_announcement_and_recovers(void **state)
     assert_int_equal(s_count_lines("kind=gap lost=2 "), 1);
 }
 
+/* The bound of a batch holds while the disk is full, too. */
+static void test_what_was_written_is_synced_while_the_rest_waits(void **state)
+{
+    (void)state;
+    pcl_audit_options options = s_options();
+    options.sync = PCL_AUDIT_BATCH;
+    options.sync_ms = 300;
+    pcl_audit *audit = s_open_with(&options);
+    uint64_t first = s_append(audit, PCL_AUDIT_START);
+    assert_true(s_wait(audit, first, PCL_AUDIT_FINE));
+    int before = atomic_load(&s_sync_count);
+    atomic_store(&s_write_max, 10);
+    atomic_store(&s_write_error, ENOSPC);
+    uint64_t waiting = s_append(audit, PCL_AUDIT_START);
+    assert_true(s_wait(audit, 0, PCL_AUDIT_WAITING));
+    for (int waited_ms = 0; waited_ms < PATIENCE_MS && atomic_load(&s_sync_count) == before;
+         waited_ms += 10) {
+        (void)poll(NULL, 0, 10);
+    }
+    assert_true(atomic_load(&s_sync_count) > before);
+    assert_true(pcl_audit_durable(audit) < waiting);
+    atomic_store(&s_write_error, 0);
+    assert_true(s_wait(audit, waiting, PCL_AUDIT_FINE));
+    pcl_audit_destroy(&audit);
+    assert_true(s_check());
+}
+
 /* Reads leave room for writes, and these for outcomes. */
 static void test_the_queue_is_bounded_and_keeps_room_for_outcomes(void **state)
 {
@@ -595,6 +622,7 @@ int main(void)
         TEST(test_damage_is_told_and_not_built_upon),
         TEST(test_files_are_rotated_and_the_oldest_go),
         TEST(test_a_full_disk_takes_no_announcement_and_recovers),
+        TEST(test_what_was_written_is_synced_while_the_rest_waits),
         TEST(test_the_queue_is_bounded_and_keeps_room_for_outcomes),
         TEST(test_after_a_failed_sync_nothing_is_trusted),
         TEST(test_a_disk_that_fails_breaks_it),
