@@ -162,7 +162,8 @@ class KeysTest(unittest.TestCase):
 
     def test_bundles_that_would_not_do_are_not_written(self):
         for words in (("-g", "a.example", "-G", ALICE), ("-g", "tcp://a:1"),
-                      ("-g", "tcp://a:1", "-G", "short"), ("-g", "tcp://a:1", "-G", ALICE, "-B", "x"),
+                      ("-g", "tcp://a:1", "-G", "short"),
+                      ("-g", "tcp://a:1", "-G", ALICE, "-B", "x"),
                       ("-g", "tcp://a:1", "-G", ALICE, "-p", "b b")):
             self.run_it("bundle", "x.bundle", *words, code=78)
             self.assertFalse((self.folder / "x.bundle").exists(), words)
