@@ -135,7 +135,8 @@ seal_word()
     else
         printf 'client.bundle has no key of the broker, so it does not seal'
     fi
-    if grep -Eq '^[[:space:]]+seal[[:space:]]*=[[:space:]]*"?required' "$PCL_VAR/etc/policy.cfg"; then
+    if grep -Eq '^[[:space:]]+seal[[:space:]]*=[[:space:]]*"?required' \
+        "$PCL_VAR/etc/policy.cfg"; then
         required='roles of the policy say required'
     fi
     printf '; %s\n' "$required"
