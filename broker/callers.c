@@ -13,7 +13,8 @@ struct pcl_callers {
     pcl_id_index *index; /* by a hash of the name */
     pcl_sql_hash_key hash;
     uint32_t capacity;
-    uint32_t free_first;
+    uint32_t free_first; /* given back */
+    uint32_t fresh;      /* from here on none was ever taken */
     uint32_t count;
     uint32_t victim; /* where the search for one to forget goes on */
     uint32_t last;   /* found last; most messages come in runs */
@@ -32,9 +33,7 @@ pcl_callers *pcl_callers_new(uint32_t capacity, uint64_t seed)
         pcl_callers_destroy(&self);
         return NULL;
     }
-    for (uint32_t place = 0; place < capacity; place++) {
-        self->callers[place].next = place + 1 < capacity ? place + 1 : PCL_CALLER_NONE;
-    }
+    self->free_first = PCL_CALLER_NONE;
     self->hash = pcl_sql_hash_key_of(seed);
     self->capacity = capacity;
     self->last = PCL_CALLER_NONE;
@@ -124,15 +123,16 @@ uint32_t pcl_callers_add(pcl_callers *self, pcl_bytes name, const pcl_policy_pri
     assert(principal != NULL && out_forgotten != NULL);
     assert(name.size > 0 && name.size < PCL_POLICY_NAME_SIZE);
     bool forgotten = false;
-    if (self->free_first == PCL_CALLER_NONE) {
+    if (self->free_first == PCL_CALLER_NONE && self->fresh == self->capacity) {
         forgotten = s_forget_one(self);
         if (!forgotten) {
             return PCL_CALLER_NONE;
         }
     }
-    uint32_t place = self->free_first;
+    bool again = self->free_first != PCL_CALLER_NONE;
+    uint32_t place = again ? self->free_first : self->fresh++;
     pcl_caller *caller = &self->callers[place];
-    self->free_first = caller->next;
+    self->free_first = again ? caller->next : PCL_CALLER_NONE;
     memset(caller, 0, sizeof *caller);
     memcpy(caller->name, name.data, name.size);
     memcpy(caller->public_key, principal->public_key, sizeof caller->public_key);
@@ -189,7 +189,7 @@ uint32_t pcl_callers_each(const pcl_callers *self, uint32_t *cursor)
 {
     assert(self != NULL);
     assert(cursor != NULL);
-    for (; *cursor < self->capacity; (*cursor)++) {
+    for (; *cursor < self->fresh; (*cursor)++) {
         if (self->callers[*cursor].used && self->callers[*cursor].principal != NULL) {
             return (*cursor)++;
         }

@@ -20,7 +20,8 @@ struct pcl_holdings {
     pcl_id_index *index;
     uint32_t capacity, owner_max;
     uint32_t count;
-    uint32_t free_first;
+    uint32_t free_first; /* given back */
+    uint32_t fresh;      /* from here on none was ever taken */
     uint32_t victim; /* whose turn it is to be forgotten when there is no room: the clock's hand */
 };
 
@@ -40,10 +41,7 @@ pcl_holdings *pcl_holdings_new(uint32_t capacity, uint32_t owner_max, uint64_t s
         return NULL;
     }
     memset(self->firsts, 0xff, owner_max * sizeof *self->firsts); /* NOWHERE */
-    for (uint32_t place = 0; place < capacity; place++) {
-        self->holdings[place].owner = NOWHERE;
-        self->holdings[place].next = place + 1 < capacity ? place + 1 : NOWHERE;
-    }
+    self->free_first = NOWHERE;
     self->capacity = capacity;
     self->owner_max = owner_max;
     return self;
@@ -92,13 +90,15 @@ void pcl_holdings_add(pcl_holdings *self, uint32_t owner, const uint8_t id[PCL_I
     if (s_find(self, id) != NOWHERE) {
         return;
     }
-    if (self->free_first == NOWHERE) { /* places are taken in turn, so this is about the oldest */
+    if (self->count == self->capacity) { /* places are taken in turn, so this is about the oldest */
         s_forget(self, self->victim);
         self->victim = (self->victim + 1) % self->capacity;
     }
-    uint32_t place = self->free_first;
+    bool again = self->free_first != NOWHERE;
+    uint32_t place = again ? self->free_first : self->fresh++;
+    assert(place < self->capacity);
     holding *fresh = &self->holdings[place];
-    self->free_first = fresh->next;
+    self->free_first = again ? fresh->next : NOWHERE;
     memcpy(fresh->id, id, sizeof fresh->id);
     fresh->owner = owner;
     fresh->previous = NOWHERE;

@@ -40,17 +40,15 @@ struct pcl_queue {
     item *items;
     line *lines; /* flow * PCL_QUEUE_LANES + lane */
     heap heaps[PCL_QUEUE_LANES][PCL_QUEUE_PRIORITIES];
-    uint32_t free_first;
+    uint32_t free_first; /* given back */
+    uint32_t fresh;      /* from here on none was ever taken */
     uint32_t count[PCL_QUEUE_LANES];
     size_t octets;
 };
 
 static void s_make_empty(pcl_queue *self)
 {
-    for (uint32_t index = 0; index < self->options.item_max; index++) {
-        uint32_t next = index + 1 < self->options.item_max ? index + 1 : NOWHERE;
-        self->items[index] = (item){.line = NOWHERE, .next = next};
-    }
+    self->free_first = NOWHERE;
     for (uint32_t index = 0; index < self->options.flow_max * PCL_QUEUE_LANES; index++) {
         self->lines[index] = (line){.first = NOWHERE, .last = NOWHERE, .share = 1, .priority = 1};
     }
@@ -241,14 +239,16 @@ uint32_t pcl_queue_push(pcl_queue *self, uint32_t flow, pcl_queue_lane lane, siz
 {
     assert(self != NULL);
     assert(flow < self->options.flow_max);
-    uint32_t number = self->free_first;
-    if (number == NOWHERE || octets > self->options.octets_max - self->octets) {
+    bool again = self->free_first != NOWHERE;
+    uint32_t number = again ? self->free_first : self->fresh;
+    if (number == self->options.item_max || octets > self->options.octets_max - self->octets) {
         return PCL_QUEUE_NONE;
     }
     uint32_t index = flow * PCL_QUEUE_LANES + (uint32_t)lane;
     line *mine = &self->lines[index];
     item *fresh = &self->items[number];
-    self->free_first = fresh->next;
+    self->free_first = again ? fresh->next : NOWHERE;
+    self->fresh += again ? 0 : 1;
     *fresh = (item){.line = index,
                     .previous = mine->last,
                     .next = NOWHERE,
@@ -341,7 +341,7 @@ uint32_t pcl_queue_expire(pcl_queue *self, uint64_t now_us)
 void pcl_queue_remove(pcl_queue *self, uint32_t number)
 {
     assert(self != NULL);
-    assert(number < self->options.item_max);
+    assert(number < self->fresh);
     assert(self->items[number].line != NOWHERE);
     s_take_out(self, number);
 }

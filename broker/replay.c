@@ -32,10 +32,11 @@ typedef struct channel {
 struct pcl_replay {
     owner *owners;
     channel *channels;
-    pcl_id_index *owner_index;   /* by the first octets of the key */
-    pcl_id_index *channel_index; /* by owner and number */
-    uint32_t owner_free, channel_free;
-    uint32_t first, last; /* of the channels: heard longest ago, heard last */
+    pcl_id_index *owner_index;           /* by the first octets of the key */
+    pcl_id_index *channel_index;         /* by owner and number */
+    uint32_t owner_free, channel_free;   /* given back */
+    uint32_t owner_fresh, channel_fresh; /* from here on none was ever taken */
+    uint32_t first, last;                /* of the channels: heard longest ago, heard last */
     uint32_t capacity, each_max;
     uint32_t count;
     uint64_t floor_us;       /* wall clock */
@@ -60,11 +61,8 @@ pcl_replay *pcl_replay_new(uint32_t channel_max, uint32_t channel_each_max, uint
         pcl_replay_destroy(&self);
         return NULL;
     }
-    for (uint32_t index = 0; index < channel_max; index++) {
-        uint32_t next = index + 1 < channel_max ? index + 1 : NOWHERE;
-        self->owners[index].next = next;
-        self->channels[index].next = next;
-    }
+    self->owner_free = NOWHERE;
+    self->channel_free = NOWHERE;
     self->first = NOWHERE;
     self->last = NOWHERE;
     self->capacity = channel_max;
@@ -107,10 +105,10 @@ static uint32_t s_owner_find(const pcl_replay *self, const char *client)
 
 static uint32_t s_owner_add(pcl_replay *self, const char *client)
 {
-    uint32_t index = self->owner_free;
-    assert(index != NOWHERE); /* there are as many places as channels, and each owner has one */
+    uint32_t index = self->owner_free != NOWHERE ? self->owner_free : self->owner_fresh++;
+    assert(index < self->capacity); /* there are as many places as channels; each owner has one */
     owner *fresh = &self->owners[index];
-    self->owner_free = fresh->next;
+    self->owner_free = self->owner_free != NOWHERE ? fresh->next : NOWHERE;
     memcpy(fresh->client, client, sizeof fresh->client);
     pcl_id_index_add(self->owner_index, (const uint8_t *)client, (uint64_t)index + 1);
     return index;
@@ -163,9 +161,10 @@ static void s_link_last(pcl_replay *self, uint32_t index)
 static uint32_t s_channel_add(pcl_replay *self, uint32_t owner_index, uint64_t number)
 {
     uint8_t key[PCL_ID_SIZE];
-    uint32_t index = self->channel_free;
+    uint32_t index = self->channel_free != NOWHERE ? self->channel_free : self->channel_fresh++;
+    assert(index < self->capacity);
     channel *fresh = &self->channels[index];
-    self->channel_free = fresh->next;
+    self->channel_free = self->channel_free != NOWHERE ? fresh->next : NOWHERE;
     *fresh = (channel){.number = number, .owner = owner_index};
     s_channel_key(key, owner_index, number);
     pcl_id_index_add(self->channel_index, key, (uint64_t)index + 1);

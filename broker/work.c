@@ -13,7 +13,8 @@ struct pcl_works {
     pcl_id_index *sessions; /* of what is unsure */
     char *digests;          /* PCL_SQL_DIGEST_SIZE_MAX octets each; NULL: not kept */
     uint32_t capacity;
-    uint32_t free_first;
+    uint32_t free_first; /* given back */
+    uint32_t fresh;      /* from here on nothing was ever taken, and no memory touched */
 };
 
 pcl_works *pcl_works_new(uint32_t capacity, bool digests, uint64_t seed)
@@ -32,9 +33,7 @@ pcl_works *pcl_works_new(uint32_t capacity, bool digests, uint64_t seed)
         pcl_works_destroy(&self);
         return NULL;
     }
-    for (uint32_t index = 0; index < capacity; index++) {
-        self->works[index].next = index + 1 < capacity ? index + 1 : PCL_WORKS_NONE;
-    }
+    self->free_first = PCL_WORKS_NONE;
     self->capacity = capacity;
     return self;
 }
@@ -46,7 +45,7 @@ void pcl_works_destroy(pcl_works **self_p)
     if (self == NULL) {
         return;
     }
-    for (uint32_t index = 0; index < self->capacity; index++) {
+    for (uint32_t index = 0; index < self->fresh; index++) {
         if (self->works[index].used) {
             pcl_works_give_back(self, index);
         }
@@ -64,8 +63,12 @@ uint32_t pcl_works_take(pcl_works *self)
     assert(self != NULL);
     uint32_t index = self->free_first;
     if (index != PCL_WORKS_NONE) {
+        self->free_first = self->works[index].next;
+    } else if (self->fresh < self->capacity) {
+        index = self->fresh++;
+    }
+    if (index != PCL_WORKS_NONE) {
         pcl_work *work = &self->works[index];
-        self->free_first = work->next;
         memset(work, 0, sizeof *work);
         work->used = true;
         work->item = PCL_QUEUE_NONE;
