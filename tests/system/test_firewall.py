@@ -36,7 +36,7 @@ KNOCK = """
 import concurrent.futures, json, socket, sys
 def knock(way):
     try:
-        socket.create_connection(tuple(way), timeout=0.8).close()
+        socket.create_connection(tuple(way), timeout=1.5).close()
         return True
     except OSError:
         return False
