@@ -177,6 +177,8 @@ pcl_err pcl_broker_check_seal(pcl_broker *self, uint32_t caller, pcl_work *work,
 
 /* Opens the audit where one is set; its settings do not reload.  false: error says why. */
 bool pcl_broker_open_audit(pcl_broker *self, char *error, size_t error_size);
+/* Writes what waits, and logs the last head. */
+void pcl_broker_close_audit(pcl_broker *self);
 /* Whether the request may run without its line being written first. */
 bool pcl_broker_audit_first(const pcl_broker *self, const pcl_relay_entry *entry);
 /* The lines before a write; its position, 0: it cannot be written now. */

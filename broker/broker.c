@@ -257,7 +257,7 @@ static void s_close(pcl_broker *self)
 {
     pcl_loop_destroy(&self->loop);
     pcl_relay_destroy(&self->relay); /* says to the audit what was not answered */
-    pcl_audit_destroy(&self->audit);
+    pcl_broker_close_audit(self);
     s_wipe_keys(self);
     pcl_peer_watch_destroy(&self->watch);
     pcl_works_destroy(&self->works);

@@ -292,13 +292,11 @@ bool pcl_broker_on_audit(void *context, uint64_t now_us)
     return false;
 }
 
-void pcl_broker_audit_tick(pcl_broker *self, uint64_t now_us)
+/* What `portcullis audit verify --expect-head` is given later. */
+static void s_log_head(pcl_broker *self)
 {
-    if (self->audit == NULL || now_us < self->head_due_us) {
-        return;
-    }
     pcl_audit_counts counts = pcl_audit_count(self->audit);
-    if (self->head_due_us != 0 && counts.sequence > 0) {
+    if (counts.sequence > 0) {
         char head[PCL_AUDIT_HASH_TEXT + 1];
         for (size_t index = 0; index < sizeof counts.head; index++) {
             (void)snprintf(head + 2 * index, 3, "%02x", counts.head[index]);
@@ -306,5 +304,21 @@ void pcl_broker_audit_tick(pcl_broker *self, uint64_t now_us)
         pcl_log(PCL_LOG_INFO, PCL_BROKER_WHO, "audit_head", "seq=%" PRIu64 " chain=%s",
                 counts.sequence, head);
     }
-    self->head_due_us = now_us + HEAD_EVERY_US;
+}
+
+void pcl_broker_audit_tick(pcl_broker *self, uint64_t now_us)
+{
+    if (self->audit != NULL && now_us >= self->head_due_us) {
+        s_log_head(self); /* the first time at the start */
+        self->head_due_us = now_us + HEAD_EVERY_US;
+    }
+}
+
+void pcl_broker_close_audit(pcl_broker *self)
+{
+    if (self->audit != NULL) {
+        pcl_audit_finish(self->audit);
+        s_log_head(self);
+        pcl_audit_destroy(&self->audit);
+    }
 }

@@ -548,6 +548,15 @@ def test_a_principal_that_is_taken_out_is_an_event_or_a_refusal(audited):
     audited.dismiss("stranger")
 
 
+def test_the_log_of_the_broker_names_the_head(audited, caller):
+    audit = Audit(audited)
+    assert caller.take(insert(caller))["ok"]
+    audited.restart("broker")
+    heads = re.findall(r"event=audit_head seq=(\d+) chain=([0-9a-f]{64})", audited.log("broker"))
+    assert heads
+    audit.verify("--expect-head", ":".join(heads[-1]))
+
+
 def test_a_reply_that_is_no_map_is_not_looked_into(audited, caller):
     """Whatever the request, the audit has no octet of a payload."""
     marker = f"{LITERAL}-{secrets.token_hex(4)}"
