@@ -237,20 +237,50 @@ uint32_t pcl_short_count(uint64_t count)
     return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 }
 
+/* From now on the statement is ended, however often that takes. */
+static bool s_kill(pcl_worker *self, pcl_connection *connection)
+{
+    bool fired = pcl_watchdog_disarm(self->watchdog, self->slot) != PCL_WATCHDOG_QUIET;
+    pcl_watchdog_arm(self->watchdog, self->slot, connection, pcl_now_us(), NULL);
+    return fired;
+}
+
+/* What follows the result of a CALL: other results, which are read and dropped. */
+static void s_drain(MYSQL *mysql, MYSQL_STMT *stmt)
+{
+    if (stmt != NULL) {
+        (void)mysql_stmt_free_result(stmt);
+        while (mysql_stmt_next_result(stmt) == 0) {
+            (void)mysql_stmt_free_result(stmt);
+        }
+        return;
+    }
+    while (mysql_next_result(mysql) == 0) {
+        MYSQL_RES *result = mysql_use_result(mysql);
+        if (result != NULL) {
+            mysql_free_result(result);
+        }
+    }
+}
+
 bool pcl_worker_cut(pcl_worker *self, pcl_connection *connection, pcl_stream *stream)
 {
     MYSQL *mysql = pcl_connection_mysql(connection);
+    MYSQL_STMT *stmt = pcl_stream_statement(stream);
     bool fired = false;
     pcl_watchdog_arm(self->watchdog, self->slot, connection, pcl_now_us() + REST_TIME_US, NULL);
     if (pcl_stream_skip(stream, REST_ROWS_MAX, REST_BYTES_MAX) == PCL_STREAM_MORE) {
-        fired = pcl_watchdog_disarm(self->watchdog, self->slot) != PCL_WATCHDOG_QUIET;
-        pcl_watchdog_arm(self->watchdog, self->slot, connection, pcl_now_us(), NULL);
+        fired = s_kill(self, connection);
         pcl_stream_status status = pcl_stream_skip(stream, UINT64_MAX, SIZE_MAX);
         assert(status == PCL_STREAM_DONE);
     }
-    MYSQL_STMT *stmt = pcl_stream_statement(stream);
     uint32_t number = stmt != NULL ? mysql_stmt_errno(stmt) : 0;
     number = number != 0 ? number : mysql_errno(mysql);
+    if (number == 0 && (mysql->server_status & SERVER_MORE_RESULTS_EXIST) != 0) {
+        fired = s_kill(self, connection) || fired;
+        s_drain(mysql, stmt);
+        number = stmt != NULL ? mysql_stmt_errno(stmt) : mysql_errno(mysql);
+    }
     fired = pcl_watchdog_disarm(self->watchdog, self->slot) != PCL_WATCHDOG_QUIET || fired;
     pcl_stream_release(stream, connection);
     return !pcl_errno_is_loss(number) && (!fired || pcl_worker_absorb(self, connection));

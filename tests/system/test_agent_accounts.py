@@ -370,8 +370,9 @@ def test_a_replica_has_all_accounts_too():
         proxy, replica = pair.proxy, pair.replica.proxy
         pair.source_database.sql("CREATE DATABASE shop; CREATE TABLE shop.own (n INT); "
                                  "INSERT INTO shop.own VALUES (1)")
-        wait_until(lambda: replica.ask(READ, "SELECT n FROM own", role=b"shop").get("rows") == [[1]],
-                   10, "the replica has it")
+        sql = "SELECT n FROM own"
+        wait_until(lambda: replica.ask(READ, sql, role=b"shop").get("rows") == [[1]], 10,
+                   "the replica has it")
         assert fault(replica.ask(WRITE, "DELETE FROM own", role=b"shop")) == ("NO_NODE", "safe")
         assert fault(replica.ask(READ, "SELECT n FROM shop.own"))[0] == "SQL"
         assert proxy.run(WRITE, "INSERT INTO own VALUES (2)", role=b"shop")["affected"] == 1
@@ -487,6 +488,53 @@ def test_what_has_too_many_rows_is_stopped_and_its_connection_used_on(pair, prox
         assert proxy.run(LOCKING_READ, connection)["rows"] == before
     elif where != "page":
         assert proxy.run(READ, connection)["rows"] == before
+
+
+def test_a_text_is_bounded_as_what_is_prepared(pair, proxy):
+    """ROW_COUNT() would be another's if the text were prepared."""
+    session = begin(proxy, b"app")
+    sql = "SELECT id, ROW_COUNT() FROM demo.many"
+    assert over(proxy.ask_op("query", STATE, session, sql=sql, rows=10), 10, "unsafe")
+    first = proxy.ask_op("query", STATE, session, sql=sql, rows=30, page_rows=20)
+    assert over(proxy.ask_op("fetch", READ, first["cursor"], page_rows=20, rows=30), 30)
+    assert over(proxy.ask_op("query", STATE, session, page_rows=90000, page_bytes=8_000_000,
+                             rows=20000, budget_ms=9000,
+                             sql=ENDLESS.replace("a.id", "ROW_COUNT()", 1)), 20000, "unsafe")
+    assert not running(pair, "demo.many a")
+    assert proxy.ask_op("query", READ, session, sql="SELECT 7")["rows"] == [[7]]
+    end(proxy, session, b"app")
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("rows", [11, 4000, None])
+def test_a_call_is_bounded_by_the_result_that_is_its_answer(pair, proxy, alone, rows):
+    query = ENDLESS if rows is None else f"{ALL} LIMIT {rows}"
+    pair.source_database.sql("DROP PROCEDURE IF EXISTS demo.many_rows")
+    pair.source_database.sql("DELIMITER //\nCREATE PROCEDURE demo.many_rows() BEGIN "
+                             f"{query}; SELECT 'more'; SELECT 'even more'; END//")
+    session = bytes(16) if alone else begin(proxy, b"app")
+    for _ in range(2):
+        answer = proxy.ask_op("query", CALL, session, sql="CALL demo.many_rows()", rows=10,
+                              budget_ms=9000)
+        assert over(answer, 10, "unsafe")
+        wait_until(lambda: not running(pair, "demo.many a"), 3, "it is stopped")
+        if not alone:
+            one = proxy.ask_op("query", READ, session, sql="SELECT 7")
+            assert one["ok"] and one["rows"] == [[7]], one
+    if not alone:
+        end(proxy, session, b"app")
+    assert proxy.run(LOCKING_READ, "SELECT 7")["rows"] == [[7]]
+    if rows is not None:
+        answer = proxy.ask_op("query", CALL, sql="CALL demo.many_rows()", rows=rows)
+        assert len(answer["rows"]) == rows
+
+
+@pytest.mark.skipif(FLAVOR != "mariadb", reason="MySQL has no RETURNING")
+def test_a_write_that_returns_too_much_is_unsafe(proxy):
+    proxy.run(DDL, "CREATE TABLE IF NOT EXISTS demo.returned (n INT)")
+    insert = "INSERT INTO demo.returned SELECT id FROM demo.many LIMIT {} RETURNING n"
+    assert over(proxy.ask(WRITE, insert.format(11), rows=10), 10, "unsafe")
+    assert len(proxy.run(WRITE, insert.format(10), rows=10)["rows"]) == 10
 
 
 def test_a_txn_over_the_limit_leaves_nothing(proxy):
