@@ -276,7 +276,7 @@ bool pcl_worker_cut(pcl_worker *self, pcl_connection *connection, pcl_stream *st
     }
     uint32_t number = stmt != NULL ? mysql_stmt_errno(stmt) : 0;
     number = number != 0 ? number : mysql_errno(mysql);
-    if (number == 0 && (mysql->server_status & SERVER_MORE_RESULTS_EXIST) != 0) {
+    if (number == 0 && mysql_more_results(mysql)) {
         fired = s_kill(self, connection) || fired;
         s_drain(mysql, stmt);
         number = stmt != NULL ? mysql_stmt_errno(stmt) : mysql_errno(mysql);
