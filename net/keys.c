@@ -56,6 +56,9 @@ static const char *s_parse(pcl_keys *keys, pcl_bytes text)
         if (target == NULL) {
             continue; /* metadata, which zcert allows */
         }
+        if (target[0] != '\0') {
+            return "a key stands twice";
+        }
         if (zpl.value.size != PCL_KEY_TEXT_SIZE - 1) {
             return "a key must be 40 characters of Z85, in quotes";
         }

@@ -60,6 +60,9 @@ static void test_key_files_that_are_refused(void **state)
     s_refuse_keys(good, 0640, "readable by its owner only");
     s_refuse_keys(good, 0604, "readable by its owner only");
     s_refuse_keys(mixed, 0600, "does not belong");
+    char twice[1024];
+    snprintf(twice, sizeof twice, "%s    secret-key = \"%s\"\n", good, other.secret_key);
+    s_refuse_keys(twice, 0600, "stands twice");
     s_refuse_keys("", 0600, "public-key must be");
     s_refuse_keys("curve\n    public-key = \"" ALICE "\"\n", 0600, "secret-key must be");
     s_refuse_keys("curve\n    public-key = short\n", 0600, "40 characters");
