@@ -51,8 +51,8 @@ static const pcl_config_entry s_entries[] = {
     {"queue/window_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "20000", NULL, true,
      "So many may be below at the most; what is more waits in the queue."},
     {"queue/agent_wait_ms", PCL_CONFIG_UINT, 1, 60000, "5", NULL, true,
-     "When requests wait longer for a thread of their agent, on average, or half as long as they "
-     "run, fewer are let through."},
+     "When requests wait longer for a thread of their agent, on average, or an eighth of what they "
+     "take otherwise, fewer are let through."},
     {"audit/folder", PCL_CONFIG_PATH, 0, 0, "", NULL, false,
      "Where the audit's files are, which must be there; empty: there is no audit."},
     {"audit/key_file", PCL_CONFIG_SECRET_FILE, 0, 0, "", NULL, false,

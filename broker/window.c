@@ -5,7 +5,15 @@
 #include <assert.h>
 #include <stddef.h>
 
-enum { SHRINK_PART = 5, GROW_PART = 16, GROW_FAST_PART = 4, IDLE_PART = 8 };
+enum {
+    TARGET_PART = 8, /* of what requests take: how long they may wait */
+    SHRINK_PART = 8,
+    SHRINK_FAST_PART = 3,
+    FAR_TIMES = 4, /* the target: from there on it shrinks fast */
+    GROW_PART = 16,
+    GROW_FAST_PART = 4,
+    CALM_MIN = 8, /* intervals without waiting, before it grows fast */
+};
 
 static uint32_t s_within(const pcl_window *self, uint64_t size)
 {
@@ -47,16 +55,28 @@ void pcl_window_ended(pcl_window *self)
 /* How long requests may wait on average, by how long they take otherwise. */
 static uint64_t s_target_us(const pcl_window *self, uint64_t took_us)
 {
-    uint64_t target_us = took_us / 2 > PCL_WINDOW_TARGET_US ? took_us / 2 : PCL_WINDOW_TARGET_US;
+    uint64_t target_us = took_us / TARGET_PART;
+    target_us = target_us > PCL_WINDOW_TARGET_US ? target_us : PCL_WINDOW_TARGET_US;
     return target_us < self->target_us_max ? target_us : self->target_us_max;
 }
 
-static uint32_t s_step(const pcl_window *self, uint64_t waited_us, uint64_t target_us)
+static void s_shrink(pcl_window *self, bool far, uint64_t now_us)
 {
-    if (!self->has_been_full) {
-        return self->size;
+    self->size = s_within(self,
+                          self->size - self->size / (far ? SHRINK_FAST_PART : SHRINK_PART) - 1);
+    self->shrunk_us = now_us;
+    self->has_been_full = true;
+    self->calm = 0;
+}
+
+static void s_grow(pcl_window *self)
+{
+    uint32_t more = self->size;
+    if (self->has_been_full) {
+        more = self->size / (self->calm >= CALM_MIN ? GROW_FAST_PART : GROW_PART) + 1;
     }
-    return self->size / (waited_us < target_us / IDLE_PART ? GROW_FAST_PART : GROW_PART) + 1;
+    self->size = s_within(self, (uint64_t)self->size + more);
+    self->calm++;
 }
 
 static void s_adjust(pcl_window *self, uint64_t now_us)
@@ -64,11 +84,9 @@ static void s_adjust(pcl_window *self, uint64_t now_us)
     uint64_t waited_us = self->waited_us_sum / self->waited_count;
     uint64_t target_us = s_target_us(self, self->took_us_sum / self->waited_count);
     if (waited_us > target_us) {
-        self->size = s_within(self, self->size - self->size / SHRINK_PART - 1);
-        self->shrunk_us = now_us;
-        self->has_been_full = true;
+        s_shrink(self, waited_us > FAR_TIMES * target_us, now_us);
     } else if (self->was_full && waited_us <= target_us / 2) {
-        self->size = s_within(self, (uint64_t)self->size + s_step(self, waited_us, target_us));
+        s_grow(self);
     }
 }
 

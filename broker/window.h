@@ -4,13 +4,14 @@
  * at the broker, where it is fair (broker/queue.h), and not at the agents, where whoever asks most
  * gets most.  So the window follows how long requests waited for a thread at their agents:
  *
- *   more than the target on average   the window becomes a fifth smaller, once for each round: what
- *                                     was sent before it shrank says nothing of the new size
- *   less than half of it, and full    a sixteenth larger; a quarter when nearly nobody waited; at
+ *   more than the target on average   the window becomes an eighth smaller, a third when far more,
+ *                                     once for each round: what was sent before it shrank says
+ *                                     nothing of the new size
+ *   less than half of it, and full    a sixteenth larger; a quarter when it has grown for long; at
  *                                     first, until it has been too large once, twice as large
  *
- * The target is half of what requests took beside waiting, so that who comes into a window that is
- * full of another's requests has half as long again as alone; at most target_us_max.
+ * The target is an eighth of what requests took beside waiting, at most target_us_max: so who comes
+ * into a window that is full of another's requests hardly waits behind them.
  *
  * Looked at each PCL_WINDOW_INTERVAL_US at most, and only when something came back.
  */
@@ -35,6 +36,7 @@ typedef struct pcl_window {
     uint64_t waited_us_sum;   /* in this interval */
     uint64_t took_us_sum;     /* likewise, without the waiting */
     uint32_t waited_count;
+    uint32_t calm;      /* how often it grew since it shrank */
     bool was_full;      /* in this interval */
     bool has_been_full; /* it was too large once */
 } pcl_window;
