@@ -165,6 +165,7 @@ static void s_start(pcl_broker *self, pcl_relay_entry *entry, pcl_head *head, co
     if (position == 0 || !room) {
         pcl_broker_refuse(self, PCL_REFUSAL_AUDIT, entry, PCL_ERR_UNAVAILABLE, AUDIT_TEXT, now_us);
     } else if (s_is_sure(self, position)) {
+        pcl_broker_pump_sure(self, now_us); /* what is sure, too, and came before, goes before */
         s_forward(self, entry, head, accounts, payload);
     } else if (s_hold(self, entry, head, accounts, payload, now_us)) {
         s_wait_for_audit(self, index, work->ticket, position);
