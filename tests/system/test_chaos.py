@@ -201,7 +201,10 @@ def test_a_hop_that_dies_is_missed_at_once(cluster, hop):
             except portcullis.PortcullisError as error:
                 answers[sql] = (error.code, error.retry, time.monotonic())
 
-    asked = {"SELECT SLEEP(3)": "safe", "INSERT INTO missed VALUES (SLEEP(3))": "unsafe"}
+    # What the gatekeeper says in the broker's place has no seal: the client takes no "safe" from it.
+    known = hop == "proxy"
+    asked = {"SELECT SLEEP(3)": "safe" if known else "unsafe",
+             "INSERT INTO missed VALUES (SLEEP(3))": "unsafe"}
     threads = [threading.Thread(target=ask, args=(sql,)) for sql in asked]
     for thread in threads:
         thread.start()
@@ -218,7 +221,8 @@ def test_a_hop_that_dies_is_missed_at_once(cluster, hop):
             for _ in range(50):
                 with pytest.raises(portcullis.PortcullisError) as refused:
                     client.query("INSERT INTO missed VALUES (1)", db="demo")
-                assert (refused.value.code, refused.value.retry) == ("UNAVAILABLE", "safe")
+                assert (refused.value.code, refused.value.retry) == (
+                    "UNAVAILABLE", "safe" if known else "unsafe")
     finally:
         cluster.start(hop)
         cluster.heal()
