@@ -177,7 +177,7 @@ def test_reads_go_on_without_a_source(cluster, client):
 
 
 def test_an_orderly_restart_of_the_gatekeeper_loses_nothing(cluster):
-    """Clients in a loop while the gatekeeper is stopped and started again in order, four times. What
+    """Clients in a loop while the gatekeeper is stopped and started in order, four times. What
     they ask may run twice, so it goes on at a gatekeeper's word, which has no seal."""
     stop, outcomes = threading.Event(), collections.Counter()
 
