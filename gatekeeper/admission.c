@@ -116,6 +116,11 @@ static bool s_is_over(const pcl_admission_limits *limits, pcl_op op, pcl_princip
     if (s_ends_work(op) && load.requests < limits->inflight_principal_max + more) {
         return false;
     }
+    if (load.throttled) {
+        (void)snprintf(message, message_size,
+                       "the broker has no room for most of the principal's requests");
+        return true;
+    }
     if (load.octets_all >= limits->inflight_size_max) {
         (void)snprintf(message, message_size,
                        "%" PRIu64 " octets are in flight, and no more may be", load.octets_all);

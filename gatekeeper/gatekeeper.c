@@ -56,6 +56,7 @@ typedef struct gatekeeper {
     pcl_door clients;
     pcl_relay *relay;
     pcl_principals *principals;
+    uint64_t aged_us;            /* when what they were answered was last halved */
     pcl_sql_cache *cache;        /* verdicts of statements */
     pcl_sql_cache_counts cached; /* as the metrics show it */
     pcl_peer_watch *watch;       /* of the clients' connections */
@@ -167,6 +168,17 @@ static pcl_err s_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *re
         zmq_msg_close(&frames[index]);
     }
     return err;
+}
+
+static void s_answered(void *context, pcl_relay_entry *entry, pcl_relay_reply *reply,
+                       uint64_t now_us)
+{
+    gatekeeper *self = context;
+    (void)now_us;
+    if (entry->owner_index != PCL_RELAY_OWNER_NONE) {
+        pcl_principals_answered(self->principals, entry->owner_index,
+                                reply->code == PCL_ERR_OVERLOADED);
+    }
 }
 
 static void s_gone(void *context, const pcl_relay_entry *entry)
@@ -480,6 +492,10 @@ static void s_tick(void *context, uint64_t now_us)
                 cut);
     }
     pcl_door_tick(&self->clients, now_us);
+    if (pcl_time_since_us(self->aged_us, now_us) >= PCL_PRINCIPALS_AGE_US) {
+        self->aged_us = now_us;
+        pcl_principals_age(self->principals);
+    }
     const pcl_connections *table = pcl_peer_watch_table(self->watch);
     pcl_metric_set(self->connected, pcl_connections_count(table));
     pcl_metric_set(self->held, pcl_connections_held_count(table));
@@ -583,6 +599,7 @@ static bool s_open_relay(gatekeeper *self, const pcl_keys *keys, char *error, si
         .args = self->args,
         .loop = self->loop,
         .send = s_send,
+        .answer = s_answered,
         .gone = s_gone,
         .context = self,
     };

@@ -8,8 +8,9 @@
 
 typedef struct principal {
     char name[PCL_NAME_SIZE_MAX + 1];
-    pcl_principal_load load; /* no requests: the slot is free */
-    uint32_t next;           /* in its bucket, or in the list of free slots; NOWHERE ends it */
+    pcl_principal_load load;        /* no requests: the slot is free */
+    uint32_t sent, served, refused; /* of late; refused: for want of room */
+    uint32_t next; /* in its bucket, or in the list of free slots; NOWHERE ends it */
 } principal;
 
 struct pcl_principals {
@@ -82,7 +83,10 @@ pcl_principal_load pcl_principals_load(const pcl_principals *self, const char *n
     uint32_t index = s_find(self, name);
     pcl_principal_load load = {0};
     if (index != NOWHERE) {
-        load = self->slots[index].load;
+        const principal *found = &self->slots[index];
+        load = found->load;
+        load.throttled = found->refused >= PCL_PRINCIPALS_TRIES &&
+                         found->sent > PCL_PRINCIPALS_TIMES * found->served + PCL_PRINCIPALS_TRIES;
     }
     load.octets_all = self->octets;
     return load;
@@ -103,10 +107,12 @@ uint32_t pcl_principals_acquire(pcl_principals *self, const char *name, size_t s
         self->free_head = fresh->next;
         uint32_t bucket = s_bucket(self, name);
         memcpy(fresh->name, name, strlen(name) + 1);
+        fresh->sent = fresh->served = fresh->refused = 0;
         fresh->next = self->heads[bucket];
         self->heads[bucket] = index;
         self->count++;
     }
+    self->slots[index].sent++;
     self->slots[index].load.requests++;
     self->slots[index].load.octets += size;
     self->octets += size;
@@ -133,6 +139,27 @@ void pcl_principals_release(pcl_principals *self, uint32_t index, size_t size)
     held->next = self->free_head;
     self->free_head = index;
     self->count--;
+}
+
+void pcl_principals_answered(pcl_principals *self, uint32_t index, bool overloaded)
+{
+    assert(self != NULL);
+    assert(index < self->capacity);
+    principal *held = &self->slots[index];
+    assert(held->load.requests > 0);
+    held->refused += overloaded ? 1 : 0;
+    held->served += overloaded ? 0 : 1;
+}
+
+void pcl_principals_age(pcl_principals *self)
+{
+    assert(self != NULL);
+    for (uint32_t index = 0; self->count > 0 && index < self->capacity; index++) {
+        principal *any = &self->slots[index];
+        any->sent /= 2;
+        any->served /= 2;
+        any->refused /= 2;
+    }
 }
 
 uint32_t pcl_principals_count(const pcl_principals *self)

@@ -2,14 +2,25 @@
  *
  * A principal stands here while it has any, so the table is never larger than
  * the number of requests in flight.  Its memory is taken at the start.
+ *
+ * One whose requests find no room at the broker is throttled: of the last second or so, no more go
+ * on than PCL_PRINCIPALS_TIMES what was served, and some to see whether that has changed.  Else a
+ * flood that the broker refuses would still fill the way there, and others would wait behind it
+ * (adaptive throttling, as in "Site Reliability Engineering", chapter 21, with counts instead of
+ * chance).
  */
 #ifndef PCL_GATEKEEPER_PRINCIPALS_H
 #define PCL_GATEKEEPER_PRINCIPALS_H
 
 #include "common/limits.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define PCL_PRINCIPALS_AGE_US UINT64_C(500000)
+#define PCL_PRINCIPALS_TIMES  2u
+#define PCL_PRINCIPALS_TRIES  64u /* more than served may always be sent */
 
 typedef struct pcl_principals pcl_principals;
 
@@ -18,6 +29,7 @@ typedef struct pcl_principal_load {
     uint32_t requests;
     uint64_t octets;     /* of their payloads */
     uint64_t octets_all; /* of those of all principals together */
+    bool throttled;      /* the broker has no room for most of what it sends */
 } pcl_principal_load;
 
 /* capacity: principals at the same time, 1 to PCL_INFLIGHT_MAX.  NULL only when memory is out. */
@@ -32,6 +44,12 @@ uint32_t pcl_principals_acquire(pcl_principals *self, const char *name, size_t s
 
 /* One less; index and size are of an _acquire that was not released yet. */
 void pcl_principals_release(pcl_principals *self, uint32_t index, size_t size);
+
+/* The broker has answered one of an _acquire that was not released yet. */
+void pcl_principals_answered(pcl_principals *self, uint32_t index, bool overloaded);
+
+/* Halves what is remembered of answers; to be called each PCL_PRINCIPALS_AGE_US. */
+void pcl_principals_age(pcl_principals *self);
 
 /* Principals with anything in flight. */
 uint32_t pcl_principals_count(const pcl_principals *self);

@@ -30,6 +30,50 @@ static void test_counts_each_principal_apart(void **state)
     assert_null(principals);
 }
 
+/* So many are answered; the last one stays in flight. */
+static void s_answer_many(pcl_principals *principals, const char *name, int count, bool overloaded)
+{
+    for (int index = 0; index < count; index++) {
+        uint32_t slot = pcl_principals_acquire(principals, name, 1);
+        pcl_principals_answered(principals, slot, overloaded);
+        pcl_principals_release(principals, slot, 1);
+    }
+}
+
+static void test_whom_the_broker_refuses_is_let_through_as_often_as_he_is_served(void **state)
+{
+    (void)state;
+    pcl_principals *principals = pcl_principals_new(4, 1);
+    uint32_t kept = pcl_principals_acquire(principals, "greedy", 1);
+    s_answer_many(principals, "greedy", 1000, false);
+    assert_false(pcl_principals_load(principals, "greedy").throttled);
+    s_answer_many(principals, "greedy", 1000, true);
+    assert_false(pcl_principals_load(principals, "greedy").throttled); /* half are served */
+    s_answer_many(principals, "greedy", (int)PCL_PRINCIPALS_TRIES, true);
+    assert_true(pcl_principals_load(principals, "greedy").throttled);
+    assert_false(pcl_principals_load(principals, "modest").throttled);
+    for (int halved = 0; halved < 8; halved++) {
+        pcl_principals_age(principals);
+    }
+    assert_false(pcl_principals_load(principals, "greedy").throttled);
+    s_answer_many(principals, "greedy", 200, true);
+    assert_true(pcl_principals_load(principals, "greedy").throttled);
+    pcl_principals_release(principals, kept, 1); /* nothing in flight: nothing is remembered */
+    assert_false(pcl_principals_load(principals, "greedy").throttled);
+    pcl_principals_destroy(&principals);
+}
+
+static void test_many_at_once_that_wait_are_not_throttled(void **state)
+{
+    (void)state;
+    pcl_principals *principals = pcl_principals_new(1, 1);
+    for (int index = 0; index < 10000; index++) {
+        assert_int_equal(pcl_principals_acquire(principals, "bulk", 1), 0);
+    }
+    assert_false(pcl_principals_load(principals, "bulk").throttled);
+    pcl_principals_destroy(&principals);
+}
+
 /* Against a plain array of counters; the seed is printed and replays. */
 static void test_a_random_walk_agrees_with_a_plain_count(void **state)
 {
@@ -67,6 +111,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts_each_principal_apart),
+        cmocka_unit_test(test_whom_the_broker_refuses_is_let_through_as_often_as_he_is_served),
+        cmocka_unit_test(test_many_at_once_that_wait_are_not_throttled),
         cmocka_unit_test(test_a_random_walk_agrees_with_a_plain_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
