@@ -201,7 +201,7 @@ def test_a_hop_that_dies_is_missed_at_once(cluster, hop):
             except portcullis.PortcullisError as error:
                 answers[sql] = (error.code, error.retry, time.monotonic())
 
-    # What the gatekeeper says in the broker's place has no seal: the client takes no "safe" from it.
+    # What the gatekeeper says in its place has no seal: the client takes no "safe" from it.
     known = hop == "proxy"
     asked = {"SELECT SLEEP(3)": "safe" if known else "unsafe",
              "INSERT INTO missed VALUES (SLEEP(3))": "unsafe"}
