@@ -102,7 +102,7 @@ class Workshop:
     def text(self, name):
         return self.files[name].read_text()
 
-    def launch(self, *options, timeout_s=20):
+    def launch(self, *options, timeout_s=8):
         """(exit code, what it wrote), when it has ended by itself."""
         done = subprocess.run(
             [PROGRAMS[self.daemon], "--config", self.files["config"], *options],
@@ -332,6 +332,15 @@ def test_b20_a_list_that_is_none(doorkeeper, what):
 
 # --- Twice, too long, too many -------------------------------------------------------------
 
+def test_b20_a_key_twice_in_its_file(gatekeeper):
+    for which in ("public-key", "secret-key"):
+        line = re.search(rf".*{which}.*\n", gatekeeper.text("key"))[0]
+        whole = gatekeeper.text("key")
+        gatekeeper.write("key", whole + line, 0o600)
+        gatekeeper.refused("key")
+        gatekeeper.write("key", whole, 0o600)
+
+
 def test_b20_a_key_that_does_not_fit_its_other_half(gatekeeper):
     public = zmq.curve_keypair()[0]
     gatekeeper.write("key", key_text((public, zmq.curve_keypair()[1])), 0o600)
@@ -373,7 +382,8 @@ def test_b20_a_role_or_a_principal_twice_in_a_policy(broker):
 @pytest.mark.parametrize("size", [511, 512, 513, 4000, 60_000])
 def test_b20_metadata_of_any_size_beside_a_key_overflows_nothing(gatekeeper, size):
     """CZMQ lets a certificate say more about itself; its own reader copies 512 octets unlooked."""
-    gatekeeper.write("key", f'metadata\n    name = "{"x" * size}"\n' + gatekeeper.text("key"), 0o600)
+    key = gatekeeper.text("key")
+    gatekeeper.write("key", f'metadata\n    name = "{"x" * size}"\n{key}', 0o600)
     code, said = gatekeeper.launch("--check-config")
     assert code == 0 or (code == WRONG_CONFIGURATION and str(gatekeeper.files["key"]) in said), said
 
