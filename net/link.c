@@ -12,8 +12,14 @@
  * up soon after its peer does. */
 #define RETRY_US (20 * PCL_US_PER_MS)
 
+/* libzmq never tries again after a peer has refused our key.  So that a key which is listed later
+ * is let in all the same, a link that is down is connected anew this often. */
+#define REDIAL_US (2 * PCL_US_PER_S)
+
 struct pcl_link {
     zsock_t *socket;                  /* owned */
+    char *endpoint;                   /* owned; NULL where nobody is refused: not on tcp */
+    uint64_t redial_due_us;           /* 0: not set, since the link is not down */
     zsock_t *watch;                   /* of the socket's connection; owned; NULL: not watched */
     char name[PCL_NAME_SIZE_MAX + 1]; /* principal of our beats */
     uint64_t boot_id;                 /* ours */
@@ -38,6 +44,10 @@ pcl_link *pcl_link_new(const pcl_socket_options *options, const char *name, uint
         free(self);
         return NULL;
     }
+    if (strncmp(options->endpoint, "tcp://", 6) == 0) {
+        self->endpoint = strdup(options->endpoint);
+        assert(self->endpoint != NULL); /* start-up */
+    }
     snprintf(self->name, sizeof self->name, "%s", name);
     self->boot_id = boot_id;
     self->rng = pcl_rng_from_seed(seed);
@@ -52,6 +62,7 @@ void pcl_link_destroy(pcl_link **self_p)
             pcl_socket_unwatch((*self_p)->socket, &(*self_p)->watch);
         }
         zsock_destroy(&(*self_p)->socket);
+        free((*self_p)->endpoint);
         free(*self_p);
         *self_p = NULL;
     }
@@ -129,6 +140,23 @@ static uint64_t s_interval_us(pcl_link *self)
     return interval_us * 8 / 10 + pcl_rng_below(&self->rng, interval_us * 4 / 10 + 1);
 }
 
+static void s_redial(pcl_link *self, uint64_t now_us)
+{
+    if (self->endpoint == NULL || self->liveness.state != PCL_LINK_DOWN) {
+        self->redial_due_us = 0;
+        return;
+    }
+    if (self->redial_due_us != 0 && now_us >= self->redial_due_us) {
+        /* Neither can fail in a way that trying again later would not mend. */
+        (void)zsock_disconnect(self->socket, "%s", self->endpoint);
+        (void)zsock_connect(self->socket, "%s", self->endpoint);
+        self->redial_due_us = 0;
+    }
+    if (self->redial_due_us == 0) {
+        self->redial_due_us = now_us + REDIAL_US;
+    }
+}
+
 pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *report)
 {
     assert(self != NULL);
@@ -136,7 +164,9 @@ pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *
         bool sent = s_send_beat(self, now_us, report) == PCL_ERR_OK;
         self->beat_due_us = now_us + (sent ? s_interval_us(self) : RETRY_US);
     }
-    return pcl_liveness_look(&self->liveness, now_us);
+    pcl_link_event event = pcl_liveness_look(&self->liveness, now_us);
+    s_redial(self, now_us);
+    return event;
 }
 
 static pcl_word s_word_of(pcl_kind kind)

@@ -281,6 +281,41 @@ static void test_a_link_over_tcp_with_keys(void **state)
     pcl_zap_stop();
 }
 
+/* libzmq gives a peer up that has refused its key; who is let in later must come in all the same.
+ */
+static void test_a_link_that_was_refused_comes_up_when_its_key_is_listed(void **state)
+{
+    (void)state;
+    pcl_keys server, client;
+    pcl_keys_make(&server);
+    pcl_keys_make(&client);
+    assert_true(pcl_zap_start());
+    pcl_key_list *list = pcl_key_list_new();
+    pcl_zap_set("brokers", list);
+    pcl_socket_options options = {.endpoint = "tcp://127.0.0.1:*",
+                                  .keys = &server,
+                                  .zap_domain = "brokers",
+                                  .queue_max = 8,
+                                  .message_size_max = 10000};
+    s_bench bench = {.now_us = 1000000, .peer_boot = 11};
+    zmq_msg_init(&bench.routing_id);
+    bench.peer = pcl_socket_router(&options, s_error, sizeof s_error);
+    assert_non_null(bench.peer);
+    options.endpoint = zsock_endpoint(bench.peer);
+    options.keys = &client;
+    options.server_key = server.public_key;
+    bench.link = pcl_link_new(&options, "node1", 5, 1, s_error, sizeof s_error);
+    assert_non_null(bench.link);
+    assert_int_equal(s_turns(&bench, 1000), PCL_LINK_NOTHING);
+    assert_null(pcl_key_list_add(list, "client", client.public_key, ""));
+    pcl_zap_set("brokers", list);
+    pcl_key_list_destroy(&list);
+    assert_int_equal(s_turns(&bench, 10000), PCL_LINK_CAME_UP);
+    assert_int_equal(s_request(&bench), PCL_ERR_OK);
+    s_close(&bench);
+    pcl_zap_stop();
+}
+
 /* --- The connection --------------------------------------------------------- */
 
 static void s_bind(s_bench *bench, const char *endpoint)
@@ -400,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_beats_carry_the_report),
         cmocka_unit_test(test_the_wait_of_a_message_is_told),
         cmocka_unit_test(test_a_link_over_tcp_with_keys),
+        cmocka_unit_test(test_a_link_that_was_refused_comes_up_when_its_key_is_listed),
         cmocka_unit_test(test_a_dead_peer_is_noticed_at_once),
         cmocka_unit_test(test_a_new_connection_is_not_yet_a_link),
         cmocka_unit_test(test_a_full_queue_is_not_a_loss),
