@@ -54,7 +54,8 @@ static const pcl_config_entry s_entries[] = {
      "When requests wait longer for a thread of their agent, on average, or an eighth of what they "
      "take otherwise, fewer are let through."},
     {"audit/folder", PCL_CONFIG_PATH, 0, 0, "", NULL, false,
-     "Where the audit's files are, which must be there; empty: there is no audit."},
+     "Where the audit's files are; only the last part of the path may be missing.  Empty: there is "
+     "no audit."},
     {"audit/key_file", PCL_CONFIG_SECRET_FILE, 0, 0, "", NULL, false,
      "64 hexadecimal digits, the key of the audit's chain; empty: none."},
     {"audit/sync", PCL_CONFIG_CHOICE, 0, 0, "each", "each|batch", false,
@@ -65,7 +66,7 @@ static const pcl_config_entry s_entries[] = {
     {"audit/size_max", PCL_CONFIG_UINT, PCL_AUDIT_SIZE_MIN, 1099511627776, "67108864", NULL, false,
      "Octets of a file of the audit; then the next one is begun."},
     {"audit/keep", PCL_CONFIG_UINT, 1, PCL_AUDIT_KEEP_MAX, "64", NULL, false,
-     "Files of the audit; of one more, the oldest is removed."},
+     "All files of the audit have at most this times audit/size_max octets; the oldest go."},
     {"audit/queue_size", PCL_CONFIG_UINT, PCL_AUDIT_QUEUE_SIZE_MIN, PCL_AUDIT_QUEUE_SIZE_MAX,
      "4194304", NULL, false, "Octets of records that may wait to be written."},
     {"audit/reads", PCL_CONFIG_CHOICE, 0, 0, "log", "log|need|off", false,

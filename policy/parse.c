@@ -277,8 +277,11 @@ static void s_read_schemas(parser *self, const pcl_zpl *zpl, pcl_policy_role *ro
     }
     s_copy(role->schemas, zpl->value);
     const char *cursor = role->schemas;
-    for (pcl_bytes pattern = pcl_pattern_next(&cursor); pattern.size > 0;
-         pattern = pcl_pattern_next(&cursor)) {
+    pcl_bytes pattern = pcl_pattern_next(&cursor);
+    if (pattern.size == 0) { /* whoever writes that means none, and would get all */
+        s_complain(self, zpl->line, zpl->path, "must name a schema; left out it is any");
+    }
+    for (; pattern.size > 0; pattern = pcl_pattern_next(&cursor)) {
         const char *wrong = pcl_pattern_check(pattern);
         if (wrong != NULL) {
             s_complain(self, zpl->line, zpl->path, "%s", wrong);

@@ -73,7 +73,7 @@ typedef struct pcl_policy_role {
     uint32_t index;                        /* in its policy, from 0 */
     char accounts[PCL_POLICY_NAME_SIZE];   /* head.role: the agents' accounts of that name */
     uint32_t classes;                      /* bits 1u << pcl_sql_class */
-    char schemas[PCL_POLICY_SCHEMAS_SIZE]; /* patterns, blanks between; "": any */
+    char schemas[PCL_POLICY_SCHEMAS_SIZE]; /* patterns, blanks between; "": any, none was given */
     uint32_t strategies;                   /* bits 1u << pcl_strategy_kind; DEFAULT is always in */
     uint32_t timeout_ms_max;               /* 1 to PCL_TIMEOUT_MS_MAX */
     uint32_t rows_max;                     /* of a result; 0: any number */
@@ -156,9 +156,9 @@ typedef struct pcl_policy_verdict {
  *   MALFORMED   statement  it has another number of placeholders than params were given
  *   FORBIDDEN   class      the role lacks the statement's class, or `transaction` of a begin
  *   UNSUPPORTED op         a statement that needs a session, or that cannot stand in a txn
+ *   FORBIDDEN   digest     not on the list; the message names the digest by its id
  *   REFUSED     schema     `db` is for no client;  FORBIDDEN  schema  ... not for this role
  *   FORBIDDEN   strategy   not of this role
- *   FORBIDDEN   digest     not on the list, which the message names by its id
  *
  * cache: judges the statements, by the rules it was given.  list: of the role, NULL: empty; not
  * read with digests off.  digest: cleared, then gets the digest of the statement, or of a txn's

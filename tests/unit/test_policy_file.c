@@ -204,6 +204,8 @@ static void what_lines_say_of_each_other_must_fit(void **state)
                       "p.cfg:4: roles/app: burst goes with a rate only\n");
     s_assert_problems(HEAD ROLE "        classes = \"\"\n",
                       "p.cfg:4: roles/app: classes: none is left\n");
+    s_assert_problems(HEAD ROLE "        schemas = \" \"\n",
+                      "p.cfg:5: roles/app/schemas: must name a schema; left out it is any\n");
     s_assert_problems(HEAD ROLE "        seal = \"required\"\nprincipals\n    a = \"app\"\n",
                       "p.cfg:7: principals/a: needs a public key, for the role's seal is "
                       "required\n");
