@@ -111,7 +111,8 @@ typedef struct pcl_broker {
     pcl_buffer scratch;
     uint32_t judging;         /* the caller whose request is judged */
     pcl_policy_rule refusing; /* the rule of a refusal that has no work, for the audit */
-    pcl_log_limit stranger_limit, dry_limit, mute_limit;
+    pcl_log_limit stranger_limit, dry_limit;
+    pcl_log_limit mute_limit, flood_limit; /* of audit lines; journal.c */
     pcl_broker_metrics metrics;
     pcl_sql_cache_counts cached;   /* as the metrics show it */
     pcl_audit_counts audit_counts; /* likewise */

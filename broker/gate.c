@@ -114,13 +114,24 @@ static void s_keep_verdict(pcl_broker *self, pcl_relay_entry *entry, const pcl_r
     entry->repeatable = verdict->repeatable;
 }
 
+/* What ends something is not counted, if there is something to end: it comes once for each that was
+ * counted when it began. */
+static bool s_is_metered(const pcl_broker *self, const pcl_relay_entry *entry, const pcl_work *work,
+                         const pcl_policy_verdict *verdict)
+{
+    bool ends = !verdict->metered && entry->op != PCL_OP_CANCEL && work->has_session;
+    return verdict->metered ||
+           (ends && !pcl_holdings_owns(self->holdings, work->caller, work->session));
+}
+
 /* Rate and concurrency.  false: refused, and the entry is taken. */
 static bool s_meter(pcl_broker *self, pcl_relay_entry *entry, const pcl_policy_verdict *verdict,
                     uint64_t now_us)
 {
     pcl_work *work = pcl_works_at(self->works, entry->work);
     pcl_caller *caller = pcl_callers_at(self->callers, work->caller);
-    if (!verdict->metered) {
+    if (!s_is_metered(self, entry, work, verdict)) {
+        work->unbounded = entry->op == PCL_OP_CANCEL && caller->principal->role->rate != 0;
         return true;
     }
     pcl_meter_verdict taken = pcl_meter_take(&caller->meter, caller->principal->role, now_us);
@@ -129,6 +140,7 @@ static bool s_meter(pcl_broker *self, pcl_relay_entry *entry, const pcl_policy_v
         work->metered = true;
         return true;
     }
+    work->unbounded = true;
     char message[PCL_BROKER_MESSAGE_MAX];
     const pcl_policy_role *role = caller->principal->role;
     bool rate = taken.rule == PCL_POLICY_RULE_RATE;

@@ -133,6 +133,13 @@ bool pcl_holdings_take(pcl_holdings *self, uint32_t owner, uint8_t out_id[PCL_ID
     return true;
 }
 
+bool pcl_holdings_owns(const pcl_holdings *self, uint32_t owner, const uint8_t id[PCL_ID_SIZE])
+{
+    assert(self != NULL);
+    uint32_t place = s_find(self, id);
+    return place != NOWHERE && self->holdings[place].owner == owner;
+}
+
 uint32_t pcl_holdings_count(const pcl_holdings *self)
 {
     assert(self != NULL);

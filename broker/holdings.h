@@ -28,6 +28,9 @@ void pcl_holdings_remove(pcl_holdings *self, uint32_t owner, const uint8_t id[PC
 /* Takes out one of the owner's.  false: there is none. */
 bool pcl_holdings_take(pcl_holdings *self, uint32_t owner, uint8_t out_id[PCL_ID_SIZE]);
 
+/* Whether that one is the owner's. */
+bool pcl_holdings_owns(const pcl_holdings *self, uint32_t owner, const uint8_t id[PCL_ID_SIZE]);
+
 uint32_t pcl_holdings_count(const pcl_holdings *self);
 /* Whether the owner has any. */
 bool pcl_holdings_has(const pcl_holdings *self, uint32_t owner);

@@ -17,7 +17,7 @@ enum {
     KEY_FILE_SIZE_MAX = 256,
     RULES_SIZE = 256,                /* names of rules, blanks between */
     TOKEN_REPLY_SIZE_MAX = 1u << 20, /* the reply to a write whose token the line has */
-    MUTE_LINES_MAX = 200, /* a second, of what nobody is known to have asked; see README.md */
+    MUTE_LINES_MAX = 200,            /* a second, of what nobody's rate bounds; see README.md */
 };
 
 /* --- Life -------------------------------------------------------------------- */
@@ -52,6 +52,7 @@ bool pcl_broker_open_audit(pcl_broker *self, char *error, size_t error_size)
         }
     }
     self->mute_limit = pcl_log_limit_of(MUTE_LINES_MAX);
+    self->flood_limit = pcl_log_limit_of(MUTE_LINES_MAX);
     if (folder[0] == '\0') {
         return true;
     }
@@ -210,9 +211,9 @@ bool pcl_broker_audit_takes_reads(const pcl_broker *self)
 static bool s_is_told(pcl_broker *self, const pcl_relay_entry *entry, const pcl_work *work,
                       uint64_t now_us)
 {
-    if (work == NULL ||
-        !work->judged) { /* nobody is proved to have asked, so nobody's rate bounds it */
-        bool taken = pcl_log_limit_take(&self->mute_limit, now_us);
+    bool proved = work != NULL && work->judged; /* else nobody's rate bounds it */
+    if (!proved || work->unbounded) {
+        bool taken = pcl_log_limit_take(proved ? &self->flood_limit : &self->mute_limit, now_us);
         pcl_metric_add(self->metrics.audit_muted, taken ? 0 : 1);
         return taken;
     }

@@ -93,7 +93,8 @@ static void s_make_audit(pcl_broker *self)
         "0 fine (or no audit), 1 it cannot be written just now, 2 broken.");
     made->audit_muted = pcl_metrics_counter(
         registry, "portcullis_broker_audit_muted_total", "",
-        "Refusals of requests that nobody is proved to have made, beyond so many lines a second.");
+        "Lines left out, beyond so many a second, of what no rate bounds: requests that nobody is "
+        "proved to have made, that the rate refused, and cancels.");
 }
 
 void pcl_broker_metrics_make(pcl_broker *self)

@@ -24,7 +24,8 @@ typedef struct pcl_work {
     uint64_t channel, sequence;
 
     /* As judged. */
-    bool judged; /* what follows is known */
+    bool judged;    /* what follows is known */
+    bool unbounded; /* no rate bounds how often the like of it comes, though its role has one */
     bool metered;
     pcl_policy_rule rule; /* that refuses it */
     uint32_t dry_run;     /* bits 1u << pcl_policy_rule */

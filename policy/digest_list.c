@@ -105,6 +105,29 @@ static bool s_needs_escape(uint8_t octet)
     return octet < 0x20 || octet == 0x7f || octet == '\\';
 }
 
+/* How many octets the character at `at` has when it steers a terminal, but is none that a line must
+ * not have: U+0080 to U+009F, and what turns the direction of writing, U+202A to U+202E and U+2066
+ * to U+2069.  0: it does not. */
+static size_t s_steering_size(pcl_bytes text, size_t at)
+{
+    size_t left = text.size - at;
+    const uint8_t *octets = text.data + at;
+    if (left >= 2 && octets[0] == 0xc2 && octets[1] >= 0x80 && octets[1] <= 0x9f) {
+        return 2;
+    }
+    bool turns = left >= 3 && octets[0] == 0xe2 &&
+                 ((octets[1] == 0x80 && octets[2] >= 0xaa && octets[2] <= 0xae) ||
+                  (octets[1] == 0x81 && octets[2] >= 0xa6 && octets[2] <= 0xa9));
+    return turns ? 3 : 0;
+}
+
+static void s_put_escape(pcl_buffer *buffer, uint8_t octet)
+{
+    char escape[8];
+    int size = snprintf(escape, sizeof escape, "\\x%02x", octet);
+    pcl_buffer_put(buffer, escape, (size_t)size);
+}
+
 void pcl_digest_line_put(pcl_buffer *buffer, pcl_bytes text, pcl_digest_state state)
 {
     char id[PCL_DIGEST_ID_TEXT_SIZE];
@@ -115,10 +138,14 @@ void pcl_digest_line_put(pcl_buffer *buffer, pcl_bytes text, pcl_digest_state st
     pcl_buffer_put(buffer, "  ", 2);
     for (size_t at = 0; at < text.size; at++) {
         bool outer = at == 0 || at + 1 == text.size; /* where a blank would be taken for layout */
-        if (s_needs_escape(text.data[at]) || (outer && text.data[at] == ' ')) {
-            char escape[8];
-            int size = snprintf(escape, sizeof escape, "\\x%02x", text.data[at]);
-            pcl_buffer_put(buffer, escape, (size_t)size);
+        size_t steering = s_steering_size(text, at);
+        if (steering > 0) {
+            for (size_t end = at + steering; at < end; at++) {
+                s_put_escape(buffer, text.data[at]);
+            }
+            at--; /* the loop's own step follows */
+        } else if (s_needs_escape(text.data[at]) || (outer && text.data[at] == ' ')) {
+            s_put_escape(buffer, text.data[at]);
         } else {
             pcl_buffer_put_u8(buffer, text.data[at]);
         }

@@ -207,6 +207,14 @@ static bool s_judge_begin(judgement *self)
            s_forbid(self, PCL_POLICY_RULE_CLASS, "op: the role may not open a session");
 }
 
+/* More rows of what was asked for earlier: whoever may not read any more gets no more of them. */
+static bool s_judge_fetch(judgement *self)
+{
+    uint32_t needs = 1u << PCL_SQL_READ | 1u << PCL_SQL_LOCKING_READ;
+    return (self->role->classes & needs) != 0 ||
+           s_forbid(self, PCL_POLICY_RULE_CLASS, "op: the role may not read");
+}
+
 /* What a role is told to leave is not forbidden: commit, rollback and close free something, and
  * what they end was allowed when it began. */
 static bool s_judge_op(judgement *self)
@@ -231,7 +239,7 @@ static bool s_judge_op(judgement *self)
         return true;
     case PCL_OP_FETCH:
         verdict->sql_class = PCL_SQL_READ;
-        return true;
+        return s_judge_fetch(self);
     case PCL_OP_CLOSE:
         verdict->sql_class = PCL_SQL_READ;
         verdict->repeatable = true;

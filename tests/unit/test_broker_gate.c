@@ -115,6 +115,7 @@ typedef struct s_said {
     uint32_t budget_us; /* 0: 5 s */
     uint8_t session;    /* all octets of it; 0: none */
     bool cancels;       /* op cancel, for what has that id */
+    bool commits;       /* op commit, of the session */
 } s_said;
 
 /* Returns the seal that it had. */
@@ -124,8 +125,11 @@ static pcl_seal s_say(s_scene *self, s_said said)
     pcl_seal seal = said.seal;
     uint8_t octets[PCL_SEAL_SIZE];
     zmq_msg_t payload, tail;
-    pcl_request asked = {.op = said.cancels ? PCL_OP_CANCEL : PCL_OP_QUERY,
-                         .sql = said.cancels ? pcl_bytes_of(NULL, 0) : pcl_bytes_text(said.sql),
+    bool queries = !said.cancels && !said.commits;
+    pcl_request asked = {.op = said.cancels   ? PCL_OP_CANCEL
+                               : said.commits ? PCL_OP_COMMIT
+                                              : PCL_OP_QUERY,
+                         .sql = queries ? pcl_bytes_text(said.sql) : pcl_bytes_of(NULL, 0),
                          .has_id = true,
                          .has_session = said.session != 0};
     memset(asked.id, said.id, sizeof asked.id);
@@ -606,6 +610,50 @@ static void test_a_write_is_in_the_audit_before_it_goes_on(void **state)
     s_remove_folder(scene.folder);
 }
 
+/* Nobody's rate bounds what it refuses, nor what is not counted: neither may fill the files. */
+static void test_a_flood_does_not_wash_the_rest_out_of_the_audit(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 20, EACH = 50, LINES_MAX = 2 * 200 + 100 /* over the edge of a second */ };
+    static char text[1024 * 1024];
+    s_scene scene;
+    char folder[128], more[256];
+    char made[] = "/tmp/portcullis-test-XXXXXX";
+    assert_non_null(mkdtemp(made));
+    (void)snprintf(more, sizeof more, "audit\n    folder = \"%s\"\n", made);
+    s_open(&scene, "        rate = \"1\"\n        burst = \"1\"\n", more);
+    s_path(&scene, "audit", folder);
+    assert_int_equal(symlink(made, folder), 0);
+    s_ask(&scene, "alice", "SELECT 1", 1);
+    fake_wait_held(&scene.proxy, 1);
+    uint64_t from_us = pcl_now_us();
+    /* Sessions that it has not; a second later the rate would let one through. */
+    for (int round = 0; round < ROUNDS && pcl_now_us() - from_us < 800000; round++) {
+        for (uint8_t session = 1; session <= EACH; session++) {
+            (void)s_say(
+                &scene,
+                (s_said){.principal = "alice", .id = 2, .session = session, .commits = true});
+        }
+        for (int reply = 0; reply < EACH; reply++) {
+            s_expect(&scene, 2, PCL_ERR_OVERLOADED, NULL, "rate: ");
+        }
+    }
+    zsock_destroy(&scene.gatekeeper);
+    fixture_stop(&scene.broker);
+    s_read_audit(&scene, text, sizeof text);
+    assert_null(strstr(text, "kind=start"));
+    assert_non_null(strstr(text, "op=commit class=transaction"));
+    assert_non_null(strstr(text, "rule=rate"));
+    int lines = 0;
+    for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++) {
+        lines++;
+    }
+    assert_in_range(lines, 1, LINES_MAX);
+    fake_close(&scene.proxy);
+    s_remove_folder(made);
+    s_remove_folder(scene.folder);
+}
+
 /* A write of a session waits for its line; what follows it in that session waits, too. */
 static void s_keep_order(const char *sync)
 {
@@ -656,6 +704,7 @@ int main(void)
         cmocka_unit_test(test_op_cancel_stops_what_waits_here),
         cmocka_unit_test(test_a_line_that_stands_is_told_to_come_again),
         cmocka_unit_test(test_a_write_is_in_the_audit_before_it_goes_on),
+        cmocka_unit_test(test_a_flood_does_not_wash_the_rest_out_of_the_audit),
         cmocka_unit_test(test_nothing_overtakes_a_write_of_its_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

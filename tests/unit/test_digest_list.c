@@ -169,7 +169,8 @@ static void comments_and_order_stay(void **state)
 static void any_text_comes_back(void **state)
 {
     (void)state;
-    static const char text[] = " select `a\nb\\c\x01\x7f\xc3\xa4` ";
+    static const char text[] = " select `a\nb\\c\x01\x7f\xc3\xa4`, `\xc2\x9b"
+                               "31m`, `\xe2\x80\xae` ";
     pcl_digest_list *list = pcl_digest_list_new();
     pcl_buffer file;
     pcl_buffer_init(&file, SIZE_MAX);
@@ -177,6 +178,9 @@ static void any_text_comes_back(void **state)
     assert_true(pcl_digest_list_put(list, pcl_bytes_text(text), PCL_DIGEST_ALLOWED));
     assert_true(pcl_digest_list_write(list, pcl_bytes_of(NULL, 0), &file));
     assert_null(memchr(file.data, '\x01', file.size));
+    assert_null(memchr(file.data, 0x9b, file.size)); /* steers a terminal */
+    assert_null(memchr(file.data, 0xae, file.size)); /* so does this */
+    assert_non_null(memchr(file.data, 0xa4, file.size));
     pcl_buffer_put_u8(&file, '\0');
     pcl_digest_list *back = s_read((const char *)file.data);
     assert_int_equal(pcl_digest_list_find(back, pcl_bytes_text(text)), PCL_DIGEST_ALLOWED);

@@ -34,6 +34,9 @@ static void test_what_was_opened_is_taken_out_by_its_owner(void **state)
     pcl_holdings_remove(self, 1, s_make(3).octets);
     pcl_holdings_remove(self, 1, s_make(9).octets); /* was never there */
     assert_int_equal(pcl_holdings_count(self), 4);
+    assert_true(pcl_holdings_owns(self, 1, s_make(5).octets));
+    assert_false(pcl_holdings_owns(self, 0, s_make(5).octets));
+    assert_false(pcl_holdings_owns(self, 1, s_make(9).octets));
     uint8_t id[PCL_ID_SIZE];
     uint32_t sum = 0, count = 0;
     while (pcl_holdings_take(self, 1, id)) {

@@ -483,6 +483,9 @@ static void test_a_session_needs_transaction_or_state(void **state)
         pcl_request request = {.op = counted[index]};
         assert_true(s_judge_role(CLASSES("read"), &request).metered);
     }
+    pcl_request fetch = {.op = PCL_OP_FETCH};
+    assert_int_equal(s_judge_role(CLASSES("locking_read"), &fetch).err, PCL_ERR_OK);
+    assert_int_equal(s_judge_role(CLASSES("write ddl"), &fetch).rule, PCL_POLICY_RULE_CLASS);
 }
 
 static void test_a_schema_must_fit_a_pattern(void **state)

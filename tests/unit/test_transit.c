@@ -51,6 +51,19 @@ static void test_drift_does_not_look_like_waiting(void **state)
     assert_true(worst_us <= 100);
 }
 
+/* A peer says what it likes: the farthest that two times can be apart is no more than a number. */
+static void test_times_that_are_no_times_are_counted_like_others(void **state)
+{
+    (void)state;
+    pcl_transit transit = {0};
+    uint64_t farthest = UINT64_C(1) << 63;
+    assert_int_equal(pcl_transit_wait_us(&transit, farthest - 54, 0), 0);
+    assert_int_equal(pcl_transit_wait_us(&transit, 0, 57), farthest - 54 + 57);
+    transit = (pcl_transit){0};
+    assert_int_equal(pcl_transit_wait_us(&transit, 0, farthest - 1), 0);
+    (void)pcl_transit_wait_us(&transit, 0, farthest + 1000000); /* the drift goes over the edge */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -58,6 +71,7 @@ int main(void)
         cmocka_unit_test(test_a_frozen_receiver_sees_the_wait),
         cmocka_unit_test(test_a_receiver_clock_behind_the_senders_is_fine),
         cmocka_unit_test(test_drift_does_not_look_like_waiting),
+        cmocka_unit_test(test_times_that_are_no_times_are_counted_like_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
