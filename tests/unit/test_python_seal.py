@@ -2,6 +2,7 @@
 """client/python against a gatekeeper that somebody broke into, which the test plays step by step.
 usage: test_python_seal.py SOURCE"""
 import ctypes
+import ctypes.util
 import hashlib
 import pathlib
 import re
@@ -30,7 +31,7 @@ def pair_key(secret, client, broker):
     """By the text of the RFC, and with other means than the client's."""
     shared = ctypes.create_string_buffer(32)
     octets = [z85.decode(key.encode()) for key in (secret, client, broker)]
-    sodium = ctypes.CDLL("libsodium.so.23")
+    sodium = ctypes.CDLL(ctypes.util.find_library("sodium") or "libsodium.so.23")
     assert sodium.crypto_scalarmult(shared, octets[0], octets[1]) == 0
     return hashlib.blake2b(b"portcullis seal 1" + octets[1] + octets[2], key=shared.raw,
                            digest_size=32).digest()
