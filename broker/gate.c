@@ -103,6 +103,7 @@ static void s_keep_verdict(pcl_broker *self, pcl_relay_entry *entry, const pcl_r
     if (work->has_session) {
         memcpy(work->session, request->has_session ? request->session : request->cursor,
                sizeof work->session);
+        pcl_held_id_set_page(work->session, 0); /* whichever page of it is asked for */
     }
     size_t size = request->db.size < sizeof work->db ? request->db.size : sizeof work->db - 1;
     if (size > 0) {

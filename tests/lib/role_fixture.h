@@ -255,7 +255,7 @@ static inline void fake_wait_hints(fake_hop *self, uint32_t count)
 }
 
 /* Sends a reply to the held request, of that payload, and forgets the request.  session (all
- * octets) is what it opened or ended, by the flag HELD or RELEASED. */
+ * octets of its handle) is what it opened or ended, by the flag HELD or RELEASED. */
 static inline void fake_reply_with(fake_hop *self, uint32_t index, pcl_err code,
                                    const char *payload, uint8_t flags, uint8_t session)
 {
@@ -267,6 +267,7 @@ static inline void fake_reply_with(fake_hop *self, uint32_t index, pcl_err code,
                      .flags = flags,
                      .sent_us = pcl_now_us()};
     memset(head.session, session, sizeof head.session);
+    pcl_held_id_set_page(head.session, 0); /* agents name it by its canonical id */
     memcpy(head.id, request->head.id, sizeof head.id);
     zmq_msg_t frame;
     pcl_frame_copy_of(&frame, pcl_bytes_text(payload));

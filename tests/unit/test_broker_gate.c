@@ -116,6 +116,7 @@ typedef struct s_said {
     uint8_t session;    /* all octets of it; 0: none */
     bool cancels;       /* op cancel, for what has that id */
     bool commits;       /* op commit, of the session */
+    uint8_t closes;     /* op close, of the page of the cursor `session`; 0: not */
 } s_said;
 
 /* Returns the seal that it had. */
@@ -125,15 +126,19 @@ static pcl_seal s_say(s_scene *self, s_said said)
     pcl_seal seal = said.seal;
     uint8_t octets[PCL_SEAL_SIZE];
     zmq_msg_t payload, tail;
-    bool queries = !said.cancels && !said.commits;
-    pcl_request asked = {.op = said.cancels   ? PCL_OP_CANCEL
-                               : said.commits ? PCL_OP_COMMIT
-                                              : PCL_OP_QUERY,
+    bool queries = !said.cancels && !said.commits && said.closes == 0;
+    pcl_request asked = {.op = said.cancels       ? PCL_OP_CANCEL
+                               : said.commits     ? PCL_OP_COMMIT
+                               : said.closes != 0 ? PCL_OP_CLOSE
+                                                  : PCL_OP_QUERY,
                          .sql = queries ? pcl_bytes_text(said.sql) : pcl_bytes_of(NULL, 0),
                          .has_id = true,
-                         .has_session = said.session != 0};
+                         .has_session = said.session != 0 && said.closes == 0,
+                         .has_cursor = said.closes != 0};
     memset(asked.id, said.id, sizeof asked.id);
     memset(asked.session, said.session, sizeof asked.session);
+    memset(asked.cursor, said.session, sizeof asked.cursor);
+    pcl_held_id_set_page(asked.cursor, said.closes);
     pcl_buffer_init(&request, 65536);
     pcl_request_encode(&asked, &request);
     seal.kind = PCL_SEAL_REQUEST;
@@ -610,6 +615,26 @@ static void test_a_write_is_in_the_audit_before_it_goes_on(void **state)
     s_remove_folder(scene.folder);
 }
 
+/* Whatever its rate says, a principal may end what it has, by the id of any page. */
+static void test_what_ends_something_is_not_counted(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open(&scene, "        rate = \"1\"\n        burst = \"1\"\n", "");
+    s_ask(&scene, "alice", "SELECT 1", 1);
+    fake_wait_held(&scene.proxy, 1);
+    fake_reply_with(&scene.proxy, 0, PCL_ERR_OK, "x", PCL_HEAD_HELD, 0x33);
+    s_expect(&scene, 1, PCL_ERR_OK, NULL, "");
+    s_said close = {.principal = "alice", .id = 2, .session = 0x33, .closes = 7};
+    (void)s_say(&scene, close);
+    fake_wait_held(&scene.proxy, 1);
+    fake_reply_with(&scene.proxy, 0, PCL_ERR_OK, "x", PCL_HEAD_RELEASED, 0x33);
+    s_expect(&scene, 2, PCL_ERR_OK, NULL, "");
+    (void)s_say(&scene, close); /* once more it ends nothing */
+    s_expect(&scene, 2, PCL_ERR_OVERLOADED, NULL, "rate: ");
+    s_close(&scene);
+}
+
 /* Nobody's rate bounds what it refuses, nor what is not counted: neither may fill the files. */
 static void test_a_flood_does_not_wash_the_rest_out_of_the_audit(void **state)
 {
@@ -704,6 +729,7 @@ int main(void)
         cmocka_unit_test(test_op_cancel_stops_what_waits_here),
         cmocka_unit_test(test_a_line_that_stands_is_told_to_come_again),
         cmocka_unit_test(test_a_write_is_in_the_audit_before_it_goes_on),
+        cmocka_unit_test(test_what_ends_something_is_not_counted),
         cmocka_unit_test(test_a_flood_does_not_wash_the_rest_out_of_the_audit),
         cmocka_unit_test(test_nothing_overtakes_a_write_of_its_session),
     };
