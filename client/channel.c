@@ -449,7 +449,7 @@ static bool s_listen(pcl_channel *self, uint64_t now_us)
 {
     bool more = false;
     for (uint32_t index = 0; index < self->peer_count; index++) {
-        bool lost = pcl_peer_notice(self->peers[index]);
+        bool lost = pcl_peer_notice(self->peers[index], now_us);
         self->views[index].up = pcl_peer_is_up(self->peers[index]);
         more = s_read(self, index, lost ? UINT32_MAX : BATCH_MAX, now_us) || more;
         if (lost) {
@@ -612,15 +612,19 @@ static void s_sleep(pcl_channel *self, bool more)
 {
     zmq_pollitem_t items[1 + 2 * PCL_BUNDLE_GATEKEEPERS_MAX];
     int count = 0;
+    uint64_t next_us = pcl_ticket_table_next_deadline_us(self->table);
     items[count++] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
     for (uint32_t index = 0; index < self->peer_count; index++) {
+        uint64_t redial_us = pcl_peer_redial_due_us(self->peers[index]);
+        if (self->unsent.first != NULL && redial_us < next_us) {
+            next_us = redial_us; /* where nobody waits it can be done with the next turn */
+        }
         bool out = (self->full >> index & 1u) != 0;
         items[count++] = (zmq_pollitem_t){.socket = pcl_peer_socket(self->peers[index]),
                                           .events = (short)(ZMQ_POLLIN | (out ? ZMQ_POLLOUT : 0))};
         items[count++] = (zmq_pollitem_t){.socket = pcl_peer_monitor(self->peers[index]),
                                           .events = ZMQ_POLLIN};
     }
-    uint64_t next_us = pcl_ticket_table_next_deadline_us(self->table);
     long timeout_ms = -1;
     if (more) {
         timeout_ms = 0;

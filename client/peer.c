@@ -1,7 +1,9 @@
 #include "client/peer.h"
 
+#include "common/clock.h"
 #include "common/endian.h"
 #include "common/limits.h"
+#include "net/time.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,6 +21,12 @@ enum {
     HEARTBEAT_TIMEOUT_MS = 1500,
     RECONNECT_MS = 50,
     RECONNECT_MS_MAX = 500,
+    /* After a refusal.  The longest is no longer than a request waits for a connection, unless it
+     * was told otherwise: it sees whether the key is admitted meanwhile. */
+    REDIAL_MS = 1000,
+    REDIAL_MS_MAX = 2000,
+    /* Without any word of libzmq's; more than a handshake may take. */
+    QUIET_MS = 5000,
     /* Without HANDSHAKE_FAILED_PROTOCOL: libzmq 4.3 loses errno in telling of it, and then keeps a
      * connection open whose peer broke the protocol. */
     EVENTS = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED |
@@ -34,6 +42,8 @@ struct pcl_peer {
     bool refused; /* the last event said why, and the end of the connection follows it */
     bool retired; /* it said that it shuts down, on this connection */
     uint64_t generation;
+    uint32_t redial_ms; /* after the next refusal, at most */
+    uint64_t redial_due_us;
 };
 
 static bool s_set_int(void *socket, int option, int value)
@@ -94,6 +104,8 @@ pcl_peer *pcl_peer_new(void *context, const pcl_peer_options *options, char *err
         return NULL;
     }
     self->why = "not connected yet";
+    self->redial_ms = REDIAL_MS;
+    self->redial_due_us = pcl_now_us() + QUIET_MS * PCL_US_PER_MS;
     memcpy(self->endpoint, options->gatekeeper->endpoint, sizeof self->endpoint);
     if (!s_open(self, context, options)) {
         (void)snprintf(error, error_size, "%s: %s", self->endpoint, zmq_strerror(zmq_errno()));
@@ -163,21 +175,38 @@ void pcl_peer_retire(pcl_peer *self)
     self->why = "it is shutting down";
 }
 
+/* When to connect anew if libzmq does not. */
+static void s_plan_redial(pcl_peer *self, uint32_t event, uint64_t now_us)
+{
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        self->redial_ms = REDIAL_MS;
+        self->redial_due_us = UINT64_MAX;
+    } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+        /* Up to a quarter sooner, so that clients that were refused together do not stay so. */
+        uint32_t sooner_ms = (uint32_t)(pcl_random_u64() % (self->redial_ms / 4));
+        self->redial_due_us = now_us + (self->redial_ms - sooner_ms) * PCL_US_PER_MS;
+        self->redial_ms = REDIAL_MS_MAX;
+    } else if (!self->refused) { /* else the end of the refused connection, which says no more */
+        self->redial_due_us = now_us + QUIET_MS * PCL_US_PER_MS;
+    }
+}
+
 /* What an event means; true: the connection is gone. */
-static bool s_event(pcl_peer *self, uint32_t event)
+static bool s_event(pcl_peer *self, uint32_t event, uint64_t now_us)
 {
     bool was_up = self->up;
     bool refused = event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH ||
                    event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+    s_plan_redial(self, event, now_us);
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
         self->why = "connected";
         self->up = true;
         self->retired = false;
         self->generation++;
-        return false;
+        return was_up; /* only if it came up in the moment when it was connected anew */
     }
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
-        self->why = "it does not admit this client's key";
+        self->why = "the gatekeeper refuses this client's key";
     } else if (refused) {
         self->why = "the handshake failed (is the gatekeeper's public key still the same?)";
     } else if (event == ZMQ_EVENT_DISCONNECTED && !self->refused) {
@@ -214,14 +243,25 @@ static bool s_next_event(pcl_peer *self, uint32_t *out_event)
     return true;
 }
 
-bool pcl_peer_notice(pcl_peer *self)
+bool pcl_peer_notice(pcl_peer *self, uint64_t now_us)
 {
     bool lost = false;
     uint32_t event = 0;
     while (s_next_event(self, &event)) {
-        lost = s_event(self, event) || lost;
+        lost = s_event(self, event, now_us) || lost;
+    }
+    if (now_us >= self->redial_due_us) {
+        /* Neither can fail in a way that trying again later would not mend. */
+        (void)zmq_disconnect(self->socket, self->endpoint);
+        (void)zmq_connect(self->socket, self->endpoint);
+        self->redial_due_us = now_us + QUIET_MS * PCL_US_PER_MS;
     }
     return lost;
+}
+
+uint64_t pcl_peer_redial_due_us(const pcl_peer *self)
+{
+    return self->redial_due_us;
 }
 
 bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload, pcl_bytes seal)

@@ -6,6 +6,11 @@
  * DISCONNECTED is the moment when what is in flight is lost.  A peer that is
  * frozen or cut off is noticed by ZMTP heartbeats, within 1.5 seconds.
  *
+ * libzmq gives a peer up for good that has refused our key or broke the protocol, and only of the
+ * first does it say so.  So such a one is connected anew: after about a second where it refused us,
+ * then every two, and else after five seconds in which nothing was heard of a connection that is
+ * not there.
+ *
  * Belongs to the thread of the channel.
  */
 #ifndef PCL_CLIENT_PEER_H
@@ -44,9 +49,12 @@ uint64_t pcl_peer_generation(const pcl_peer *self);
 /* Is it still that connection?  Also of a peer that is retired. */
 bool pcl_peer_is_connected(const pcl_peer *self, uint64_t generation);
 
-/* Reads the monitor.  true: the connection was lost since the last call (it may be there again
- * already), and what came over it has to be read before its losses are counted. */
-bool pcl_peer_notice(pcl_peer *self);
+/* Reads the monitor, and connects anew when that is due.  true: the connection was lost since the
+ * last call (it may be there again already), and what came over it has to be read before its losses
+ * are counted. */
+bool pcl_peer_notice(pcl_peer *self, uint64_t now_us);
+/* When pcl_peer_notice is to be called even if the monitor is silent; UINT64_MAX: never. */
+uint64_t pcl_peer_redial_due_us(const pcl_peer *self);
 
 /* Never blocks.  payload is sent by reference and stays the caller's; seal (empty: none) is copied.
  * false: the queue is full or nobody is connected. */

@@ -61,6 +61,8 @@ from zmq.utils.monitor import parse_monitor_message
 __all__ = ["Client", "PortcullisError", "Result", "Session", "Stream", "load_bundle"]
 GRACE_S = 0.1          # the gatekeeper promises an answer within the deadline plus this
 CONNECT_S = 2.0        # a request that finds no gatekeeper waits this long for one
+REDIAL_S, REDIAL_S_MAX = 1.0, 2.0  # from one try to the next of a gatekeeper that refuses our key
+QUIET_S = 5.0          # without a word of libzmq's, before it is made to connect anew
 MAX_ROWS = 1000000     # of a Result, unless the call says otherwise
 END_MS = 5000          # the timeout of what nobody waits for
 REPLY_SIZE_MAX = 17 << 20
@@ -337,7 +339,30 @@ class _Gatekeeper:
             self.socket.curve_secretkey = curve["secret-key"].encode()
             self.socket.curve_serverkey = server_key.encode()
         self.monitor = self.socket.get_monitor_socket(EVENTS)
-        self.socket.connect(endpoint)
+        self.redial_s = REDIAL_S  # after the next refusal, at most
+        self._dial()
+
+    def _dial(self):
+        self.socket.connect(self.endpoint)
+        self.dialed_at = time.monotonic()
+        self.redial_at = self.dialed_at + QUIET_S
+
+    def redial(self, now):
+        """Connects anew when that is due: libzmq gives a peer up for good that has refused our key
+        or broke the protocol, and only of the first does it say so."""
+        if now >= self.redial_at:
+            self.socket.disconnect(self.endpoint)
+            self._dial()
+
+    def _plan_redial(self, event):
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self.redial_s, self.redial_at = REDIAL_S, float("inf")
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            # At once if it happened between two calls, and is long ago.
+            self.redial_at = self.dialed_at + self.redial_s * random.uniform(0.75, 1)
+            self.redial_s = REDIAL_S_MAX
+        else:
+            self.redial_at = time.monotonic() + QUIET_S
 
     def notice(self):
         """Reads the monitor; True when the connection went away since the last look, and with
@@ -348,14 +373,16 @@ class _Gatekeeper:
             if event == zmq.EVENT_DISCONNECTED and self.refused:
                 self.refused = False  # why is known already
                 continue
+            # A second success: it came up in the moment when it was connected anew.
+            gone = gone or self.connected or event != zmq.EVENT_HANDSHAKE_SUCCEEDED
+            self._plan_redial(event)
             self.refused = event not in (zmq.EVENT_DISCONNECTED, zmq.EVENT_HANDSHAKE_SUCCEEDED)
             self.connected = self.up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
             self.generation += self.up
             if self.up:
                 self.channel, self.sequence = int.from_bytes(os.urandom(8), "big"), 0
-            gone = gone or not self.up
             self.why = {zmq.EVENT_DISCONNECTED: "the connection was lost",
-                        zmq.EVENT_HANDSHAKE_FAILED_AUTH: "it refused this bundle's key",
+                        zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the gatekeeper refuses this client's key",
                         zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected"}.get(event, "no handshake")
         return gone
 
@@ -635,6 +662,7 @@ class Client:
                 gone = gatekeeper.notice() or gatekeeper.notice_later
                 gatekeeper.notice_later = False
                 self._receive(gatekeeper, waiting, now)
+                gatekeeper.redial(now)
                 if gone:
                     self._lose(gatekeeper, waiting)
             self._expire(waiting, now)
@@ -651,6 +679,7 @@ class Client:
             poller.register(gatekeeper.monitor, zmq.POLLIN)
         due = [call.deadline + GRACE_S for call in self._calls.values()]
         due += [min(call.deadline, call.connect_by) for call in waiting]
+        due += [gatekeeper.redial_at for gatekeeper in self._gatekeepers]
         poller.poll(max(1, min(1000, (min(due) - now) * 1e3 + 1)))
 
     def _choose(self, call, now):

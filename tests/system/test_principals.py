@@ -1,5 +1,6 @@
 """Who may come in, by the command alone: a key, a line in both lists, a bundle, a sealed query; and
 out again.  And what sealing clients say of it."""
+import contextlib
 import pathlib
 import re
 import subprocess
@@ -69,6 +70,53 @@ def test_a_principal_comes_and_goes(cluster, tool, lists, tmp_path):
 def tool_works(cluster, bundle):
     return subprocess.run([cluster.info["command"], "-b", str(bundle), "ping", "-n", "1", "-t",
                            "500"], capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def test_who_was_put_back_is_served_by_clients_that_stayed_open(cluster, tool, lists, tmp_path):
+    """libzmq gives a gatekeeper up for good that has refused the key; the clients do not."""
+    key = tool("principal", "add", "nina", "--role", "app", *lists).stdout.strip()
+    pings, complaints = tmp_path / "pings", tmp_path / "complaints"
+    words = "the gatekeeper refuses this client's key"
+    try:
+        bundle = tmp_path / make_bundle(cluster, tool, "nina")
+        wait_until(lambda: tool_works(cluster, bundle), 5, "nina is let in")
+        with pings.open("w") as out, complaints.open("w") as err, \
+                portcullis.Client(bundle) as client, \
+                ended([cluster.info["command"], "-b", bundle, "ping", "-n", "1000", "-i", "50"],
+                      stdout=out, stderr=err):
+            wait_until(pings.read_text, 5, "libportcullis is served")
+            assert client.query("SELECT 1").rows == [[1]]
+            tool("principal", "revoke", "nina", *lists)
+            wait_until(lambda: words in failure(client), 8, "Python's client says why")
+            wait_until(lambda: words in complaints.read_text(), 8, "libportcullis says why")
+            time.sleep(3)  # so that it is not the first try
+            before = pings.read_text().count(" ms")
+            cluster.admit("nina", key)
+            until = time.monotonic() + 3
+            wait_until(lambda: not failure(client), until - time.monotonic(), "Python is served")
+            wait_until(lambda: pings.read_text().count(" ms") > before,
+                       max(0, until - time.monotonic()), "libportcullis is served again")
+    finally:
+        cluster.dismiss("nina")
+
+
+@contextlib.contextmanager
+def ended(words, **options):
+    """A process that ends with the block."""
+    with subprocess.Popen(words, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def failure(client):
+    """What a query says that fails; else nothing."""
+    try:
+        client.query("SELECT 1")
+    except portcullis.PortcullisError as error:
+        return str(error)
+    return ""
 
 
 def test_a_mistake_is_refused_and_nobody_notices(cluster, tool, lists):

@@ -7,6 +7,7 @@
 #include "wire/reply.h"
 #include "wire/request.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +38,10 @@ typedef struct gate {
     pthread_t thread;
     char endpoint[64];
     const char *secret_key; /* NULL: plain */
+    bool judges;            /* it asks `admits` who may come in; else everybody may */
+    atomic_bool admits;
+    atomic_uint handshakes; /* that it judged */
+    void *zap;
     atomic_bool stop;
     bool runs; /* the thread is there; the test's own */
     atomic_bool ready;
@@ -185,6 +192,43 @@ static bool s_receive(gate *self)
     return true;
 }
 
+static void s_frame(void *socket, zmq_msg_t *frame, int more)
+{
+    (void)zmq_msg_send(frame, socket, more);
+    (void)zmq_msg_close(frame);
+}
+
+/* One handshake: version and number go back, with the verdict. */
+static void s_judge(gate *self)
+{
+    zmq_msg_t frames[2], rest;
+    (void)zmq_msg_init(&rest);
+    for (size_t index = 0; index < 2; index++) {
+        (void)zmq_msg_init(&frames[index]);
+        (void)zmq_msg_recv(&frames[index], self->zap, 0);
+    }
+    do {
+        (void)zmq_msg_recv(&rest, self->zap, 0);
+    } while (zmq_msg_more(&rest));
+    (void)zmq_msg_close(&rest);
+    (void)atomic_fetch_add(&self->handshakes, 1);
+    s_frame(self->zap, &frames[0], ZMQ_SNDMORE);
+    s_frame(self->zap, &frames[1], ZMQ_SNDMORE);
+    (void)zmq_send(self->zap, atomic_load(&self->admits) ? "200" : "400", 3, ZMQ_SNDMORE);
+    (void)zmq_send(self->zap, "", 0, ZMQ_SNDMORE);
+    (void)zmq_send(self->zap, "", 0, ZMQ_SNDMORE);
+    (void)zmq_send(self->zap, "", 0, 0);
+}
+
+static void s_open_zap(gate *self, void *context)
+{
+    self->zap = zmq_socket(context, ZMQ_REP);
+    if (self->judges) {
+        (void)zmq_bind(self->zap, "inproc://zeromq.zap.01");
+        (void)zmq_setsockopt(self->socket, ZMQ_ZAP_DOMAIN, "clients", 7);
+    }
+}
+
 static void *s_gate_run(void *argument)
 {
     gate *self = argument;
@@ -201,6 +245,7 @@ static void *s_gate_run(void *argument)
         (void)zmq_setsockopt(self->socket, ZMQ_CURVE_SECRETKEY, self->secret_key,
                              strlen(self->secret_key));
     }
+    s_open_zap(self, context);
     for (int attempt = 0; zmq_bind(self->socket, self->endpoint) != 0 && attempt < 100; attempt++) {
         s_sleep_ms(20); /* the port of a gatekeeper that was just stopped */
     }
@@ -208,8 +253,12 @@ static void *s_gate_run(void *argument)
     (void)zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, self->endpoint, &size);
     atomic_store(&self->ready, true);
     while (!atomic_load(&self->stop)) {
-        zmq_pollitem_t item = {.socket = self->socket, .events = ZMQ_POLLIN};
-        (void)zmq_poll(&item, 1, 10);
+        zmq_pollitem_t items[2] = {{.socket = self->socket, .events = ZMQ_POLLIN},
+                                   {.socket = self->zap, .events = ZMQ_POLLIN}};
+        (void)zmq_poll(items, 2, 10);
+        if ((items[1].revents & ZMQ_POLLIN) != 0) {
+            s_judge(self);
+        }
         while (s_receive(self)) {
         }
     }
@@ -217,6 +266,7 @@ static void *s_gate_run(void *argument)
         s_close_held(&self->held[index]);
     }
     (void)zmq_close(self->socket);
+    (void)zmq_close(self->zap);
     (void)zmq_ctx_term(context);
     return NULL;
 }
@@ -401,6 +451,145 @@ static void keys_are_used(void **state)
     s_expect(&result, PORTCULLIS_UNAVAILABLE, PORTCULLIS_RETRY_SAFE);
     portcullis_close(&client);
     s_gate_stop(&locked);
+}
+
+typedef struct locked_gate {
+    gate gate;
+    char server_public[41], server_secret[41], own_public[41], own_secret[41];
+} locked_gate;
+
+/* A gatekeeper with keys that admits nobody yet, and a client of its. */
+static portcullis *s_open_locked(locked_gate *self)
+{
+    memset(self, 0, sizeof *self);
+    assert_int_equal(zmq_curve_keypair(self->server_public, self->server_secret), 0);
+    assert_int_equal(zmq_curve_keypair(self->own_public, self->own_secret), 0);
+    self->gate.secret_key = self->server_secret;
+    self->gate.judges = true;
+    s_gate_start(&self->gate, false);
+    portcullis_gatekeeper gatekeeper = {.endpoint = self->gate.endpoint,
+                                        .public_key = self->server_public};
+    portcullis_options options = {.gatekeepers = &gatekeeper,
+                                  .gatekeeper_count = 1,
+                                  .public_key = self->own_public,
+                                  .secret_key = self->own_secret,
+                                  .connect_timeout_ms = 9000};
+    char error[256];
+    portcullis *client = portcullis_open_options(&options, error, sizeof error);
+    assert_non_null(client);
+    return client;
+}
+
+static void s_expect_refused(portcullis *client, uint32_t timeout_ms)
+{
+    portcullis_result *result = s_call(client, "not yet", timeout_ms);
+    assert_non_null(
+        strstr(portcullis_result_message(result), "the gatekeeper refuses this client's key"));
+    s_expect(&result, PORTCULLIS_UNAVAILABLE, PORTCULLIS_RETRY_SAFE);
+}
+
+/* libzmq gives a gatekeeper up for good that has refused its key. */
+static void who_is_admitted_later_is_served(void **state)
+{
+    (void)state;
+    static locked_gate locked;
+    portcullis *client = s_open_locked(&locked);
+    s_expect_refused(client, 4500);
+    assert_in_range(atomic_load(&locked.gate.handshakes), 3, 5); /* at 0, 0.9, 2.6 and 4.4 s */
+    portcullis_future *future = s_start(client, "waits", false);
+    s_sleep_ms(100);
+    assert_null(portcullis_future_wait(&future, 0));
+    atomic_store(&locked.gate.admits, true);
+    uint64_t start_us = pcl_now_us();
+    portcullis_result *result = s_wait(&future);
+    assert_true(pcl_now_us() - start_us < 2900000);
+    s_expect_said(&result, "waits");
+
+    s_gate_stop(&locked.gate); /* the connection is cut, and the key is off the list */
+    atomic_store(&locked.gate.admits, false);
+    s_gate_start(&locked.gate, true);
+    s_expect_refused(client, 1000);
+    atomic_store(&locked.gate.admits, true);
+    s_sleep_ms(2500); /* that nobody waits for it must not make it come later */
+    start_us = pcl_now_us();
+    result = s_call(client, "again", 5000);
+    assert_true(pcl_now_us() - start_us < 1000000);
+    s_expect_said(&result, "again");
+    assert_int_equal(atomic_load(&locked.gate.received), 2); /* nothing was sent twice */
+    portcullis_close(&client);
+    s_gate_stop(&locked.gate);
+}
+
+static void each_request_ends_once_while_the_key_comes_and_goes(void **state)
+{
+    (void)state;
+    static locked_gate locked;
+    portcullis *client = s_open_locked(&locked);
+    enum { ROUNDS = 2, EACH = 8 };
+    for (int round = 0; round < ROUNDS; round++) {
+        portcullis_future *futures[EACH];
+        for (size_t index = 0; index < EACH; index++) {
+            futures[index] = s_start(client, index % 2 == 0 ? "SELECT 1" : "mute", index % 4 == 1);
+        }
+        s_sleep_ms(300);
+        atomic_store(&locked.gate.admits, true);
+        uint32_t received = atomic_load(&locked.gate.received);
+        uint64_t until_us = pcl_now_us() + 3000000;
+        while (atomic_load(&locked.gate.received) < received + EACH) {
+            assert_true(pcl_now_us() < until_us);
+            s_sleep_ms(5);
+        }
+        s_gate_stop(&locked.gate);
+        atomic_store(&locked.gate.admits, false);
+        s_gate_start(&locked.gate, true);
+        for (size_t index = 0; index < EACH; index++) {
+            portcullis_result *result = s_wait(&futures[index]);
+            if (index % 2 == 0) {
+                s_expect_said(&result, "SELECT 1");
+            } else if (index % 4 == 1) { /* to be sent again, but nobody lets it in */
+                assert_non_null(strstr(portcullis_result_message(result), "refuses"));
+                s_expect(&result, PORTCULLIS_LOST, PORTCULLIS_RETRY_SAFE);
+            } else {
+                s_expect(&result, PORTCULLIS_LOST, PORTCULLIS_RETRY_UNSAFE);
+            }
+        }
+    }
+    portcullis_close(&client);
+    s_gate_stop(&locked.gate);
+}
+
+/* One that speaks something else on the gatekeeper's port: libzmq gives that up for good as well,
+ * and does not say so. */
+static void who_broke_the_protocol_is_tried_again(void **state)
+{
+    (void)state;
+    static const char junk[200] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+    s_gate_stop(&s_gates[0]);
+    const char *port = strrchr(s_gates[0].endpoint, ':') + 1;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int one = 1;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    (void)setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    portcullis *client = s_open(1, 0);
+    int connection = accept(listener, NULL, NULL);
+    assert_true(connection >= 0);
+    assert_int_equal(write(connection, junk, sizeof junk), sizeof junk);
+    s_sleep_ms(200);
+    (void)close(connection);
+    (void)close(listener);
+    s_gate_start(&s_gates[0], true);
+    uint64_t until_us = pcl_now_us() + 8000000;
+    portcullis_result *result = s_call(client, "SELECT 1", 5000);
+    while (portcullis_result_code(result) == PORTCULLIS_UNAVAILABLE && pcl_now_us() < until_us) {
+        portcullis_result_destroy(&result);
+        result = s_call(client, "SELECT 1", 5000);
+    }
+    s_expect_said(&result, "SELECT 1");
+    portcullis_close(&client);
 }
 
 static void options_are_checked(void **state)
@@ -788,6 +977,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_call_is_answered),
         TEST(keys_are_used),
+        TEST(who_is_admitted_later_is_served),
+        TEST(each_request_ends_once_while_the_key_comes_and_goes),
+        TEST(who_broke_the_protocol_is_tried_again),
         cmocka_unit_test(options_are_checked),
         TEST(replies_in_another_order_find_their_requests),
         TEST(a_reply_of_another_is_dropped),

@@ -6,6 +6,7 @@ import decimal
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ class Gate:
     def __init__(self):
         self.port, self.seen, self.held, self.thread = None, [], [], None
         self.requests = []
+        self.judges, self.admits, self.handshakes = False, True, 0  # who may come in
         self.start()
 
     def start(self):
@@ -51,6 +53,10 @@ class Gate:
         socket = context.socket(zmq.ROUTER)
         socket.linger, socket.sndhwm, socket.rcvhwm = 0, 0, 0
         socket.curve_server, socket.curve_secretkey = True, SERVER_SECRET
+        zap = context.socket(zmq.REP)
+        if self.judges:
+            zap.bind("inproc://zeromq.zap.01")
+            socket.zap_domain = b"clients"
         if self.port is None:
             self.port = socket.bind_to_random_port("tcp://127.0.0.1")
         else:
@@ -59,6 +65,12 @@ class Gate:
         while not self.stopping.is_set():
             if socket.poll(10):
                 self._obey(socket, socket.recv_multipart())
+            if zap.poll(0):
+                version, number = zap.recv_multipart()[:2]
+                self.handshakes += 1
+                zap.send_multipart([version, number, b"200" if self.admits else b"400", b"", b"",
+                                    b""])
+        zap.close()
         socket.close()
         context.term()
 
@@ -223,6 +235,48 @@ class ClientTest(unittest.TestCase):
         self.fails("UNAVAILABLE", "safe", client, "nobody", timeout_ms=3000)
         threading.Timer(0.3, self.gates[0].start).start()
         self.assertEqual(client.query("waits").rows, [["waits"]])
+
+    def test_who_is_admitted_later_is_served(self):
+        gate = self.gates[0]
+        gate.stop()
+        gate.judges, gate.admits = True, False
+        gate.start()
+        client, words = self.client(), "the gatekeeper refuses this client's key"
+        self.assertIn(words, self.fails("UNAVAILABLE", "safe", client, "not yet").message)
+        for _ in range(20):
+            self.fails("UNAVAILABLE", "safe", client, "not yet", timeout_ms=50)
+        self.assertIn(gate.handshakes, (2, 3, 4))  # one each two seconds, however often it is asked
+        admit = threading.Timer(0.3, setattr, (gate, "admits", True))
+        admit.start()
+        self.assertEqual(client.query("waits").rows, [["waits"]])
+        gate.stop()
+        gate.admits = False
+        gate.start()
+        self.assertIn(words, self.fails("UNAVAILABLE", "safe", client, "not yet").message)
+        gate.admits = True
+        time.sleep(2)
+        start = time.monotonic()
+        self.assertEqual(client.query("again").rows, [["again"]])
+        self.assertLess(time.monotonic() - start, 1)
+        self.assertEqual(gate.seen, ["waits", "again"])
+
+    def test_who_broke_the_protocol_is_tried_again(self):
+        self.gates[0].stop()
+        other = socket.create_server(("127.0.0.1", self.gates[0].port))
+        client = self.client()
+        connection = other.accept()[0]
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n".ljust(200))
+        time.sleep(0.2)
+        connection.close()
+        other.close()
+        self.gates[0].start()
+        until = time.monotonic() + 8
+        while True:
+            try:
+                self.assertEqual(client.query("at last").rows, [["at last"]])
+                break
+            except portcullis.PortcullisError:
+                self.assertLess(time.monotonic(), until)
 
     def test_another_gatekeeper_takes_over(self):
         client = self.client(2)
