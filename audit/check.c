@@ -123,6 +123,10 @@ bool pcl_audit_check_finish(pcl_audit_check *self)
     char text[PCL_AUDIT_FINDING_SIZE];
     pcl_audit_finding finding = pcl_audit_verify_finish(&self->verify, text);
     s_found(self, self->last, self->last_line, finding, text);
+    if (self->verify.lines == 0 && self->damages == 0) {
+        s_found(self, self->last, self->last_line, PCL_AUDIT_MISSING,
+                "there is no line, and a broker that writes there writes one at once");
+    }
     if (self->expected != NULL && !self->expected_found) {
         s_found(self, self->last, self->last_line, PCL_AUDIT_MISSING,
                 "the head that was expected does not stand in the log: its end was cut off, its "

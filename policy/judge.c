@@ -74,12 +74,17 @@ static bool s_fits_txn(pcl_sql_verdict sql)
 
 /* Whether the role has the statement's classes; else *out_lacking is one that it has not.  A write
  * that uses a user variable is class state, and needs both: or state would be a way around write.
- */
+ * So would be a PREPARE, whose text's class is needed, too. */
 static bool s_has_classes(const judgement *self, pcl_sql_verdict sql, pcl_sql_class *out_lacking)
 {
     bool in_txn = self->request->op == PCL_OP_TXN && s_fits_txn(sql);
     if (!in_txn && (self->role->classes & 1u << sql.sql_class) == 0) {
         *out_lacking = sql.sql_class;
+        return false;
+    }
+    bool prepares = sql.prepared_class != PCL_SQL_NONE;
+    if (prepares && (self->role->classes & 1u << sql.prepared_class) == 0) {
+        *out_lacking = sql.prepared_class;
         return false;
     }
     *out_lacking = sql.statement_class;
@@ -115,6 +120,13 @@ static bool s_judge_place(judgement *self, pcl_sql_verdict sql, const char *plac
                         pcl_sql_class_text(sql.sql_class));
     }
     return true;
+}
+
+/* All PREPAREs have the same digest, whatever they prepare: to allow it would be to allow all. */
+static bool s_judge_prepare(judgement *self, const char *place)
+{
+    return self->role->digests != PCL_POLICY_DIGESTS_PROTECT ||
+           s_forbid(self, PCL_POLICY_RULE_DIGEST, "%ssql: PREPARE can be on no list", place);
 }
 
 static bool s_judge_digest(judgement *self, pcl_bytes digest, const char *place)
@@ -174,8 +186,11 @@ static bool s_judge_statement(judgement *self, pcl_bytes text, uint32_t param_co
                         "%sparams: the statement has %u placeholders, %u were given", place,
                         sql.placeholder_count, param_count);
     }
-    return s_judge_class(self, sql, place) && s_judge_place(self, sql, place) &&
-           s_judge_digest(self, judged.digest, place);
+    bool allowed = s_judge_class(self, sql, place) && s_judge_place(self, sql, place);
+    if (allowed && sql.prepared_class != PCL_SQL_NONE) {
+        return s_judge_prepare(self, place);
+    }
+    return allowed && s_judge_digest(self, judged.digest, place);
 }
 
 static bool s_judge_txn(judgement *self)

@@ -618,6 +618,8 @@ static void s_judge_prepared(s_scan *self)
     if (inner.sql_class == PCL_SQL_ADMIN || inner.sql_class == PCL_SQL_REFUSED) {
         s_raise(self, inner.sql_class, inner.rule, self->now.offset + 1 + inner.offset);
     }
+    bool deeper = inner.prepared_class != PCL_SQL_NONE;
+    self->verdict.prepared_class = deeper ? inner.prepared_class : inner.statement_class;
 }
 
 static void s_prepare(s_scan *self)

@@ -36,6 +36,9 @@ typedef struct pcl_sql_verdict {
      * variables in expressions, INTO @v, the session's history).  Then it is what the
      * statement would be without: a transaction on a connection of its own may run it. */
     pcl_sql_class statement_class;
+    /* Of a PREPARE: the statement class of its text, which EXECUTE runs later with nothing to be
+     * seen of it; of one within another, the innermost's.  Else NONE. */
+    pcl_sql_class prepared_class;
     const char *rule; /* REFUSED: the rule broken, static text ("executable comment"); else
                          why the class, static text, for `explain` */
     uint32_t offset;  /* octet of the token that decided */

@@ -464,6 +464,38 @@ static void test_a_txn_needs_the_class_of_each_statement(void **state)
     s_txn_keys = NULL;
 }
 
+/* EXECUTE shows nothing of what it runs, so PREPARE needs its class, and has no place on a list. */
+static void test_prepare_is_no_way_around_a_class_or_a_list(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *keys;
+        pcl_policy_rule rule;
+    } cases[] = {
+        {"PREPARE p FROM 'SELECT 1'", CLASSES("read state"), PCL_POLICY_RULE_NONE},
+        {"PREPARE p FROM 'DELETE FROM t'", CLASSES("read state"), PCL_POLICY_RULE_CLASS},
+        {"PREPARE p FROM 'DELETE FROM t'", CLASSES("read write state"), PCL_POLICY_RULE_NONE},
+        {"PREPARE p FROM 'DELETE FROM t'", CLASSES("read write"), PCL_POLICY_RULE_CLASS},
+        {"PREPARE p FROM 'DROP TABLE t'", CLASSES("read write state"), PCL_POLICY_RULE_CLASS},
+        {"PREPARE p FROM 'INSERT INTO t VALUES (@a)'", CLASSES("read state"),
+         PCL_POLICY_RULE_CLASS},
+        {"PREPARE p FROM \"PREPARE q FROM 'DROP TABLE t'\"", CLASSES("write state"),
+         PCL_POLICY_RULE_CLASS},
+        {"PREPARE p FROM 'SELECT 1'",
+         CLASSES("read state") "        digests = \"protect\"\n        digest_list = \"x\"\n",
+         PCL_POLICY_RULE_DIGEST},
+    };
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        pcl_request request = {.op = PCL_OP_QUERY,
+                               .sql = pcl_bytes_text(cases[index].text),
+                               .has_session = true,
+                               .session = {1}};
+        pcl_policy_verdict verdict = s_judge_role(cases[index].keys, &request);
+        assert_int_equal(verdict.rule, cases[index].rule);
+    }
+}
+
 static void test_a_session_needs_transaction_or_state(void **state)
 {
     (void)state;
@@ -766,6 +798,7 @@ int main(void)
         cmocka_unit_test(test_a_role_runs_its_classes_only),
         cmocka_unit_test(test_state_is_no_way_around_another_class),
         cmocka_unit_test(test_a_txn_needs_the_class_of_each_statement),
+        cmocka_unit_test(test_prepare_is_no_way_around_a_class_or_a_list),
         cmocka_unit_test(test_a_session_needs_transaction_or_state),
         cmocka_unit_test(test_a_schema_must_fit_a_pattern),
         cmocka_unit_test(test_a_strategy_must_be_the_roles),
