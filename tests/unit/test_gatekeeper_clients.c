@@ -89,7 +89,8 @@ static uint32_t s_hints(const s_scene *self, pcl_kind kind, uint8_t octet)
     for (uint32_t index = 0; index < self->broker.hint_count; index++) {
         const fake_hint *hint = &self->broker.hints[index];
         const uint8_t *id = kind == PCL_KIND_CANCEL ? hint->id : hint->session;
-        count += hint->kind == kind && id[0] == octet && id[15] == octet ? 1 : 0;
+        /* The last two octets of a session are its page, 0. */
+        count += hint->kind == kind && id[0] == octet && id[13] == octet ? 1 : 0;
     }
     return count;
 }
