@@ -29,7 +29,7 @@ readonly packages=(
     gcc libc6-dev cmake ninja-build pkgconf make
     libczmq-dev libzmq3-dev libmsgpack-c-dev libsodium-dev libmicrohttpd-dev
     libcurl4-openssl-dev libcmocka-dev libedit-dev
-    python3 python3-zmq python3-msgpack python3-pytest
+    python3 python3-zmq python3-msgpack python3-nacl python3-pytest
     curl procps iproute2 util-linux git ca-certificates
 )
 
