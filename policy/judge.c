@@ -74,7 +74,8 @@ static bool s_fits_txn(pcl_sql_verdict sql)
 
 /* Whether the role has the statement's classes; else *out_lacking is one that it has not.  A write
  * that uses a user variable is class state, and needs both: or state would be a way around write.
- * So would be a PREPARE, whose text's class is needed, too. */
+ * So would be a PREPARE, whose text's class is needed, too, and what writes in a state statement.
+ */
 static bool s_has_classes(const judgement *self, pcl_sql_verdict sql, pcl_sql_class *out_lacking)
 {
     bool in_txn = self->request->op == PCL_OP_TXN && s_fits_txn(sql);
@@ -85,6 +86,11 @@ static bool s_has_classes(const judgement *self, pcl_sql_verdict sql, pcl_sql_cl
     bool prepares = sql.prepared_class != PCL_SQL_NONE;
     if (prepares && (self->role->classes & 1u << sql.prepared_class) == 0) {
         *out_lacking = sql.prepared_class;
+        return false;
+    }
+    bool effect = sql.effect_class != PCL_SQL_NONE;
+    if (effect && (self->role->classes & 1u << sql.effect_class) == 0) {
+        *out_lacking = sql.effect_class;
         return false;
     }
     *out_lacking = sql.statement_class;

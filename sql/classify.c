@@ -39,6 +39,7 @@ typedef struct s_scan {
     bool ended;            /* a `;` was seen */
     bool prepared;         /* the text of a PREPARE was seen */
     bool assigned;         /* SET: the `=` of the present assignment was seen */
+    pcl_sql_class effect;  /* the most of what it does, whatever else it is */
     pcl_sql_verdict verdict;
 } s_scan;
 
@@ -64,6 +65,14 @@ static bool s_is_hidden(const s_scan *self, pcl_sql_class sql_class)
            (s_has(self, PCL_SQL_RULES_PROGRAM) && state);
 }
 
+static void s_note_effect(s_scan *self, pcl_sql_class sql_class)
+{
+    bool effect = RANKS[sql_class] > RANKS[PCL_SQL_READ] && RANKS[sql_class] < RANKS[PCL_SQL_STATE];
+    if (effect && RANKS[sql_class] > RANKS[self->effect]) {
+        self->effect = sql_class;
+    }
+}
+
 static void s_raise(s_scan *self, pcl_sql_class sql_class, const char *rule, uint32_t offset)
 {
     pcl_sql_class raised = s_is_hidden(self, sql_class) ? PCL_SQL_REFUSED : sql_class;
@@ -75,6 +84,7 @@ static void s_raise(s_scan *self, pcl_sql_class sql_class, const char *rule, uin
     if (RANKS[raised] > RANKS[self->verdict.statement_class]) {
         self->verdict.statement_class = raised;
     }
+    s_note_effect(self, raised);
 }
 
 /* STATE by what only its own connection remembers: the form stays what it is. */
@@ -228,7 +238,7 @@ static void s_call(s_scan *self)
     case PCL_SQL_FUNCTION_TABLE:
         break;
     }
-    if (s_has(self, PCL_SQL_RULES_QUERY)) {
+    if (s_has(self, PCL_SQL_RULES_QUERY | PCL_SQL_RULES_SET)) { /* the value of a SET may call */
         s_query_call(self, function);
     }
 }
@@ -274,7 +284,7 @@ static void s_lock(s_scan *self)
 {
     bool for_share = self->last.keyword == PCL_SQL_KW_FOR;
     bool in_share = self->last.keyword == PCL_SQL_KW_IN && self->before.keyword == PCL_SQL_KW_LOCK;
-    if ((for_share || in_share) && s_has(self, PCL_SQL_RULES_QUERY)) {
+    if ((for_share || in_share) && s_has(self, PCL_SQL_RULES_QUERY | PCL_SQL_RULES_SET)) {
         s_raise(self, PCL_SQL_LOCKING_READ, "shared lock", self->last.offset);
     }
 }
@@ -618,6 +628,7 @@ static void s_judge_prepared(s_scan *self)
     if (inner.sql_class == PCL_SQL_ADMIN || inner.sql_class == PCL_SQL_REFUSED) {
         s_raise(self, inner.sql_class, inner.rule, self->now.offset + 1 + inner.offset);
     }
+    s_note_effect(self, inner.effect_class);
     bool deeper = inner.prepared_class != PCL_SQL_NONE;
     self->verdict.prepared_class = deeper ? inner.prepared_class : inner.statement_class;
 }
@@ -715,6 +726,7 @@ pcl_sql_verdict pcl_sql_classify_by(const pcl_sql_rules *rules, pcl_bytes sql)
     scan.verdict.statement_class = opening.sql_class;
     scan.verdict.rule = opening.rule;
     scan.verdict.offset = opening.offset;
+    s_note_effect(&scan, opening.sql_class);
     while (scan.verdict.sql_class != PCL_SQL_REFUSED) {
         scan.now = pcl_sql_lexer_next(&scan.lexer);
         s_token(&scan);
@@ -728,6 +740,8 @@ pcl_sql_verdict pcl_sql_classify_by(const pcl_sql_rules *rules, pcl_bytes sql)
         s_raise(&scan, PCL_SQL_REFUSED, "unbalanced parenthesis", scan.lexer.size);
     }
     assert(scan.verdict.rule != NULL && scan.verdict.offset <= sql.size);
+    bool covers = RANKS[scan.verdict.statement_class] >= RANKS[PCL_SQL_STATE];
+    scan.verdict.effect_class = covers ? scan.effect : PCL_SQL_NONE;
     return scan.verdict;
 }
 

@@ -39,6 +39,10 @@ typedef struct pcl_sql_verdict {
     /* Of a PREPARE: the statement class of its text, which EXECUTE runs later with nothing to be
      * seen of it; of one within another, the innermost's.  Else NONE. */
     pcl_sql_class prepared_class;
+    /* What it does beside what statement_class says of it, where that is state or more: `SET @a =
+     * f()` and `DELETE ... WHERE GET_LOCK(...)` write.  LOCKING_READ, WRITE, CALL or DDL; else
+     * NONE. */
+    pcl_sql_class effect_class;
     const char *rule; /* REFUSED: the rule broken, static text ("executable comment"); else
                          why the class, static text, for `explain` */
     uint32_t offset;  /* octet of the token that decided */

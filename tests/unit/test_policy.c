@@ -474,6 +474,17 @@ static void test_prepare_is_no_way_around_a_class_or_a_list(void **state)
         pcl_policy_rule rule;
     } cases[] = {
         {"PREPARE p FROM 'SELECT 1'", CLASSES("read state"), PCL_POLICY_RULE_NONE},
+        {"PREPARE p FROM 'DELETE FROM t WHERE GET_LOCK(1, 1)'", CLASSES("read state"),
+         PCL_POLICY_RULE_CLASS},
+        {"DELETE FROM t WHERE GET_LOCK('a', 1)", CLASSES("read state"), PCL_POLICY_RULE_CLASS},
+        {"DELETE FROM t WHERE GET_LOCK('a', 1)", CLASSES("write state"), PCL_POLICY_RULE_NONE},
+        {"SELECT f(), GET_LOCK('a', 1)", CLASSES("read state"), PCL_POLICY_RULE_CLASS},
+        {"SELECT GET_LOCK('a', 1), f()", CLASSES("read state"), PCL_POLICY_RULE_CLASS},
+        {"SELECT GET_LOCK('a', 1)", CLASSES("read state"), PCL_POLICY_RULE_NONE},
+        {"SET @a = f()", CLASSES("read state"), PCL_POLICY_RULE_CLASS},
+        {"SET @a = (SELECT shop.f(1))", CLASSES("read state"), PCL_POLICY_RULE_CLASS},
+        {"SET @a = f()", CLASSES("write state"), PCL_POLICY_RULE_NONE},
+        {"SET @a = 1, @b = (SELECT MAX(n) FROM t)", CLASSES("read state"), PCL_POLICY_RULE_NONE},
         {"PREPARE p FROM 'DELETE FROM t'", CLASSES("read state"), PCL_POLICY_RULE_CLASS},
         {"PREPARE p FROM 'DELETE FROM t'", CLASSES("read write state"), PCL_POLICY_RULE_NONE},
         {"PREPARE p FROM 'DELETE FROM t'", CLASSES("read write"), PCL_POLICY_RULE_CLASS},
