@@ -6,6 +6,10 @@
 #include <assert.h>
 #include <string.h>
 
+/* Given up at a time, of a lane in a turn and of all in a tick: replies to all that has gathered in
+ * a line before it stood would stand before everybody else's on their way back. */
+enum { GIVEN_UP_MAX = 64, EXPIRED_MAX = 256 };
+
 #define AUDIT_TEXT "audit: it cannot be written just now, so nothing is changed"
 
 /* --- Handing on -------------------------------------------------------------- */
@@ -302,10 +306,12 @@ static void s_take_popped(pcl_broker *self, uint32_t item, pcl_queue_fate fate, 
 
 static void s_pump_lane(pcl_broker *self, pcl_queue_lane lane, uint64_t now_us)
 {
+    uint32_t given_up = 0;
     while (pcl_queue_lane_count(self->queue, lane) > 0 &&
-           pcl_window_is_open(&self->windows[lane])) {
+           pcl_window_is_open(&self->windows[lane]) && given_up < GIVEN_UP_MAX) {
         pcl_queue_fate fate = PCL_QUEUE_NEXT;
         uint32_t item = pcl_queue_pop(self->queue, lane, now_us, &fate);
+        given_up += fate == PCL_QUEUE_DROPPED ? 1 : 0;
         s_take_popped(self, item, fate, now_us);
     }
 }
@@ -341,7 +347,8 @@ void pcl_broker_pump(pcl_broker *self, uint64_t now_us)
 void pcl_broker_expire(pcl_broker *self, uint64_t now_us)
 {
     uint32_t item;
-    while ((item = pcl_queue_expire(self->queue, now_us)) != PCL_QUEUE_NONE) {
+    uint32_t left = EXPIRED_MAX;
+    while (left-- > 0 && (item = pcl_queue_expire(self->queue, now_us)) != PCL_QUEUE_NONE) {
         s_give_up(self, self->queued[item], now_us);
     }
 }

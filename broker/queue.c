@@ -257,9 +257,11 @@ uint32_t pcl_queue_push(pcl_queue *self, uint32_t flow, pcl_queue_lane lane, siz
     *(mine->last == NOWHERE ? &mine->first : &self->items[mine->last].next) = number;
     mine->last = number;
     if (mine->count++ == 0) {
-        mine->standing = false; /* it was empty: nothing stood */
-        mine->interval_end_us = now_us + self->options.interval_us;
-        mine->waited_us_min = UINT64_MAX;
+        if (now_us >= mine->interval_end_us) { /* else it stands, or not, as it did just now */
+            mine->standing = false;
+            mine->interval_end_us = now_us + self->options.interval_us;
+            mine->waited_us_min = UINT64_MAX;
+        }
         s_heap_add(self, index);
     }
     self->octets += octets;

@@ -30,36 +30,67 @@ static void test_counts_each_principal_apart(void **state)
     assert_null(principals);
 }
 
-/* So many are answered; the last one stays in flight. */
-static void s_answer_many(pcl_principals *principals, const char *name, int count, bool overloaded)
+/* So many are answered, one after the other. */
+static void s_answer_many(pcl_principals *principals, const char *name, uint32_t count,
+                          bool overloaded)
 {
-    for (int index = 0; index < count; index++) {
+    for (uint32_t index = 0; index < count; index++) {
         uint32_t slot = pcl_principals_acquire(principals, name, 1);
         pcl_principals_answered(principals, slot, overloaded);
         pcl_principals_release(principals, slot, 1);
     }
 }
 
-static void test_whom_the_broker_refuses_is_let_through_as_often_as_he_is_served(void **state)
+/* How many are let through. */
+static uint32_t s_flood(pcl_principals *principals, const char *name, uint32_t count)
+{
+    uint32_t sent = 0;
+    while (sent < count && !pcl_principals_load(principals, name).throttled) {
+        s_answer_many(principals, name, 1, true);
+        sent++;
+    }
+    return sent;
+}
+
+static void test_whom_the_broker_refuses_is_let_through_twice_as_often_as_served(void **state)
 {
     (void)state;
     pcl_principals *principals = pcl_principals_new(4, 1);
     uint32_t kept = pcl_principals_acquire(principals, "greedy", 1);
-    s_answer_many(principals, "greedy", 1000, false);
+    s_answer_many(principals, "greedy", 10000, false);
     assert_false(pcl_principals_load(principals, "greedy").throttled);
-    s_answer_many(principals, "greedy", 1000, true);
-    assert_false(pcl_principals_load(principals, "greedy").throttled); /* half are served */
-    s_answer_many(principals, "greedy", (int)PCL_PRINCIPALS_TRIES, true);
-    assert_true(pcl_principals_load(principals, "greedy").throttled);
+    assert_int_equal(s_flood(principals, "greedy", 10000), PCL_PRINCIPALS_SAVED);
     assert_false(pcl_principals_load(principals, "modest").throttled);
+    for (int index = 0; index < 100; index++) {
+        pcl_principals_answered(principals, kept, false);
+        assert_int_equal(s_flood(principals, "greedy", 10000), PCL_PRINCIPALS_TIMES);
+    }
+    pcl_principals_age(principals); /* some may try */
+    assert_int_equal(s_flood(principals, "greedy", 10000), PCL_PRINCIPALS_TRIES);
+    pcl_principals_release(principals, kept, 1);
+    pcl_principals_destroy(&principals);
+}
+
+static void test_with_nothing_in_flight_a_flood_is_not_forgotten_at_once(void **state)
+{
+    (void)state;
+    pcl_principals *principals = pcl_principals_new(2, 1);
+    assert_int_equal(s_flood(principals, "one", 10000), PCL_PRINCIPALS_TRIES);
+    assert_int_equal(s_flood(principals, "two", 10000), PCL_PRINCIPALS_TRIES);
+    assert_int_equal(pcl_principals_count(principals), 0);
+    assert_true(pcl_principals_load(principals, "one").throttled);
+    s_answer_many(principals, "three", 1, true); /* there is no room to keep a third */
+    uint32_t four = pcl_principals_acquire(principals, "four", 1);
+    uint32_t five = pcl_principals_acquire(principals, "five", 1);
+    assert_int_not_equal(five, UINT32_MAX);
+    assert_int_equal(pcl_principals_acquire(principals, "one", 1), UINT32_MAX);
+    pcl_principals_release(principals, four, 1);
+    pcl_principals_release(principals, five, 1);
     for (int halved = 0; halved < 8; halved++) {
         pcl_principals_age(principals);
     }
-    assert_false(pcl_principals_load(principals, "greedy").throttled);
-    s_answer_many(principals, "greedy", 200, true);
-    assert_true(pcl_principals_load(principals, "greedy").throttled);
-    pcl_principals_release(principals, kept, 1); /* nothing in flight: nothing is remembered */
-    assert_false(pcl_principals_load(principals, "greedy").throttled);
+    assert_false(pcl_principals_load(principals, "one").throttled);
+    pcl_principals_age(principals); /* nobody is left */
     pcl_principals_destroy(&principals);
 }
 
@@ -111,7 +142,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts_each_principal_apart),
-        cmocka_unit_test(test_whom_the_broker_refuses_is_let_through_as_often_as_he_is_served),
+        cmocka_unit_test(test_whom_the_broker_refuses_is_let_through_twice_as_often_as_served),
+        cmocka_unit_test(test_with_nothing_in_flight_a_flood_is_not_forgotten_at_once),
         cmocka_unit_test(test_many_at_once_that_wait_are_not_throttled),
         cmocka_unit_test(test_a_random_walk_agrees_with_a_plain_count),
     };

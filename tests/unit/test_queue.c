@@ -243,6 +243,27 @@ static void test_what_nobody_asks_for_is_given_up(void **state)
     pcl_queue_destroy(&self);
 }
 
+/* A line that is emptied by giving up stands on while the flood goes on; when nothing stood for an
+ * interval, the next burst waits again. */
+static void test_a_line_that_was_emptied_stands_on_for_a_while(void **state)
+{
+    (void)state;
+    pcl_queue *self = s_new();
+    (void)s_push(self, 0, 0);
+    uint64_t now_us = 0;
+    while (pcl_queue_expire(self, now_us) == PCL_QUEUE_NONE) {
+        now_us += MS;
+    }
+    (void)s_push(self, 0, now_us);
+    assert_int_equal(pcl_queue_expire(self, now_us + 2 * TARGET), PCL_QUEUE_NONE);
+    assert_int_not_equal(pcl_queue_expire(self, now_us + 2 * TARGET + MS), PCL_QUEUE_NONE);
+    now_us += INTERVAL;
+    (void)s_push(self, 0, now_us);
+    assert_int_equal(pcl_queue_expire(self, now_us + INTERVAL - MS), PCL_QUEUE_NONE);
+    assert_int_not_equal(s_next(self, now_us + INTERVAL - MS), PCL_QUEUE_NONE);
+    pcl_queue_destroy(&self);
+}
+
 /* --- Against a model --------------------------------------------------------- */
 
 static void test_nothing_is_lost_and_nothing_comes_twice(void **state)
@@ -325,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_a_burst_waits_and_loses_nothing),
         cmocka_unit_test(test_a_line_that_stands_is_shortened_and_others_are_not),
         cmocka_unit_test(test_what_nobody_asks_for_is_given_up),
+        cmocka_unit_test(test_a_line_that_was_emptied_stands_on_for_a_while),
         cmocka_unit_test(test_nothing_is_lost_and_nothing_comes_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
