@@ -286,6 +286,7 @@ def _short(text, other):
 PLAN = re.compile(r"(EXPLAIN|DESCRIBE) ")
 RETURNING = re.compile(r" RETURNING ")
 SUMS = re.compile(r"\b(SUM|AVG|STDDEV_POP|VAR_SAMP)\(")
+PART_KEY = 16384
 INTEGERS = ("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT")
 LOOSE_TYPES = {"CHAR": "VARCHAR", "BINARY": "VARBINARY"}
 ONE_OF_EQUALS = re.compile(r"\b(GROUP BY|DISTINCT|UNION|INTERSECT|EXCEPT|MIN|MAX)\b")
@@ -311,6 +312,11 @@ def _loosened(statement, outcome, twins):
                                   kind in INTEGERS and flags & UNSIGNED]
                                  for name, kind, flags in outcome.columns])
         parts["warnings"] = parts["metadata"] = ""
+    elif FLAVOR == "mysql" and "columns" in parts:
+        # Now and then, as it was prepared: that a text is unsigned, or a part of some key.
+        loose = [PART_KEY | (0 if kind in INTEGERS else UNSIGNED) for _, kind, _ in outcome.columns]
+        parts["columns"] = repr([[name, kind, flags & ~mask] for (name, kind, flags), mask
+                                 in zip(outcome.columns, loose)])
     if "rows" in parts:
         rows = outcome.rows
         if SUMS.search(statement.sql):
