@@ -13,13 +13,13 @@
 #define RETRY_US (20 * PCL_US_PER_MS)
 
 /* libzmq never tries again after a peer has refused our key.  So that a key which is listed later
- * is let in all the same, a link that is down is connected anew this often. */
+ * is let in all the same, a link without a connection is connected anew this often. */
 #define REDIAL_US (2 * PCL_US_PER_S)
 
 struct pcl_link {
     zsock_t *socket;                  /* owned */
     char *endpoint;                   /* owned; NULL where nobody is refused: not on tcp */
-    uint64_t redial_due_us;           /* 0: not set, since the link is not down */
+    uint64_t unsent_since_us;         /* no beat could be sent since then; 0: the last one was */
     zsock_t *watch;                   /* of the socket's connection; owned; NULL: not watched */
     char name[PCL_NAME_SIZE_MAX + 1]; /* principal of our beats */
     uint64_t boot_id;                 /* ours */
@@ -140,20 +140,17 @@ static uint64_t s_interval_us(pcl_link *self)
     return interval_us * 8 / 10 + pcl_rng_below(&self->rng, interval_us * 4 / 10 + 1);
 }
 
+/* A peer that only is silent keeps its connection, and all that is on its way there: as long as
+ * there is one, beats can be sent. */
 static void s_redial(pcl_link *self, uint64_t now_us)
 {
-    if (self->endpoint == NULL || self->liveness.state != PCL_LINK_DOWN) {
-        self->redial_due_us = 0;
-        return;
-    }
-    if (self->redial_due_us != 0 && now_us >= self->redial_due_us) {
+    bool due = self->unsent_since_us != 0 &&
+               pcl_time_since_us(self->unsent_since_us, now_us) >= REDIAL_US;
+    if (due && self->endpoint != NULL && self->liveness.state == PCL_LINK_DOWN) {
         /* Neither can fail in a way that trying again later would not mend. */
         (void)zsock_disconnect(self->socket, "%s", self->endpoint);
         (void)zsock_connect(self->socket, "%s", self->endpoint);
-        self->redial_due_us = 0;
-    }
-    if (self->redial_due_us == 0) {
-        self->redial_due_us = now_us + REDIAL_US;
+        self->unsent_since_us = now_us;
     }
 }
 
@@ -163,6 +160,9 @@ pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *
     if (now_us >= self->beat_due_us) {
         bool sent = s_send_beat(self, now_us, report) == PCL_ERR_OK;
         self->beat_due_us = now_us + (sent ? s_interval_us(self) : RETRY_US);
+        if (sent || self->unsent_since_us == 0) {
+            self->unsent_since_us = sent ? 0 : now_us;
+        }
     }
     pcl_link_event event = pcl_liveness_look(&self->liveness, now_us);
     s_redial(self, now_us);

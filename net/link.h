@@ -6,8 +6,8 @@
  * that is watched), or when it comes back with another boot id; in all cases
  * what was in flight on it is lost, and the owner answers for it.
  *
- * On tcp a link that stays DOWN is connected anew every two seconds: a peer that has refused our
- * key would otherwise be given up for good, also when it lists the key later.
+ * On tcp a link that has no connection is connected anew every two seconds: a peer that has refused
+ * our key would otherwise be given up for good, also when it lists the key later.
  */
 #ifndef PCL_NET_LINK_H
 #define PCL_NET_LINK_H
