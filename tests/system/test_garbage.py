@@ -223,5 +223,6 @@ def _answers(client):
     try:
         return client.query("SELECT 1").rows == [[1]]
     except portcullis.PortcullisError as error:
-        assert error.code == "OVERLOADED" and error.retry == "safe", error
+        # The gatekeeper's own word has no seal, so its retry is not believed.
+        assert (error.code, error.hop, error.retry) == ("OVERLOADED", "gatekeeper", "unsafe"), error
         return False
