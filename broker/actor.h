@@ -57,6 +57,7 @@ typedef struct pcl_unsure {
     uint64_t position; /* of the line */
     uint64_t ticket;
     uint32_t work;
+    uint32_t size; /* octets of its payload */
 } pcl_unsure;
 
 typedef struct pcl_broker_metrics {
@@ -104,8 +105,9 @@ typedef struct pcl_broker {
     pcl_audit_state audit_state; /* as the log said */
     pcl_unsure *unsure;          /* ring; as many as works */
     uint32_t unsure_first, unsure_count;
-    uint64_t unsure_last; /* position of the newest of them */
-    uint64_t head_due_us; /* when the log says the head of the chain next */
+    uint64_t unsure_octets; /* of their payloads: at most queue/size_max, as in the queue */
+    uint64_t unsure_last;   /* position of the newest of them */
+    uint64_t head_due_us;   /* when the log says the head of the chain next */
 
     pcl_buffer digest; /* of the request that is judged */
     pcl_buffer scratch;

@@ -88,11 +88,15 @@ static bool s_is_sure(const pcl_broker *self, uint64_t position)
 static void s_wait_for_audit(pcl_broker *self, uint32_t index, uint64_t ticket, uint64_t position)
 {
     uint32_t capacity = self->work_max;
+    pcl_work *work = pcl_works_at(self->works, index);
+    uint32_t size = (uint32_t)zmq_msg_size(&work->payload);
     assert(self->unsure_count < capacity); /* s_has_unsure_room */
     uint64_t place = ((uint64_t)self->unsure_first + self->unsure_count++) % capacity;
-    self->unsure[place] = (pcl_unsure){.position = position, .ticket = ticket, .work = index};
+    self->unsure[place] = (pcl_unsure){
+        .position = position, .ticket = ticket, .work = index, .size = size};
+    self->unsure_octets += size;
     self->unsure_last = position;
-    if (pcl_works_at(self->works, index)->has_session) {
+    if (work->has_session) {
         pcl_works_set_unsure(self->works, index);
     }
 }
@@ -106,9 +110,12 @@ static uint64_t s_behind(const pcl_broker *self, const pcl_work *work)
     return waits ? self->unsure_last : 0;
 }
 
-static bool s_has_unsure_room(const pcl_broker *self)
+/* Of a disk that hangs, too: what waits for it has the bound of what waits for room below. */
+static bool s_has_unsure_room(const pcl_broker *self, zmq_msg_t *payload)
 {
-    return self->unsure_count < self->work_max;
+    uint64_t octets = self->unsure_octets + zmq_msg_size(payload);
+    return self->unsure_count < self->work_max &&
+           octets <= pcl_config_uint(self->config, "queue/size_max");
 }
 
 void pcl_broker_pump_sure(pcl_broker *self, uint64_t now_us)
@@ -119,6 +126,7 @@ void pcl_broker_pump_sure(pcl_broker *self, uint64_t now_us)
         pcl_unsure next = self->unsure[self->unsure_first];
         self->unsure_first = (self->unsure_first + 1) % capacity;
         self->unsure_count--;
+        self->unsure_octets -= next.size;
         s_forward_held(self, next.work, next.ticket);
     }
 }
@@ -162,7 +170,7 @@ static void s_start(pcl_broker *self, pcl_relay_entry *entry, pcl_head *head, co
         return;
     }
     uint64_t now_us = pcl_now_us();
-    bool room = s_has_unsure_room(self);
+    bool room = s_has_unsure_room(self, payload);
     if (needs_line) {
         position = room ? pcl_broker_audit_start(self, entry, index, pcl_frame_bytes(payload)) : 0;
     }
@@ -187,7 +195,7 @@ static void s_start_held(pcl_broker *self, uint32_t index, uint64_t now_us)
         s_forward_held(self, index, work->ticket);
         return;
     }
-    uint64_t position = !s_has_unsure_room(self)
+    uint64_t position = !s_has_unsure_room(self, &work->payload)
                             ? 0
                             : pcl_broker_audit_start(self, entry, index,
                                                      pcl_frame_bytes(&work->payload));

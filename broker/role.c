@@ -41,7 +41,7 @@ static const pcl_config_entry s_entries[] = {
     {"queue/requests_max", PCL_CONFIG_UINT, 1, PCL_QUEUE_ITEMS_MAX, "10000", NULL, false,
      "Requests that may wait for room below; one more is answered OVERLOADED."},
     {"queue/size_max", PCL_CONFIG_UINT, 1048576, 1099511627776, "268435456", NULL, false,
-     "Octets of their payloads."},
+     "Octets of their payloads; the same again may wait for the audit's disk."},
     {"queue/target_ms", PCL_CONFIG_UINT, 1, 60000, "100", NULL, true,
      "A line in which every request waits longer than that stands."},
     {"queue/interval_ms", PCL_CONFIG_UINT, 1, 600000, "500", NULL, true,
