@@ -38,6 +38,7 @@ class Rules(ctypes.Structure):
 
 class Verdict(ctypes.Structure):
     _fields_ = [("sql_class", ctypes.c_int), ("statement_class", ctypes.c_int),
+                ("prepared_class", ctypes.c_int), ("effect_class", ctypes.c_int),
                 ("rule", ctypes.c_char_p), ("offset", ctypes.c_uint32),
                 ("placeholder_count", ctypes.c_uint32)]
 
