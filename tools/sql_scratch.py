@@ -140,6 +140,8 @@ class Server:
                 rows.append(tuple(values[index] for index in columns))
                 row = self.c.mysql_fetch_row(result)
             self.c.mysql_free_result(result)
+        elif self.errno():  # the server gave up after it had begun to answer
+            return None
         return rows
 
     def lost(self):
