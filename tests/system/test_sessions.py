@@ -43,7 +43,8 @@ def test_nothing_shows_before_commit_and_all_after(cluster, caller):
     assert session.run("INSERT INTO demo.held VALUES (?, ?)", [7, 70])["affected"] == 1
     assert session.value("SELECT n FROM demo.held WHERE id = 1") == 11
     assert outside(caller) == [[10]] and outside(caller, "id = 7") == []
-    assert transactions(cluster, cluster.source()) == 1
+    # The server keeps what it shows of its transactions for 0.1 s.
+    wait_until(lambda: transactions(cluster, cluster.source()) == 1, 3, "the transaction to show")
     wait_until(lambda: held(cluster) == (1, 0), 3, "the session to be counted")
     session.commit()
     assert outside(caller) == [[11]] and outside(caller, "id = 7") == [[70]]
@@ -475,6 +476,7 @@ def test_a_session_goes_with_its_agent(cluster, caller):
 
 def test_a_session_goes_with_its_database(cluster, caller):
     source = cluster.source()
+    wait_until(lambda: caller.call("SELECT 1", strategy="direct")["ok"], 5, "the source to serve")
     idle, busy = caller.begin(), caller.begin()
     idle.run("UPDATE demo.held SET n = 88 WHERE id = 1")
     running = busy.post("UPDATE demo.held SET n = 89 + SLEEP(20) WHERE id = 2", timeout_ms=30000)
