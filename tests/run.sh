@@ -24,6 +24,10 @@
 # wait most of their time.  There the terminal shows when a step starts and ends,
 # and what a failed one wrote.
 #
+# What fails in a lane may have failed for want of the processor: up to three tests of
+# a step are run once more when nothing else runs.  Those that pass then are UNSTEADY,
+# named in the summary, and no failure; their first failure stays in the log.
+#
 # Exit: 0 every step passed (or was skipped), 1 one failed, 64 usage.
 set -euo pipefail
 # shellcheck source=infra/lib.sh
@@ -404,6 +408,33 @@ everything()
     if step build build dev; then
         step unit run_ctest dev || true
         lanes lane_mariadb lane_mysql
+        second_look system-mariadb system_mariadb
+        second_look system-mysql system_mysql
+        second_look tsan-system tsan_system
+        second_look asan-system asan_system
+    fi
+}
+
+# The failed tests of a lane's step, an id a line.
+failed_tests()
+{
+    sed -nE 's/^FAILED (tests\/[^ ]*\.py::.*)$/\1/p' "$logs/$1.log" \
+        | sed -E '/^[^ ]*\[/ { s/\] - .*/]/; b; }; s/ - .*//'
+}
+
+# second_look NAME RUNNER: of a step that failed by a few tests.
+second_look()
+{
+    local name=$1 runner=$2 few=3 tests
+    grep -q "^$name FAIL " "$results" || return 0
+    mapfile -t tests < <(failed_tests "$name")
+    # Other failures than those of tests, and many, need no second look.
+    if [[ ${#tests[@]} -eq 0 || ${#tests[@]} -gt $few ]] || grep -q '^ERROR ' "$logs/$name.log" \
+        || grep -qE 'tests passed, [1-9][0-9]* tests? failed' "$logs/$name.log"; then
+        return 0
+    fi
+    if step "$name-alone" "$runner" "${tests[@]}"; then
+        sed -i "s/^$name FAIL /$name UNSTEADY /" "$results"
     fi
 }
 
@@ -429,6 +460,10 @@ summary()
     say ""
     while read -r name verdict seconds; do
         printf '%-20s %-8s %5d s\n' "$name" "$verdict" "$seconds"
+    done < "$results"
+    while read -r name verdict seconds; do
+        [[ $verdict != UNSTEADY ]] \
+            || failed_tests "$name" | sed "s|^|!!! $name, failed once, passed alone: |"
     done < "$results"
     say ""
     if grep -q ' FAIL ' "$results"; then
