@@ -560,7 +560,8 @@ def test_b07_a_flood_of_handshakes_is_limited_and_moves_nobodys_p99(limited):
             times = []
             while process.poll() is None:
                 times += client.times_ms(5, pause_s=0.002)
-            flood.update(counts(process), cpu=(cpu_s(gate) - spent) / (time.monotonic() - start))
+            took_s = time.monotonic() - start
+            flood.update(counts(process), cpu=(cpu_s(gate) - spent) / took_s, took_s=took_s)
             return times
 
         undisturbed(lambda: client.times_ms(300, pause_s=0.002), while_disturbed, floor_ms=5.0,
@@ -568,10 +569,14 @@ def test_b07_a_flood_of_handshakes_is_limited_and_moves_nobodys_p99(limited):
         print("the flood:", flood)
         assert flood["sent"] >= 500 * seconds, "too slow a machine for this test"
         # After a calm, ten seconds' worth may come at once.  Who is one too many is cut as soon as
-        # he is noticed, which may be after his first step.
-        allowed = limit * (seconds + 10)
-        refused = gate.metric("portcullis_door_connections_refused_total.*handshakes_address")
-        assert refused >= 0.9 * (flood["sent"] - allowed) > 0, f"{refused:.0f} were refused"
+        # he is noticed, which may be after his first step.  The flood of a slow machine takes longer
+        # than it was told to, and more of it is allowed.
+        allowed = limit * (flood["took_s"] + 10)
+        refused = "portcullis_door_connections_refused_total.*handshakes_address"
+        least = 0.9 * (flood["sent"] - allowed)
+        assert least > 0, flood
+        wait_until(lambda: gate.metric(refused) >= least, INTERVAL_S + SLACK_S,
+                   f"{least:.0f} are refused")
         assert flood["welcomed"] < 0.8 * flood["sent"]
         assert SANITIZED or flood["cpu"] < 0.5
         with gate.client("bob") as newcomer:
