@@ -569,8 +569,8 @@ def test_b07_a_flood_of_handshakes_is_limited_and_moves_nobodys_p99(limited):
         print("the flood:", flood)
         assert flood["sent"] >= 500 * seconds, "too slow a machine for this test"
         # After a calm, ten seconds' worth may come at once.  Who is one too many is cut as soon as
-        # he is noticed, which may be after his first step.  The flood of a slow machine takes longer
-        # than it was told to, and more of it is allowed.
+        # he is noticed, which may be after his first step.  The flood of a slow machine takes
+        # longer than it was told to, and more of it is allowed.
         allowed = limit * (flood["took_s"] + 10)
         refused = "portcullis_door_connections_refused_total.*handshakes_address"
         least = 0.9 * (flood["sent"] - allowed)
