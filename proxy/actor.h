@@ -4,7 +4,10 @@
  *   settings.c   the configuration table
  *   brokers.c    the front socket: requests and pings come, replies go
  *   agents.c     the back socket: beats and replies come, statements go
- *   requests.c   the life of a request in flight
+ *   requests.c   a request arrives: what it is, whether it may come in
+ *   entries.c    its entry in the table of requests in flight
+ *   attempts.c   an attempt at a node ends: its reply, its loss, the deadline
+ *   answers.c    a request is answered; replies that wait for room
  *   cancels.c    requests that nobody waits for any more
  *   releases.c   sessions and cursors that nobody holds any more
  *   route.c      from candidates and strategy to a message sent
@@ -195,26 +198,56 @@ void pcl_proxy_flush(pcl_proxy *self, uint64_t now_us);
 void pcl_proxy_agents_tick(pcl_proxy *self, uint64_t now_us);
 void pcl_proxy_agents_goodbye(pcl_proxy *self, uint64_t now_us);
 
-/* requests.c: each answers the request or sends it on; afterwards the caller
+/* entries.c: the table of requests in flight */
+
+/* Takes the message's frames; request->head must be the message's. */
+void pcl_proxy_request_take(pcl_proxy_request *request, pcl_hop_message *message);
+/* Frees what a request holds, without an answer. */
+void pcl_proxy_request_release(pcl_proxy_request *request);
+/* Empties from, which stays initialised; to is overwritten. */
+void pcl_proxy_request_move(pcl_proxy_request *to, pcl_proxy_request *from);
+/* Moves the request into the table, where there must be room, and into the index. */
+pcl_proxy_request *pcl_proxy_enter(pcl_proxy *self, pcl_proxy_request *request,
+                                   uint64_t *out_ticket);
+/* Gives it a new ticket, so that an answer to the old one is stale; it is at no node then. */
+pcl_proxy_request *pcl_proxy_renew(pcl_proxy *self, pcl_proxy_request *request, uint64_t *ticket);
+/* The node has it no longer, or we stopped waiting for it there. */
+void pcl_proxy_leave_node(pcl_proxy *self, pcl_proxy_request *request);
+/* Its end, without an answer.  ticket 0: it never got one. */
+void pcl_proxy_remove(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket);
+
+/* requests.c to answers.c: each answers the request or sends it on; afterwards the caller
  * must not use it any more. */
 
 /* Takes the message's frames. */
 void pcl_proxy_begin(pcl_proxy *self, pcl_hop_message *message, uint64_t wait_us, uint64_t now_us);
-void pcl_proxy_answer_error(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
-                            const pcl_reply_error *error, uint64_t now_us);
-/* Moves the payload away. */
-void pcl_proxy_answer(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
-                      const pcl_head *reply_head, zmq_msg_t *payload, uint64_t now_us);
+
+/* attempts.c */
+
 /* An agent's REPLY; takes its payload. */
 void pcl_proxy_on_reply(pcl_proxy *self, uint32_t node, pcl_hop_message *message,
                         const pcl_report *report, uint64_t now_us);
 /* What is at the node, or only its reads when it is merely doubted. */
 void pcl_proxy_node_failed(pcl_proxy *self, uint32_t node, pcl_attempt_end end, uint64_t now_us);
 void pcl_proxy_expire(pcl_proxy *self, uint64_t now_us);
+
+/* answers.c */
+
+void pcl_proxy_answer_error(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                            const pcl_reply_error *error, uint64_t now_us);
+/* Moves the payload away. */
+void pcl_proxy_answer(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                      const pcl_head *reply_head, zmq_msg_t *payload, uint64_t now_us);
+/* The same with an error of ours; message NULL for the code's own. */
+void pcl_proxy_answer_text(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                           pcl_err err, pcl_retry retry, const char *message, uint64_t now_us);
+/* The reply will not reach the broker: counted, and what it opened is released.  Whose request it
+ * was stands in the frame that it came with, also when the reply's head has taken the place of the
+ * request's. */
+void pcl_proxy_undelivered(pcl_proxy *self, pcl_proxy_request *request, const pcl_head *reply,
+                           pcl_proxy_drop why, uint64_t now_us);
 /* Replies that wait for room at their broker. */
 void pcl_proxy_unpark(pcl_proxy *self, uint64_t now_us);
-/* Frees what a request holds, without an answer. */
-void pcl_proxy_request_release(pcl_proxy_request *request);
 
 /* cancels.c */
 
