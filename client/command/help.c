@@ -145,6 +145,8 @@ static void s_put_roff(pcl_buffer *buffer, const char *text, size_t size)
             s_put(buffer, "\\e");
         } else if (character == '-') {
             s_put(buffer, "\\-");
+        } else if (character == '|') {
+            s_put(buffer, "|\\:"); /* a list of choices may be broken here ... */
         } else if (character == '\n' && index + 1 < size && text[index + 1] == '\n') {
             s_put(buffer, "\n.PP\n");
             index++;
@@ -216,6 +218,7 @@ static void s_put_roff_command(const pcl_cli *cli, const pcl_cli_command *comman
 void pcl_cli_manual(const pcl_cli *cli, pcl_buffer *buffer)
 {
     s_put(buffer, ".TH PORTCULLIS 1 \"\" \"portcullis " PCL_VERSION "\" \"User Commands\"\n");
+    s_put(buffer, ".ad l\n"); /* ... which leaves words that no line can be adjusted with */
     s_put(buffer, ".SH NAME\n");
     s_put(buffer, cli->program);
     s_put(buffer, " \\- ");
