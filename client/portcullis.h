@@ -205,8 +205,8 @@ PORTCULLIS_API bool portcullis_request_expect_between(portcullis_request *self, 
 
 /* Default schema; NULL or "": the account's. */
 PORTCULLIS_API bool portcullis_request_set_db(portcullis_request *self, const char *db);
-/* "direct", "random", "round-robin", "least-inflight", "custom"; NULL or "": the cluster's
- * default.  false: there is no such strategy. */
+/* "direct", "random", "round-robin", "least-inflight", "custom", "peak-ewma", "c3", "prequal";
+ * NULL or "": the cluster's default.  false: there is no such strategy. */
 PORTCULLIS_API bool portcullis_request_set_strategy(portcullis_request *self, const char *strategy);
 /* Which node is fresh enough; the last of these four counts, the first is the default. */
 PORTCULLIS_API void portcullis_request_set_consistency_any(portcullis_request *self);

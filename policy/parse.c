@@ -257,8 +257,7 @@ static void s_read_classes(parser *self, const pcl_zpl *zpl, pcl_policy_role *ro
 static void s_read_strategies(parser *self, const pcl_zpl *zpl, pcl_policy_role *role)
 {
     role->strategies = 1u << PCL_STRATEGY_DEFAULT |
-                       s_read_bits(self, zpl, s_find_strategy,
-                                   "direct, random, round-robin, least-inflight, custom");
+                       s_read_bits(self, zpl, s_find_strategy, PCL_STRATEGY_NAMES(", "));
 }
 
 static void s_read_dry_run(parser *self, const pcl_zpl *zpl, pcl_policy_role *role)

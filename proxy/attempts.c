@@ -105,9 +105,11 @@ static void s_note_quality(pcl_proxy *self, const pcl_proxy_request *request, co
         reply->code != PCL_ERR_OK) {
         return; /* failing fast must not look quick, nor waiting for one's own session slow */
     }
-    uint64_t node_us = (uint64_t)report->exec_us + report->queue_us;
     pcl_candidate_timed(&pcl_membership_at(self->members, request->node)->candidate,
-                        pcl_time_since_us(request->sent_us, now_us), node_us, now_us);
+                        &(pcl_timing){.total_us = pcl_time_since_us(request->sent_us, now_us),
+                                      .exec_us = report->exec_us,
+                                      .queue_us = report->queue_us},
+                        now_us);
 }
 
 /* true: the reply answers what the ticket stands for.  Else *out_why is set. */

@@ -3,11 +3,14 @@
 #include "common/clock.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stddef.h>
 
 #define SMOOTHING        0.125f  /* weight of a new sample */
 #define OUTLIER_FACTOR   4.0f    /* a sample counts for at most this many times the estimate ... */
 #define OUTLIER_FLOOR_US 1000.0f /* ... or for this, if that is more */
+#define C3_SMOOTHING     0.9f    /* C3 believes the last answer, as its authors' simulator does */
+#define PEAK_FADE_US     1e7f    /* Finagle's time constant */
 
 void pcl_candidate_sent(pcl_candidate *self, uint64_t now_us)
 {
@@ -42,14 +45,40 @@ static float s_smooth(float estimate_us, uint64_t sample_us, bool first)
     return estimate_us + (sample - estimate_us) * SMOOTHING;
 }
 
-void pcl_candidate_timed(pcl_candidate *self, uint64_t total_us, uint64_t node_us, uint64_t now_us)
+float pcl_candidate_peak_kept(const pcl_candidate *self, uint64_t now_us)
 {
     assert(self != NULL);
+    return expf(-(float)pcl_time_since_us(self->peak_at_us, now_us) / PEAK_FADE_US);
+}
+
+/* Up at once, down slowly: one bad answer is remembered for a while. */
+static void s_note_peak(pcl_candidate *self, float sample_us, uint64_t now_us)
+{
+    float kept = pcl_candidate_peak_kept(self, now_us);
+    bool rises = self->peak_at_us == 0 || sample_us > self->peak_us;
+    self->peak_us = rises ? sample_us : self->peak_us * kept + sample_us * (1 - kept);
+    self->peak_at_us = now_us;
+}
+
+static float s_follow(float estimate, float sample, bool first)
+{
+    return first ? sample : estimate + (sample - estimate) * C3_SMOOTHING;
+}
+
+void pcl_candidate_timed(pcl_candidate *self, const pcl_timing *timing, uint64_t now_us)
+{
+    assert(self != NULL);
+    assert(timing != NULL);
     bool first = self->rtt_at_us == 0;
-    uint64_t way_us = total_us > node_us ? total_us - node_us : 0;
+    uint64_t node_us = (uint64_t)timing->exec_us + timing->queue_us;
+    uint64_t way_us = timing->total_us > node_us ? timing->total_us - node_us : 0;
     self->rtt_us = s_smooth(self->rtt_us, way_us, first);
-    self->latency_us = s_smooth(self->latency_us, total_us, first);
+    self->latency_us = s_smooth(self->latency_us, timing->total_us, first);
+    self->answer_us = s_follow(self->answer_us, (float)timing->total_us, first);
+    self->execution_us = s_follow(self->execution_us, (float)timing->exec_us, first);
+    self->queued_mean = s_follow(self->queued_mean, (float)self->queued, first);
     self->rtt_at_us = now_us;
+    s_note_peak(self, (float)timing->total_us, now_us);
 }
 
 void pcl_candidate_report(pcl_candidate *self, const pcl_report *report, uint64_t reported_us)
@@ -63,6 +92,7 @@ void pcl_candidate_report(pcl_candidate *self, const pcl_report *report, uint64_
     self->served = report->served;
     self->role = report->role;
     self->term = report->term;
+    self->rif = report->rif;
     /* What we sent may still be on its way there, so own can exceed rif. */
     self->foreign = report->rif > self->own ? report->rif - self->own : 0;
     self->running = report->running;

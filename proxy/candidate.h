@@ -16,8 +16,9 @@
 typedef struct pcl_candidate {
     uint32_t index; /* the owner's number of the node; round-robin turns by it */
     pcl_node_role role;
-    uint64_t term;        /* of the topology the node follows */
-    uint64_t up_since_us; /* when it last came up */
+    uint64_t term;          /* of the topology the node follows */
+    uint64_t up_since_us;   /* when it last came up */
+    uint64_t slow_since_us; /* since when it starts slowly; 0: it does not */
 
     /* the proxy's own books, exact */
     uint32_t own;         /* requests sent there and not yet answered */
@@ -25,12 +26,18 @@ typedef struct pcl_candidate {
     float rtt_us;         /* smoothed time of an answer that the node did not spend on it */
     uint64_t rtt_at_us;   /* of the last sample; 0 never */
     float latency_us;     /* smoothed whole time of an answer; for people */
+    float peak_us;        /* peak-ewma: the same, but a longer one counts whole */
+    uint64_t peak_at_us;  /* of its last sample; 0 never */
+    float answer_us;      /* c3: the same, the last answers alone */
+    float execution_us;   /* c3: of that, what the node spent on running it */
+    float queued_mean;    /* c3: how many waited there as the answer left */
 
     /* the last report */
     uint64_t reported_us; /* when it was true; 0 never */
     uint64_t sampled_us;  /* when a report last showed newly served statements */
     uint64_t served;      /* of that report */
-    uint32_t foreign;     /* in flight there from others, as of that report */
+    uint32_t rif;         /* in flight there, of all proxies */
+    uint32_t foreign;     /* of these from others */
     uint32_t running, queued;
     uint16_t workers; /* 0 unknown */
     int32_t lag_ms;   /* -1 unknown */
@@ -46,15 +53,25 @@ void pcl_candidate_sent(pcl_candidate *self, uint64_t now_us);
  * moved elsewhere.  It must have been noted as sent. */
 void pcl_candidate_done(pcl_candidate *self, uint64_t sent_us);
 
-/* A good answer came after total_us, of which the node reports to have spent
- * node_us.  Errors are not noted: failing fast must not look quick. */
-void pcl_candidate_timed(pcl_candidate *self, uint64_t total_us, uint64_t node_us, uint64_t now_us);
+/* Where the time of an answer went, as the node reports it. */
+typedef struct pcl_timing {
+    uint64_t total_us; /* from sending to the answer */
+    uint32_t exec_us;  /* of it, running */
+    uint32_t queue_us; /* of it, waiting at the node */
+} pcl_timing;
+
+/* A good answer came; the report it brought is noted already.  Errors are not
+ * timed: failing fast must not look quick. */
+void pcl_candidate_timed(pcl_candidate *self, const pcl_timing *timing, uint64_t now_us);
 
 /* A report that was true at reported_us. */
 void pcl_candidate_report(pcl_candidate *self, const pcl_report *report, uint64_t reported_us);
 
 /* Forgets all that was known of the node's earlier life. */
 void pcl_candidate_reset(pcl_candidate *self, uint64_t now_us);
+
+/* What is left by now of peak_us, as a part of it. */
+float pcl_candidate_peak_kept(const pcl_candidate *self, uint64_t now_us);
 
 /* Foreign and own together. */
 static inline uint32_t pcl_candidate_inflight(const pcl_candidate *self)

@@ -62,6 +62,7 @@ static void s_choose(pcl_proxy *self, const pcl_proxy_request *request, uint64_t
                                        &(pcl_choice_input){.candidates = out->candidates.fit,
                                                            .count = out->candidates.count,
                                                            .now_us = now_us,
+                                                           .lag_ms_max = need.lag_ms_max,
                                                            .rng = &self->rng,
                                                            .out_costs = out->costs});
     }

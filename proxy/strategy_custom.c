@@ -40,8 +40,6 @@ static const float SERVICE_FAST_FADE_US = 2e5f;
 static const float RTT_FADE_US = 1e7f;
 static const float SERVICE_UNKNOWN_US = 1000; /* nobody has served anything yet */
 static const float UTILISATION_WEIGHT = 0.1f;
-static const float SHARE_SMOOTHING = 0.02f;
-static const float SHARE_MIN = 0.005f;
 static const float TIE_BAND = 1.002f; /* costs this near are the same */
 
 typedef struct estimate {
@@ -53,7 +51,6 @@ typedef struct estimate {
     float rtt_us_min;
     float own_mean; /* our requests in flight, a node */
     uint64_t own;   /* all of them */
-    uint64_t foreign;
 } estimate;
 
 /* What is left of a count when nothing has been added for a while.  Under a
@@ -118,7 +115,6 @@ static void s_estimate(estimate *out, const pcl_choice_input *input)
         counts[position] = s_faded(candidate->service_count, candidate->sampled_us, input->now_us,
                                    SERVICE_FADE_US);
         out->own += candidate->own;
-        out->foreign += candidate->foreign;
         if (candidate->rtt_at_us != 0) {
             out->rtt_us_min = fminf(out->rtt_us_min, candidate->rtt_us);
         }
@@ -174,23 +170,11 @@ static float s_cost_us(const pcl_candidate *candidate, float service_us, const e
     return s_rtt_us(candidate, fleet, now_us) + service_us * (1 + wait + utilisation);
 }
 
-/* Which part of the nodes' work is ours: with it, our own books tell how much
- * the other proxies, who judge as we do, have there by now. */
-static float s_share(pcl_strategy_state *state, const estimate *fleet)
-{
-    float own = (float)fleet->own + 0.5f;
-    float sample = own / (own + (float)fleet->foreign);
-    float share = state->traffic_share > 0 ? state->traffic_share : 1;
-    share += SHARE_SMOOTHING * (sample - share);
-    state->traffic_share = fminf(fmaxf(share, SHARE_MIN), 1);
-    return state->traffic_share;
-}
-
 uint32_t pcl_strategy_custom(pcl_strategy_state *state, const pcl_choice_input *input)
 {
     estimate fleet;
     s_estimate(&fleet, input);
-    float share = s_share(state, &fleet);
+    float share = pcl_strategy_share(state, input);
 
     float costs[PCL_NODES_MAX];
     float cost_min = INFINITY;

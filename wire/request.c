@@ -12,7 +12,7 @@
 #define OPS_TEXT                                                                                   \
     "query, txn, begin, commit, rollback, fetch, "                                                 \
     "close, cancel, ping, status, admin"
-#define STRATEGIES_TEXT "direct, random, round-robin, least-inflight, custom"
+#define STRATEGIES_TEXT PCL_STRATEGY_NAMES(", ")
 
 /* Keys of one map; a request has fewer than twenty. */
 #define KEYS_MAX 32u
@@ -31,6 +31,9 @@ static const char *const s_strategies[PCL_STRATEGY_COUNT] = {
     [PCL_STRATEGY_ROUND_ROBIN] = "round-robin",
     [PCL_STRATEGY_LEAST_INFLIGHT] = "least-inflight",
     [PCL_STRATEGY_CUSTOM] = "custom",
+    [PCL_STRATEGY_PEAK_EWMA] = "peak-ewma",
+    [PCL_STRATEGY_C3] = "c3",
+    [PCL_STRATEGY_PREQUAL] = "prequal",
 };
 
 /* How a key's value is read. */

@@ -43,8 +43,16 @@ typedef enum pcl_strategy_kind {
     PCL_STRATEGY_ROUND_ROBIN,
     PCL_STRATEGY_LEAST_INFLIGHT,
     PCL_STRATEGY_CUSTOM,
+    PCL_STRATEGY_PEAK_EWMA,
+    PCL_STRATEGY_C3,
+    PCL_STRATEGY_PREQUAL,
     PCL_STRATEGY_COUNT, /* must stay last */
 } pcl_strategy_kind;
+
+/* Their names in this order, DEFAULT's left out, for messages and help texts. */
+#define PCL_STRATEGY_NAMES(between)                                                                \
+    "direct" between "random" between "round-robin" between "least-inflight" between               \
+    "custom" between "peak-ewma" between "c3" between "prequal"
 
 typedef enum pcl_consistency_kind {
     PCL_CONSISTENCY_ANY = 0,

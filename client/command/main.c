@@ -1,6 +1,7 @@
 /* portcullis - the command.  Wiring only: the tables of its subcommands, and which of them runs. */
 #include "client/command/command.h"
 #include "client/shell/shell.h"
+#include "wire/request.h"
 
 #include <langinfo.h>
 #include <locale.h>
@@ -25,7 +26,7 @@ static const pcl_cli_option s_query_options[] = {
     {"format", 'F', "FORMAT", "table|vertical|csv|json|msgpack",
      "How results are printed. table when it is not given; json prints an array of objects for "
      "each statement, msgpack the reply as it came."},
-    {"strategy", 's', "NAME", "direct|random|round-robin|least-inflight|custom",
+    {"strategy", 's', "NAME", PCL_STRATEGY_NAMES("|"),
      "How a node is chosen for a read; the cluster's own default when it is not given."},
     {"param", 'p', "VALUE", NULL,
      "A value for the next ?. n: is NULL, i:42 an integer, f:1.5 a floating-point number, d:1.50 "
@@ -61,7 +62,7 @@ static const pcl_cli_option s_cancel_options[] = {
 
 static const pcl_cli_option s_shell_options[] = {
     {"db", 'd', "NAME", NULL, "The default schema."},
-    {"strategy", 's', "NAME", "direct|random|round-robin|least-inflight|custom",
+    {"strategy", 's', "NAME", PCL_STRATEGY_NAMES("|"),
      "How a node is chosen for a read; the cluster's own default when it is not given."},
     {"format", 'F', "FORMAT", "table|vertical|csv|json",
      "How results are shown. table when it is not given."},
@@ -111,8 +112,7 @@ static const pcl_cli_option s_policy_options[] = {
     {"policy", 'P', "FILE", NULL, "The policy file of explain."},
     {"principal", 'p', "NAME", NULL, "Who would send the statement."},
     {"db", 'd', "NAME", NULL, "The default schema of the request."},
-    {"strategy", 's', "NAME", "direct|random|round-robin|least-inflight|custom",
-     "The strategy that the request asks for."},
+    {"strategy", 's', "NAME", PCL_STRATEGY_NAMES("|"), "The strategy that the request asks for."},
     {"session", 'S', NULL, NULL, "The statement is sent in a session."},
     {"timeout", 't', "MS", NULL, "The time that the request asks for, in milliseconds."},
     {"flavor", 0, "NAME", "both|mariadb|mysql", "As the broker's setting sql/flavor."},

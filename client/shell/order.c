@@ -1,11 +1,13 @@
 #include "client/shell/order.h"
 
+#include "wire/request.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #define SWITCH     "on|off"
-#define STRATEGIES "direct|random|round-robin|least-inflight|custom|default"
+#define STRATEGIES PCL_STRATEGY_NAMES("|") "|default"
 
 static const pcl_shell_command s_commands[PCL_SHELL_VERB_COUNT] = {
     [PCL_SHELL_HELP] = {"help", "?", NULL, NULL, false, "tells what there is"},

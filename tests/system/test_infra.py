@@ -46,7 +46,8 @@ def test_other_forms_of_a_cluster(new_cluster, roles, nodes):
         client.query("CREATE TABLE formed (id INT PRIMARY KEY)", db="demo")
         client.query("INSERT INTO formed VALUES (7)", db="demo")
         cluster.wait_replicated()
-        for strategy in ("direct", "random", "round-robin", "least-inflight", "custom"):
+        for strategy in ("direct", "random", "round-robin", "least-inflight", "custom",
+                         "peak-ewma", "c3", "prequal"):
             result = client.query("SELECT id FROM formed", db="demo", strategy=strategy)
             assert result.rows == [[7]]
             if nodes > 1 and strategy not in ("direct", "custom"):

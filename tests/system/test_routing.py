@@ -47,6 +47,7 @@ def test_random_is_answered_by_both_replicas_in_fair_shares(cluster, client):
     assert all(140 <= count <= 260 for count in shares.values()), shares
 
 
-@pytest.mark.parametrize("strategy", ["round-robin", "least-inflight", "custom"])
+@pytest.mark.parametrize("strategy", ["round-robin", "least-inflight", "custom", "peak-ewma", "c3",
+                                      "prequal"])
 def test_the_other_strategies_read_from_replicas(cluster, client, strategy):
     assert set(nodes_of(client, 20, strategy=strategy)) <= set(cluster.nodes("replica"))

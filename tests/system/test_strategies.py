@@ -56,7 +56,8 @@ def test_custom_answers_from_the_quickest(cluster, client):
 def test_a_write_goes_to_the_source_whatever_the_strategy(cluster, client):
     client.query("CREATE TABLE IF NOT EXISTS placed (id INT PRIMARY KEY)", db="demo")
     client.query("DELETE FROM placed", db="demo")
-    strategies = ("direct", "random", "round-robin", "least-inflight", "custom")
+    strategies = ("direct", "random", "round-robin", "least-inflight", "custom",
+                  "peak-ewma", "c3", "prequal")
     for number, strategy in enumerate(strategies):
         result = client.query("INSERT INTO placed VALUES (?)", [number], db="demo",
                               strategy=strategy)

@@ -317,14 +317,19 @@ static void test_unknown_words_are_answered_with_the_known(void **state)
                    "must be one of query, txn, begin, commit, rollback, fetch, close, cancel, "
                    "ping, status, admin");
     s_expect_fault("83 " MAP_WITH_V "a3 73 71 6c " SQL_HEX "a8 73 74 72 61 74 65 67 79 a3 66 6f 6f",
-                   PCL_ERR_MALFORMED, "strategy",
-                   "must be one of direct, random, round-robin, least-inflight, custom");
+                   PCL_ERR_MALFORMED, "strategy", "must be one of " PCL_STRATEGY_NAMES(", "));
     pcl_strategy_kind kind = PCL_STRATEGY_COUNT;
     for (int index = PCL_STRATEGY_DIRECT; index < PCL_STRATEGY_COUNT; index++) {
         const char *text = pcl_strategy_text((pcl_strategy_kind)index);
         assert_true(pcl_strategy_parse(pcl_bytes_text(text), &kind));
         assert_int_equal(kind, index);
     }
+    char names[256] = "";
+    for (int index = PCL_STRATEGY_DIRECT; index < PCL_STRATEGY_COUNT; index++) {
+        strcat(names, index > PCL_STRATEGY_DIRECT ? " " : "");
+        strcat(names, pcl_strategy_text((pcl_strategy_kind)index));
+    }
+    assert_string_equal(PCL_STRATEGY_NAMES(" "), names);
     assert_false(pcl_strategy_parse(pcl_bytes_text("default"), &kind));
     assert_false(pcl_strategy_parse(pcl_bytes_text(""), &kind));
     assert_false(pcl_strategy_parse(pcl_bytes_text("Direct"), &kind));

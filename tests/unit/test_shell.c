@@ -2,6 +2,7 @@
 #include "client/shell/complete.h"
 #include "client/shell/input.h"
 #include "client/shell/order.h"
+#include "wire/request.h"
 
 /* cmocka 1.1 wants these four before it. */
 #include <setjmp.h>
@@ -168,9 +169,8 @@ static void test_bad_commands_are_named(void **state)
         {"\\nothing", "\\nothing is no command; \\help lists them"},
         {"\\", "\\ is no command; \\help lists them"},
         {"\\ti", "\\ti is the beginning of several commands; \\help lists them"},
-        {"\\strategy", "\\strategy needs direct|random|round-robin|least-inflight|custom|default"},
-        {"\\strategy best",
-         "\\strategy: must be one of direct|random|round-robin|least-inflight|custom|default"},
+        {"\\strategy", "\\strategy needs " PCL_STRATEGY_NAMES("|") "|default"},
+        {"\\strategy best", "\\strategy: must be one of " PCL_STRATEGY_NAMES("|") "|default"},
         {"\\quit now", "\\quit takes nothing behind it"},
         {"\\describe", "\\describe needs TABLE"},
     };

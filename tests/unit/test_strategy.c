@@ -161,10 +161,11 @@ static void test_least_inflight_counts_own_and_foreign(void **state)
 static void test_ties_are_drawn_fairly(void **state)
 {
     (void)state;
-    static const pcl_strategy_kind KINDS[] = {PCL_STRATEGY_LEAST_INFLIGHT, PCL_STRATEGY_CUSTOM};
+    static const pcl_strategy_kind KINDS[] = {PCL_STRATEGY_LEAST_INFLIGHT, PCL_STRATEGY_CUSTOM,
+                                              PCL_STRATEGY_PEAK_EWMA, PCL_STRATEGY_C3};
     s_fleet_view fleet;
     uint32_t counts[NODES_MAX];
-    for (size_t kind = 0; kind < 2; kind++) {
+    for (size_t kind = 0; kind < sizeof KINDS / sizeof KINDS[0]; kind++) {
         for (uint32_t count = 2; count <= NODES_MAX; count++) {
             s_fleet(&fleet, count, pcl_test_rng("ties"));
             s_count(&fleet, KINDS[kind], counts, 20000);
@@ -259,6 +260,138 @@ static void test_asking_on_copies_changes_nothing(void **state)
     }
 }
 
+/* A node that never answered is tried by one request, and by no second one
+ * until it has. */
+static void test_peak_ewma_sends_one_request_to_the_unknown(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    s_fleet(&fleet, 2, pcl_test_rng("unknown"));
+    pcl_candidate_timed(&fleet.nodes[0], &(pcl_timing){.total_us = 900, .exec_us = 800}, START_US);
+    s_count(&fleet, PCL_STRATEGY_PEAK_EWMA, counts, 100);
+    assert_int_equal(counts[1], 100);
+    pcl_candidate_sent(&fleet.nodes[1], START_US);
+    fleet.nodes[0].own = 500;
+    s_count(&fleet, PCL_STRATEGY_PEAK_EWMA, counts, 100);
+    assert_int_equal(counts[0], 100);
+}
+
+/* Up at once, down with a time constant of 10 s, and to nothing in silence. */
+static void test_peak_ewma_keeps_the_peak(void **state)
+{
+    (void)state;
+    pcl_candidate node = {.index = 0};
+    uint64_t now_us = START_US;
+    pcl_candidate_timed(&node, &(pcl_timing){.total_us = 1000}, now_us);
+    pcl_candidate_timed(&node, &(pcl_timing){.total_us = 9000}, now_us);
+    assert_true(node.peak_us == 9000);
+    now_us += 10 * PCL_US_PER_S;
+    pcl_candidate_timed(&node, &(pcl_timing){.total_us = 1000}, now_us);
+    assert_true(fabsf(node.peak_us - (1000 + 8000 * expf(-1))) < 1);
+    assert_true(fabsf(pcl_candidate_peak_kept(&node, now_us + 20 * PCL_US_PER_S) - expf(-2)) <
+                1e-4f);
+}
+
+static void test_c3_weighs_the_queue_cubed(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 2, pcl_rng_from_seed(1));
+    fleet.nodes[0].answer_us = 1500;
+    fleet.nodes[0].execution_us = 1000;
+    fleet.nodes[0].queued_mean = 1;
+    fleet.nodes[1].answer_us = 3500;
+    fleet.nodes[1].execution_us = 3000;
+    assert_int_equal(s_choose(&fleet, PCL_STRATEGY_C3, START_US), 1);
+    assert_true(fabsf(fleet.costs[0] - 8500) < 1 && fabsf(fleet.costs[1] - 3500) < 1);
+    /* Alone, what we have there is all there is; as one of four proxies it is a quarter. */
+    fleet.state.traffic_share = 0.25f;
+    fleet.nodes[1].own = 1;
+    fleet.nodes[1].foreign = 3;
+    assert_int_equal(s_choose(&fleet, PCL_STRATEGY_C3, START_US), 0);
+    assert_true(fleet.costs[1] > 3000 * 100);
+}
+
+static void s_probe(s_fleet_view *fleet, uint32_t index, uint32_t rif, uint64_t now_us)
+{
+    fleet->nodes[index].rif = rif;
+    pcl_strategy_probed(&fleet->state, &fleet->nodes[index], now_us);
+}
+
+static void test_prequal_is_random_without_two_probes(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    s_fleet(&fleet, 4, pcl_test_rng("blind"));
+    s_count(&fleet, PCL_STRATEGY_PREQUAL, counts, 20000);
+    assert_fair(counts, 4);
+    s_probe(&fleet, 2, 0, START_US);
+    s_count(&fleet, PCL_STRATEGY_PREQUAL, counts, 20000);
+    assert_fair(counts, 4);
+}
+
+static void test_prequal_takes_the_quick_among_the_cold(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 4, pcl_test_rng("cold"));
+    for (uint32_t turn = 0; turn < 20; turn++) {
+        s_probe(&fleet, 3, 50, START_US); /* so the 84th percentile is high, but not that high */
+        for (uint32_t cold = 0; cold < 6; cold++) {
+            s_probe(&fleet, 0, 2, START_US);
+        }
+    }
+    fleet.nodes[0].service_mean_us = 2000;
+    fleet.nodes[1].service_mean_us = 1000;
+    fleet.nodes[3].service_mean_us = 1; /* the quickest by far, and hot */
+    s_probe(&fleet, 0, 2, START_US);
+    s_probe(&fleet, 1, 3, START_US);
+    s_probe(&fleet, 3, 50, START_US);
+    assert_int_equal(s_choose(&fleet, PCL_STRATEGY_PREQUAL, START_US), 1);
+    /* What was sent there counts until the next probe: in the end it is hot, too. */
+    uint32_t others = 0;
+    for (uint32_t turn = 0; turn < 12; turn++) {
+        others += s_choose(&fleet, PCL_STRATEGY_PREQUAL, START_US) != 1 ? 1 : 0;
+    }
+    assert_true(others > 0);
+}
+
+static void test_prequal_forgets_probes_after_a_second(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    s_fleet(&fleet, 3, pcl_test_rng("forgets"));
+    s_probe(&fleet, 0, 0, START_US);
+    s_probe(&fleet, 1, 9, START_US);
+    assert_int_equal(s_choose(&fleet, PCL_STRATEGY_PREQUAL, START_US + PCL_US_PER_S), 0);
+    memset(counts, 0, sizeof counts);
+    for (uint32_t turn = 0; turn < 20000; turn++) {
+        counts[s_choose(&fleet, PCL_STRATEGY_PREQUAL, START_US + PCL_US_PER_S + 1)]++;
+    }
+    assert_fair(counts, 3);
+}
+
+/* Probes go to everyone alike: who is asked only when it looks good never gets
+ * to look better. */
+static void test_prequal_probes_uniformly_and_others_do_not_probe(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX] = {0};
+    s_fleet(&fleet, 5, pcl_test_rng("probes"));
+    pcl_choice_input input = {
+        .candidates = fleet.views, .count = fleet.count, .now_us = START_US, .rng = &fleet.rng};
+    for (uint32_t turn = 0; turn < 20000; turn++) {
+        counts[pcl_strategy_probe(PCL_STRATEGY_PREQUAL, &fleet.state, &input)]++;
+    }
+    assert_fair(counts, 5);
+    assert_int_equal(pcl_strategy_probe(PCL_STRATEGY_RANDOM, &fleet.state, &input),
+                     PCL_CHOICE_NONE);
+}
+
 /* --- A simulated fleet ------------------------------------------------------ */
 
 typedef struct s_running {
@@ -331,7 +464,11 @@ static void s_complete(s_simulation *self, uint32_t slot)
     server->rif--;
     s_report(self, done.node);
     pcl_candidate *node = &self->fleet.nodes[done.node];
-    pcl_candidate_timed(node, self->now_us - done.sent_us + 200, self->now_us - done.sent_us,
+    uint64_t node_us = self->now_us - done.sent_us;
+    pcl_candidate_timed(node,
+                        &(pcl_timing){.total_us = node_us + 200,
+                                      .exec_us = (uint32_t)done.exec_us,
+                                      .queue_us = (uint32_t)(node_us - done.exec_us)},
                         self->now_us);
     pcl_candidate_done(node, done.sent_us);
     self->latency_sum_us += (double)(self->now_us - done.sent_us);
@@ -541,6 +678,13 @@ int main(void)
         cmocka_unit_test(test_custom_does_not_chase_noise),
         cmocka_unit_test(test_custom_tries_a_bad_node_again),
         cmocka_unit_test(test_asking_on_copies_changes_nothing),
+        cmocka_unit_test(test_peak_ewma_sends_one_request_to_the_unknown),
+        cmocka_unit_test(test_peak_ewma_keeps_the_peak),
+        cmocka_unit_test(test_c3_weighs_the_queue_cubed),
+        cmocka_unit_test(test_prequal_is_random_without_two_probes),
+        cmocka_unit_test(test_prequal_takes_the_quick_among_the_cold),
+        cmocka_unit_test(test_prequal_forgets_probes_after_a_second),
+        cmocka_unit_test(test_prequal_probes_uniformly_and_others_do_not_probe),
         cmocka_unit_test(test_sim_equals_share),
         cmocka_unit_test(test_sim_a_slow_node_gets_next_to_nothing),
         cmocka_unit_test(test_sim_a_slow_node_is_avoided_at_low_rates),
