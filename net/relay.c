@@ -683,6 +683,9 @@ void pcl_relay_head_fill(pcl_head *head, const pcl_request *request)
     if (request->explain_route) {
         head->flags |= PCL_HEAD_EXPLAIN;
     }
+    if (request->dry_run) {
+        head->flags |= PCL_HEAD_DRY_RUN;
+    }
 }
 
 /* Whether there is somebody to hand it on to, and time for it. */

@@ -168,7 +168,7 @@ void pcl_relay_entry_release(pcl_relay_entry *entry);
 void pcl_relay_arrived(pcl_relay *self, size_t payload_size);
 
 /* Fills what the head says of the request: op, id (when it has one), strategy, consistency,
- * max_lag_ms, session (or the cursor of fetch and close), and the flag EXPLAIN. */
+ * max_lag_ms, session (or the cursor of fetch and close), and the flags EXPLAIN and DRY_RUN. */
 void pcl_relay_head_fill(pcl_head *head, const pcl_request *request);
 
 /* Hands the request on: sets head's kind, ticket, id and budget, and sends.  tail may be NULL.

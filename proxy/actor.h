@@ -284,6 +284,10 @@ pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request)
  * never left: NO_NODE, OVERLOADED. */
 pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
                         uint64_t now_us) PCL_MUST_CHECK;
+/* Writes the route of a dry run: whom pcl_proxy_route would ask, and why nobody else.  Copies of
+ * the strategy's state and of the random stream are asked, so that asking changes nothing. */
+void pcl_proxy_explain_choice(const pcl_proxy *self, const pcl_proxy_request *request,
+                              uint64_t now_us, pcl_buffer *buffer);
 /* The same for a pinned one, to the node that its session names: GONE, NO_NODE, OVERLOADED.
  * *out_message is set on failure; it is static, or NULL. */
 pcl_err pcl_proxy_route_pinned(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,

@@ -5,13 +5,44 @@
 #include <assert.h>
 #include <string.h>
 
-/* ping, status and cancel end here. */
+static void s_put_way(const pcl_proxy_request *request, pcl_buffer *buffer)
+{
+    pcl_mp_put_map(buffer, 4);
+    pcl_mp_put_text(buffer, "hop");
+    pcl_mp_put_text(buffer, "proxy");
+    pcl_mp_put_text(buffer, "gatekeeper_us");
+    pcl_mp_put_uint(buffer, request->head.gatekeeper_us);
+    pcl_mp_put_text(buffer, "broker_us");
+    pcl_mp_put_uint(buffer, request->head.broker_us);
+    pcl_mp_put_text(buffer, "proxy_us");
+    pcl_mp_put_uint(buffer, request->wait_us);
+}
+
+static bool s_is_dry_run(const pcl_proxy_request *request)
+{
+    return (request->head.flags & PCL_HEAD_DRY_RUN) != 0;
+}
+
+/* Of an op and a statement that can have one; brokers of ours ask for no other. */
+static bool s_is_sound_dry_run(const pcl_proxy_request *request)
+{
+    return request->head.op == PCL_OP_QUERY && !request->pinned &&
+           request->head.sql_class < PCL_SQL_CLASS_COUNT;
+}
+
+/* ping, status, cancel and dry runs end here. */
+static bool s_ends_here(const pcl_proxy_request *request)
+{
+    pcl_op op = request->head.op;
+    return op == PCL_OP_PING || op == PCL_OP_STATUS || op == PCL_OP_CANCEL || s_is_dry_run(request);
+}
+
 static void s_answer_self(pcl_proxy *self, pcl_proxy_request *request, uint64_t now_us)
 {
     const pcl_head *asked = &request->head;
     pcl_buffer buffer;
     pcl_buffer_init(&buffer, PCL_REPLY_SIZE_MAX);
-    bool plain = asked->op == PCL_OP_PING;
+    bool plain = asked->op != PCL_OP_STATUS && asked->op != PCL_OP_CANCEL;
     pcl_reply_open(&buffer, asked->id, true, plain ? 1 : 2);
     if (asked->op == PCL_OP_STATUS) {
         pcl_mp_put_text(&buffer, "status");
@@ -21,15 +52,11 @@ static void s_answer_self(pcl_proxy *self, pcl_proxy_request *request, uint64_t 
         pcl_mp_put_uint(&buffer, pcl_proxy_cancel(self, asked, now_us));
     }
     pcl_mp_put_text(&buffer, "route");
-    pcl_mp_put_map(&buffer, 4);
-    pcl_mp_put_text(&buffer, "hop");
-    pcl_mp_put_text(&buffer, "proxy");
-    pcl_mp_put_text(&buffer, "gatekeeper_us");
-    pcl_mp_put_uint(&buffer, asked->gatekeeper_us);
-    pcl_mp_put_text(&buffer, "broker_us");
-    pcl_mp_put_uint(&buffer, asked->broker_us);
-    pcl_mp_put_text(&buffer, "proxy_us");
-    pcl_mp_put_uint(&buffer, request->wait_us);
+    if (s_is_dry_run(request)) {
+        pcl_proxy_explain_choice(self, request, now_us, &buffer);
+    } else {
+        s_put_way(request, &buffer);
+    }
     if (buffer.failed) {
         pcl_buffer_release(&buffer);
         pcl_proxy_answer_text(self, request, 0, PCL_ERR_NO_MEMORY, PCL_RETRY_SAFE, NULL, now_us);
@@ -105,8 +132,12 @@ void pcl_proxy_begin(pcl_proxy *self, pcl_hop_message *message, uint64_t wait_us
     pcl_proxy_request arrived;
     s_take_message(self, &arrived, message, wait_us, now_us);
     self->request_count++;
-    pcl_op op = arrived.head.op;
-    if (op == PCL_OP_PING || op == PCL_OP_STATUS || op == PCL_OP_CANCEL) {
+    if (s_is_dry_run(&arrived) && !s_is_sound_dry_run(&arrived)) {
+        pcl_proxy_answer_text(self, &arrived, 0, PCL_ERR_MALFORMED, PCL_RETRY_NEVER,
+                              "dry_run: goes with a statement outside a session only", now_us);
+        return;
+    }
+    if (s_ends_here(&arrived)) {
         s_answer_self(self, &arrived, now_us);
         return;
     }

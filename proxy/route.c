@@ -50,24 +50,64 @@ typedef struct s_choice {
     const pcl_candidate *chosen; /* NULL: nobody */
 } s_choice;
 
-static void s_choose(pcl_proxy *self, const pcl_proxy_request *request, uint64_t now_us,
-                     s_choice *out)
+/* With that state and random stream of the strategy. */
+static void s_choose_with(const pcl_proxy *self, const pcl_proxy_request *request,
+                          pcl_strategy_state *state, pcl_rng *rng, uint64_t now_us, s_choice *out)
 {
-    uint64_t began_us = pcl_now_us();
     pcl_need need = pcl_proxy_need(self, request);
     uint32_t position = PCL_CHOICE_NONE;
     pcl_candidates_find(self->members, &need, now_us, &out->candidates);
     if (out->candidates.count > 0) {
-        position = pcl_strategy_choose(request->strategy, &self->strategy_state,
+        position = pcl_strategy_choose(request->strategy, state,
                                        &(pcl_choice_input){.candidates = out->candidates.fit,
                                                            .count = out->candidates.count,
                                                            .now_us = now_us,
                                                            .lag_ms_max = need.lag_ms_max,
-                                                           .rng = &self->rng,
+                                                           .rng = rng,
                                                            .out_costs = out->costs});
     }
     out->chosen = position == PCL_CHOICE_NONE ? NULL : out->candidates.fit[position];
+}
+
+static void s_choose(pcl_proxy *self, const pcl_proxy_request *request, uint64_t now_us,
+                     s_choice *out)
+{
+    uint64_t began_us = pcl_now_us();
+    s_choose_with(self, request, &self->strategy_state, &self->rng, now_us, out);
     pcl_metric_observe_us(self->telemetry.decision, pcl_time_since_us(began_us, pcl_now_us()));
+}
+
+static void s_put_text(pcl_buffer *buffer, const char *key, const char *value)
+{
+    pcl_mp_put_text(buffer, key);
+    pcl_mp_put_text(buffer, value);
+}
+
+void pcl_proxy_explain_choice(const pcl_proxy *self, const pcl_proxy_request *request,
+                              uint64_t now_us, pcl_buffer *buffer)
+{
+    pcl_strategy_state state = self->strategy_state;
+    pcl_rng rng = self->rng;
+    s_choice choice;
+    s_choose_with(self, request, &state, &rng, now_us, &choice);
+    const pcl_head *head = &request->head;
+    pcl_mp_put_map(buffer, choice.chosen != NULL ? 8 : 6);
+    s_put_text(buffer, "hop", "proxy");
+    s_put_text(buffer, "class", pcl_sql_class_text((pcl_sql_class)head->sql_class));
+    s_put_text(buffer, "strategy", pcl_strategy_text(request->strategy));
+    if (choice.chosen != NULL) {
+        s_put_text(buffer, "node", pcl_membership_at(self->members, choice.chosen->index)->name);
+        s_put_text(buffer, "role", pcl_node_role_text(choice.chosen->role));
+    }
+    pcl_proxy_explain_pairs(self, &choice.candidates, choice.costs, buffer);
+    pcl_mp_put_text(buffer, "us");
+    pcl_mp_put_map(buffer, 3);
+    pcl_mp_put_text(buffer, "gatekeeper");
+    pcl_mp_put_uint(buffer, head->gatekeeper_us);
+    pcl_mp_put_text(buffer, "broker");
+    pcl_mp_put_uint(buffer, head->broker_us);
+    pcl_mp_put_text(buffer, "proxy");
+    pcl_mp_put_uint(buffer, request->wait_us);
 }
 
 /* The payload stays with the request; the message shares its octets. */

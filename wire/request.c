@@ -90,6 +90,7 @@ static const key_rule s_rules[] = {
      OP(FETCH) | OP(CLOSE)},
     {"metadata", FIELD_BOOL, 0, 0, MEMBER(metadata), 0, OPS_RUN | OP(FETCH), 0},
     {"explain_route", FIELD_BOOL, 0, 0, MEMBER(explain_route), 0, OPS_RUN | OP(BEGIN), 0},
+    {"dry_run", FIELD_BOOL, 0, 0, MEMBER(dry_run), 0, OP(QUERY), 0},
     {"trace", FIELD_TRACE, 1, PCL_TRACE_SIZE_MAX, MEMBER(trace), 0, OPS_ALL, 0},
     {"command", FIELD_PRINT, 1, PCL_COMMAND_SIZE_MAX, MEMBER(command), 0, OP(ADMIN), OP(ADMIN)},
 };
@@ -486,6 +487,9 @@ static pcl_err s_check_together(const pcl_request *request, pcl_fault *fault)
     }
     if (request->consistency != PCL_CONSISTENCY_ANY) {
         return s_fail(fault, PCL_ERR_MALFORMED, "consistency", in_session);
+    }
+    if (request->dry_run) {
+        return s_fail(fault, PCL_ERR_MALFORMED, "dry_run", in_session);
     }
     return PCL_ERR_OK;
 }

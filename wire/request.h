@@ -87,6 +87,7 @@ typedef struct pcl_request {
     uint8_t cursor[PCL_ID_SIZE];
     bool metadata; /* the reply shall say all that the server says of its columns */
     bool explain_route;
+    bool dry_run;      /* tell who would run it, and run nothing */
     pcl_bytes trace;   /* empty when absent */
     pcl_bytes command; /* of PCL_OP_ADMIN */
 } pcl_request;

@@ -138,6 +138,7 @@ WRONG = [None, True, False, -1, 2**31, 2**32, 2**53, 2**63, 2**64 - 1, -2**63, 1
 RIGHT = {  # of WRONG, what a key does take
     "v": [], "id": [b"y" * 16], "sql": ["x", "1"], "params": [[], [1]], "db": ["x", "1"],
     "timeout_ms": [], "strategy": [], "consistency": [], "explain_route": [True, False],
+    "dry_run": [True, False],
     "metadata": [True, False], "op": [], "trace": ["", "x", "1"], "once": [True, False],
     "page_rows": [], "page_bytes": [], "session": [b"y" * 16], "cursor": [], "statements": [],
     "command": [],

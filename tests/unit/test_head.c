@@ -132,7 +132,6 @@ static void test_values_out_of_range_are_refused(void **state)
         {15, 0, PCL_CONSISTENCY_COUNT - 1},
         {17, PCL_ERR_OK, PCL_ERR_COUNT - 1},
         {18, PCL_RETRY_NEVER, PCL_RETRY_UNSAFE},
-        {19, 0, PCL_HEAD_FLAGS_ALL},
         {94, 0, 0},
         {95, 0, 0},
     };
@@ -142,6 +141,16 @@ static void test_values_out_of_range_are_refused(void **state)
             assert_int_equal(s_decode_changed(fields[index].offset, (uint8_t)octet),
                              good ? PCL_ERR_OK : PCL_ERR_MALFORMED);
         }
+    }
+}
+
+static void test_flags_that_are_not_known_are_refused(void **state)
+{
+    (void)state;
+    for (int octet = 0; octet <= UINT8_MAX; octet++) {
+        bool good = (octet & ~PCL_HEAD_FLAGS_ALL) == 0;
+        assert_int_equal(s_decode_changed(19, (uint8_t)octet),
+                         good ? PCL_ERR_OK : PCL_ERR_MALFORMED);
     }
 }
 
@@ -239,6 +248,7 @@ int main(void)
         cmocka_unit_test(test_names_may_be_empty_and_as_long_as_their_limit),
         cmocka_unit_test(test_every_other_size_is_refused),
         cmocka_unit_test(test_values_out_of_range_are_refused),
+        cmocka_unit_test(test_flags_that_are_not_known_are_refused),
         cmocka_unit_test(test_another_version_is_named),
         cmocka_unit_test(test_name_sizes_agree_with_the_frame),
         cmocka_unit_test(test_names_are_utf8),

@@ -75,6 +75,88 @@ static void test_explain_tells_who_was_left_out(void **state)
     assert_true(s_holds(tail, "the source serves reads only when no replica fits"));
 }
 
+static pcl_bytes s_value_of(pcl_bytes map, const char *key)
+{
+    pcl_mp_reader reader = pcl_mp_reader_of(map);
+    pcl_mp_value head;
+    pcl_mp_value name;
+    pcl_bytes octets;
+    assert_true(pcl_mp_next(&reader, &head) && head.type == PCL_MP_MAP);
+    for (uint32_t index = 0; index < head.count; index++) {
+        assert_true(pcl_mp_next(&reader, &name) && pcl_mp_skip(&reader, &octets));
+        if (pcl_bytes_is(name.bytes, key)) {
+            return octets;
+        }
+    }
+    return pcl_bytes_of(NULL, 0);
+}
+
+/* The route of the next reply, which must be OK; its octets belong to *out_message. */
+static pcl_bytes s_dry_route(const order *asked, pcl_hop_message *out_message)
+{
+    s_ask(asked);
+    assert_true(s_recv(out_message, 1000));
+    assert_int_equal(out_message->head.ticket, asked->ticket);
+    assert_int_equal(out_message->head.code, PCL_ERR_OK);
+    pcl_bytes payload = pcl_frame_bytes(&out_message->payload);
+    assert_int_equal(pcl_mp_check(payload, 8, 64, NULL), PCL_ERR_OK);
+    return s_value_of(payload, "route");
+}
+
+static void test_a_dry_run_tells_whom_it_would_ask_and_asks_nobody(void **state)
+{
+    (void)state;
+    s_open(3);
+    pcl_hop_message message;
+    pcl_bytes route = s_dry_route(
+        &(order){.ticket = 5, .sql_class = PCL_SQL_READ, .flags = PCL_HEAD_DRY_RUN}, &message);
+    assert_true(s_holds(s_value_of(route, "role"), "replica"));
+    assert_true(s_holds(s_value_of(route, "class"), "read"));
+    assert_true(s_holds(s_value_of(route, "strategy"), "random"));
+    assert_true(s_holds(s_value_of(route, "left_out"), "only when no replica fits"));
+    assert_true(s_value_of(route, "us").size > 0);
+    pcl_hop_close(&message);
+    route = s_dry_route(
+        &(order){.ticket = 6, .sql_class = PCL_SQL_WRITE, .flags = PCL_HEAD_DRY_RUN}, &message);
+    assert_true(s_holds(s_value_of(route, "role"), "source"));
+    assert_true(s_holds(s_value_of(route, "class"), "write"));
+    assert_true(s_holds(s_value_of(route, "strategy"), "direct"));
+    assert_true(s_holds(s_value_of(route, "left_out"), "not the source"));
+    pcl_hop_close(&message);
+    assert_silence(50);
+    for (uint32_t index = 0; index < 3; index++) {
+        assert_int_equal(s_bench.agents[index].held_count, 0);
+    }
+}
+
+static void test_a_dry_run_of_what_is_no_statement_is_refused(void **state)
+{
+    (void)state;
+    s_open(1);
+    s_ask(&(order){
+        .ticket = 5, .op = PCL_OP_TXN, .sql_class = PCL_SQL_WRITE, .flags = PCL_HEAD_DRY_RUN});
+    assert_error(5, PCL_ERR_MALFORMED, PCL_RETRY_NEVER, 1000);
+    s_ask(&(order){.ticket = 6, .sql_class = UINT8_MAX, .flags = PCL_HEAD_DRY_RUN});
+    assert_error(6, PCL_ERR_MALFORMED, PCL_RETRY_NEVER, 1000);
+    s_ask(&(order){.ticket = 7, .op = PCL_OP_COMMIT, .boot_id = 7, .flags = PCL_HEAD_DRY_RUN});
+    assert_error(7, PCL_ERR_MALFORMED, PCL_RETRY_NEVER, 1000);
+    assert_int_equal(s_bench.agents[0].held_count, 0);
+}
+
+static void test_a_dry_run_finds_nobody_without_failing(void **state)
+{
+    (void)state;
+    s_open(1);
+    s_bench.agents[0].mute = true;
+    assert_silence(1500); /* five beats and more */
+    pcl_hop_message message;
+    pcl_bytes route = s_dry_route(
+        &(order){.ticket = 5, .sql_class = PCL_SQL_WRITE, .flags = PCL_HEAD_DRY_RUN}, &message);
+    assert_int_equal(s_value_of(route, "node").size, 0);
+    assert_true(s_holds(s_value_of(route, "left_out"), "gone"));
+    pcl_hop_close(&message);
+}
+
 /* --- Nodes that fail ------------------------------------------------------------ */
 
 static void test_a_read_outlives_its_silent_node(void **state)
@@ -720,6 +802,9 @@ int main(void)
         PROXY_TEST(test_writes_and_what_asks_for_the_source_go_there),
         PROXY_TEST(test_an_error_of_the_database_is_passed_on),
         PROXY_TEST(test_explain_tells_who_was_left_out),
+        PROXY_TEST(test_a_dry_run_tells_whom_it_would_ask_and_asks_nobody),
+        PROXY_TEST(test_a_dry_run_of_what_is_no_statement_is_refused),
+        PROXY_TEST(test_a_dry_run_finds_nobody_without_failing),
         PROXY_TEST(test_a_read_outlives_its_silent_node),
         PROXY_TEST(test_a_write_on_a_dead_node_is_lost_unsafe),
         PROXY_TEST(test_a_read_without_another_node_is_lost_safe),

@@ -42,6 +42,7 @@ static const struct sample {
     {"cursor", ID_HEX, BIT(BIN)},
     {"metadata", "c3", BIT(BOOL)},
     {"explain_route", "c3", BIT(BOOL)},
+    {"dry_run", "c3", BIT(BOOL)},
     {"trace",
      "d9 37 30 30 2d 30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66 30 31 32 33 34 35 36 37 38 39"
      "61 62 63 64 65 66 2d 30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66 2d 30 31",
@@ -64,7 +65,7 @@ static const struct {
     const char *needed;
 } s_op_keys[PCL_OP_COUNT] = {
     [PCL_OP_QUERY] = {COMMON "sql params db strategy consistency once session page_rows "
-                             "page_bytes metadata explain_route ",
+                             "page_bytes metadata explain_route dry_run ",
                       " v sql "},
     [PCL_OP_TXN] = {COMMON "statements db once metadata explain_route ", " v statements "},
     [PCL_OP_BEGIN] = {COMMON "db strategy consistency read_only explain_route ", " v "},
@@ -750,6 +751,7 @@ static void test_what_does_not_go_with_a_session(void **state)
         {"a4 6f 6e 63 65 c3", "once"},
         {"a8 73 74 72 61 74 65 67 79 a6 63 75 73 74 6f 6d", "strategy"},
         {"ab 63 6f 6e 73 69 73 74 65 6e 63 79 a6 73 6f 75 72 63 65", "consistency"},
+        {"a7 64 72 79 5f 72 75 6e c3", "dry_run"},
     };
     for (size_t index = 0; index < sizeof keys / sizeof keys[0]; index++) {
         char hex[512];
@@ -809,9 +811,9 @@ static bool s_same(const pcl_request *a, const pcl_request *b)
            a->has_session == b->has_session && memcmp(a->session, b->session, PCL_ID_SIZE) == 0 &&
            a->page_rows == b->page_rows && a->page_bytes == b->page_bytes &&
            a->has_cursor == b->has_cursor && memcmp(a->cursor, b->cursor, PCL_ID_SIZE) == 0 &&
-           a->explain_route == b->explain_route && a->read_only == b->read_only &&
-           a->metadata == b->metadata && pcl_bytes_equal(a->trace, b->trace) &&
-           pcl_bytes_equal(a->command, b->command);
+           a->explain_route == b->explain_route && a->dry_run == b->dry_run &&
+           a->read_only == b->read_only && a->metadata == b->metadata &&
+           pcl_bytes_equal(a->trace, b->trace) && pcl_bytes_equal(a->command, b->command);
 }
 
 static bool s_chance(pcl_rng *rng, pcl_op op, const char *key)
@@ -841,6 +843,15 @@ static pcl_bytes s_random_text(pcl_rng *rng, uint8_t *target, uint32_t size_max)
         memcpy(target + size, next.data, next.size);
         size += next.size;
     }
+}
+
+/* The bools that go with anything, but for a session. */
+static void s_choose_switches(pcl_rng *rng, pcl_request *request)
+{
+    request->explain_route = s_chance(rng, request->op, "explain_route");
+    request->dry_run = !request->has_session && s_chance(rng, request->op, "dry_run");
+    request->read_only = s_chance(rng, request->op, "read_only");
+    request->metadata = s_chance(rng, request->op, "metadata");
 }
 
 /* A request that keeps all rules; its texts live in the arrays. */
@@ -890,7 +901,7 @@ static pcl_request s_random_request(pcl_rng *rng, uint8_t texts[4][600], pcl_buf
     request.once = request.has_id && s_chance(rng, op, "once");
     if (s_chance(rng, op, "session")) {
         request.has_session = true;
-        request.once = false; /* these three do not go with it */
+        request.once = false; /* these do not go with it */
         request.strategy = PCL_STRATEGY_DEFAULT;
         request.consistency = PCL_CONSISTENCY_ANY;
         request.token.size = request.max_lag_ms = 0;
@@ -904,9 +915,7 @@ static pcl_request s_random_request(pcl_rng *rng, uint8_t texts[4][600], pcl_buf
         request.has_cursor = true;
         s_fill_id(rng, request.cursor);
     }
-    request.explain_route = s_chance(rng, op, "explain_route");
-    request.read_only = s_chance(rng, op, "read_only");
-    request.metadata = s_chance(rng, op, "metadata");
+    s_choose_switches(rng, &request);
     if (s_chance(rng, op, "trace")) {
         request.trace = pcl_bytes_text(TRACE_TEXT);
     }

@@ -504,7 +504,7 @@ static void test_the_table_of_request_keys(void **state)
         }
         key_count++;
     }
-    assert_int_equal(key_count, 20);
+    assert_int_equal(key_count, 21);
     free(document);
 }
 
