@@ -1,0 +1,288 @@
+/* What portcullis-bench reckons: histograms against exact percentiles, arrivals against their rate,
+ * values within their bounds, tallies and the reasons to doubt them.  Random cases are replayed
+ * with PCL_TEST_SEED=<seed>. */
+#include "bench/driver/arrivals.h"
+#include "bench/driver/report.h"
+#include "bench/driver/tally.h"
+#include "bench/driver/values.h"
+#include "tests/lib/seed.h"
+
+/* cmocka 1.1 wants these four before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define VALUES 20000u
+
+static int s_compare(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+static void test_percentiles_are_within_a_hundredth(void **state)
+{
+    (void)state;
+    static uint64_t values[VALUES];
+    static pcl_histogram halves[2];
+    static const double shares[] = {0.001, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0};
+    pcl_rng rng = pcl_test_rng("histogram");
+    memset(halves, 0, sizeof halves);
+    for (size_t index = 0; index < VALUES; index++) {
+        values[index] = pcl_rng_next(&rng) >> (32 + pcl_rng_below(&rng, 32));
+        pcl_histogram_note(&halves[index % 2], values[index]);
+    }
+    pcl_histogram_merge(&halves[0], &halves[1]);
+    qsort(values, VALUES, sizeof values[0], s_compare);
+    assert_int_equal(VALUES, halves[0].count);
+    assert_int_equal(values[VALUES - 1], halves[0].max);
+    for (size_t index = 0; index < sizeof shares / sizeof shares[0]; index++) {
+        size_t rank = (size_t)ceil(shares[index] * VALUES);
+        uint64_t exact = values[rank - 1];
+        uint64_t told = pcl_histogram_at(&halves[0], shares[index]);
+        assert_true(told >= exact);
+        assert_true((double)told <= (double)exact * 1.008 + 1.0);
+    }
+}
+
+static void test_a_histogram_takes_the_smallest_and_the_greatest(void **state)
+{
+    (void)state;
+    static pcl_histogram values;
+    memset(&values, 0, sizeof values);
+    assert_int_equal(0, pcl_histogram_at(&values, 0.99));
+    assert_true(fabs(pcl_histogram_mean(&values)) < 1e-9);
+    pcl_histogram_note(&values, 0);
+    assert_int_equal(0, pcl_histogram_at(&values, 1.0));
+    pcl_histogram_note(&values, UINT64_MAX); /* noted as the greatest that it knows */
+    assert_int_equal(PCL_HISTOGRAM_VALUE_MAX, pcl_histogram_at(&values, 1.0));
+    assert_int_equal(0, pcl_histogram_at(&values, 0.5));
+}
+
+static void test_arrivals_keep_their_rate_and_their_seed(void **state)
+{
+    (void)state;
+    pcl_rng rng = pcl_test_rng("arrivals");
+    uint64_t seed = pcl_rng_next(&rng);
+    pcl_arrivals poisson = pcl_arrivals_of(PCL_ARRIVALS_POISSON, 1000.0, seed);
+    pcl_arrivals again = pcl_arrivals_of(PCL_ARRIVALS_POISSON, 1000.0, seed);
+    pcl_arrivals fixed = pcl_arrivals_of(PCL_ARRIVALS_FIXED, 1000.0, seed);
+    uint64_t last_us = 0;
+    double squares = 0.0;
+    for (uint32_t count = 1; count <= VALUES; count++) {
+        uint64_t at_us = pcl_arrivals_next_us(&poisson);
+        assert_true(at_us >= last_us);
+        squares += (double)(at_us - last_us) * (double)(at_us - last_us);
+        last_us = at_us;
+        assert_int_equal(at_us, pcl_arrivals_next_us(&again));
+        assert_int_equal(count * 1000, pcl_arrivals_next_us(&fixed));
+    }
+    double mean_us = (double)last_us / VALUES;
+    assert_true(mean_us > 950.0 && mean_us < 1050.0);
+    double spread = sqrt(squares / VALUES - mean_us * mean_us) / mean_us;
+    assert_true(spread > 0.9 && spread < 1.1); /* exponential gaps vary by their mean */
+}
+
+static void test_values_stay_within_their_rule(void **state)
+{
+    (void)state;
+    pcl_rng rng = pcl_test_rng("values");
+    pcl_value_rule rule;
+    assert_true(pcl_value_parse("int:-3..3", &rule));
+    uint32_t seen = 0;
+    for (int count = 0; count < 1000; count++) {
+        int64_t value = pcl_value_draw_int(&rule, &rng);
+        assert_true(value >= -3 && value <= 3);
+        seen |= 1u << (value + 3);
+    }
+    assert_int_equal(0x7f, seen);
+    assert_true(pcl_value_parse("real:0.5..2", &rule));
+    for (int count = 0; count < 1000; count++) {
+        double value = pcl_value_draw_real(&rule, &rng);
+        assert_true(value >= 0.5 && value <= 2.0);
+    }
+    assert_true(pcl_value_parse("exp:0.005", &rule));
+    double sum = 0.0;
+    for (uint32_t count = 0; count < VALUES; count++) {
+        sum += pcl_value_draw_real(&rule, &rng);
+    }
+    assert_true(sum / VALUES > 0.0047 && sum / VALUES < 0.0053);
+    assert_true(pcl_value_parse("text:8", &rule));
+    char text[9] = "........";
+    pcl_value_draw_text(&rule, &rng, text);
+    assert_int_equal(8, strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789"));
+}
+
+static void test_what_is_no_rule_is_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"",
+                                        "int",
+                                        "int:",
+                                        "int:1",
+                                        "int:1..",
+                                        "int:..1",
+                                        "int:2..1",
+                                        "int:1..x",
+                                        "real:1",
+                                        "real:2..1",
+                                        "real:1..inf",
+                                        "exp:",
+                                        "exp:0",
+                                        "exp:-1",
+                                        "exp:nan",
+                                        "text:-1",
+                                        "text:1025",
+                                        "text:1x",
+                                        "words:3",
+                                        "5",
+                                        "int: 1.. 2x",
+                                        "int:1...2",
+                                        "int:0..99999999999",
+                                        "int:-9223372036854775808..9223372036854775807"};
+    for (size_t index = 0; index < sizeof wrong / sizeof wrong[0]; index++) {
+        pcl_value_rule rule = {.kind = PCL_VALUE_TEXT, .size = 7};
+        assert_false(pcl_value_parse(wrong[index], &rule));
+        assert_int_equal(7, rule.size);
+    }
+}
+
+static void test_a_route_is_read(void **state)
+{
+    (void)state;
+    pcl_tally_route route = pcl_tally_read_route(
+        "{\"node\":\"node2\",\"role\":\"replica\",\"attempts\":2,\"hedged\":true}");
+    assert_string_equal("node2", route.node);
+    assert_int_equal(2, route.attempts);
+    assert_true(route.hedged);
+    route = pcl_tally_read_route("{\"node\": \"a\", \"hedged\": false}");
+    assert_string_equal("a", route.node);
+    assert_int_equal(0, route.attempts);
+    assert_false(route.hedged);
+    static const char *const odd[] = {"", "{}", "{\"node\":", "{\"node\":7}", "\"hedged\":t"};
+    for (size_t index = 0; index < sizeof odd / sizeof odd[0]; index++) {
+        route = pcl_tally_read_route(odd[index]);
+        assert_string_equal("", route.node);
+        assert_false(route.hedged);
+    }
+}
+
+static void test_a_failure_counts_its_whole_timeout(void **state)
+{
+    (void)state;
+    static pcl_tally tally;
+    static pcl_tally sum;
+    memset(&tally, 0, sizeof tally);
+    memset(&sum, 0, sizeof sum);
+    pcl_tally_route route = {.node = "node2", .attempts = 3, .hedged = true};
+    pcl_tally_note_ok(&tally, 900, true, &route);
+    pcl_tally_note_ok(&tally, 1100, false, &route);
+    pcl_tally_note_failure(&tally, "OVERLOADED", 10, 5000000, &route);
+    tally.time_us = 1000000;
+    pcl_tally_merge(&sum, &tally);
+    pcl_tally_merge(&sum, &tally);
+    assert_int_equal(2, pcl_tally_failures(&sum));
+    assert_int_equal(5000000, pcl_histogram_at(&sum.all_us, 1.0));
+    assert_int_equal(1100, pcl_histogram_at(&sum.ok_us, 1.0));
+    assert_true(fabs(pcl_tally_throughput(&sum) - 1.0) < 1e-9);
+    assert_int_equal(12, sum.retries);
+    assert_int_equal(6, sum.hedged);
+    assert_int_equal(1, sum.node_count);
+    assert_int_equal(4, sum.nodes[0].count);
+    assert_int_equal(1, sum.code_count);
+    assert_string_equal("OVERLOADED", sum.codes[0].name);
+    assert_int_equal(2, sum.codes[0].count);
+}
+
+/* A driver that is itself behind must say so. */
+static void test_a_late_driver_and_a_busy_machine_are_doubted(void **state)
+{
+    (void)state;
+    static pcl_tally tally;
+    char reason[160] = "";
+    pcl_tally_route route = {.attempts = 1};
+    memset(&tally, 0, sizeof tally);
+    for (int count = 0; count < 100; count++) {
+        pcl_tally_note_sent(&tally, 20);
+        pcl_tally_note_ok(&tally, 5000, true, &route);
+    }
+    assert_false(pcl_tally_doubt(&tally, reason, sizeof reason));
+    for (int count = 0; count < 5; count++) { /* of 105: at p99 it shows */
+        pcl_tally_note_sent(&tally, 4000);
+        pcl_tally_note_ok(&tally, 9000, true, &route);
+    }
+    assert_true(pcl_tally_doubt(&tally, reason, sizeof reason));
+    assert_non_null(strstr(reason, "after they were due"));
+    memset(&tally, 0, sizeof tally);
+    tally.machine = 200;
+    tally.busy = 190;
+    assert_false(pcl_tally_doubt(&tally, reason, sizeof reason));
+    tally.busy = 191;
+    assert_true(pcl_tally_doubt(&tally, reason, sizeof reason));
+    tally.unsent = 1;
+    assert_true(pcl_tally_doubt(&tally, reason, sizeof reason));
+    assert_non_null(strstr(reason, "no room"));
+}
+
+static void test_what_was_not_measured_is_not_shown(void **state)
+{
+    (void)state;
+    static pcl_plan plan;
+    static pcl_report_row rows[2];
+    static pcl_tally tally;
+    memset(rows, 0, sizeof rows);
+    memset(&tally, 0, sizeof tally);
+    plan = (pcl_plan){.sql = "SELECT \"1\"",
+                      .rate = 10,
+                      .connections = 1,
+                      .rounds = 2,
+                      .timeout_ms = 5000,
+                      .strategies = {"random", "custom"},
+                      .strategy_count = 2};
+    rows[0].strategy = "random";
+    rows[1].strategy = "custom";
+    pcl_tally_route route = {.node = "node2", .attempts = 1};
+    pcl_tally_note_ok(&tally, 1234, true, &route);
+    pcl_report_add(&rows[0], &tally);
+    memset(&tally, 0, sizeof tally);
+    pcl_report_add(&rows[0], &tally); /* interrupted before anything came */
+    assert_int_equal(1, rows[0].round_count);
+    pcl_buffer text;
+    pcl_buffer_init(&text, SIZE_MAX);
+    pcl_report_text(&plan, rows, true, &text);
+    pcl_buffer_put_u8(&text, 0);
+    assert_non_null(strstr((const char *)text.data, "INTERRUPTED"));
+    assert_non_null(strstr((const char *)text.data, "random"));
+    assert_null(strstr((const char *)text.data, "custom"));
+    pcl_buffer_clear(&text);
+    pcl_report_json(&plan, rows, true, &text);
+    pcl_buffer_put_u8(&text, 0);
+    assert_non_null(strstr((const char *)text.data, "\"sql\":\"SELECT \\\"1\\\"\""));
+    assert_non_null(strstr((const char *)text.data, "\"interrupted\":true"));
+    assert_non_null(strstr((const char *)text.data, "\"p99\":1234"));
+    assert_null(strstr((const char *)text.data, "nan"));
+    pcl_buffer_release(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_percentiles_are_within_a_hundredth),
+        cmocka_unit_test(test_a_histogram_takes_the_smallest_and_the_greatest),
+        cmocka_unit_test(test_arrivals_keep_their_rate_and_their_seed),
+        cmocka_unit_test(test_values_stay_within_their_rule),
+        cmocka_unit_test(test_what_is_no_rule_is_refused),
+        cmocka_unit_test(test_a_route_is_read),
+        cmocka_unit_test(test_a_failure_counts_its_whole_timeout),
+        cmocka_unit_test(test_a_late_driver_and_a_busy_machine_are_doubted),
+        cmocka_unit_test(test_what_was_not_measured_is_not_shown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
