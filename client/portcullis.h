@@ -220,6 +220,9 @@ PORTCULLIS_API bool portcullis_request_set_consistency_after(portcullis_request 
 PORTCULLIS_API void portcullis_request_set_timeout(portcullis_request *self, uint32_t timeout_ms);
 /* The reply shall tell why the node was chosen. */
 PORTCULLIS_API void portcullis_request_set_explain_route(portcullis_request *self, bool explain);
+/* The statement shall not run: the route of the result tells which node would be asked, or that
+ * none would, and why.  Goes with portcullis_request_new, outside a session. */
+PORTCULLIS_API void portcullis_request_set_dry_run(portcullis_request *self, bool dry_run);
 /* Running it twice does no harm: it may be sent again when its gatekeeper is lost. */
 PORTCULLIS_API void portcullis_request_set_idempotent(portcullis_request *self, bool idempotent);
 /* 16 octets, unique; NULL: the library makes one each time the request is sent.  The pages of a

@@ -32,6 +32,7 @@ struct portcullis_request {
     bool read_only; /* of a begin */
     bool metadata;
     bool explain_route;
+    bool dry_run;
     bool idempotent;
     bool has_id;
     uint8_t id[PCL_ID_SIZE];
@@ -355,6 +356,11 @@ void portcullis_request_set_explain_route(portcullis_request *self, bool explain
     self->explain_route = explain;
 }
 
+void portcullis_request_set_dry_run(portcullis_request *self, bool dry_run)
+{
+    self->dry_run = dry_run;
+}
+
 void portcullis_request_set_idempotent(portcullis_request *self, bool idempotent)
 {
     self->idempotent = idempotent || s_is_harmless(self->op);
@@ -401,6 +407,7 @@ static pcl_request s_message(const portcullis_request *self)
         request.param_count = self->param_count;
         request.page_rows = self->page_rows;
         request.page_bytes = self->page_size;
+        request.dry_run = self->dry_run;
     }
     if (query || begin) {
         request.strategy = self->strategy;

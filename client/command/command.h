@@ -21,6 +21,7 @@ typedef enum pcl_exit {
 
 /* The subcommands. */
 int pcl_command_query(const pcl_cli_line *line);
+int pcl_command_explain(const pcl_cli_line *line);
 int pcl_command_ping(const pcl_cli_line *line);
 int pcl_command_status(const pcl_cli_line *line);
 int pcl_command_cancel(const pcl_cli_line *line);
@@ -72,6 +73,10 @@ void pcl_command_put_text(FILE *stream, const char *text);
 
 /* A FILE, as a pcl_format_sink; NULL: standard output.  false when nobody reads any more. */
 bool pcl_command_write(void *context, pcl_bytes text);
+
+/* Adds the values of all --param.  false: problem (PCL_CLI_PROBLEM_SIZE) says why. */
+bool pcl_command_add_params(const pcl_cli_line *line, portcullis_request *request,
+                            char *problem) PCL_MUST_CHECK;
 
 /* "any", "source", "max-lag=MS", "after=TOKEN".  false: *out_problem says what it must be. */
 bool pcl_command_set_consistency(portcullis_request *request, const char *text,

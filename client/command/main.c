@@ -56,6 +56,17 @@ static const pcl_cli_option s_query_options[] = {
      "The id of the request, 32 hexadecimal digits (a UUID): portcullis cancel stops it by that."},
 };
 
+static const pcl_cli_option s_explain_options[] = {
+    {"strategy", 's', "NAME", PCL_STRATEGY_NAMES("|"),
+     "How a node would be chosen for a read; the cluster's own default when it is not given."},
+    {"consistency", 'c', "WHAT", NULL,
+     "Which nodes are fresh enough for a read, as of query: any, source, max-lag=MS, after=TOKEN."},
+    {"param", 'p', "VALUE", NULL, "A value for the next ?, as of query."},
+    {"db", 'd', "NAME", NULL, "The default schema."},
+    {"json", 'j', NULL, NULL, "Prints the whole decision as one JSON object."},
+    TIMEOUT_OPTION,
+};
+
 static const pcl_cli_option s_cancel_options[] = {
     TIMEOUT_OPTION,
 };
@@ -249,6 +260,21 @@ static const pcl_cli_command s_commands[] = {
      "portcullis query --id \"$id\" 'SELECT COUNT(*) FROM demo.orders a, demo.orders b' &\n"
      "portcullis cancel \"$id\"\n",
      pcl_command_cancel},
+    {"explain", "SQL", NULL, 1, "tells which node a statement would go to, and why",
+     "Has the cluster decide on the statement SQL, without running it: what it is taken for, which "
+     "node it would go to, what the strategy thinks of each node that fits, and why each other was "
+     "left out. It is judged like every request, so what is refused is refused here, too.\n\n"
+     "The decision is that of this moment: the next statement may meet other loads. portcullis "
+     "query --explain runs a statement and tells why it went where it went; portcullis status has "
+     "what each strategy would choose now.\n\n"
+     "The exit code is 0 when a node would take it, and 3 when none fits now.",
+     s_explain_options, sizeof s_explain_options / sizeof s_explain_options[0],
+     "portcullis explain 'SELECT COUNT(*) FROM demo.orders'\n"
+     "# is any replica that fresh?\n"
+     "portcullis explain --consistency max-lag=20 'SELECT 1'\n"
+     "# nothing is deleted\n"
+     "portcullis explain --json 'DELETE FROM demo.orders' | jq -r .node\n",
+     pcl_command_explain},
     {"ping", "", NULL, 0, "measures the way to the proxy and back",
      "Sends small requests through gatekeeper and broker to the proxy, which answers them itself, "
      "and prints how long each took, and whether the broker sealed the answers: it does when the "
@@ -376,8 +402,9 @@ static const pcl_cli_command s_commands[] = {
      "portcullis completion fish > ~/.config/fish/completions/portcullis.fish\n",
      s_completion},
     {"help", "[COMMAND]",
-     "query|shell|cancel|ping|status|keygen|bundle|principal|policy|digests|audit|completion", 1,
-     "tells more of a command",
+     "query|shell|explain|cancel|ping|status|keygen|bundle|principal|policy|digests|audit|"
+     "completion",
+     1, "tells more of a command",
      "Tells what a command does, with its options and examples; without one, what there is.",
      s_help_options, sizeof s_help_options / sizeof s_help_options[0],
      "portcullis help query\n"
@@ -435,7 +462,7 @@ static int s_run(pcl_cli_line *line)
     }
     if (line->command == NULL) {
         return pcl_command_usage(line,
-                                 "name a command: query, shell, cancel, ping, status, "
+                                 "name a command: query, shell, explain, cancel, ping, status, "
                                  "keygen, bundle, principal, policy, digests, audit, completion");
     }
     return line->command->run(line);

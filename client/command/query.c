@@ -2,7 +2,6 @@
 #include "client/command/command.h"
 #include "client/command/interrupt.h"
 #include "client/command/show.h"
-#include "client/param.h"
 #include "client/splitter.h"
 #include "net/time.h"
 #include "wire/request.h"
@@ -57,45 +56,6 @@ static bool s_read(query *self, pcl_buffer *text, const char *file)
     return true;
 }
 
-static bool s_add_param(query *self, portcullis_request *request, const char *argument)
-{
-    pcl_param param;
-    const char *why = "";
-    if (!pcl_param_parse(&param, argument, &why)) {
-        (void)snprintf(self->problem, sizeof self->problem, "--param %.60s: %s", argument, why);
-        return false;
-    }
-    bool added = false;
-    switch (param.type) {
-    case PCL_PARAM_NULL:
-        added = portcullis_request_add_null(request);
-        break;
-    case PCL_PARAM_INT:
-        added = portcullis_request_add_int(request, param.integer);
-        break;
-    case PCL_PARAM_UINT:
-        added = portcullis_request_add_uint(request, param.uinteger);
-        break;
-    case PCL_PARAM_DOUBLE:
-        added = portcullis_request_add_double(request, param.real);
-        break;
-    case PCL_PARAM_TEXT:
-        added = portcullis_request_add_text(request, param.text);
-        break;
-    case PCL_PARAM_BLOB:
-        added = portcullis_request_add_blob(request, param.octets.data, param.octets.size);
-        break;
-    case PCL_PARAM_DECIMAL:
-        added = portcullis_request_add_decimal(request, param.text);
-        break;
-    case PCL_PARAM_TEMPORAL:
-        added = portcullis_request_add_temporal(request, param.text);
-        break;
-    }
-    pcl_param_release(&param);
-    return added || s_problem(self, "--param", "there are too many of them");
-}
-
 /* Everything but the statement. */
 static bool s_set_options(query *self, portcullis_request *request)
 {
@@ -114,18 +74,6 @@ static bool s_set_options(query *self, portcullis_request *request)
     const char *problem = "";
     return consistency == NULL || pcl_command_set_consistency(request, consistency, &problem) ||
            s_problem(self, "--consistency:", problem);
-}
-
-static bool s_add_params(query *self, portcullis_request *request)
-{
-    const pcl_cli_line *line = self->line;
-    for (size_t index = 0; index < line->given_count; index++) {
-        if (strcmp(line->given[index].option->name, "param") == 0 &&
-            !s_add_param(self, request, line->given[index].value)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* Sends the request and shows what it gave; its exit code. */
@@ -163,7 +111,8 @@ static int s_run_one(query *self, pcl_bytes sql, uint32_t number)
 {
     portcullis_request *request = portcullis_request_new_sized((const char *)sql.data, sql.size);
     int code = PCL_EXIT_OK;
-    if (request == NULL || !s_set_options(self, request) || !s_add_params(self, request)) {
+    if (request == NULL || !s_set_options(self, request) ||
+        !pcl_command_add_params(self->line, request, self->problem)) {
         code = pcl_command_usage(self->line, self->problem);
     } else {
         char what[32];
@@ -194,8 +143,9 @@ static int s_run_txn(query *self, pcl_bytes text)
     if (good && count > 1 && pcl_cli_has(self->line, "param")) {
         good = s_problem(self, "--param", "goes with one statement only");
     }
-    int code = good && s_add_params(self, request) ? s_run(self, request, NULL)
-                                                   : pcl_command_usage(self->line, self->problem);
+    int code = good && pcl_command_add_params(self->line, request, self->problem)
+                   ? s_run(self, request, NULL)
+                   : pcl_command_usage(self->line, self->problem);
     portcullis_request_destroy(&request);
     return code;
 }

@@ -1,143 +1,31 @@
 /* status - the cluster as the proxy sees it (proxy/README.md has the keys). */
 #include "client/command/command.h"
+#include "client/command/table.h"
 #include "client/format.h"
 #include "client/result.h"
-#include "wire/json.h"
 
 #include <string.h>
 
-/* The value of a key of a map, as octets; empty when it is not there. */
-static pcl_bytes s_get(pcl_bytes map, const char *key)
-{
-    pcl_mp_reader reader = pcl_mp_reader_of(map);
-    pcl_mp_value head;
-    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_MAP;
-    for (uint32_t index = 0; good && index < head.count; index++) {
-        pcl_mp_value name;
-        pcl_bytes octets;
-        good = pcl_mp_next(&reader, &name) && pcl_mp_skip(&reader, &octets);
-        if (good && pcl_bytes_is(name.bytes, key)) {
-            return octets;
-        }
-    }
-    return pcl_bytes_of(NULL, 0);
-}
-
-/* nil when the octets are none. */
-static pcl_mp_value s_value(pcl_bytes octets)
-{
-    pcl_mp_reader reader = pcl_mp_reader_of(octets);
-    pcl_mp_value value = {.type = PCL_MP_NIL};
-    if (!pcl_mp_next(&reader, &value)) {
-        value = (pcl_mp_value){.type = PCL_MP_NIL};
-    }
-    return value;
-}
-
-static unsigned long long s_uint(pcl_bytes map, const char *key)
-{
-    pcl_mp_value value = s_value(s_get(map, key));
-    return value.type == PCL_MP_UINT ? (unsigned long long)value.uint : 0;
-}
-
-/* A copy for printf, cut to size and fit for a terminal. */
-static const char *s_text(pcl_bytes map, const char *key, char *target, size_t size)
-{
-    pcl_mp_value value = s_value(s_get(map, key));
-    pcl_buffer text;
-    pcl_buffer_init(&text, SIZE_MAX);
-    if (value.type == PCL_MP_STR) {
-        pcl_format_put_text(&text, value.bytes);
-    }
-    (void)snprintf(target, size, "%.*s", (int)text.size,
-                   text.data != NULL ? (const char *)text.data : "");
-    pcl_buffer_release(&text);
-    return target;
-}
-
-/* ---- tables ----------------------------------------------------------------------------- */
-
-/* A result made here, so that it is shown as every other. */
-typedef struct status_table {
-    pcl_buffer columns;
-    pcl_buffer rows;
-    uint32_t column_count;
-    uint32_t row_count;
-    size_t columns_head, rows_head;
-} status_table;
-
-static void s_table_open(status_table *self)
-{
-    *self = (status_table){.column_count = 0};
-    pcl_buffer_init(&self->columns, SIZE_MAX);
-    pcl_buffer_init(&self->rows, SIZE_MAX);
-    self->columns_head = pcl_mp_put_array_later(&self->columns);
-    self->rows_head = pcl_mp_put_array_later(&self->rows);
-}
-
-/* type: "BIGINT" sets it to the right. */
-static void s_table_column(status_table *self, const char *name, const char *type)
-{
-    pcl_mp_put_array(&self->columns, 3);
-    pcl_mp_put_text(&self->columns, name);
-    pcl_mp_put_text(&self->columns, type);
-    pcl_mp_put_uint(&self->columns, 0);
-    self->column_count++;
-}
-
-static void s_table_row(status_table *self)
-{
-    pcl_mp_put_array(&self->rows, self->column_count);
-    self->row_count++;
-}
-
-static void s_table_print(status_table *self)
-{
-    pcl_mp_patch_array(&self->columns, self->columns_head, self->column_count);
-    pcl_mp_patch_array(&self->rows, self->rows_head, self->row_count);
-    pcl_reply reply = {.ok = true,
-                       .has_columns = true,
-                       .columns = pcl_buffer_bytes(&self->columns),
-                       .column_count = self->column_count,
-                       .rows = pcl_buffer_bytes(&self->rows),
-                       .row_count = self->row_count};
-    if (self->columns.failed || self->rows.failed ||
-        !pcl_format_rows(PCL_FORMAT_TABLE, &reply, pcl_command_write, NULL)) {
-        (void)fputs("portcullis: the table cannot be written\n", stderr);
-    }
-    pcl_buffer_release(&self->columns);
-    pcl_buffer_release(&self->rows);
-}
-
 /* ---- nodes ------------------------------------------------------------------------------ */
 
-static void s_put_octets(status_table *table, pcl_bytes octets)
-{
-    if (octets.size > 0) {
-        pcl_mp_put_raw(&table->rows, octets);
-    } else {
-        pcl_mp_put_nil(&table->rows);
-    }
-}
-
 /* "up", "up, drained", "gone": membership first, since without it nothing else is known. */
-static void s_put_state(status_table *table, pcl_bytes node)
+static void s_put_state(pcl_table *table, pcl_bytes node)
 {
     char member[64];
     char state[64];
     char text[200];
-    bool drained = s_value(s_get(node, "drained")).boolean;
-    s_text(node, "member", member, sizeof member);
-    s_text(node, "state", state, sizeof state);
+    bool drained = pcl_tree_value(pcl_tree_get(node, "drained")).boolean;
+    pcl_tree_text(node, "member", member, sizeof member);
+    pcl_tree_text(node, "state", state, sizeof state);
     bool same = strcmp(member, state) == 0 || strcmp(member, "up") != 0;
     (void)snprintf(text, sizeof text, "%s%s", same ? member : state, drained ? ", drained" : "");
     pcl_mp_put_text(&table->rows, text);
 }
 
 /* Lag below nothing is unknown. */
-static void s_put_lag(status_table *table, pcl_bytes node)
+static void s_put_lag(pcl_table *table, pcl_bytes node)
 {
-    pcl_mp_value lag = s_value(s_get(node, "lag_ms"));
+    pcl_mp_value lag = pcl_tree_value(pcl_tree_get(node, "lag_ms"));
     if (lag.type == PCL_MP_UINT) {
         pcl_mp_put_uint(&table->rows, lag.uint);
     } else {
@@ -145,33 +33,23 @@ static void s_put_lag(status_table *table, pcl_bytes node)
     }
 }
 
-static void s_put_rounded(status_table *table, pcl_bytes octets)
-{
-    pcl_mp_value value = s_value(octets);
-    if (value.type == PCL_MP_FLOAT && value.real >= 0 && value.real < 1e15) {
-        pcl_mp_put_uint(&table->rows, (uint64_t)(value.real + 0.5));
-    } else {
-        s_put_octets(table, octets);
-    }
-}
-
 static void s_print_nodes(pcl_bytes nodes)
 {
     static const char *const numbers[] = {"rif", "running", "queued", "inflight"};
-    status_table table;
-    s_table_open(&table);
-    s_table_column(&table, "node", "VARCHAR");
-    s_table_column(&table, "role", "VARCHAR");
-    s_table_column(&table, "state", "VARCHAR");
-    s_table_column(&table, "lag ms", "BIGINT");
+    pcl_table table;
+    pcl_table_open(&table);
+    pcl_table_column(&table, "node", "VARCHAR");
+    pcl_table_column(&table, "role", "VARCHAR");
+    pcl_table_column(&table, "state", "VARCHAR");
+    pcl_table_column(&table, "lag ms", "BIGINT");
     for (size_t index = 0; index < sizeof numbers / sizeof numbers[0]; index++) {
-        s_table_column(&table, numbers[index], "BIGINT");
+        pcl_table_column(&table, numbers[index], "BIGINT");
     }
-    s_table_column(&table, "service us", "BIGINT");
-    s_table_column(&table, "rtt us", "BIGINT");
-    s_table_column(&table, "served", "BIGINT");
-    s_table_column(&table, "errors", "BIGINT");
-    s_table_column(&table, "flavor", "VARCHAR");
+    pcl_table_column(&table, "service us", "BIGINT");
+    pcl_table_column(&table, "rtt us", "BIGINT");
+    pcl_table_column(&table, "served", "BIGINT");
+    pcl_table_column(&table, "errors", "BIGINT");
+    pcl_table_column(&table, "flavor", "VARCHAR");
     pcl_mp_reader reader = pcl_mp_reader_of(nodes);
     pcl_mp_value head;
     bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_ARRAY;
@@ -180,27 +58,27 @@ static void s_print_nodes(pcl_bytes nodes)
         if (!pcl_mp_skip(&reader, &node)) {
             break;
         }
-        s_table_row(&table);
-        s_put_octets(&table, s_get(node, "name"));
-        s_put_octets(&table, s_get(node, "role"));
+        pcl_table_row(&table);
+        pcl_table_put(&table, pcl_tree_get(node, "name"));
+        pcl_table_put(&table, pcl_tree_get(node, "role"));
         s_put_state(&table, node);
         s_put_lag(&table, node);
         for (size_t index = 0; index < sizeof numbers / sizeof numbers[0]; index++) {
-            s_put_octets(&table, s_get(node, numbers[index]));
+            pcl_table_put(&table, pcl_tree_get(node, numbers[index]));
         }
-        s_put_rounded(&table, s_get(node, "service_us"));
-        s_put_rounded(&table, s_get(node, "rtt_us"));
-        s_put_octets(&table, s_get(node, "served"));
-        s_put_octets(&table, s_get(node, "errors"));
-        s_put_octets(&table, s_get(node, "flavor"));
+        pcl_table_put_rounded(&table, pcl_tree_get(node, "service_us"));
+        pcl_table_put_rounded(&table, pcl_tree_get(node, "rtt_us"));
+        pcl_table_put(&table, pcl_tree_get(node, "served"));
+        pcl_table_put(&table, pcl_tree_get(node, "errors"));
+        pcl_table_put(&table, pcl_tree_get(node, "flavor"));
     }
-    s_table_print(&table);
+    pcl_table_print(&table);
 }
 
 /* ---- choices ---------------------------------------------------------------------------- */
 
 /* "n2 812, n3 1204" or "n1: not a replica": name and one more of each map in an array. */
-static void s_put_list(status_table *table, pcl_bytes list, const char *key)
+static void s_put_list(pcl_table *table, pcl_bytes list, const char *key)
 {
     pcl_buffer text;
     pcl_buffer_init(&text, SIZE_MAX);
@@ -212,8 +90,8 @@ static void s_put_list(status_table *table, pcl_bytes list, const char *key)
         if (!pcl_mp_skip(&reader, &map)) {
             break;
         }
-        pcl_bytes name = s_value(s_get(map, "node")).bytes;
-        pcl_mp_value value = s_value(s_get(map, key));
+        pcl_bytes name = pcl_tree_value(pcl_tree_get(map, "node")).bytes;
+        pcl_mp_value value = pcl_tree_value(pcl_tree_get(map, key));
         pcl_buffer_put(&text, ", ", item > 0 ? 2 : 0);
         pcl_buffer_put(&text, name.data, name.size);
         if (value.type == PCL_MP_STR) {
@@ -231,12 +109,12 @@ static void s_put_list(status_table *table, pcl_bytes list, const char *key)
 
 static void s_print_choices(pcl_bytes choices)
 {
-    status_table table;
-    s_table_open(&table);
-    s_table_column(&table, "strategy", "VARCHAR");
-    s_table_column(&table, "would choose", "VARCHAR");
-    s_table_column(&table, "among (score)", "VARCHAR");
-    s_table_column(&table, "left out", "VARCHAR");
+    pcl_table table;
+    pcl_table_open(&table);
+    pcl_table_column(&table, "strategy", "VARCHAR");
+    pcl_table_column(&table, "would choose", "VARCHAR");
+    pcl_table_column(&table, "among (score)", "VARCHAR");
+    pcl_table_column(&table, "left out", "VARCHAR");
     pcl_mp_reader reader = pcl_mp_reader_of(choices);
     pcl_mp_value head;
     bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_MAP;
@@ -246,17 +124,17 @@ static void s_print_choices(pcl_bytes choices)
         if (!pcl_mp_skip(&reader, &name) || !pcl_mp_skip(&reader, &choice)) {
             break;
         }
-        s_table_row(&table);
-        s_put_octets(&table, name);
-        if (s_value(s_get(choice, "node")).type == PCL_MP_STR) {
-            s_put_octets(&table, s_get(choice, "node"));
+        pcl_table_row(&table);
+        pcl_table_put(&table, name);
+        if (pcl_tree_value(pcl_tree_get(choice, "node")).type == PCL_MP_STR) {
+            pcl_table_put(&table, pcl_tree_get(choice, "node"));
         } else {
             pcl_mp_put_text(&table.rows, "nobody");
         }
-        s_put_list(&table, s_get(choice, "candidates"), "score");
-        s_put_list(&table, s_get(choice, "left_out"), "why");
+        s_put_list(&table, pcl_tree_get(choice, "candidates"), "score");
+        s_put_list(&table, pcl_tree_get(choice, "left_out"), "why");
     }
-    s_table_print(&table);
+    pcl_table_print(&table);
 }
 
 static void s_print(pcl_bytes status, bool sealed)
@@ -264,21 +142,22 @@ static void s_print(pcl_bytes status, bool sealed)
     char version[64];
     char proxy[80];
     char strategy[64];
-    unsigned long long uptime_s = s_uint(status, "uptime_s");
+    unsigned long long uptime_s = pcl_tree_uint(status, "uptime_s");
     (void)printf("proxy %s, version %s, up %llu h %llu min %llu s%s\n",
-                 s_text(status, "proxy", proxy, sizeof proxy),
-                 s_text(status, "version", version, sizeof version), uptime_s / 3600,
+                 pcl_tree_text(status, "proxy", proxy, sizeof proxy),
+                 pcl_tree_text(status, "version", version, sizeof version), uptime_s / 3600,
                  uptime_s / 60 % 60, uptime_s % 60,
-                 s_value(s_get(status, "draining")).boolean ? ", draining" : "");
+                 pcl_tree_value(pcl_tree_get(status, "draining")).boolean ? ", draining" : "");
     (void)printf("strategy %s; %llu requests, %llu in flight of %llu, %llu replies wait for room "
                  "at their broker, %llu sent again\n",
-                 s_text(status, "strategy", strategy, sizeof strategy), s_uint(status, "requests"),
-                 s_uint(status, "inflight"), s_uint(s_get(status, "limits"), "inflight_max"),
-                 s_uint(status, "parked"), s_uint(status, "retries"));
+                 pcl_tree_text(status, "strategy", strategy, sizeof strategy),
+                 pcl_tree_uint(status, "requests"), pcl_tree_uint(status, "inflight"),
+                 pcl_tree_uint(pcl_tree_get(status, "limits"), "inflight_max"),
+                 pcl_tree_uint(status, "parked"), pcl_tree_uint(status, "retries"));
     (void)printf("sealed: %s\n\n", sealed ? "yes" : "no");
-    s_print_nodes(s_get(status, "nodes"));
+    s_print_nodes(pcl_tree_get(status, "nodes"));
     (void)fputc('\n', stdout);
-    s_print_choices(s_get(status, "choices"));
+    s_print_choices(pcl_tree_get(status, "choices"));
 }
 
 int pcl_command_show_status(portcullis *client, uint32_t timeout_ms, bool json)

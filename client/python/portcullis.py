@@ -494,6 +494,11 @@ class Client:
         request = self._query_map(sql, params, options)
         return Stream(self, self._one(request), self._terms(request))
 
+    def explain(self, sql, params=None, **options):
+        """Which node the statement would go to, and why no other: the route as docs/rfc/1 has it
+        for a dry run, a map.  Nothing runs.  Options as of query()."""
+        return self._one(self._query_map(sql, params, {**options, "dry_run": True})).route
+
     def begin(self, read_only=None, **options):
         """Opens a Session, on the source or with read_only=True on a replica.  Options: db,
         strategy, consistency, timeout_ms, explain_route."""
