@@ -25,6 +25,7 @@ struct pcl_link {
     uint64_t boot_id;                 /* ours */
     pcl_rng rng;                      /* jitter */
     uint64_t beat_due_us;
+    bool in_turn; /* a beat has gone out since the connection was made */
     pcl_liveness liveness;
     pcl_transit transit; /* of the peer's present boot */
 };
@@ -100,6 +101,7 @@ pcl_link_event pcl_link_cut(pcl_link *self)
         return PCL_LINK_NOTHING;
     }
     self->beat_due_us = 0;
+    self->in_turn = false;
     return pcl_liveness_cut(&self->liveness);
 }
 
@@ -117,13 +119,18 @@ static pcl_head s_head_of(const pcl_link *self, pcl_kind kind, uint64_t now_us)
     return head;
 }
 
-static pcl_err s_send_beat(pcl_link *self, uint64_t now_us, const pcl_report *report)
+static pcl_err s_send_word(pcl_link *self, pcl_kind kind, uint64_t ticket, uint64_t now_us)
 {
-    if (report == NULL) {
-        pcl_head head = s_head_of(self, PCL_KIND_PING, now_us);
-        return pcl_hop_send(self->socket, NULL, &head, NULL, NULL);
-    }
+    pcl_head head = s_head_of(self, kind, now_us);
+    head.ticket = ticket;
+    return pcl_hop_send(self->socket, NULL, &head, NULL, NULL);
+}
+
+static pcl_err s_send_report(pcl_link *self, uint64_t ticket, uint64_t now_us,
+                             const pcl_report *report)
+{
     pcl_head head = s_head_of(self, PCL_KIND_BEAT, now_us);
+    head.ticket = ticket;
     head.flags = report->state == PCL_NODE_DRAIN ? PCL_HEAD_DRAINING : 0;
     uint8_t octets[PCL_REPORT_SIZE_MAX];
     zmq_msg_t tail;
@@ -133,10 +140,36 @@ static pcl_err s_send_beat(pcl_link *self, uint64_t now_us, const pcl_report *re
     return err;
 }
 
-/* The interval, 20% more or less: neighbours do not fall into step. */
+static pcl_err s_send_beat(pcl_link *self, uint64_t now_us, const pcl_report *report)
+{
+    return report != NULL ? s_send_report(self, 0, now_us, report)
+                          : s_send_word(self, PCL_KIND_PING, 0, now_us);
+}
+
+void pcl_link_beat(pcl_link *self, uint64_t now_us, const pcl_report *report)
+{
+    assert(self != NULL);
+    (void)!s_send_beat(self, now_us, report); /* the next one says the same */
+}
+
+void pcl_link_answer(pcl_link *self, const pcl_head *ping, uint64_t now_us,
+                     const pcl_report *report)
+{
+    assert(self != NULL && ping != NULL);
+    (void)!(report != NULL ? s_send_report(self, ping->ticket, now_us, report)
+                           : s_send_word(self, PCL_KIND_PONG, ping->ticket, now_us));
+}
+
+/* After a beat: the interval, 20% more or less, so that neighbours do not fall into step.  Those
+ * who have all lost the same peer find it again at the same moment: there the phase is drawn anew.
+ */
 static uint64_t s_interval_us(pcl_link *self)
 {
     const uint32_t interval_us = PCL_BEAT_INTERVAL_MS * (uint32_t)PCL_US_PER_MS;
+    if (!self->in_turn) {
+        self->in_turn = true;
+        return 1 + pcl_rng_below(&self->rng, interval_us);
+    }
     return interval_us * 8 / 10 + pcl_rng_below(&self->rng, interval_us * 4 / 10 + 1);
 }
 
@@ -159,6 +192,7 @@ pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *
     assert(self != NULL);
     if (now_us >= self->beat_due_us) {
         bool sent = s_send_beat(self, now_us, report) == PCL_ERR_OK;
+        self->in_turn = self->in_turn && sent;
         self->beat_due_us = now_us + (sent ? s_interval_us(self) : RETRY_US);
         if (sent || self->unsent_since_us == 0) {
             self->unsent_since_us = sent ? 0 : now_us;
@@ -202,12 +236,6 @@ pcl_link_event pcl_link_heard(pcl_link *self, const pcl_head *head, uint64_t now
     uint64_t wait_us = pcl_transit_wait_us(&self->transit, head->sent_us, now_us);
     if (out_wait_us != NULL) {
         *out_wait_us = wait_us;
-    }
-    if (head->kind == PCL_KIND_PING) {
-        pcl_head pong = s_head_of(self, PCL_KIND_PONG, now_us);
-        pong.ticket = head->ticket;
-        /* A peer that does not take its answer asks again. */
-        (void)!pcl_hop_send(self->socket, NULL, &pong, NULL, NULL);
     }
     return event;
 }

@@ -38,12 +38,21 @@ zsock_t *pcl_link_watch(pcl_link *self, char *error, size_t error_size);
  * does not make the link UP, its peer's answer does; it is asked as soon as it is there. */
 pcl_link_event pcl_link_cut(pcl_link *self);
 
-/* Every turn of the loop, or at least every 50 ms: sends the beat when one is due (every 200 ms,
- * +-20% jitter): a BEAT with report when that is not NULL, else a PING; and notices silence. */
+/* Every turn of the loop, or at least every 50 ms: sends the beat when one is due: a BEAT with
+ * report when that is not NULL, else a PING; and notices silence.  The first beat of a connection
+ * is due at once, the second after a random part of the interval of 200 ms, every other after the
+ * interval +-20%: the beats of many who lost the same peer do not come in step. */
 pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *report);
 
+/* A beat beside the others, since there is news; as pcl_link_tick sends it. */
+void pcl_link_beat(pcl_link *self, uint64_t now_us, const pcl_report *report);
+
+/* Answers a PING: with a BEAT when there is a report, else with a PONG; with the PING's ticket.  A
+ * peer that does not take its answer asks again. */
+void pcl_link_answer(pcl_link *self, const pcl_head *ping, uint64_t now_us,
+                     const pcl_report *report);
+
 /* For every message received on the link, before anything else looks at it.
- * Answers a PING by itself.
  * *out_wait_us (may be NULL): how long it waited on its way (common/transit.h). */
 pcl_link_event pcl_link_heard(pcl_link *self, const pcl_head *head, uint64_t now_us,
                               uint64_t *out_wait_us);

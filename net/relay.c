@@ -880,6 +880,8 @@ static bool s_on_link(void *context, uint64_t now_us)
         s_on_event(self, pcl_link_heard(self->link, &message.head, now_us, NULL), now_us);
         if (message.head.kind == PCL_KIND_REPLY) {
             s_on_reply(self, &message, now_us);
+        } else if (message.head.kind == PCL_KIND_PING) {
+            pcl_link_answer(self->link, &message.head, now_us, NULL);
         }
         pcl_hop_close(&message);
     }

@@ -49,7 +49,8 @@
 #define PCL_PROXY_PARK_MS         1000u /* how long a reply waits for room at its broker */
 #define PCL_PROXY_PARKED_SIZE_MAX ((size_t)64 * 1024 * 1024) /* octets of replies that wait */
 #define PCL_PROXY_TICK_MS         10u
-#define PCL_PROXY_DROP_LINES_MAX  20u /* of log, a second */
+#define PCL_PROXY_PROBE_MS        100u /* after which an unanswered question is given up */
+#define PCL_PROXY_DROP_LINES_MAX  20u  /* of log, a second */
 
 typedef struct pcl_proxy_settings {
     pcl_strategy_kind strategy; /* for requests that name none */
@@ -69,6 +70,7 @@ typedef struct pcl_proxy_node {
     bool doubted;   /* found unreachable while routing: its reads are to be moved this turn */
     bool lost;      /* ... and all it had is lost */
     pcl_transit transit;
+    uint64_t asked_us; /* when it was asked for a report and has not answered; 0: it was not */
     pcl_metric *chosen[PCL_STRATEGY_COUNT]; /* how often which strategy chose it */
     pcl_metric *pinned;                     /* requests of sessions and cursors */
     pcl_metric *up, *inflight, *lag, *rtt;  /* NULL until the node is known to them */
@@ -125,7 +127,7 @@ typedef enum pcl_proxy_drop {
 typedef struct pcl_proxy_telemetry {
     pcl_metric *requests[PCL_SQL_CLASS_COUNT][PCL_ERR_COUNT]; /* made when first needed */
     pcl_metric *dropped[PCL_PROXY_DROP_COUNT];
-    pcl_metric *retries, *unreachable, *cancels, *releases, *gone;
+    pcl_metric *retries, *probes, *unreachable, *cancels, *releases, *gone;
     pcl_metric *inflight, *decision, *duration, *nodes[PCL_MEMBER_STATE_COUNT];
 } pcl_proxy_telemetry;
 
@@ -194,6 +196,9 @@ pcl_loop_reader pcl_proxy_on_agent_watch;
 pcl_peer_gone pcl_proxy_agent_gone;
 /* After the readers: does what pcl_proxy_unreachable and the end of a connection have left. */
 void pcl_proxy_flush(pcl_proxy *self, uint64_t now_us);
+/* Asks the node for a fresh report; it comes as any other does.  Nothing happens where the last
+ * question is open still. */
+void pcl_proxy_probe(pcl_proxy *self, uint32_t index, uint64_t now_us);
 /* Silence. */
 void pcl_proxy_agents_tick(pcl_proxy *self, uint64_t now_us);
 void pcl_proxy_agents_goodbye(pcl_proxy *self, uint64_t now_us);

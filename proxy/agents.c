@@ -178,6 +178,7 @@ static void s_connect(pcl_proxy *self, uint32_t index, pcl_hop_message *message,
     assert(copied == 0);
     node->connected = true;
     node->cut = false;
+    node->asked_us = 0;
     node->transit = (pcl_transit){0};
     (void)pcl_transit_wait_us(&node->transit, message->head.sent_us, now_us); /* its first */
 }
@@ -202,12 +203,47 @@ static uint64_t s_boot_id(const pcl_head *head, const pcl_report *report)
     return s_is_introduction(head->kind) ? pcl_head_boot_id(head) : 0;
 }
 
+/* --- Questions --------------------------------------------------------------- */
+
+/* The question's ticket is its time, which is never 0. */
+void pcl_proxy_probe(pcl_proxy *self, uint32_t index, uint64_t now_us)
+{
+    pcl_proxy_node *node = &self->nodes[index];
+    bool open = node->asked_us != 0 &&
+                pcl_time_since_us(node->asked_us, now_us) < PCL_PROXY_PROBE_MS * PCL_US_PER_MS;
+    if (!node->connected || node->cut || open) {
+        return;
+    }
+    pcl_head head = {.kind = PCL_KIND_PING,
+                     .ticket = now_us,
+                     .sent_us = now_us,
+                     .flags = self->draining ? PCL_HEAD_DRAINING : 0};
+    pcl_head_set_boot_id(&head, self->args->boot_id);
+    if (pcl_hop_send(self->agent_door.socket, &node->peer, &head, NULL, NULL) == PCL_ERR_OK) {
+        node->asked_us = now_us;
+        pcl_metric_add(self->telemetry.probes, 1);
+    }
+}
+
+static void s_on_beat(pcl_proxy *self, uint32_t index, pcl_hop_message *message, uint64_t now_us)
+{
+    pcl_proxy_node *node = &self->nodes[index];
+    uint64_t ticket = message->head.ticket;
+    if (ticket == 0) {
+        pcl_proxy_tell(self, self->agent_door.socket, &message->peer, PCL_KIND_PONG, now_us);
+    } else if (ticket == node->asked_us) {
+        node->asked_us = 0;
+    }
+}
+
 /* By kind, once it is known who speaks and that this run of it is the present. */
 static void s_dispatch(pcl_proxy *self, uint32_t index, pcl_hop_message *message,
                        const pcl_report *report, uint64_t now_us)
 {
     switch (message->head.kind) {
     case PCL_KIND_BEAT:
+        s_on_beat(self, index, message, now_us);
+        return;
     case PCL_KIND_PING:
         pcl_proxy_tell(self, self->agent_door.socket, &message->peer, PCL_KIND_PONG, now_us);
         return;

@@ -38,6 +38,8 @@ void pcl_proxy_telemetry_start(pcl_proxy *self)
     }
     telemetry->retries = pcl_metrics_counter(metrics, "portcullis_proxy_retries_total", "",
                                              "Reads sent again to another node.");
+    telemetry->probes = pcl_metrics_counter(metrics, "portcullis_proxy_probes_total", "",
+                                            "Nodes asked for a fresh report.");
     telemetry->unreachable = pcl_metrics_counter(metrics, "portcullis_proxy_unreachable_total", "",
                                                  "Sends that found no connection to the node.");
     telemetry->cancels = pcl_metrics_counter(

@@ -38,8 +38,9 @@ enum {
     AT_GTID_SIZE = 102,
     AT_SESSIONS = 104,
     AT_CURSORS = 108,
-    AT_RESERVED_2 = 112,
-    RESERVED_2_SIZE = 16,
+    AT_RIF_YOU = 112,
+    AT_RESERVED_2 = 116,
+    RESERVED_2_SIZE = 12,
     AT_GTID = 128,
 };
 
@@ -112,6 +113,7 @@ size_t pcl_report_encode(const pcl_report *report, uint8_t target[PCL_REPORT_SIZ
     pcl_put_be(target + AT_GTID_SIZE, report->gtid.size, 2);
     pcl_put_be(target + AT_SESSIONS, report->sessions, 4);
     pcl_put_be(target + AT_CURSORS, report->cursors, 4);
+    pcl_put_be(target + AT_RIF_YOU, report->rif_you, 4);
     if (report->gtid.size > 0) {
         memcpy(target + AT_GTID, report->gtid.data, report->gtid.size);
     }
@@ -165,6 +167,7 @@ static pcl_report s_get_fixed(const uint8_t *source)
         .database_port = (uint16_t)pcl_get_be(source + AT_DATABASE_PORT, 2),
         .sessions = (uint32_t)pcl_get_be(source + AT_SESSIONS, 4),
         .cursors = (uint32_t)pcl_get_be(source + AT_CURSORS, 4),
+        .rif_you = (uint32_t)pcl_get_be(source + AT_RIF_YOU, 4),
     };
 }
 

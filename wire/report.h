@@ -31,7 +31,8 @@
  *      102    2  gtid_size          at most PCL_REPORT_GTID_SIZE_MAX
  *      104    4  sessions
  *      108    4  cursors
- *      112   16  reserved           0
+ *      112    4  rif_you
+ *      116   12  reserved           0
  *      128    n  gtid               printable ASCII and line feeds
  *
  * Integers are big endian, floats the bits of an IEEE 754 binary32, finite and
@@ -83,6 +84,7 @@ typedef struct pcl_report {
     uint8_t warm_percent;     /* 100: the buffer pool is as warm as it gets */
     int32_t lag_ms;           /* -1 unknown; 0 on the source */
     uint32_t rif;             /* statements queued and running here, of all proxies */
+    uint32_t rif_you;         /* of these, from the run of the proxy that gets the report */
     uint32_t running;         /* statements the database is running for the agent */
     uint32_t queued;          /* rif - running */
     uint16_t workers;         /* connections that can run at the same time */

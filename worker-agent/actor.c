@@ -14,12 +14,27 @@
 #define TICK_US         (5 * PCL_US_PER_MS)
 #define VIEW_US         (20 * PCL_US_PER_MS)
 #define CANARY_US       (1 * PCL_US_PER_S)
+#define LAG_NEWS_MS     500    /* a lag of so much, and each doubling of it */
 #define THREAD_IDLE_MS  10000u /* after which a thread of the second pool ends */
 #define ENDED_LINES_MAX 10u    /* a second, of held_ended */
 #define END_WAIT_MS     2000u
 #define LINK_SLACK      256u /* messages beside replies: beats, pongs */
 
 /* --- Requests ---------------------------------------------------------------- */
+
+/* What still runs for it is somebody else's load to the next one. */
+static void s_forget_proxy(pcl_agent *self)
+{
+    self->proxy_run++;
+    self->rif_you = 0;
+}
+
+/* The proxy chooses among nodes by what they are now. */
+static void s_answer_ping(pcl_agent *self, const pcl_head *head, uint64_t now_us)
+{
+    pcl_report report = pcl_agent_report(self, now_us);
+    pcl_link_answer(self->link, head, now_us, &report);
+}
 
 static void s_on_event(pcl_agent *self, pcl_link_event event, uint64_t now_us)
 {
@@ -31,10 +46,12 @@ static void s_on_event(pcl_agent *self, pcl_link_event event, uint64_t now_us)
         return;
     case PCL_LINK_LOST:
         pcl_log(PCL_LOG_WARNING, self->who, "link_lost", "peer=proxy");
+        s_forget_proxy(self);
         pcl_agent_drop_waiting(self, now_us);
         return;
     case PCL_LINK_REPLACED:
         pcl_log(PCL_LOG_WARNING, self->who, "link_replaced", "peer=proxy");
+        s_forget_proxy(self);
         pcl_agent_drop_waiting(self, now_us);
         return;
     case PCL_LINK_DRAINS:
@@ -54,12 +71,15 @@ static void s_on_message(pcl_agent *self, uint64_t now_us)
             pcl_agent_cancel(self, head, now_us);
         } else if (head->kind == PCL_KIND_RELEASE) {
             pcl_keeper_release(self, head, now_us);
+        } else if (head->kind == PCL_KIND_PING) {
+            s_answer_ping(self, head, now_us);
         }
         pcl_hop_close(&job->message);
         return; /* beats end in the link */
     }
     self->spare = NULL;
     job->arrived_us = now_us;
+    job->proxy_run = self->proxy_run;
     job->deadline_us = now_us + pcl_time_left_us(head->budget_us, wait_us);
     pcl_agent_admit(self, job, now_us);
 }
@@ -169,11 +189,38 @@ static void s_refresh_view(pcl_agent *self, uint64_t now_us)
     pcl_observer_view(self->observer, &self->view);
     s_show_ready(self);
     s_show_state(self);
-    /* A node that nobody asks would keep its old reputation for ever. */
-    if (self->view.ready && pcl_time_since_us(self->sampled_us, now_us) >= CANARY_US) {
+    /* A node that nobody asks would keep its old reputation for ever.  A look counts once: while
+     * the database does not answer there is no new one, and the last one was a better time's. */
+    if (self->view.ready && self->view.canary_at_us > self->canary_us &&
+        pcl_time_since_us(self->sampled_us, now_us) >= CANARY_US) {
         pcl_service_add(&self->service, self->view.canary_us, now_us);
         self->sampled_us = now_us;
+        self->canary_us = self->view.canary_at_us;
     }
+}
+
+/* What a proxy should not learn at the next beat only: who may be asked for what, and the magnitude
+ * of the lag. */
+static uint32_t s_news_of(const pcl_report *report)
+{
+    uint32_t magnitude = 0;
+    for (int32_t lag_ms = report->lag_ms; lag_ms >= LAG_NEWS_MS; lag_ms /= 2) {
+        magnitude++;
+    }
+    return magnitude << 8 | (report->lag_ms < 0 ? 0x80u : 0u) | (uint32_t)report->role << 4 |
+           (uint32_t)report->state << 2 | (report->read_only ? 2u : 0u) |
+           (report->replicating ? 1u : 0u);
+}
+
+static void s_tell(pcl_agent *self, uint64_t now_us)
+{
+    pcl_report report = pcl_agent_report(self, now_us);
+    uint32_t news = s_news_of(&report);
+    if (news != self->news && pcl_link_state_now(self->link) != PCL_LINK_DOWN) {
+        pcl_link_beat(self->link, now_us, &report);
+    }
+    self->news = news;
+    s_on_event(self, pcl_link_tick(self->link, now_us, &report), now_us);
 }
 
 static void s_on_tick(void *context, uint64_t now_us)
@@ -184,8 +231,7 @@ static void s_on_tick(void *context, uint64_t now_us)
     pcl_keeper_check_timers(self, now_us);
     uint64_t idle_us = self->options.idle_ms * PCL_US_PER_MS;
     pcl_spares_close_idle(self->spares, now_us > idle_us ? now_us - idle_us : 0);
-    pcl_report report = pcl_agent_report(self, now_us);
-    s_on_event(self, pcl_link_tick(self->link, now_us, &report), now_us);
+    s_tell(self, now_us);
 }
 
 /* --- Life -------------------------------------------------------------------- */

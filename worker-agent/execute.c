@@ -381,10 +381,12 @@ static bool s_try(pcl_worker *self, single *run)
         return false;
     }
     job->started = true;
+    uint64_t began_us = pcl_now_us();
     if (s_enter_schema(self, run)) {
         pcl_attempt_run(attempt);
         s_settle(run);
     }
+    job->service_us = pcl_short_us(pcl_time_since_us(began_us, pcl_now_us()));
     job->cache_hit = attempt->cache_hit;
     run->ending = pcl_worker_unwatch(self, job);
     bool cut = attempt->rest && attempt->own_err == PCL_ERR_TOO_LARGE &&

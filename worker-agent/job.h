@@ -17,6 +17,7 @@ typedef struct pcl_job {
     pcl_hop_message message; /* as it came; owned */
     uint64_t ticket;         /* the actor's own */
     uint64_t arrived_us, deadline_us;
+    uint32_t proxy_run;           /* the actor's number of the run of the proxy that sent it */
     pcl_node_role role;           /* of the node, for the route */
     const pcl_accounts *accounts; /* that it runs under; borrowed; NULL only of the end of a held */
     /* What the request names, or what shall end: borrowed, and nobody else's until the job comes
@@ -30,10 +31,11 @@ typedef struct pcl_job {
     pcl_buffer reply; /* the reply's payload */
     pcl_outcome outcome;
     uint32_t queue_us, exec_us;
-    uint32_t rows;  /* returned or changed; UINT32_MAX: so many or more */
-    bool started;   /* a statement went to the database */
-    bool cache_hit; /* the statement was prepared already */
-    bool killed;    /* the watchdog fired at it */
+    uint32_t service_us; /* of exec_us what the statement took, once it had its connection */
+    uint32_t rows;       /* returned or changed; UINT32_MAX: so many or more */
+    bool started;        /* a statement went to the database */
+    bool cache_hit;      /* the statement was prepared already */
+    bool killed;         /* the watchdog fired at it */
     /* The session or cursor that it opened; owned, until the actor takes it.  Only with OK. */
     pcl_held *opened;
     bool ends_held; /* held is over: committed, rolled back, closed, read to its end, failed */

@@ -109,7 +109,8 @@ static bool s_look_at_lag(MYSQL *mysql, pcl_node_view *view, pcl_sql_error *erro
         }
         beat_us = 0; /* the table has not arrived yet */
     }
-    view->canary_us = (uint32_t)pcl_time_since_us(began_us, pcl_now_us());
+    view->canary_at_us = pcl_now_us();
+    view->canary_us = (uint32_t)pcl_time_since_us(began_us, view->canary_at_us);
     if (view->role == PCL_NODE_SOURCE) {
         view->lag_ms = 0;
     } else if (beat_us == 0) {

@@ -29,7 +29,8 @@ typedef struct pcl_node_view {
     bool semi_sync;   /* source: commits wait for a replica */
     int32_t lag_ms;
     uint32_t threads_running;
-    uint32_t canary_us; /* how long one look at a row took */
+    uint32_t canary_us;    /* how long one look at a row took */
+    uint64_t canary_at_us; /* when; 0 never */
     char gtid[PCL_REPORT_GTID_SIZE_MAX + 1];
 } pcl_node_view;
 

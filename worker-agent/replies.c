@@ -13,6 +13,7 @@ pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
     pcl_pool_counts counts = pcl_pool_count(self->pool);
     pcl_held_counts held = pcl_held_table_count(self->held);
     pcl_service_summary service = pcl_service_summarize(&self->service, now_us);
+    uint32_t rif = counts.queued + counts.running; /* of rif_you, some may have come back already */
     pcl_node_state ready = self->view.ready ? PCL_NODE_UP : PCL_NODE_NOT_READY;
     return (pcl_report){
         .boot_id = self->args->boot_id,
@@ -24,7 +25,8 @@ pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
         .replicating = self->view.replicating,
         .warm_percent = 100,
         .lag_ms = self->view.lag_ms,
-        .rif = counts.queued + counts.running,
+        .rif = rif,
+        .rif_you = self->rif_you < rif ? self->rif_you : rif,
         .running = counts.running,
         .queued = counts.queued,
         .workers = (uint16_t)self->options.threads,

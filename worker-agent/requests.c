@@ -26,15 +26,29 @@ static pcl_reply_note s_note(uint8_t flag, const uint8_t id[PCL_ID_SIZE])
 
 /* --- Flights ------------------------------------------------------------------- */
 
+static bool s_is_for_held_pool(const pcl_job *job)
+{
+    return job->held != NULL || job->message.head.op == PCL_OP_BEGIN;
+}
+
 static pcl_flight *s_add_flight(pcl_agent *self, pcl_job *job)
 {
     pcl_flight *entry = pcl_ticket_table_add(
         self->flights, job->deadline_us + PCL_AGENT_SILENCE_GRACE_US, &job->ticket);
     if (entry != NULL) {
         entry->job = job;
+        self->rif_you += s_is_for_held_pool(job) ? 0 : 1;
         pcl_id_index_add(self->flight_ids, job->message.head.id, job->ticket);
     }
     return entry;
+}
+
+/* The proxy that sent it waits for it no more. */
+static void s_count_out(pcl_agent *self, const pcl_job *job)
+{
+    if (!s_is_for_held_pool(job) && job->proxy_run == self->proxy_run) {
+        self->rif_you--;
+    }
 }
 
 static void s_remove_flight(pcl_agent *self, const pcl_job *job)
@@ -44,13 +58,11 @@ static void s_remove_flight(pcl_agent *self, const pcl_job *job)
     if (entry->reservation != 0) {
         pcl_held_table_unreserve(self->held, entry->reservation);
     }
+    if (!entry->answered) {
+        s_count_out(self, job);
+    }
     pcl_id_index_remove(self->flight_ids, job->message.head.id, job->ticket);
     pcl_ticket_table_remove(self->flights, job->ticket);
-}
-
-static bool s_is_for_held_pool(const pcl_job *job)
-{
-    return job->held != NULL || job->message.head.op == PCL_OP_BEGIN;
 }
 
 /* True: the job has not started and is the caller's again. */
@@ -303,6 +315,7 @@ void pcl_agent_check_deadlines(pcl_agent *self, uint64_t now_us)
             continue;
         }
         entry->answered = true;
+        s_count_out(self, job);
         pcl_ticket_table_set_deadline(self->flights, ticket, UINT64_MAX);
         pcl_agent_refuse(self, head, pcl_outcome_of_silence(head->op, head->sql_class),
                          "the database did not answer by the deadline",
@@ -331,7 +344,7 @@ static void s_feed_service(pcl_agent *self, const pcl_job *job, uint64_t now_us)
     const pcl_head *head = &job->message.head;
     if (job->outcome.err == PCL_ERR_OK && job->held == NULL && head->op == PCL_OP_QUERY &&
         pcl_sql_is_read((pcl_sql_class)head->sql_class)) {
-        pcl_service_add(&self->service, job->exec_us, now_us);
+        pcl_service_add(&self->service, job->service_us, now_us);
         self->sampled_us = now_us;
     }
 }

@@ -6,9 +6,9 @@
  * because one report query must not make a node look slow; the variance is of
  * the raw samples, because the proxies' stall detector needs the truth.
  *
- * Only what the database itself did is a sample: execution without queueing,
- * of reads that succeeded.  Killed statements and the node's own failures say
- * nothing about speed, and writes mostly measure the replicas' answer.
+ * Only what the database itself did is a sample: execution without queueing
+ * and without the making of a connection, of reads that succeeded.  Killed statements and the
+ * node's own failures say nothing about speed, and writes mostly measure the replicas' answer.
  */
 #ifndef PCL_WORKER_AGENT_SERVICE_H
 #define PCL_WORKER_AGENT_SERVICE_H

@@ -44,8 +44,12 @@ class Report:
         self.role, self.state = octets[24], octets[25]
         self.read_only, self.replicating = bool(octets[27] & 1), bool(octets[27] & 2)
         self.lag_ms, self.rif, self.running, self.queued = struct.unpack(">iIII", octets[32:48])
+        self.served = struct.unpack(">Q", octets[64:72])[0]
+        self.service_us, self.service_count = struct.unpack(">ff", octets[72:80])
+        self.exec_us, self.queue_us = struct.unpack(">II", octets[92:100])
         size = struct.unpack(">H", octets[102:104])[0]
         self.sessions, self.cursors = struct.unpack(">II", octets[104:112])
+        self.rif_you = struct.unpack(">I", octets[112:116])[0]
         self.gtid = octets[128:128 + size].decode()
 
 
@@ -59,6 +63,8 @@ class PlayedProxy:
         self.boot_id = os.urandom(8)
         self.peer = self.report = None
         self.said_bye = False
+        self.reports = []  # the last ones: when each came, and whether it was a beat's
+        self.answers = {}  # ticket of a PING: the report that answered it
         self.tickets = 0
         self.replies = {}
         self.notes = {}  # ticket: flags and session of the reply's head
@@ -88,14 +94,17 @@ class PlayedProxy:
             kind = octets[11]
             if tail:
                 self.report = Report(tail)
-            if kind in (BEAT, PING):
+                self.reports = self.reports[-999:] + [(time.monotonic(), kind, self.report)]
+            ticket = struct.unpack(">Q", octets[:8])[0]
+            if kind == BEAT and ticket != 0:
+                self.answers[ticket] = self.report
+            elif kind in (BEAT, PING):
                 self.peer = peer
                 pong = head(PONG, session=self.boot_id + bytes(8))
                 self.socket.send_multipart([peer, pong, b"", b""])
             elif kind == BYE:
                 self.said_bye = True
             elif kind == REPLY:
-                ticket = struct.unpack(">Q", octets[:8])[0]
                 assert ticket not in self.replies, "two replies to one request"
                 self.replies[ticket] = msgpack.unpackb(payload, strict_map_key=False)
                 self.notes[ticket] = (octets[19], octets[72:88])
@@ -150,6 +159,19 @@ class PlayedProxy:
         """What the proxy says of a request that nobody waits for any more."""
         octets = head(CANCEL, ticket, request_id=self.ids[ticket])
         self.socket.send_multipart([self.peer, octets, b"", b""])
+
+    def probe(self):
+        """The report that the agent gives when it is asked for one."""
+        self.tickets += 1
+        ticket = self.tickets
+        octets = head(PING, ticket, session=self.boot_id + bytes(8))
+        self.socket.send_multipart([self.peer, octets, b"", b""])
+
+        def come():
+            self.pump(1)
+            return ticket in self.answers
+        wait_until(come, 5, "an answer to a PING", every_s=0)
+        return self.answers.pop(ticket)
 
     def release(self, held, principal=b""):
         octets = head(RELEASE, session=held, principal=principal)

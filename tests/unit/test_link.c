@@ -1,5 +1,6 @@
 #include "net/link.h"
 
+#include "common/clock.h"
 #include "net/key_list.h"
 #include "net/time.h"
 #include "net/zap.h"
@@ -87,6 +88,9 @@ static pcl_link_event s_turn(s_bench *bench)
     pcl_hop_message message;
     while (pcl_hop_recv(&message, pcl_link_socket(bench->link), false) == PCL_HOP_MESSAGE) {
         pcl_link_event event = pcl_link_heard(bench->link, &message.head, bench->now_us, NULL);
+        if (message.head.kind == PCL_KIND_PING) {
+            pcl_link_answer(bench->link, &message.head, bench->now_us, NULL);
+        }
         last = event != PCL_LINK_NOTHING ? event : last;
         pcl_hop_close(&message);
     }
@@ -175,23 +179,49 @@ static void test_a_draining_peer_gets_no_requests(void **state)
     s_close(&bench);
 }
 
+/* What the link answers to a PING with that ticket, at the peer; the caller closes it. */
+static pcl_hop_message s_answer_to(s_bench *bench, uint64_t ticket, const pcl_report *report)
+{
+    pcl_hop_message message;
+    pcl_head ping = {.kind = PCL_KIND_PING, .ticket = ticket, .sent_us = bench->now_us};
+    pcl_head_set_boot_id(&ping, bench->peer_boot);
+    s_peer_turn(bench);
+    assert_int_equal(pcl_hop_send(bench->peer, &bench->routing_id, &ping, NULL, NULL), PCL_ERR_OK);
+    zclock_sleep(5);
+    assert_int_equal(pcl_hop_recv(&message, pcl_link_socket(bench->link), false), PCL_HOP_MESSAGE);
+    (void)pcl_link_heard(bench->link, &message.head, bench->now_us, NULL);
+    pcl_link_answer(bench->link, &message.head, bench->now_us, report);
+    pcl_hop_close(&message);
+    zclock_sleep(5);
+    assert_int_equal(pcl_hop_recv(&message, bench->peer, true), PCL_HOP_MESSAGE);
+    assert_int_equal(pcl_head_boot_id(&message.head), 5);
+    assert_int_equal(message.head.ticket, ticket);
+    return message;
+}
+
 static void test_a_ping_is_answered(void **state)
 {
     (void)state;
     s_bench bench = s_open("inproc://link-ping");
     assert_int_equal(s_turns(&bench, 10), PCL_LINK_CAME_UP);
-    s_peer_turn(&bench);
-    s_peer_send(&bench, PCL_KIND_PING);
-    zclock_sleep(5);
-    pcl_hop_message message;
-    assert_int_equal(pcl_hop_recv(&message, pcl_link_socket(bench.link), false), PCL_HOP_MESSAGE);
-    (void)pcl_link_heard(bench.link, &message.head, bench.now_us, NULL);
-    pcl_hop_close(&message);
-    zclock_sleep(5);
-    assert_int_equal(pcl_hop_recv(&message, bench.peer, true), PCL_HOP_MESSAGE);
-    assert_int_equal(message.head.kind, PCL_KIND_PONG);
-    assert_int_equal(pcl_head_boot_id(&message.head), 5);
-    pcl_hop_close(&message);
+    pcl_hop_message answer = s_answer_to(&bench, 0, NULL);
+    assert_int_equal(answer.head.kind, PCL_KIND_PONG);
+    pcl_hop_close(&answer);
+    s_close(&bench);
+}
+
+static void test_a_ping_is_answered_with_a_report_where_there_is_one(void **state)
+{
+    (void)state;
+    s_bench bench = s_open("inproc://link-ping-report");
+    assert_int_equal(s_turns(&bench, 10), PCL_LINK_CAME_UP);
+    pcl_report report = {.boot_id = 5, .seq = 77, .lag_ms = 8};
+    pcl_hop_message answer = s_answer_to(&bench, 4711, &report);
+    pcl_report heard;
+    assert_int_equal(answer.head.kind, PCL_KIND_BEAT);
+    assert_int_equal(pcl_report_decode(&heard, pcl_frame_bytes(&answer.tail)), PCL_ERR_OK);
+    assert_int_equal(heard.seq, 77);
+    pcl_hop_close(&answer);
     s_close(&bench);
 }
 
@@ -223,6 +253,69 @@ static void test_beats_carry_the_report(void **state)
     }
     assert_in_range(beats, 40, 62);
     s_close(&bench);
+}
+
+#define FLEET 10
+
+/* When, after a common first one, the beats of so many links went out. */
+static int s_beats_of_fleet(uint64_t *times_us, int times_max, uint64_t until_us)
+{
+    s_bench bench[FLEET];
+    int count = 0;
+    for (int one = 0; one < FLEET; one++) {
+        char endpoint[32];
+        (void)snprintf(endpoint, sizeof endpoint, "inproc://link-fleet-%d", one);
+        pcl_socket_options options = {
+            .endpoint = endpoint, .queue_max = 8, .message_size_max = 10000};
+        bench[one].link = pcl_link_new(&options, "node1", 5, (uint64_t)one + 1, s_error,
+                                       sizeof s_error);
+        bench[one].peer = pcl_socket_router(&options, s_error, sizeof s_error);
+        assert_non_null(bench[one].link);
+        assert_non_null(bench[one].peer);
+        zmq_msg_init(&bench[one].routing_id);
+    }
+    for (uint64_t now_us = 1000; now_us <= until_us; now_us += 1000) {
+        for (int one = 0; one < FLEET; one++) {
+            pcl_hop_message message;
+            (void)pcl_link_tick(bench[one].link, now_us, NULL);
+            while (pcl_hop_recv(&message, bench[one].peer, true) == PCL_HOP_MESSAGE) {
+                pcl_hop_close(&message);
+                if (now_us > 1000 && count < times_max) {
+                    times_us[count++] = now_us;
+                }
+            }
+        }
+    }
+    for (int one = 0; one < FLEET; one++) {
+        s_close(&bench[one]);
+    }
+    return count;
+}
+
+/* Ten agents find the same proxy at the same moment: from the second beat on they are spread, in
+ * the first second as later.  Were they in step, one slot of 20 ms in ten would have them all. */
+static void test_beats_of_many_do_not_march_in_step(void **state)
+{
+    (void)state;
+    enum { SLOT_US = 20000, SLOTS = 10, MAX = 1000 };
+    static uint64_t times_us[MAX];
+    int count = s_beats_of_fleet(times_us, MAX, 10 * PCL_US_PER_S);
+    assert_in_range(count, 400, 620);
+    for (uint64_t second = 0; second < 10; second++) {
+        int slots[SLOTS] = {0};
+        int all = 0;
+        for (int index = 0; index < count; index++) {
+            if (times_us[index] / PCL_US_PER_S == second) {
+                slots[times_us[index] / SLOT_US % SLOTS]++;
+                all++;
+            }
+        }
+        for (int slot = 0; slot < SLOTS; slot++) {
+            if (slots[slot] * 10 > all * 4) { /* four times its share */
+                fail_msg("second %d: slot %d has %d of %d", (int)second, slot, slots[slot], all);
+            }
+        }
+    }
 }
 
 static void test_the_wait_of_a_message_is_told(void **state)
@@ -432,6 +525,8 @@ int main(void)
         cmocka_unit_test(test_another_boot_is_a_replacement),
         cmocka_unit_test(test_a_draining_peer_gets_no_requests),
         cmocka_unit_test(test_a_ping_is_answered),
+        cmocka_unit_test(test_a_ping_is_answered_with_a_report_where_there_is_one),
+        cmocka_unit_test(test_beats_of_many_do_not_march_in_step),
         cmocka_unit_test(test_beats_carry_the_report),
         cmocka_unit_test(test_the_wait_of_a_message_is_told),
         cmocka_unit_test(test_a_link_over_tcp_with_keys),

@@ -45,6 +45,7 @@ static pcl_report s_example(void)
         .database_port = 3306,
         .sessions = 7,
         .cursors = UINT32_MAX,
+        .rif_you = UINT32_MAX,
         .gtid = pcl_bytes_text("0-1-42"),
     };
 }
@@ -62,7 +63,7 @@ static bool s_same(const pcl_report *a, const pcl_report *b)
            a->service_variance == b->service_variance && a->service_fast_us == b->service_fast_us &&
            a->service_fast_count == b->service_fast_count && a->exec_us == b->exec_us &&
            a->queue_us == b->queue_us && a->database_port == b->database_port &&
-           a->sessions == b->sessions && a->cursors == b->cursors &&
+           a->sessions == b->sessions && a->cursors == b->cursors && a->rif_you == b->rif_you &&
            pcl_bytes_equal(a->gtid, b->gtid);
 }
 
@@ -153,7 +154,7 @@ static void test_octets_out_of_range_are_refused(void **state)
         {27, 3},
         {28, 100},
         {29, 0},
-        {112, 0},
+        {116, 0},
         {127, 0},
     };
     for (size_t index = 0; index < sizeof fields / sizeof fields[0]; index++) {

@@ -269,6 +269,7 @@ static bool s_encode_report(const char *name, pcl_buffer *buffer)
         .warm_percent = 100,
         .lag_ms = 12,
         .rif = 5,
+        .rif_you = 4,
         .running = 4,
         .queued = 1,
         .workers = 8,
