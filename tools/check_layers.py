@@ -21,7 +21,7 @@ ALLOWED = {
     "proxy":        {"common", "sql", "wire", "net"},
     "worker-agent": {"common", "sql", "wire", "net"},
     "portcullisd":  {"net", "gatekeeper", "broker", "proxy", "worker-agent"},
-    "bench":        {"common", "sql", "wire", "net", "client", "proxy"},
+    "bench":        {"common", "sql", "wire", "net", "client", "proxy", "worker-agent"},
     "tests":        None,               # tests may reach anything
 }
 # External headers that only these folders may see.

@@ -1,0 +1,63 @@
+/* server.h - a node and its agent: a queue, workers, a speed, and the agent's
+ * own estimator of service times, linked as it ships.
+ *
+ * A statement is an attempt of a query; the world owns them, the server links
+ * them.  First come, first served; each of the running ones gets the server's
+ * whole speed, which may change while it runs.
+ */
+#ifndef PCL_BENCH_SIM_SERVER_H
+#define PCL_BENCH_SIM_SERVER_H
+
+#include "bench/sim/scenario.h"
+#include "wire/report.h"
+#include "worker-agent/service.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SIM_NONE UINT32_MAX
+
+typedef struct sim_attempt {
+    uint32_t query;
+    uint32_t server, proxy;
+    uint32_t version; /* rises whenever an end scheduled for it becomes void */
+    uint32_t life;    /* rises whenever the place is used anew */
+    uint32_t next;    /* in the server's queue, or the list of free ones */
+    bool withdrawn;   /* the proxy expects no answer any more */
+    bool here, in_queue, is_running;
+    bool failed;
+    bool is_hedge;
+    uint32_t class_index;
+    double left_us;     /* work that is not done yet, at speed 1 */
+    uint64_t worked_us; /* when left_us was true */
+    uint64_t sent_us, reached_us, began_us, ended_us;
+} sim_attempt;
+
+typedef struct sim_server {
+    double own_speed;    /* of the scenario */
+    double factor;       /* by the scenario's changes */
+    double class_factor; /* for class 1 */
+    double drift_factor; /* by chance */
+    double cold_factor;  /* at cold_since_us, 1 when warm */
+    uint64_t cold_since_us;
+    bool paused, failing, noisy;
+    double lag_ms;
+    uint32_t workers;
+    uint32_t running[SIM_WORKERS_MAX]; /* attempts */
+    uint32_t running_count;
+    uint32_t queue_first, queue_last; /* attempts, SIM_NONE */
+    uint32_t rif;
+    uint32_t expected;                 /* rif and those on their way here: for the oracle */
+    double speed_now[SIM_CLASSES_MAX]; /* since the running ones were last brought up to date */
+    uint64_t served, errors, seq, boot_id;
+    uint64_t used_us; /* when it last served something */
+    pcl_service service;
+} sim_server;
+
+/* Work done a microsecond for a statement of this class; 0 while it pauses. */
+double sim_server_speed(const sim_server *self, uint32_t class_index);
+
+/* What the agent says now; the answered attempt or NULL in a beat. */
+pcl_report sim_server_report(sim_server *self, const sim_attempt *answered, uint64_t now_us);
+
+#endif

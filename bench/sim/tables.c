@@ -1,0 +1,3 @@
+#include "bench/sim/table.h"
+
+const sim_table *const SIM_TABLES[] = {&SIM_TABLE_STALE, &SIM_TABLE_PROXIES, &SIM_TABLE_GRAY, NULL};

@@ -1,0 +1,166 @@
+#include "bench/sim/world.h"
+
+#include "bench/sim/engine.h"
+#include "common/clock.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+static const double TIMEOUT_MS = 5000;
+
+void sim_schedule(sim_world *world, uint64_t at_us, sim_event_kind kind, uint32_t a, uint32_t b)
+{
+    sim_heap_add(&world->heap, (sim_event){.at_us = at_us, .kind = kind, .a = a, .b = b});
+}
+
+bool sim_is_measured(const sim_world *world, uint64_t arrived_us)
+{
+    return arrived_us >= world->measure_us;
+}
+
+static uint64_t s_us(double us)
+{
+    return (uint64_t)llround(us);
+}
+
+static double s_capacity_per_us(const sim_scenario *scenario)
+{
+    double speed_sum = 0;
+    for (uint32_t index = 0; index < scenario->nodes; index++) {
+        speed_sum += scenario->speeds != NULL ? scenario->speeds[index] : 1;
+    }
+    return speed_sum * scenario->workers / (scenario->work.mean_ms * 1e3);
+}
+
+static pcl_rng s_stream(uint64_t seed, uint64_t number)
+{
+    pcl_rng rng = pcl_rng_from_seed(seed * UINT64_C(0x100000001b3) + number);
+    return pcl_rng_from_seed(pcl_rng_next(&rng));
+}
+
+static void s_start(sim_world *world, uint64_t seed)
+{
+    const sim_scenario *scenario = world->scenario;
+    double timeout_ms = scenario->timeout_ms > 0 ? scenario->timeout_ms : TIMEOUT_MS;
+    double probe_ms = scenario->probe_ms > 0 ? scenario->probe_ms : scenario->net_ms;
+    world->now_us = SIM_START_US;
+    world->measure_us = SIM_START_US + s_us(scenario->warm_s * 1e6);
+    world->end_us = SIM_START_US + s_us(scenario->run_s * 1e6);
+    world->net_us = s_us(scenario->net_ms * 1e3);
+    world->probe_us = s_us(probe_ms * 1e3);
+    world->timeout_us = s_us(timeout_ms * 1e3);
+    world->rate_per_us = scenario->rate_per_s > 0 ? scenario->rate_per_s / 1e6
+                                                  : scenario->load * s_capacity_per_us(scenario);
+    world->load_factor = 1;
+    world->arrival_us = (double)SIM_START_US;
+    world->arrivals = s_stream(seed, 1);
+    world->mishaps = s_stream(seed, 2);
+    world->beats = s_stream(seed, 3);
+    world->query_free = world->attempt_free = world->message_free = SIM_NONE;
+    world->oldest = world->newest = SIM_NONE;
+    sim_proxies_start(world, seed);
+    sim_fleet_start(world, seed);
+    sim_mishaps_start(world);
+    sim_schedule(world, SIM_START_US, SIM_EVENT_ARRIVAL, 0, 0);
+}
+
+static void s_handle(sim_world *world, const sim_event *event)
+{
+    switch (event->kind) {
+    case SIM_EVENT_ARRIVAL:
+        sim_query_arrives(world);
+        break;
+    case SIM_EVENT_REACH:
+        sim_attempt_reaches(world, event->a);
+        break;
+    case SIM_EVENT_END:
+        sim_attempt_ends(world, event->a, event->b);
+        break;
+    case SIM_EVENT_MESSAGE:
+        sim_message_arrives(world, event->a);
+        break;
+    case SIM_EVENT_BEAT:
+        sim_server_beats(world, event->a, event->b);
+        break;
+    case SIM_EVENT_CHANGE:
+        sim_change_happens(world, event->a);
+        break;
+    case SIM_EVENT_DRIFT:
+        sim_server_drifts(world, event->a);
+        break;
+    case SIM_EVENT_RESUME:
+        sim_server_resumes(world, event->a);
+        break;
+    case SIM_EVENT_CANCEL:
+        sim_attempt_cancelled(world, event->a, event->b);
+        break;
+    case SIM_EVENT_PROBE:
+        sim_server_probed(world, event->a, event->b);
+        break;
+    case SIM_EVENT_WARMING:
+        sim_server_warms(world, event->a);
+        break;
+    case SIM_EVENT_SWEEP:
+        sim_queries_time_out(world);
+        break;
+    }
+}
+
+static double s_fano(const sim_world *world)
+{
+    double sum = 0;
+    uint32_t counted = 0;
+    double bins = (double)world->bin_count;
+    for (uint32_t node = 0; node < world->scenario->nodes && bins > 1; node++) {
+        double mean = world->bin_sum[node] / bins;
+        if (mean > 0) {
+            sum += (world->bin_square[node] / bins - mean * mean) / mean;
+            counted++;
+        }
+    }
+    return counted > 0 ? sum / counted : 0;
+}
+
+static void s_finish(sim_world *world, sim_result *out_result)
+{
+    const sim_counts *counts = &world->counts;
+    *out_result = (sim_result){0};
+    sim_result_of_latencies(out_result, world->latencies_ms, world->latency_count);
+    double queries = (double)out_result->queries;
+    double *figures = out_result->figures;
+    figures[SIM_AVOIDABLE_MS] = counts->avoidable_us / queries / 1e3;
+    figures[SIM_FAILED_PERCENT] = 100 * (double)counts->failed / queries;
+    figures[SIM_HEDGED_PERCENT] = 100 * (double)counts->hedged / queries;
+    figures[SIM_RETRIED_PERCENT] = 100 * (double)counts->retried / queries;
+    figures[SIM_PROBES_EACH] = (double)counts->probes / queries;
+    figures[SIM_WATCHED_PERCENT] = 100 * (double)counts->watched / (double)counts->sent;
+    figures[SIM_STALE_COUNT] = (double)counts->stale;
+    figures[SIM_FANO] = s_fano(world);
+    figures[SIM_LAG_MOVES] = (double)counts->lag_moves / world->scenario->proxies;
+}
+
+void sim_run(const sim_scenario *scenario, const sim_policy *policy, uint64_t seed,
+             sim_result *out_result)
+{
+    sim_world *world = calloc(1, sizeof *world);
+    assert(world != NULL);
+    world->scenario = scenario;
+    world->policy = policy;
+    s_start(world, seed);
+    sim_event event;
+    while ((!world->arrivals_over || world->open_count > 0) &&
+           sim_heap_take(&world->heap, &event)) {
+        assert(event.at_us >= world->now_us);
+        world->now_us = event.at_us;
+        s_handle(world, &event);
+    }
+    s_finish(world, out_result);
+    sim_proxies_free(world);
+    sim_heap_free(&world->heap);
+    free(world->queries);
+    free(world->attempts);
+    free(world->messages);
+    free(world->latencies_ms);
+    free(world);
+}
