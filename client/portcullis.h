@@ -96,6 +96,7 @@ typedef enum portcullis_code {
     PORTCULLIS_ABORTED = 18,       /* the transaction was rolled back; nothing of it stands */
     PORTCULLIS_EXPECT = 19,        /* a statement did not do what was expected; rolled back */
     PORTCULLIS_FORGED = 20,        /* the reply does not carry the broker's seal */
+    PORTCULLIS_BEHIND = 21,        /* no node that may answer has the write that `after` names */
     PORTCULLIS_UNKNOWN = INT16_MAX /* a code that this version of the library does not know:
                                       portcullis_result_code_text has its name */
 } portcullis_code;

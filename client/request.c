@@ -412,7 +412,8 @@ static pcl_request s_message(const portcullis_request *self)
     if (query || begin) {
         request.strategy = self->strategy;
         request.consistency = self->consistency;
-        request.token = pcl_bytes_of(self->token, self->token_size);
+        request.tokens[0] = pcl_bytes_of(self->token, self->token_size);
+        request.token_count = self->consistency == PCL_CONSISTENCY_AFTER ? 1 : 0;
         request.max_lag_ms = self->max_lag_ms;
     }
     if (query || begin || txn) {

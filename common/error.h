@@ -40,7 +40,8 @@
     X(GONE, 17, NEVER, "the session or cursor is not there any more")                              \
     X(ABORTED, 18, NEVER, "the transaction was rolled back; nothing of it stands")                 \
     X(EXPECT, 19, NEVER, "a statement did not do what was expected; all was rolled back")          \
-    X(FORGED, 20, UNSAFE, "the reply does not carry the broker's seal")
+    X(FORGED, 20, UNSAFE, "the reply does not carry the broker's seal")                            \
+    X(BEHIND, 21, SAFE, "no node that may answer has the write which the token names")
 
 typedef enum pcl_err {
 #define PCL_ERR_ENUM(name, value, retry, text) PCL_ERR_##name = (value),

@@ -11,6 +11,8 @@
 #define PCL_STATEMENTS_MAX          256u /* of one txn */
 #define PCL_DB_NAME_SIZE_MAX        64u
 #define PCL_TOKEN_SIZE_MAX          512u
+#define PCL_TOKENS_MAX              8u    /* that one request may name */
+#define PCL_GTID_SIZE_MAX           480u  /* of what one token, or all of a request, name */
 #define PCL_MESSAGE_SIZE_MAX        1024u /* of an error; what is over is cut */
 #define PCL_TRACE_SIZE_MAX          128u
 #define PCL_COMMAND_SIZE_MAX        64u

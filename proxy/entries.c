@@ -27,6 +27,7 @@ static void s_borrow_names(pcl_proxy_request *request)
     pcl_head *head = &request->head;
     head->principal.data = octets + PCL_HEAD_FIXED_SIZE;
     head->role.data = octets + PCL_HEAD_FIXED_SIZE + head->principal.size;
+    head->after.data = head->role.data + head->role.size;
 }
 
 void pcl_proxy_request_take(pcl_proxy_request *request, pcl_hop_message *message)

@@ -45,7 +45,7 @@ def header_limits(root):
 def header_layout(root, path):
     """(offset, size, name) of the rows in the comment at the top of a header."""
     comment = (root / path).read_text().split("*/")[0]
-    return re.findall(r"^ \*\s+(\d+|\.)\s+(\d+|[nm])\s+(\w+)\b", comment, re.M)
+    return re.findall(r"^ \*\s+(\d+|\.)\s+(\d+|[nmk])\s+(\w+)\b", comment, re.M)
 
 
 def table(root, path, heading):

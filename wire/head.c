@@ -1,6 +1,7 @@
 #include "wire/head.h"
 
 #include "common/endian.h"
+#include "wire/text.h"
 #include "wire/utf8.h"
 
 #include <assert.h>
@@ -37,7 +38,7 @@ enum {
     AT_ROWS = 88,
     AT_PRINCIPAL_SIZE = 92,
     AT_ROLE_SIZE = 93,
-    AT_RESERVED = 94,
+    AT_AFTER_SIZE = 94,
     AT_PRINCIPAL = 96,
 };
 
@@ -65,15 +66,26 @@ static bool s_is_in_range(const pcl_head *head)
            head->retry <= PCL_RETRY_UNSAFE && (head->flags & ~(unsigned)PCL_HEAD_FLAGS_ALL) == 0;
 }
 
-static void s_put_names(const pcl_head *head, uint8_t *target)
+/* What it reads after is a read's that waits for it. */
+static bool s_may_have_after(const pcl_head *head)
+{
+    return head->kind == PCL_KIND_REQUEST && head->consistency == PCL_CONSISTENCY_AFTER;
+}
+
+static void s_put_texts(const pcl_head *head, uint8_t *target)
 {
     target[AT_PRINCIPAL_SIZE] = (uint8_t)head->principal.size;
     target[AT_ROLE_SIZE] = (uint8_t)head->role.size;
+    pcl_put_be(target + AT_AFTER_SIZE, head->after.size, 2);
+    uint8_t *end = target + AT_PRINCIPAL + head->principal.size + head->role.size;
     if (head->principal.size > 0) {
         memcpy(target + AT_PRINCIPAL, head->principal.data, head->principal.size);
     }
     if (head->role.size > 0) {
         memcpy(target + AT_PRINCIPAL + head->principal.size, head->role.data, head->role.size);
+    }
+    if (head->after.size > 0) {
+        memcpy(end, head->after.data, head->after.size);
     }
 }
 
@@ -84,6 +96,8 @@ size_t pcl_head_encode(const pcl_head *head, uint8_t target[PCL_HEAD_SIZE_MAX])
     assert(s_is_in_range(head));
     assert(head->principal.size <= PCL_NAME_SIZE_MAX);
     assert(head->role.size <= PCL_NAME_SIZE_MAX);
+    assert(head->after.size == 0 || s_may_have_after(head));
+    assert(head->after.size <= PCL_GTID_SIZE_MAX);
     pcl_put_be(target + AT_TICKET, head->ticket, 8);
     target[AT_SIGNATURE] = SIGNATURE_0;
     target[AT_SIGNATURE + 1] = SIGNATURE_1;
@@ -107,9 +121,8 @@ size_t pcl_head_encode(const pcl_head *head, uint8_t target[PCL_HEAD_SIZE_MAX])
     memcpy(target + AT_ID, head->id, PCL_ID_SIZE);
     memcpy(target + AT_SESSION, head->session, PCL_ID_SIZE);
     pcl_put_be(target + AT_ROWS, head->rows, 4);
-    pcl_put_be(target + AT_RESERVED, 0, 2);
-    s_put_names(head, target);
-    return PCL_HEAD_FIXED_SIZE + head->principal.size + head->role.size;
+    s_put_texts(head, target);
+    return PCL_HEAD_FIXED_SIZE + head->principal.size + head->role.size + head->after.size;
 }
 
 /* The fixed part, any values. */
@@ -152,16 +165,19 @@ pcl_err pcl_head_decode(pcl_head *out_head, pcl_bytes source)
     }
     size_t principal_size = source.data[AT_PRINCIPAL_SIZE];
     size_t role_size = source.data[AT_ROLE_SIZE];
+    size_t after_size = (size_t)pcl_get_be(source.data + AT_AFTER_SIZE, 2);
     if (principal_size > PCL_NAME_SIZE_MAX || role_size > PCL_NAME_SIZE_MAX ||
-        source.size != PCL_HEAD_FIXED_SIZE + principal_size + role_size ||
-        pcl_get_be(source.data + AT_RESERVED, 2) != 0) {
+        after_size > PCL_GTID_SIZE_MAX ||
+        source.size != PCL_HEAD_FIXED_SIZE + principal_size + role_size + after_size) {
         return PCL_ERR_MALFORMED;
     }
     pcl_head head = s_get_fixed(source.data);
     head.principal = pcl_bytes_of(source.data + AT_PRINCIPAL, principal_size);
     head.role = pcl_bytes_of(source.data + AT_PRINCIPAL + principal_size, role_size);
+    head.after = pcl_bytes_of(head.role.data + role_size, after_size);
     if (!s_is_in_range(&head) || !pcl_utf8_is_valid(head.principal) ||
-        !pcl_utf8_is_valid(head.role)) {
+        !pcl_utf8_is_valid(head.role) ||
+        (after_size > 0 && (!s_may_have_after(&head) || !pcl_text_is_printable(head.after)))) {
         return PCL_ERR_MALFORMED;
     }
     *out_head = head;

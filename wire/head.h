@@ -20,7 +20,8 @@
  *       32    4  gatekeeper_us time spent in each hop on the way down
  *       36    4  broker_us
  *       40    4  proxy_us
- *       44    4  max_lag_ms    of PCL_CONSISTENCY_MAX_LAG
+ *       44    4  max_lag_ms    of PCL_CONSISTENCY_MAX_LAG; of PCL_CONSISTENCY_AFTER how long the
+ *                                agent may wait for it, 0 not at all
  *       48    8  term          of the topology; 0 none
  *       56   16  id            the request's
  *       72   16  session       of a session's request; the cursor of fetch and close; what a
@@ -30,10 +31,12 @@
  *                                many were returned or changed, UINT32_MAX so many or more
  *       92    1  principal_size
  *       93    1  role_size
- *       94    2  reserved      0
+ *       94    2  after_size    at most PCL_GTID_SIZE_MAX
  *       96    n  principal     UTF-8; in a beat: the sender's name
  *        .    m  role          UTF-8; request: under whose accounts it runs; reply: the name of
  *                                the node that ran it, empty where none did
+ *        .    k  after         printable ASCII; request of PCL_CONSISTENCY_AFTER: the GTID set that
+ *                                its tokens name, from the broker on
  *
  * Integers are big endian.  Two frames follow, empty where the kind has none
  * (net/hop.h):
@@ -62,7 +65,7 @@
 #include <stdint.h>
 
 #define PCL_HEAD_FIXED_SIZE 96u
-#define PCL_HEAD_SIZE_MAX   (PCL_HEAD_FIXED_SIZE + 2u * PCL_NAME_SIZE_MAX)
+#define PCL_HEAD_SIZE_MAX   (PCL_HEAD_FIXED_SIZE + 2u * PCL_NAME_SIZE_MAX + PCL_GTID_SIZE_MAX)
 
 typedef enum pcl_kind {
     PCL_KIND_REQUEST = 1,
@@ -108,10 +111,11 @@ typedef struct pcl_head {
     uint8_t session[PCL_ID_SIZE];
     pcl_bytes principal; /* decoded: borrowed from the octets */
     pcl_bytes role;
+    pcl_bytes after; /* likewise; only in a REQUEST of PCL_CONSISTENCY_AFTER */
 } pcl_head;
 
 /* Writes at most PCL_HEAD_SIZE_MAX octets to target, returns how many.
- * principal and role must be within PCL_NAME_SIZE_MAX. */
+ * principal and role must be within PCL_NAME_SIZE_MAX, after within PCL_GTID_SIZE_MAX. */
 size_t pcl_head_encode(const pcl_head *head, uint8_t target[PCL_HEAD_SIZE_MAX]);
 
 /* MALFORMED or VERSION; *out_head untouched on failure.  Every enum is in

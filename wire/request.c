@@ -77,7 +77,7 @@ static const key_rule s_rules[] = {
     {"statements", FIELD_STATEMENTS, 1, PCL_STATEMENTS_MAX, 0, 0, OP(TXN), OP(TXN)},
     {"db", FIELD_TEXT, 1, PCL_DB_NAME_SIZE_MAX, MEMBER(db), 0, OPS_RUN | OP(BEGIN), 0},
     {"strategy", FIELD_STRATEGY, 0, 0, 0, 0, OPS_PLACED, 0},
-    {"consistency", FIELD_CONSISTENCY, 0, 0, 0, 0, OPS_PLACED, 0},
+    {"consistency", FIELD_CONSISTENCY, 0, 0, 0, 0, OPS_PLACED | OP(TXN), 0},
     {"timeout_ms", FIELD_UINT, 1, PCL_TIMEOUT_MS_MAX, MEMBER(timeout_ms), 0, OPS_ALL, 0},
     {"once", FIELD_BOOL, 0, 0, MEMBER(once), 0, OPS_RUN, 0},
     {"session", FIELD_ID, 0, 0, MEMBER(session), MEMBER(has_session),
@@ -245,38 +245,97 @@ static pcl_err s_read_params(pcl_mp_reader *reader, pcl_fault *fault, const char
     return PCL_ERR_OK;
 }
 
-static pcl_err s_read_consistency(decoder *self)
+#define CONSISTENCY_RULE                                                                           \
+    "must be any, source, or a map of one of after, source and max_lag_ms, and of monotonic"
+
+static pcl_err s_fail_consistency(decoder *self)
 {
-    static const char rule[] = "must be any, source, {after: token} or {max_lag_ms: integer}";
+    return s_fail(self->fault, PCL_ERR_MALFORMED, "consistency", CONSISTENCY_RULE);
+}
+
+/* One token, or an array of them. */
+static pcl_err s_read_after(decoder *self)
+{
+    static const char field[] = "consistency.after";
     pcl_request *request = &self->request;
     pcl_mp_value value;
     bool read = pcl_mp_next(&self->reader, &value);
     assert(read);
-    if (value.type == PCL_MP_STR && pcl_bytes_is(value.bytes, "any")) {
-        request->consistency = PCL_CONSISTENCY_ANY;
-        return PCL_ERR_OK;
+    bool many = value.type == PCL_MP_ARRAY;
+    uint32_t count = many ? value.count : 1;
+    if (count == 0 || count > PCL_TOKENS_MAX) {
+        return s_fail(self->fault, PCL_ERR_MALFORMED, field, "must be 1 to %u tokens",
+                      PCL_TOKENS_MAX);
     }
-    if (value.type == PCL_MP_STR && pcl_bytes_is(value.bytes, "source")) {
-        request->consistency = PCL_CONSISTENCY_SOURCE;
-        return PCL_ERR_OK;
+    request->consistency = PCL_CONSISTENCY_AFTER;
+    request->token_count = count;
+    for (uint32_t index = 0; index < count; index++) {
+        read = !many || pcl_mp_next(&self->reader, &value);
+        assert(read);
+        pcl_err err = s_read_text(self->fault, field, &value, PCL_TOKEN_SIZE_MAX);
+        if (err != PCL_ERR_OK) {
+            return err;
+        }
+        request->tokens[index] = value.bytes;
     }
-    if (value.type != PCL_MP_MAP || value.count != 1) {
-        return s_fail(self->fault, PCL_ERR_MALFORMED, "consistency", rule);
-    }
-    pcl_mp_value key;
-    read = pcl_mp_next(&self->reader, &key) && pcl_mp_next(&self->reader, &value);
+    return PCL_ERR_OK;
+}
+
+/* The value of one key of the map but after; kinds that exclude each other are counted. */
+static pcl_err s_read_consistency_key(decoder *self, pcl_bytes key, uint32_t *kinds)
+{
+    pcl_request *request = &self->request;
+    pcl_mp_value value;
+    bool read = pcl_mp_next(&self->reader, &value);
     assert(read);
-    if (pcl_bytes_is(key.bytes, "after")) {
-        request->consistency = PCL_CONSISTENCY_AFTER;
-        request->token = value.bytes;
-        return s_read_text(self->fault, "consistency.after", &value, PCL_TOKEN_SIZE_MAX);
-    }
-    if (pcl_bytes_is(key.bytes, "max_lag_ms")) {
+    if (pcl_bytes_is(key, "max_lag_ms")) {
+        (*kinds)++;
         request->consistency = PCL_CONSISTENCY_MAX_LAG;
         request->max_lag_ms = (uint32_t)value.uint;
         return s_read_uint(self->fault, "consistency.max_lag_ms", &value, 0, UINT32_MAX);
     }
-    return s_fail(self->fault, PCL_ERR_MALFORMED, "consistency", rule);
+    if (pcl_bytes_is(key, "monotonic") && value.type == PCL_MP_BOOL) {
+        request->monotonic = value.boolean;
+        return PCL_ERR_OK;
+    }
+    if (pcl_bytes_is(key, "source") && value.type == PCL_MP_BOOL && value.boolean) {
+        (*kinds)++;
+        request->consistency = PCL_CONSISTENCY_SOURCE;
+        return PCL_ERR_OK;
+    }
+    return s_fail_consistency(self);
+}
+
+static pcl_err s_read_consistency(decoder *self)
+{
+    pcl_request *request = &self->request;
+    pcl_mp_value map;
+    bool read = pcl_mp_next(&self->reader, &map);
+    assert(read);
+    if (map.type == PCL_MP_STR && pcl_bytes_is(map.bytes, "any")) {
+        request->consistency = PCL_CONSISTENCY_ANY;
+        return PCL_ERR_OK;
+    }
+    if (map.type == PCL_MP_STR && pcl_bytes_is(map.bytes, "source")) {
+        request->consistency = PCL_CONSISTENCY_SOURCE;
+        return PCL_ERR_OK;
+    }
+    if (map.type != PCL_MP_MAP || map.count == 0) {
+        return s_fail_consistency(self);
+    }
+    uint32_t kinds = 0;
+    for (uint32_t index = 0; index < map.count; index++) {
+        pcl_mp_value key;
+        read = pcl_mp_next(&self->reader, &key);
+        assert(read);
+        bool after = pcl_bytes_is(key.bytes, "after");
+        kinds += after ? 1 : 0;
+        pcl_err err = after ? s_read_after(self) : s_read_consistency_key(self, key.bytes, &kinds);
+        if (err != PCL_ERR_OK) {
+            return err;
+        }
+    }
+    return kinds <= 1 ? PCL_ERR_OK : s_fail_consistency(self);
 }
 
 /* expect: {rows} or {min_rows, max_rows} or one of the two. */
@@ -485,7 +544,7 @@ static pcl_err s_check_together(const pcl_request *request, pcl_fault *fault)
     if (request->strategy != PCL_STRATEGY_DEFAULT) {
         return s_fail(fault, PCL_ERR_MALFORMED, "strategy", in_session);
     }
-    if (request->consistency != PCL_CONSISTENCY_ANY) {
+    if (request->consistency != PCL_CONSISTENCY_ANY || request->monotonic) {
         return s_fail(fault, PCL_ERR_MALFORMED, "consistency", in_session);
     }
     if (request->dry_run) {
@@ -699,7 +758,7 @@ static bool s_is_present(const pcl_request *request, const key_rule *rule)
     case FIELD_STRATEGY:
         return request->strategy != PCL_STRATEGY_DEFAULT;
     case FIELD_CONSISTENCY:
-        return request->consistency != PCL_CONSISTENCY_ANY;
+        return request->consistency != PCL_CONSISTENCY_ANY || request->monotonic;
     case FIELD_PARAMS:
         return request->params.size > 0;
     case FIELD_STATEMENTS:
@@ -708,19 +767,39 @@ static bool s_is_present(const pcl_request *request, const key_rule *rule)
     return false;
 }
 
+static void s_write_after(const pcl_request *request, pcl_buffer *buffer)
+{
+    assert(request->token_count >= 1 && request->token_count <= PCL_TOKENS_MAX);
+    pcl_mp_put_text(buffer, "after");
+    if (request->token_count > 1) {
+        pcl_mp_put_array(buffer, request->token_count);
+    }
+    for (uint32_t index = 0; index < request->token_count; index++) {
+        pcl_mp_put_str(buffer, request->tokens[index]);
+    }
+}
+
 static void s_write_consistency(const pcl_request *request, pcl_buffer *buffer)
 {
-    if (request->consistency == PCL_CONSISTENCY_SOURCE) {
+    pcl_consistency_kind kind = request->consistency;
+    if (kind == PCL_CONSISTENCY_SOURCE && !request->monotonic) {
         pcl_mp_put_text(buffer, "source");
         return;
     }
-    pcl_mp_put_map(buffer, 1);
-    if (request->consistency == PCL_CONSISTENCY_AFTER) {
-        pcl_mp_put_text(buffer, "after");
-        pcl_mp_put_str(buffer, request->token);
-    } else {
+    bool named = kind != PCL_CONSISTENCY_ANY;
+    pcl_mp_put_map(buffer, (named ? 1u : 0u) + (request->monotonic ? 1u : 0u));
+    if (kind == PCL_CONSISTENCY_AFTER) {
+        s_write_after(request, buffer);
+    } else if (kind == PCL_CONSISTENCY_SOURCE) {
+        pcl_mp_put_text(buffer, "source");
+        pcl_mp_put_bool(buffer, true);
+    } else if (kind == PCL_CONSISTENCY_MAX_LAG) {
         pcl_mp_put_text(buffer, "max_lag_ms");
         pcl_mp_put_uint(buffer, request->max_lag_ms);
+    }
+    if (request->monotonic) {
+        pcl_mp_put_text(buffer, "monotonic");
+        pcl_mp_put_bool(buffer, true);
     }
 }
 

@@ -57,7 +57,7 @@ typedef enum pcl_strategy_kind {
 typedef enum pcl_consistency_kind {
     PCL_CONSISTENCY_ANY = 0,
     PCL_CONSISTENCY_SOURCE,
-    PCL_CONSISTENCY_AFTER,   /* not before the write with this token */
+    PCL_CONSISTENCY_AFTER,   /* not before the writes with these tokens */
     PCL_CONSISTENCY_MAX_LAG, /* on a node at most this far behind */
     PCL_CONSISTENCY_COUNT,   /* must stay last */
 } pcl_consistency_kind;
@@ -74,9 +74,11 @@ typedef struct pcl_request {
     pcl_bytes db; /* empty when absent */
     pcl_strategy_kind strategy;
     pcl_consistency_kind consistency;
-    pcl_bytes token;     /* of PCL_CONSISTENCY_AFTER */
-    uint32_t max_lag_ms; /* of PCL_CONSISTENCY_MAX_LAG */
-    uint32_t timeout_ms; /* 0 when absent */
+    pcl_bytes tokens[PCL_TOKENS_MAX]; /* of PCL_CONSISTENCY_AFTER */
+    uint32_t token_count;             /* at least 1 with it, else 0 */
+    bool monotonic;                   /* the reply of a read shall carry a token, too */
+    uint32_t max_lag_ms;              /* of PCL_CONSISTENCY_MAX_LAG */
+    uint32_t timeout_ms;              /* 0 when absent */
     bool once;
     bool has_session;
     uint8_t session[PCL_ID_SIZE];

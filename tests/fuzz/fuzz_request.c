@@ -20,14 +20,23 @@ static void s_require_printable(const char *text)
     }
 }
 
+static bool s_same_tokens(const pcl_request *a, const pcl_request *b)
+{
+    bool same = a->token_count == b->token_count;
+    for (uint32_t index = 0; same && index < a->token_count; index++) {
+        same = pcl_bytes_equal(a->tokens[index], b->tokens[index]);
+    }
+    return same;
+}
+
 static bool s_same(const pcl_request *a, const pcl_request *b)
 {
     return a->has_id == b->has_id && memcmp(a->id, b->id, PCL_ID_SIZE) == 0 && a->op == b->op &&
            pcl_bytes_equal(a->sql, b->sql) && pcl_bytes_equal(a->params, b->params) &&
            a->param_count == b->param_count && pcl_bytes_equal(a->statements, b->statements) &&
            a->statement_count == b->statement_count && pcl_bytes_equal(a->db, b->db) &&
-           a->strategy == b->strategy && a->consistency == b->consistency &&
-           pcl_bytes_equal(a->token, b->token) && a->max_lag_ms == b->max_lag_ms &&
+           a->strategy == b->strategy && a->consistency == b->consistency && s_same_tokens(a, b) &&
+           a->monotonic == b->monotonic && a->max_lag_ms == b->max_lag_ms &&
            a->timeout_ms == b->timeout_ms && a->once == b->once &&
            a->has_session == b->has_session && memcmp(a->session, b->session, PCL_ID_SIZE) == 0 &&
            a->page_rows == b->page_rows && a->page_bytes == b->page_bytes &&

@@ -49,7 +49,8 @@ static bool s_same(const pcl_head *a, const pcl_head *b)
            a->max_lag_ms == b->max_lag_ms && a->term == b->term && a->rows == b->rows &&
            memcmp(a->id, b->id, PCL_ID_SIZE) == 0 &&
            memcmp(a->session, b->session, PCL_ID_SIZE) == 0 &&
-           pcl_bytes_equal(a->principal, b->principal) && pcl_bytes_equal(a->role, b->role);
+           pcl_bytes_equal(a->principal, b->principal) && pcl_bytes_equal(a->role, b->role) &&
+           pcl_bytes_equal(a->after, b->after);
 }
 
 /* Decodes and sees that a failure leaves *out_head alone. */
@@ -99,9 +100,37 @@ static void test_names_may_be_empty_and_as_long_as_their_limit(void **state)
     assert_true(s_same(&decoded, &head));
     head.principal = head.role = pcl_bytes_of(name, sizeof name);
     size = pcl_head_encode(&head, octets);
+    assert_int_equal(size, PCL_HEAD_SIZE_MAX - PCL_GTID_SIZE_MAX);
+    assert_int_equal(s_decode(&decoded, pcl_bytes_of(octets, size)), PCL_ERR_OK);
+    assert_true(s_same(&decoded, &head));
+}
+
+/* What a read waits for is there in a request that asks for it, and nowhere else. */
+static void test_after_stands_in_requests_of_its_consistency(void **state)
+{
+    (void)state;
+    uint8_t octets[PCL_HEAD_SIZE_MAX];
+    uint8_t text[PCL_GTID_SIZE_MAX];
+    uint8_t name[PCL_NAME_SIZE_MAX];
+    memset(text, '1', sizeof text);
+    memset(name, 'n', sizeof name);
+    pcl_head head = s_example();
+    pcl_head decoded;
+    head.consistency = PCL_CONSISTENCY_AFTER;
+    head.principal = head.role = pcl_bytes_of(name, sizeof name);
+    head.after = pcl_bytes_of(text, sizeof text);
+    size_t size = pcl_head_encode(&head, octets);
     assert_int_equal(size, PCL_HEAD_SIZE_MAX);
     assert_int_equal(s_decode(&decoded, pcl_bytes_of(octets, size)), PCL_ERR_OK);
     assert_true(s_same(&decoded, &head));
+    octets[11] = PCL_KIND_REPLY;
+    assert_int_equal(s_decode(&decoded, pcl_bytes_of(octets, size)), PCL_ERR_MALFORMED);
+    octets[11] = PCL_KIND_REQUEST;
+    octets[15] = PCL_CONSISTENCY_MAX_LAG;
+    assert_int_equal(s_decode(&decoded, pcl_bytes_of(octets, size)), PCL_ERR_MALFORMED);
+    octets[15] = PCL_CONSISTENCY_AFTER;
+    octets[size - 1] = '\n';
+    assert_int_equal(s_decode(&decoded, pcl_bytes_of(octets, size)), PCL_ERR_MALFORMED);
 }
 
 static void test_every_other_size_is_refused(void **state)
@@ -246,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_encoded_decodes_to_the_same),
         cmocka_unit_test(test_names_may_be_empty_and_as_long_as_their_limit),
+        cmocka_unit_test(test_after_stands_in_requests_of_its_consistency),
         cmocka_unit_test(test_every_other_size_is_refused),
         cmocka_unit_test(test_values_out_of_range_are_refused),
         cmocka_unit_test(test_flags_that_are_not_known_are_refused),

@@ -67,7 +67,8 @@ static const struct {
     [PCL_OP_QUERY] = {COMMON "sql params db strategy consistency once session page_rows "
                              "page_bytes metadata explain_route dry_run ",
                       " v sql "},
-    [PCL_OP_TXN] = {COMMON "statements db once metadata explain_route ", " v statements "},
+    [PCL_OP_TXN] = {COMMON "statements db consistency once metadata explain_route ",
+                    " v statements "},
     [PCL_OP_BEGIN] = {COMMON "db strategy consistency read_only explain_route ", " v "},
     [PCL_OP_COMMIT] = {COMMON "session ", " v session "},
     [PCL_OP_ROLLBACK] = {COMMON "session ", " v session "},
@@ -612,7 +613,8 @@ static void test_consistency_has_four_forms(void **state)
     result = s_decode_consistency("81 a5 61 66 74 65 72 a5 30 2d 31 2d 39");
     assert_int_equal(result->err, PCL_ERR_OK);
     assert_int_equal(result->request.consistency, PCL_CONSISTENCY_AFTER);
-    assert_int_equal(result->request.token.size, 5);
+    assert_int_equal(result->request.token_count, 1);
+    assert_int_equal(result->request.tokens[0].size, 5);
     result = s_decode_consistency("81 aa 6d 61 78 5f 6c 61 67 5f 6d 73 cd 01 f4");
     assert_int_equal(result->err, PCL_ERR_OK);
     assert_int_equal(result->request.consistency, PCL_CONSISTENCY_MAX_LAG);
@@ -628,7 +630,8 @@ static void test_consistency_has_four_forms(void **state)
         result = s_decode_consistency(bad[index]);
         assert_int_equal(result->err, PCL_ERR_MALFORMED);
         assert_string_equal(result->fault.rule,
-                            "must be any, source, {after: token} or {max_lag_ms: integer}");
+                            "must be any, source, or a map of one of after, source and max_lag_ms, "
+                            "and of monotonic");
     }
     result = s_decode_consistency("81 a5 61 66 74 65 72 01");
     assert_string_equal(result->fault.field, "consistency.after");
@@ -638,6 +641,35 @@ static void test_consistency_has_four_forms(void **state)
     assert_string_equal(result->fault.field, "consistency.max_lag_ms");
     result = s_decode_consistency("81 aa 6d 61 78 5f 6c 61 67 5f 6d 73 cf 00 00 00 01 00 00 00 00");
     assert_string_equal(result->fault.field, "consistency.max_lag_ms");
+}
+
+static void test_consistency_may_be_a_map_of_two(void **state)
+{
+    (void)state;
+    outcome *result = s_decode_consistency("81 a9 6d 6f 6e 6f 74 6f 6e 69 63 c3");
+    assert_int_equal(result->err, PCL_ERR_OK);
+    assert_int_equal(result->request.consistency, PCL_CONSISTENCY_ANY);
+    assert_true(result->request.monotonic);
+    result = s_decode_consistency("82 a9 6d 6f 6e 6f 74 6f 6e 69 63 c3 a6 73 6f 75 72 63 65 c3");
+    assert_int_equal(result->err, PCL_ERR_OK);
+    assert_int_equal(result->request.consistency, PCL_CONSISTENCY_SOURCE);
+    assert_true(result->request.monotonic);
+    result = s_decode_consistency("81 a5 61 66 74 65 72 92 a1 61 a2 62 63");
+    assert_int_equal(result->err, PCL_ERR_OK);
+    assert_int_equal(result->request.token_count, 2);
+    assert_true(pcl_bytes_is(result->request.tokens[1], "bc"));
+
+    static const char *const bad[] = {
+        "82 a5 61 66 74 65 72 a1 61 a6 73 6f 75 72 63 65 c3", /* after and source */
+        "81 a6 73 6f 75 72 63 65 c2",                         /* source: false */
+        "81 a9 6d 6f 6e 6f 74 6f 6e 69 63 01",                /* monotonic: 1 */
+        "81 a5 61 66 74 65 72 90",                            /* no token */
+        "81 a5 61 66 74 65 72 99 a1 61 a1 61 a1 61 a1 61 a1 61 a1 61 a1 61 a1 61 a1 61", /* nine */
+        "81 a5 61 66 74 65 72 92 a1 61 01", /* a token that is none */
+    };
+    for (size_t index = 0; index < sizeof bad / sizeof bad[0]; index++) {
+        assert_int_equal(s_decode_consistency(bad[index])->err, PCL_ERR_MALFORMED);
+    }
 }
 
 static outcome *s_decode_statements(const char *hex)
@@ -799,14 +831,23 @@ static void test_the_id_is_read_also_on_failure(void **state)
     }
 }
 
+static bool s_same_tokens(const pcl_request *a, const pcl_request *b)
+{
+    bool same = a->token_count == b->token_count;
+    for (uint32_t index = 0; same && index < a->token_count; index++) {
+        same = pcl_bytes_equal(a->tokens[index], b->tokens[index]);
+    }
+    return same;
+}
+
 static bool s_same(const pcl_request *a, const pcl_request *b)
 {
     return a->has_id == b->has_id && memcmp(a->id, b->id, PCL_ID_SIZE) == 0 && a->op == b->op &&
            pcl_bytes_equal(a->sql, b->sql) && pcl_bytes_equal(a->params, b->params) &&
            a->param_count == b->param_count && pcl_bytes_equal(a->statements, b->statements) &&
            a->statement_count == b->statement_count && pcl_bytes_equal(a->db, b->db) &&
-           a->strategy == b->strategy && a->consistency == b->consistency &&
-           pcl_bytes_equal(a->token, b->token) && a->max_lag_ms == b->max_lag_ms &&
+           a->strategy == b->strategy && a->consistency == b->consistency && s_same_tokens(a, b) &&
+           a->monotonic == b->monotonic && a->max_lag_ms == b->max_lag_ms &&
            a->timeout_ms == b->timeout_ms && a->once == b->once &&
            a->has_session == b->has_session && memcmp(a->session, b->session, PCL_ID_SIZE) == 0 &&
            a->page_rows == b->page_rows && a->page_bytes == b->page_bytes &&
@@ -854,6 +895,25 @@ static void s_choose_switches(pcl_rng *rng, pcl_request *request)
     request->metadata = s_chance(rng, request->op, "metadata");
 }
 
+static void s_choose_consistency(pcl_rng *rng, pcl_request *request, uint8_t text[600])
+{
+    if (!s_chance(rng, request->op, "consistency")) {
+        return;
+    }
+    request->consistency = (pcl_consistency_kind)pcl_rng_below(rng, PCL_CONSISTENCY_COUNT);
+    request->monotonic = pcl_rng_below(rng, 2) == 0;
+    if (request->consistency == PCL_CONSISTENCY_AFTER) {
+        request->token_count = 1 + pcl_rng_below(rng, PCL_TOKENS_MAX);
+        pcl_bytes token = s_random_text(rng, text, 100);
+        for (uint32_t index = 0; index < request->token_count; index++) {
+            request->tokens[index] = token;
+        }
+    }
+    if (request->consistency == PCL_CONSISTENCY_MAX_LAG) {
+        request->max_lag_ms = (uint32_t)pcl_rng_next(rng);
+    }
+}
+
 /* A request that keeps all rules; its texts live in the arrays. */
 static pcl_request s_random_request(pcl_rng *rng, uint8_t texts[4][600], pcl_buffer *params)
 {
@@ -886,15 +946,7 @@ static pcl_request s_random_request(pcl_rng *rng, uint8_t texts[4][600], pcl_buf
     if (s_chance(rng, op, "strategy")) {
         request.strategy = (pcl_strategy_kind)pcl_rng_below(rng, PCL_STRATEGY_COUNT);
     }
-    if (s_chance(rng, op, "consistency")) {
-        request.consistency = (pcl_consistency_kind)pcl_rng_below(rng, PCL_CONSISTENCY_COUNT);
-    }
-    if (request.consistency == PCL_CONSISTENCY_AFTER) {
-        request.token = s_random_text(rng, texts[2], 100);
-    }
-    if (request.consistency == PCL_CONSISTENCY_MAX_LAG) {
-        request.max_lag_ms = (uint32_t)pcl_rng_next(rng);
-    }
+    s_choose_consistency(rng, &request, texts[2]);
     if (s_chance(rng, op, "timeout_ms")) {
         request.timeout_ms = 1 + pcl_rng_below(rng, PCL_TIMEOUT_MS_MAX);
     }
@@ -904,7 +956,9 @@ static pcl_request s_random_request(pcl_rng *rng, uint8_t texts[4][600], pcl_buf
         request.once = false; /* these do not go with it */
         request.strategy = PCL_STRATEGY_DEFAULT;
         request.consistency = PCL_CONSISTENCY_ANY;
-        request.token.size = request.max_lag_ms = 0;
+        memset(request.tokens, 0, sizeof request.tokens);
+        request.token_count = request.max_lag_ms = 0;
+        request.monotonic = false;
         s_fill_id(rng, request.session);
     }
     if (s_chance(rng, op, "page_rows")) {
@@ -972,6 +1026,7 @@ int main(void)
         cmocka_unit_test(test_a_trace_is_a_traceparent),
         cmocka_unit_test(test_params_are_bounded),
         cmocka_unit_test(test_consistency_has_four_forms),
+        cmocka_unit_test(test_consistency_may_be_a_map_of_two),
         cmocka_unit_test(test_statements_of_a_transaction),
         cmocka_unit_test(test_bad_statements_are_refused_by_number),
         cmocka_unit_test(test_statements_are_bounded),

@@ -23,6 +23,9 @@
 #define CLIENT_RFC PCL_SOURCE_DIR "/docs/rfc/1-client-protocol.md"
 #define HOP_RFC    PCL_SOURCE_DIR "/docs/rfc/2-hop-protocol.md"
 
+#define TOKEN_42 "1.5ToIE9FAUUi_8ppQ3D71dQ.0-1-42"
+#define TOKEN_43 "1.8svoiZhR2MAKtWazqThAFg.0-1-43"
+
 static const uint8_t s_id[PCL_ID_SIZE] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 /* The whole document, NUL terminated; freed by the caller. */
@@ -127,7 +130,10 @@ static bool s_encode_request(const char *name, pcl_buffer *buffer)
     } else if (strcmp(name, "request-after") == 0) {
         request.sql = pcl_bytes_text("SELECT 1");
         request.consistency = PCL_CONSISTENCY_AFTER;
-        request.token = pcl_bytes_text("0-1-42");
+        request.tokens[0] = pcl_bytes_text(TOKEN_42);
+        request.tokens[1] = pcl_bytes_text(TOKEN_43);
+        request.token_count = 2;
+        request.monotonic = true;
     } else if (strcmp(name, "request-txn") == 0) {
         request.op = PCL_OP_TXN;
         s_put_statements(&inner);
@@ -194,7 +200,7 @@ static bool s_encode_reply(const char *name, pcl_buffer *buffer)
         pcl_mp_put_text(buffer, "warnings");
         pcl_mp_put_uint(buffer, 0);
         pcl_mp_put_text(buffer, "token");
-        pcl_mp_put_text(buffer, "0-1-42");
+        pcl_mp_put_text(buffer, TOKEN_42);
     } else if (strcmp(name, "reply-error") == 0) {
         pcl_reply_error error = {.err = PCL_ERR_MALFORMED,
                                  .retry = PCL_RETRY_NEVER,
@@ -218,7 +224,8 @@ static bool s_encode_reply(const char *name, pcl_buffer *buffer)
 static bool s_encode_head(const char *name, pcl_buffer *buffer)
 {
     pcl_head head = {.sent_us = UINT64_C(81985529216486895)};
-    if (strcmp(name, "head-request") == 0 || strcmp(name, "head-reply") == 0) {
+    bool request = strcmp(name, "head-request") == 0 || strcmp(name, "head-after") == 0;
+    if (request || strcmp(name, "head-reply") == 0) {
         head.kind = PCL_KIND_REQUEST;
         head.ticket = UINT64_C(0x1234567800000001);
         head.sql_class = 1;
@@ -228,11 +235,13 @@ static bool s_encode_head(const char *name, pcl_buffer *buffer)
         head.proxy_us = 90;
         memcpy(head.id, s_id, PCL_ID_SIZE);
     }
-    if (strcmp(name, "head-request") == 0) {
-        head.consistency = PCL_CONSISTENCY_MAX_LAG;
-        head.flags = PCL_HEAD_EXPLAIN;
+    if (request) {
+        bool after = strcmp(name, "head-after") == 0;
+        head.consistency = after ? PCL_CONSISTENCY_AFTER : PCL_CONSISTENCY_MAX_LAG;
+        head.after = after ? pcl_bytes_text("0-1-42") : pcl_bytes_of(NULL, 0);
+        head.flags = after ? 0 : PCL_HEAD_EXPLAIN;
         head.budget_us = 1990000;
-        head.max_lag_ms = 500;
+        head.max_lag_ms = after ? 10 : 500;
         head.rows = 10000;
         head.principal = pcl_bytes_text("alice");
         head.role = pcl_bytes_text("app");
@@ -393,7 +402,7 @@ static void test_octets_of_the_client_protocol(void **state)
 static void test_octets_of_the_hop_protocol(void **state)
 {
     (void)state;
-    assert_int_equal(s_compare_blocks(HOP_RFC), 5);
+    assert_int_equal(s_compare_blocks(HOP_RFC), 6);
 }
 
 /* Cell number column of a table's row, without its blanks. */
