@@ -21,6 +21,7 @@ struct pcl_loop {
     bool stopped;
     uint64_t interval_us; /* 0: no tick */
     uint64_t due_us;
+    uint64_t wake_us; /* UINT64_MAX: none */
     pcl_loop_tick *tick;
     pcl_loop_tick *turn;
     void *context; /* of tick and turn */
@@ -32,6 +33,7 @@ pcl_loop *pcl_loop_new(void)
 {
     pcl_loop *self = calloc(1, sizeof *self);
     assert(self != NULL);
+    self->wake_us = UINT64_MAX;
     return self;
 }
 
@@ -82,6 +84,12 @@ void pcl_loop_set_tick(pcl_loop *self, uint64_t interval_us, pcl_loop_tick *tick
     self->context = context;
 }
 
+void pcl_loop_wake_at(pcl_loop *self, uint64_t at_us)
+{
+    assert(self != NULL);
+    self->wake_us = at_us;
+}
+
 void pcl_loop_set_guard(pcl_loop *self, pcl_loop_guard *guard, void *context)
 {
     assert(self != NULL);
@@ -99,16 +107,20 @@ static bool s_has_more(const pcl_loop *self)
     return false;
 }
 
-/* Milliseconds, rounded up, so that the tick is due when the sleep ends. */
+/* Milliseconds, rounded up, so that what is waited for is due when the sleep ends. */
 static long s_timeout_ms(const pcl_loop *self, uint64_t now_us)
 {
     if (s_has_more(self)) {
         return 0;
     }
-    if (self->tick == NULL) {
+    uint64_t next_us = self->tick == NULL ? UINT64_MAX : self->due_us;
+    if (self->wake_us < next_us) {
+        next_us = self->wake_us;
+    }
+    if (next_us == UINT64_MAX) {
         return -1;
     }
-    uint64_t left_us = pcl_time_left_us(self->due_us, now_us);
+    uint64_t left_us = pcl_time_left_us(next_us, now_us);
     return (long)((left_us + PCL_US_PER_MS - 1) / PCL_US_PER_MS);
 }
 
@@ -156,6 +168,9 @@ void pcl_loop_run(pcl_loop *self)
             }
         }
         now_us = pcl_now_us();
+        if (now_us >= self->wake_us) {
+            self->wake_us = UINT64_MAX;
+        }
         s_read(self, now_us);
         s_tick(self, now_us);
     }

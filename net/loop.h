@@ -29,6 +29,9 @@ void pcl_loop_add_fd(pcl_loop *self, int fd, pcl_loop_reader *reader, void *cont
 void pcl_loop_set_tick(pcl_loop *self, uint64_t interval_us, pcl_loop_tick *tick,
                        pcl_loop_tick *turn, void *context);
 
+/* The loop turns at at_us at the latest, once; a later call replaces it.  UINT64_MAX: never. */
+void pcl_loop_wake_at(pcl_loop *self, uint64_t at_us);
+
 /* Asked at the end of each turn; true ends the loop. */
 typedef bool(pcl_loop_guard)(void *context);
 void pcl_loop_set_guard(pcl_loop *self, pcl_loop_guard *guard, void *context);

@@ -79,10 +79,11 @@ static bool s_open(pcl_proxy *self)
     self->requests = pcl_ticket_table_new(self->settings.inflight_max, sizeof(pcl_proxy_request),
                                           self->args->seed);
     self->ids = pcl_id_index_new(self->settings.inflight_max, self->args->seed);
+    self->line = pcl_hedge_line_new(self->settings.inflight_max);
     self->walk = calloc(self->settings.inflight_max, sizeof *self->walk);
     self->members = pcl_membership_new(PCL_NODES_MAX, self->started_us);
-    bool opened = self->requests != NULL && self->ids != NULL && self->walk != NULL &&
-                  self->members != NULL && s_open_sockets(self, error) &&
+    bool opened = self->requests != NULL && self->ids != NULL && self->line != NULL &&
+                  self->walk != NULL && self->members != NULL && s_open_sockets(self, error) &&
                   s_open_watches(self, error);
     if (!opened) {
         pcl_log(PCL_LOG_ERROR, "proxy", "start-failed", "error=\"%s\"",
@@ -125,6 +126,7 @@ static void s_close(pcl_proxy *self)
     pcl_door_close(&self->agent_door);
     pcl_membership_destroy(&self->members);
     pcl_id_index_destroy(&self->ids);
+    pcl_hedge_line_destroy(&self->line);
     free(self->walk);
 }
 
@@ -182,6 +184,7 @@ static void s_on_turn(void *context, uint64_t now_us)
     pcl_proxy *self = context;
     pcl_proxy_flush(self, now_us);
     pcl_proxy_expire(self, now_us);
+    pcl_proxy_hedge(self, now_us);
 }
 
 static void s_on_tick(void *context, uint64_t now_us)
@@ -203,14 +206,14 @@ static void s_drain(void *context, uint64_t now_us)
 {
     pcl_proxy *self = context;
     self->draining = true;
-    pcl_log(PCL_LOG_INFO, "proxy", "drain", "inflight=%u", pcl_ticket_table_count(self->requests));
+    pcl_log(PCL_LOG_INFO, "proxy", "drain", "inflight=%u", pcl_proxy_unanswered(self));
     pcl_proxy_brokers_goodbye(self, now_us);
 }
 
 static bool s_drained(void *context)
 {
     const pcl_proxy *self = context;
-    return pcl_ticket_table_count(self->requests) == 0;
+    return pcl_proxy_unanswered(self) == 0;
 }
 
 static void s_reload(void *context, const pcl_config *config)

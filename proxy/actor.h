@@ -7,6 +7,7 @@
  *   requests.c   a request arrives: what it is, whether it may come in
  *   entries.c    its entry in the table of requests in flight
  *   attempts.c   an attempt at a node ends: its reply, its loss, the deadline
+ *   hedges.c     second copies of reads that are late
  *   answers.c    a request is answered; replies that wait for room
  *   cancels.c    requests that nobody waits for any more
  *   releases.c   sessions and cursors that nobody holds any more
@@ -16,7 +17,7 @@
  *   telemetry.c  metrics, readiness
  *
  * The actor holds no rule: what it does is asked of membership, candidates,
- * pinned, strategy and retry.  One thread; now_us is read once a turn of the loop.
+ * pinned, strategy, hedge and retry.  One thread; now_us is read once a turn of the loop.
  */
 #ifndef PCL_PROXY_ACTOR_H
 #define PCL_PROXY_ACTOR_H
@@ -32,6 +33,7 @@
 #include "net/metrics.h"
 #include "net/peer_watch.h"
 #include "proxy/candidates.h"
+#include "proxy/hedge.h"
 #include "proxy/membership.h"
 #include "proxy/pinned.h"
 #include "proxy/retry.h"
@@ -60,6 +62,7 @@ typedef struct pcl_proxy_settings {
     uint32_t inflight_max; /* fixed at start */
     uint32_t node_inflight_max;
     uint32_t queue_max; /* fixed at start */
+    double hedge_share; /* of reads; 0: none is hedged */
 } pcl_proxy_settings;
 
 /* A node's side of the socket and of the metrics; its index is the member's. */
@@ -104,6 +107,11 @@ typedef struct pcl_proxy_request {
     bool cancelled; /* nobody waits for it any more */
     bool withdrawn; /* ... and its node has been told */
     bool indexed;   /* it stands in ids */
+    uint64_t twin;  /* ticket of the other copy on its way; 0: there is none */
+    bool hedge;     /* it is the second copy */
+    bool hedged;    /* it has, or had, a second copy; there will be no other */
+    bool starved;   /* it was late while no token was left */
+    bool loser;     /* the other copy was the answer: nobody waits for this one */
     bool parked;    /* its reply waits for room at the broker */
     size_t parked_size; /* octets of that reply */
 } pcl_proxy_request;
@@ -128,6 +136,7 @@ typedef struct pcl_proxy_telemetry {
     pcl_metric *requests[PCL_SQL_CLASS_COUNT][PCL_ERR_COUNT]; /* made when first needed */
     pcl_metric *dropped[PCL_PROXY_DROP_COUNT];
     pcl_metric *retries, *probes, *unreachable, *cancels, *releases, *gone;
+    pcl_metric *hedges_sent, *hedges_won, *hedges_late, *hedges_starved, *hedge_delay;
     pcl_metric *inflight, *decision, *duration, *nodes[PCL_MEMBER_STATE_COUNT];
 } pcl_proxy_telemetry;
 
@@ -152,12 +161,16 @@ typedef struct pcl_proxy {
     pcl_strategy_state strategy_state;
     pcl_rng rng;
     pcl_retry_budget retry_budget;
+    pcl_hedge hedge;
+    pcl_hedge_line *line; /* reads that may become late */
+    uint32_t extra_count; /* entries that are no request of their own: second copies, losers */
     uint64_t started_us;
     uint64_t published_us;
     bool draining;
     pcl_log_limit drop_lines;
     pcl_proxy_telemetry telemetry;
     uint64_t dropped_count, retry_count, request_count, cancel_count, release_count;
+    uint64_t hedges_sent, hedges_won, hedges_late, hedges_starved;
 } pcl_proxy;
 
 /* settings.c */
@@ -211,6 +224,8 @@ void pcl_proxy_request_take(pcl_proxy_request *request, pcl_hop_message *message
 void pcl_proxy_request_release(pcl_proxy_request *request);
 /* Empties from, which stays initialised; to is overwritten. */
 void pcl_proxy_request_move(pcl_proxy_request *to, pcl_proxy_request *from);
+/* Makes to another request with the same octets; not yet in the table, and at no node. */
+void pcl_proxy_request_copy(pcl_proxy_request *to, pcl_proxy_request *from);
 /* Moves the request into the table, where there must be room, and into the index. */
 pcl_proxy_request *pcl_proxy_enter(pcl_proxy *self, pcl_proxy_request *request,
                                    uint64_t *out_ticket);
@@ -232,9 +247,33 @@ void pcl_proxy_begin(pcl_proxy *self, pcl_hop_message *message, uint64_t wait_us
 /* An agent's REPLY; takes its payload. */
 void pcl_proxy_on_reply(pcl_proxy *self, uint32_t node, pcl_hop_message *message,
                         const pcl_report *report, uint64_t now_us);
+/* Its node is suspect. */
+void pcl_proxy_doubted(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                       uint64_t now_us);
 /* What is at the node, or only its reads when it is merely doubted. */
 void pcl_proxy_node_failed(pcl_proxy *self, uint32_t node, pcl_attempt_end end, uint64_t now_us);
 void pcl_proxy_expire(pcl_proxy *self, uint64_t now_us);
+
+/* hedges.c */
+
+/* A request that stands alone left for its first node. */
+void pcl_proxy_hedge_watch(pcl_proxy *self, const pcl_proxy_request *request, uint64_t ticket,
+                           uint64_t now_us);
+/* Sends second copies of what is late. */
+void pcl_proxy_hedge(pcl_proxy *self, uint64_t now_us);
+/* What the end of this copy means. */
+pcl_copy pcl_proxy_copy(const pcl_proxy_request *request);
+/* It is the answer, a success: notes how long it took, and makes the other copy the loser. */
+void pcl_proxy_hedge_won(pcl_proxy *self, pcl_proxy_request *request, uint64_t now_us);
+/* Nobody will hear its reply: what that opened is released, and a copy that was withdrawn in vain
+ * is counted. */
+void pcl_proxy_hedge_unheard(pcl_proxy *self, const pcl_proxy_request *request,
+                             const pcl_head *reply, uint64_t now_us);
+/* It ends, unheard; the other copy, if there is one, goes on alone. */
+void pcl_proxy_hedge_end(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                         uint64_t now_us);
+/* Requests not yet answered. */
+uint32_t pcl_proxy_unanswered(const pcl_proxy *self);
 
 /* answers.c */
 
@@ -285,6 +324,9 @@ void pcl_proxy_release_opened(pcl_proxy *self, const pcl_head *reply, pcl_bytes 
 bool pcl_proxy_hint(pcl_proxy *self, uint32_t node, const pcl_head *head) PCL_MUST_CHECK;
 /* What the request needs of a node. */
 pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request);
+/* The strategy's choice among them, tried once.  OK: it is on its way. */
+pcl_err pcl_proxy_route_among(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                              const pcl_candidates *candidates, uint64_t now_us) PCL_MUST_CHECK;
 /* Sends the request to a node that fits.  OK: it is on its way.  Otherwise it
  * never left: NO_NODE, OVERLOADED. */
 pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,

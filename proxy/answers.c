@@ -50,6 +50,7 @@ static void s_park(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
         request = fresh;
     } else {
         pcl_proxy_unindex(self, request, ticket);
+        pcl_hedge_line_remove(self->line, ticket);
         pcl_ticket_table_set_deadline(self->requests, ticket, until_us);
     }
     int moved = zmq_msg_move(&request->payload, payload);

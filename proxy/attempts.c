@@ -40,16 +40,27 @@ static void s_again(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket
     self->retry_count++;
     self->nodes[from].retries++;
     request = pcl_proxy_renew(self, request, &ticket);
+    request->hedge = false;
     pcl_err err = pcl_proxy_route(self, request, ticket, now_us);
     if (err != PCL_ERR_OK) { /* only what leaves no trace gets here */
         pcl_proxy_answer_text(self, request, ticket, err, PCL_RETRY_SAFE, NULL, now_us);
+        return;
     }
+    pcl_proxy_hedge_watch(self, request, ticket, now_us);
 }
 
 /* An attempt ended badly and left no answer to pass on. */
 static void s_failed(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
                      pcl_attempt_end end, uint64_t now_us)
 {
+    pcl_copy_event event = end == PCL_ATTEMPT_DOUBTED ? PCL_COPY_DOUBT : PCL_COPY_FAILURE;
+    pcl_copy_action action = pcl_copy_on(pcl_proxy_copy(request), event);
+    if (action == PCL_COPY_YIELD || action == PCL_COPY_END) {
+        pcl_proxy_hedge_end(self, request, ticket, now_us);
+    }
+    if (action != PCL_COPY_JUDGE) {
+        return;
+    }
     pcl_retry_verdict verdict = s_judge(self, request, end, now_us);
     switch (verdict.action) {
     case PCL_RETRY_AGAIN:
@@ -63,6 +74,12 @@ static void s_failed(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticke
                               now_us);
         return;
     }
+}
+
+void pcl_proxy_doubted(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                       uint64_t now_us)
+{
+    s_failed(self, request, ticket, PCL_ATTEMPT_DOUBTED, now_us);
 }
 
 void pcl_proxy_node_failed(pcl_proxy *self, uint32_t node, pcl_attempt_end end, uint64_t now_us)
@@ -148,6 +165,19 @@ void pcl_proxy_on_reply(pcl_proxy *self, uint32_t node, pcl_hop_message *message
         s_drop_reply(self, node, head, why, now_us);
         return;
     }
+    pcl_copy_event event = head->code == PCL_ERR_OK ? PCL_COPY_SUCCESS : PCL_COPY_FAILURE;
+    s_note_quality(self, request, head, report, now_us);
+    switch (pcl_copy_on(pcl_proxy_copy(request), event)) {
+    case PCL_COPY_YIELD:
+    case PCL_COPY_END:
+        pcl_proxy_hedge_unheard(self, request, head, now_us);
+        pcl_proxy_hedge_end(self, request, head->ticket, now_us);
+        return;
+    case PCL_COPY_JUDGE:
+    case PCL_COPY_WIN:
+    case PCL_COPY_STAY: /* not of a reply */
+        break;
+    }
     if (pcl_retry_code(head->code)) {
         pcl_retry_verdict verdict = s_judge(self, request, PCL_ATTEMPT_REFUSED, now_us);
         if (verdict.action == PCL_RETRY_AGAIN) {
@@ -155,6 +185,8 @@ void pcl_proxy_on_reply(pcl_proxy *self, uint32_t node, pcl_hop_message *message
             return;
         }
     }
-    s_note_quality(self, request, head, report, now_us);
+    if (event == PCL_COPY_SUCCESS) {
+        pcl_proxy_hedge_won(self, request, now_us);
+    }
     pcl_proxy_answer(self, request, head->ticket, head, &message->payload, now_us);
 }

@@ -32,11 +32,18 @@ bool pcl_proxy_withdraw(pcl_proxy *self, const pcl_proxy_request *request, uint6
     return pcl_proxy_hint(self, request->node, &head);
 }
 
+/* Of two copies of a request the second is not counted. */
+static bool s_counts(const pcl_proxy_request *request)
+{
+    return !request->hedge || request->twin == 0;
+}
+
 /* The node is told once: whoever says it again and again must not multiply it. */
 static void s_stop(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket, uint64_t now_us)
 {
-    if (!request->cancelled) {
-        request->cancelled = true;
+    bool first = !request->cancelled;
+    request->cancelled = true;
+    if (first && s_counts(request)) {
         self->cancel_count++;
         pcl_metric_add(self->telemetry.cancels, 1);
     }
@@ -55,7 +62,7 @@ uint32_t pcl_proxy_cancel(pcl_proxy *self, const pcl_head *asked, uint64_t now_u
         assert(request != NULL);
         if (pcl_bytes_equal(request->head.principal, asked->principal)) {
             s_stop(self, request, ticket, now_us);
-            count++;
+            count += s_counts(request);
         }
     }
     return count;
@@ -83,8 +90,7 @@ void pcl_proxy_on_cancel(pcl_proxy *self, pcl_hop_message *message, uint64_t now
         assert(request != NULL);
         if (request->head.ticket == message->head.ticket &&
             pcl_bytes_equal(pcl_frame_bytes(&request->peer), pcl_frame_bytes(&message->peer))) {
-            s_stop(self, request, ticket, now_us);
-            return;
+            s_stop(self, request, ticket, now_us); /* of two copies both, so the walk goes on */
         }
     }
 }

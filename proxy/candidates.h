@@ -44,6 +44,7 @@
     X(LAG_UNKNOWN, "how far it is behind is not known")                                            \
     X(LAG, "too far behind")                                                                       \
     X(FULL, "too many requests in flight there")                                                   \
+    X(BUSY, "none of its connections is free for a second copy")                                   \
     X(ELSEWHERE, "the session is at another node")
 
 typedef enum pcl_left_out {

@@ -51,6 +51,20 @@ void pcl_proxy_request_move(pcl_proxy_request *to, pcl_proxy_request *from)
     s_borrow_names(to);
 }
 
+void pcl_proxy_request_copy(pcl_proxy_request *to, pcl_proxy_request *from)
+{
+    *to = *from;
+    to->node = PCL_MEMBER_NONE;
+    to->indexed = false;
+    to->withdrawn = false;
+    s_init_messages(to);
+    int copied = zmq_msg_copy(&to->peer, &from->peer);
+    copied |= zmq_msg_copy(&to->head_frame, &from->head_frame);
+    copied |= zmq_msg_copy(&to->payload, &from->payload);
+    assert(copied == 0);
+    s_borrow_names(to);
+}
+
 void pcl_proxy_leave_node(pcl_proxy *self, pcl_proxy_request *request)
 {
     if (request->node != PCL_MEMBER_NONE) {
@@ -67,6 +81,7 @@ void pcl_proxy_remove(pcl_proxy *self, pcl_proxy_request *request, uint64_t tick
         self->parked_count--;
         self->parked_size -= request->parked_size;
     }
+    pcl_hedge_line_remove(self->line, ticket);
     pcl_proxy_request_release(request);
     if (ticket != 0) {
         pcl_ticket_table_remove(self->requests, ticket);
@@ -89,6 +104,7 @@ pcl_proxy_request *pcl_proxy_renew(pcl_proxy *self, pcl_proxy_request *request, 
     pcl_proxy_request moved;
     pcl_proxy_leave_node(self, request);
     pcl_proxy_unindex(self, request, *ticket);
+    pcl_hedge_line_remove(self->line, *ticket);
     pcl_proxy_request_move(&moved, request);
     pcl_ticket_table_remove(self->requests, *ticket);
     return pcl_proxy_enter(self, &moved, ticket); /* there is room: one has just been removed */

@@ -155,5 +155,7 @@ void pcl_proxy_begin(pcl_proxy *self, pcl_hop_message *message, uint64_t wait_us
     if (err != PCL_ERR_OK) { /* it did not leave */
         pcl_retry retry = err == PCL_ERR_GONE ? PCL_RETRY_NEVER : PCL_RETRY_SAFE;
         pcl_proxy_answer_text(self, request, ticket, err, retry, text, now_us);
+        return;
     }
+    pcl_proxy_hedge_watch(self, request, ticket, now_us);
 }

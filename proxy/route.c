@@ -35,6 +35,9 @@ static pcl_head s_head_for_agent(const pcl_proxy_request *request, const pcl_can
     head.strategy = request->strategy;
     head.attempt = (uint8_t)request->attempts;
     head.flags &= (uint8_t)~PCL_HEAD_SEALED; /* the broker has proved it; the agent needs it not */
+    if (request->hedge) {
+        head.flags |= PCL_HEAD_HEDGE;
+    }
     head.budget_us = left_us < UINT32_MAX ? (uint32_t)left_us : UINT32_MAX;
     head.sent_us = now_us;
     head.proxy_us = request->wait_us +
@@ -50,23 +53,30 @@ typedef struct s_choice {
     const pcl_candidate *chosen; /* NULL: nobody */
 } s_choice;
 
+/* Among the candidates that stand in *out. */
+static void s_pick(const pcl_need *need, pcl_strategy_kind strategy, pcl_strategy_state *state,
+                   pcl_rng *rng, uint64_t now_us, s_choice *out)
+{
+    uint32_t position = PCL_CHOICE_NONE;
+    if (out->candidates.count > 0) {
+        position = pcl_strategy_choose(strategy, state,
+                                       &(pcl_choice_input){.candidates = out->candidates.fit,
+                                                           .count = out->candidates.count,
+                                                           .now_us = now_us,
+                                                           .lag_ms_max = need->lag_ms_max,
+                                                           .rng = rng,
+                                                           .out_costs = out->costs});
+    }
+    out->chosen = position == PCL_CHOICE_NONE ? NULL : out->candidates.fit[position];
+}
+
 /* With that state and random stream of the strategy. */
 static void s_choose_with(const pcl_proxy *self, const pcl_proxy_request *request,
                           pcl_strategy_state *state, pcl_rng *rng, uint64_t now_us, s_choice *out)
 {
     pcl_need need = pcl_proxy_need(self, request);
-    uint32_t position = PCL_CHOICE_NONE;
     pcl_candidates_find(self->members, &need, now_us, &out->candidates);
-    if (out->candidates.count > 0) {
-        position = pcl_strategy_choose(request->strategy, state,
-                                       &(pcl_choice_input){.candidates = out->candidates.fit,
-                                                           .count = out->candidates.count,
-                                                           .now_us = now_us,
-                                                           .lag_ms_max = need.lag_ms_max,
-                                                           .rng = rng,
-                                                           .out_costs = out->costs});
-    }
-    out->chosen = position == PCL_CHOICE_NONE ? NULL : out->candidates.fit[position];
+    s_pick(&need, request->strategy, state, rng, now_us, out);
 }
 
 static void s_choose(pcl_proxy *self, const pcl_proxy_request *request, uint64_t now_us,
@@ -227,4 +237,24 @@ pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ti
             s_unreachable(self, index);
         }
     }
+}
+
+pcl_err pcl_proxy_route_among(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                              const pcl_candidates *candidates, uint64_t now_us)
+{
+    assert(request->node == PCL_MEMBER_NONE);
+    pcl_need need = pcl_proxy_need(self, request);
+    s_choice choice = {.candidates = *candidates};
+    s_pick(&need, request->strategy, &self->strategy_state, &self->rng, now_us, &choice);
+    if (choice.chosen == NULL) {
+        return PCL_ERR_NO_NODE;
+    }
+    uint32_t index = choice.chosen->index;
+    pcl_err err = s_send(self, request, ticket, &choice, now_us);
+    if (err == PCL_ERR_OK) {
+        s_note_sent(self, request, index, now_us);
+    } else if (err == PCL_ERR_UNAVAILABLE) {
+        s_unreachable(self, index);
+    }
+    return err;
 }

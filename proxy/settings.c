@@ -29,6 +29,10 @@ static const pcl_config_entry ENTRIES[] = {
      "1: when nobody within routing/lag_ms_max is left, the replicas least behind serve reads."},
     {"routing/lag_ms_max", PCL_CONFIG_UINT, 0, 86400000, "10000", NULL, true,
      "A replica further behind than this, in milliseconds, gets no reads."},
+    {"hedge/enabled", PCL_CONFIG_BOOL, 0, 1, "1", NULL, true,
+     "1: a read that is late gets a second copy at another node; the first success counts."},
+    {"hedge/share_percent", PCL_CONFIG_UINT, 1, 50, "5", NULL, true,
+     "How many second copies there may be, of 100 reads."},
     {"limits/inflight_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "20000", NULL, false,
      "Requests in flight in the whole proxy; more are refused with OVERLOADED."},
     {"limits/node_inflight_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "2000", NULL, true,
@@ -71,5 +75,8 @@ void pcl_proxy_settings_read(pcl_proxy_settings *out_settings, const pcl_config 
         .inflight_max = (uint32_t)pcl_config_uint(config, "limits/inflight_max"),
         .node_inflight_max = (uint32_t)pcl_config_uint(config, "limits/node_inflight_max"),
         .queue_max = (uint32_t)pcl_config_uint(config, "limits/queue_max"),
+        .hedge_share = pcl_config_bool(config, "hedge/enabled")
+                           ? (double)pcl_config_uint(config, "hedge/share_percent") / 100
+                           : 0,
     };
 }

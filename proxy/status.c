@@ -51,6 +51,24 @@ static void s_put_limits(const pcl_proxy *self, pcl_buffer *buffer)
     s_uint(buffer, "lag_ms_max", settings->lag_ms_max);
 }
 
+static void s_put_hedges(const pcl_proxy *self, pcl_buffer *buffer)
+{
+    uint64_t delay_us = 0;
+    pcl_mp_put_text(buffer, "hedges");
+    pcl_mp_put_map(buffer, 6);
+    pcl_mp_put_text(buffer, "delay_us");
+    if (pcl_hedge_delay_us(&self->hedge, &delay_us)) {
+        pcl_mp_put_uint(buffer, delay_us);
+    } else {
+        pcl_mp_put_nil(buffer);
+    }
+    s_uint(buffer, "tokens", (uint64_t)self->hedge.tokens);
+    s_uint(buffer, "sent", self->hedges_sent);
+    s_uint(buffer, "won", self->hedges_won);
+    s_uint(buffer, "cancel_late", self->hedges_late);
+    s_uint(buffer, "budget_exhausted", self->hedges_starved);
+}
+
 static void s_put_report(const pcl_member *member, pcl_buffer *buffer)
 {
     const pcl_report *report = &member->report;
@@ -140,7 +158,7 @@ static void s_put_choice(const pcl_proxy *self, pcl_strategy_kind kind, uint64_t
 void pcl_proxy_status_encode(const pcl_proxy *self, uint64_t now_us, pcl_buffer *buffer)
 {
     uint32_t count = pcl_membership_count(self->members);
-    pcl_mp_put_map(buffer, 17);
+    pcl_mp_put_map(buffer, 18);
     s_text(buffer, "version", PCL_VERSION);
     s_text(buffer, "proxy", pcl_config_text(self->config, "proxy/name"));
     s_hex(buffer, "boot_id", self->args->boot_id);
@@ -149,13 +167,14 @@ void pcl_proxy_status_encode(const pcl_proxy *self, uint64_t now_us, pcl_buffer 
     s_text(buffer, "strategy", pcl_strategy_text(self->settings.strategy));
     s_bool(buffer, "reads_on_source", self->settings.reads_on_source);
     s_put_limits(self, buffer);
-    s_uint(buffer, "inflight", pcl_ticket_table_count(self->requests));
+    s_uint(buffer, "inflight", pcl_proxy_unanswered(self));
     s_uint(buffer, "parked", self->parked_count);
     s_uint(buffer, "requests", self->request_count);
     s_uint(buffer, "retries", self->retry_count);
     s_uint(buffer, "dropped", self->dropped_count);
     s_uint(buffer, "cancels", self->cancel_count);
     s_uint(buffer, "releases", self->release_count);
+    s_put_hedges(self, buffer);
     pcl_mp_put_text(buffer, "nodes");
     pcl_mp_put_array(buffer, count);
     for (uint32_t index = 0; index < count; index++) {

@@ -50,6 +50,19 @@ void pcl_proxy_telemetry_start(pcl_proxy *self)
         "Sessions and cursors that nobody held any more, told to their node.");
     telemetry->gone = pcl_metrics_counter(metrics, "portcullis_proxy_gone_total", "",
                                           "Requests of a session or cursor whose node had gone.");
+    telemetry->hedges_sent = pcl_metrics_counter(metrics, "portcullis_proxy_hedges_sent_total", "",
+                                                 "Second copies of late reads sent.");
+    telemetry->hedges_won = pcl_metrics_counter(metrics, "portcullis_proxy_hedges_won_total", "",
+                                                "Reads answered by their second copy.");
+    telemetry->hedges_late = pcl_metrics_counter(
+        metrics, "portcullis_proxy_hedges_cancel_late_total", "",
+        "Copies that had run to their end when they were withdrawn.");
+    telemetry->hedges_starved = pcl_metrics_counter(
+        metrics, "portcullis_proxy_hedges_budget_exhausted_total", "",
+        "Late reads that found no token for a second copy.");
+    telemetry->hedge_delay = pcl_metrics_gauge(
+        metrics, "portcullis_proxy_hedge_delay_seconds", "",
+        "How long a read is at its node before it is late; -1 not known yet.");
     telemetry->inflight = pcl_metrics_gauge(metrics, "portcullis_proxy_in_flight", "",
                                             "Requests accepted and not yet answered.");
     telemetry->decision = pcl_metrics_histogram(
@@ -123,7 +136,10 @@ void pcl_proxy_telemetry_tick(pcl_proxy *self)
     for (int state = 0; state < PCL_MEMBER_STATE_COUNT; state++) {
         pcl_metric_set(self->telemetry.nodes[state], counts[state]);
     }
-    pcl_metric_set(self->telemetry.inflight, pcl_ticket_table_count(self->requests));
+    pcl_metric_set(self->telemetry.inflight, pcl_proxy_unanswered(self));
+    uint64_t delay_us = 0;
+    bool known = pcl_hedge_delay_us(&self->hedge, &delay_us);
+    pcl_metric_set(self->telemetry.hedge_delay, known ? (double)delay_us / 1e6 : -1);
     if (self->args->http == NULL) {
         return;
     }
