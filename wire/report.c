@@ -44,7 +44,7 @@ enum {
     AT_GTID = 128,
 };
 
-enum { FLAG_READ_ONLY = 1, FLAG_REPLICATING = 2, FLAGS_ALL = 3 };
+enum { FLAG_READ_ONLY = 1, FLAG_REPLICATING = 2, FLAG_FAULT = 4, FLAGS_ALL = 7 };
 
 static_assert(AT_GTID == PCL_REPORT_FIXED_SIZE, "the fields fill the fixed part");
 static_assert(PCL_REPORT_GTID_SIZE_MAX <= UINT16_MAX, "the GTID set's size fits its field");
@@ -83,7 +83,8 @@ size_t pcl_report_encode(const pcl_report *report, uint8_t target[PCL_REPORT_SIZ
     assert(report->lag_ms >= -1);
     assert(report->gtid.size <= PCL_REPORT_GTID_SIZE_MAX);
     unsigned flags = (report->read_only ? FLAG_READ_ONLY : 0u) |
-                     (report->replicating ? FLAG_REPLICATING : 0u);
+                     (report->replicating ? FLAG_REPLICATING : 0u) |
+                     (report->fault ? FLAG_FAULT : 0u);
     memset(target, 0, PCL_REPORT_FIXED_SIZE);
     pcl_put_be(target + AT_BOOT_ID, report->boot_id, 8);
     pcl_put_be(target + AT_SEQ, report->seq, 8);
@@ -153,6 +154,7 @@ static pcl_report s_get_fixed(const uint8_t *source)
         .flavor = (pcl_flavor)source[AT_FLAVOR],
         .read_only = (source[AT_FLAGS] & FLAG_READ_ONLY) != 0,
         .replicating = (source[AT_FLAGS] & FLAG_REPLICATING) != 0,
+        .fault = (source[AT_FLAGS] & FLAG_FAULT) != 0,
         .warm_percent = source[AT_WARM_PERCENT],
         .workers = (uint16_t)pcl_get_be(source + AT_WORKERS, 2),
         .rif = (uint32_t)pcl_get_be(source + AT_RIF, 4),

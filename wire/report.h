@@ -8,7 +8,7 @@
  *       24    1  role               pcl_node_role
  *       25    1  state              pcl_node_state
  *       26    1  flavor             pcl_flavor
- *       27    1  flags              1 read_only, 2 replicating
+ *       27    1  flags              1 read_only, 2 replicating, 4 fault
  *       28    1  warm_percent       0 to 100
  *       29    1  reserved           0
  *       30    2  workers
@@ -81,6 +81,7 @@ typedef struct pcl_report {
     pcl_flavor flavor;
     bool read_only;           /* the server's own */
     bool replicating;         /* replica: both replication threads run; source: true */
+    bool fault;               /* the statement just answered failed for the node's own reason */
     uint8_t warm_percent;     /* 100: the buffer pool is as warm as it gets */
     int32_t lag_ms;           /* -1 unknown; 0 on the source */
     uint32_t rif;             /* statements queued and running here, of all proxies */

@@ -110,12 +110,13 @@ pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t my
                              .retry = s_safe_if(unstarted || is_read),
                              .node_fault = true};
     case ER_OUTOFMEMORY:
-    case ER_OUT_OF_SORTMEMORY:
-    case ER_DISK_FULL:
     case CR_OUT_OF_MEMORY:
+    case ER_OUT_OF_SORTMEMORY: /* one large sort is enough for these two: the statement's own */
+    case ER_DISK_FULL:
         return (pcl_outcome){.err = PCL_ERR_SQL,
                              .retry = s_safe_if(is_read),
-                             .node_fault = true,
+                             .node_fault = mysql_errno != ER_OUT_OF_SORTMEMORY &&
+                                           mysql_errno != ER_DISK_FULL,
                              .broken = mysql_errno == CR_OUT_OF_MEMORY};
     case PCL_CR_NET_PACKET_TOO_LARGE:
         return (pcl_outcome){.err = PCL_ERR_TOO_LARGE,
@@ -142,9 +143,11 @@ pcl_outcome pcl_outcome_of_success(uint8_t sql_class, pcl_ending ending)
 
 pcl_outcome pcl_outcome_of_silence(pcl_op op, uint8_t sql_class)
 {
+    bool read = pcl_sql_is_read((pcl_sql_class)sql_class);
     bool traceless = op == PCL_OP_BEGIN || op == PCL_OP_ROLLBACK || op == PCL_OP_CLOSE ||
-                     (op == PCL_OP_QUERY && pcl_sql_is_read((pcl_sql_class)sql_class));
+                     (op == PCL_OP_QUERY && read);
     pcl_outcome outcome = pcl_outcome_of_ending(PCL_ENDING_DEADLINE, traceless);
+    outcome.node_fault = read; /* a KILL ends it at once; undoing a write may take its time */
     if (op == PCL_OP_FETCH) {
         outcome.retry = PCL_RETRY_NEVER;
     }

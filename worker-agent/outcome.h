@@ -18,7 +18,9 @@
 typedef struct pcl_outcome {
     pcl_err err;
     pcl_retry retry;
-    bool node_fault; /* the node's own reason: it says something about the node */
+    bool node_fault; /* the node's own reason: it cannot be reached, ended the connection, is short
+                        of something, or answered nothing.  Nothing that a statement can bring
+                        about, and no full queue of ours: that is load */
     bool broken;     /* the connection cannot be used any more */
 } pcl_outcome;
 

@@ -184,7 +184,9 @@ static bool s_may_run(pcl_agent *self, const pcl_job *job, uint64_t now_us, refu
     const char *reason = "";
     pcl_err err = pcl_admit(&node, &errand, &reason);
     if (err != PCL_ERR_OK) {
-        return s_refused(out_refusal, err, reason);
+        (void)s_refused(out_refusal, err, reason);
+        out_refusal->outcome.node_fault = err == PCL_ERR_NO_NODE && !node.ready;
+        return false;
     }
     if (job->deadline_us <= now_us) {
         (void)s_refused(out_refusal, PCL_ERR_DEADLINE,
@@ -201,7 +203,6 @@ static bool s_submit(pcl_agent *self, pcl_job *job, refusal *out_refusal)
     pcl_flight *entry = s_add_flight(self, job);
     if (entry == NULL) {
         (void)s_refused(out_refusal, PCL_ERR_OVERLOADED, "the agent's queue is full");
-        out_refusal->outcome.node_fault = true;
         return false;
     }
     bool taken = false;
@@ -217,7 +218,6 @@ static bool s_submit(pcl_agent *self, pcl_job *job, refusal *out_refusal)
     } else {
         taken = pcl_pool_submit(self->pool, job);
         (void)s_refused(out_refusal, PCL_ERR_OVERLOADED, "the agent's queue is full");
-        out_refusal->outcome.node_fault = true;
     }
     if (!taken) {
         s_remove_flight(self, job);

@@ -43,6 +43,7 @@ class Report:
     def __init__(self, octets):
         self.role, self.state = octets[24], octets[25]
         self.read_only, self.replicating = bool(octets[27] & 1), bool(octets[27] & 2)
+        self.fault = bool(octets[27] & 4)  # the statement just answered failed by the node's doing
         self.lag_ms, self.rif, self.running, self.queued = struct.unpack(">iIII", octets[32:48])
         self.served = struct.unpack(">Q", octets[64:72])[0]
         self.service_us, self.service_count = struct.unpack(">ff", octets[72:80])

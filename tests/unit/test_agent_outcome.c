@@ -98,6 +98,45 @@ static void test_failures_mean_what_the_table_says(void **state)
     }
 }
 
+/* What says something of the node, and what any client could bring about: the first take
+ * it out of the choice, the second must never. */
+static void test_the_node_is_blamed_for_its_own_failures_only(void **state)
+{
+    (void)state;
+    static const uint32_t NODES[] = {1037, 1040, 1053, 1184, 1203, 1461, 1927, 2002,
+                                     2003, 2006, 2008, 2013, 2055, 3169, 4031};
+    static const uint32_t CLIENTS[] = {1021, 1038, 1048, 1054, 1062, 1064, 1142, 1146,
+                                       1205, 1213, 1264, 1290, 1317, 1365, 1451, 1792,
+                                       1969, 2020, 2057, 3024, 3100, 3819, 4025};
+    for (pcl_stage stage = PCL_STAGE_CONNECT; stage <= PCL_STAGE_EXECUTE; stage++) {
+        for (size_t index = 0; index < sizeof NODES / sizeof NODES[0]; index++) {
+            assert_true(
+                pcl_outcome_of_error(stage, PCL_SQL_READ, NODES[index], PCL_ENDING_NONE, false)
+                    .node_fault);
+        }
+        for (size_t index = 0; index < sizeof CLIENTS / sizeof CLIENTS[0]; index++) {
+            if (stage != PCL_STAGE_CONNECT) {
+                assert_false(pcl_outcome_of_error(stage, PCL_SQL_READ, CLIENTS[index],
+                                                  PCL_ENDING_NONE, false)
+                                 .node_fault);
+            }
+        }
+    }
+    /* The server refuses the agent itself. */
+    assert_true(pcl_outcome_of_error(PCL_STAGE_CONNECT, PCL_SQL_READ, 1045, PCL_ENDING_NONE, false)
+                    .node_fault);
+    /* What we ended was ended by us, whatever the server then said. */
+    for (uint32_t number = 1; number < 5000; number++) {
+        if (pcl_errno_is_loss(number)) {
+            assert_false(pcl_outcome_of_error(PCL_STAGE_EXECUTE, PCL_SQL_READ, number,
+                                              PCL_ENDING_DEADLINE, false)
+                             .node_fault);
+        }
+    }
+    assert_true(pcl_outcome_of_silence(PCL_OP_QUERY, PCL_SQL_READ).node_fault);
+    assert_false(pcl_outcome_of_silence(PCL_OP_QUERY, PCL_SQL_WRITE).node_fault);
+}
+
 /* Whatever the error: a write that was sent is only said to be safe when the
  * server was asked and said that it rolled back. */
 static void test_a_write_that_was_sent_is_seldom_safe(void **state)
@@ -241,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_silence_is_safe_only_where_nothing_can_stand),
         cmocka_unit_test(test_failures_mean_what_the_table_says),
+        cmocka_unit_test(test_the_node_is_blamed_for_its_own_failures_only),
         cmocka_unit_test(test_a_write_that_was_sent_is_seldom_safe),
         cmocka_unit_test(test_only_single_statements_are_asked_about),
         cmocka_unit_test(test_a_refused_account_is_told_from_a_lost_server),

@@ -25,6 +25,7 @@ static pcl_report s_example(void)
         .flavor = PCL_FLAVOR_MARIADB,
         .read_only = true,
         .replicating = true,
+        .fault = true,
         .warm_percent = 100,
         .lag_ms = 12,
         .rif = 5,
@@ -55,12 +56,13 @@ static bool s_same(const pcl_report *a, const pcl_report *b)
     return a->boot_id == b->boot_id && a->seq == b->seq && a->term == b->term &&
            a->role == b->role && a->state == b->state && a->flavor == b->flavor &&
            a->read_only == b->read_only && a->replicating == b->replicating &&
-           a->warm_percent == b->warm_percent && a->lag_ms == b->lag_ms && a->rif == b->rif &&
-           a->running == b->running && a->queued == b->queued && a->workers == b->workers &&
-           a->queue_max == b->queue_max && a->threads_running == b->threads_running &&
-           a->errors == b->errors && a->served == b->served &&
-           a->service_mean_us == b->service_mean_us && a->service_count == b->service_count &&
-           a->service_variance == b->service_variance && a->service_fast_us == b->service_fast_us &&
+           a->fault == b->fault && a->warm_percent == b->warm_percent && a->lag_ms == b->lag_ms &&
+           a->rif == b->rif && a->running == b->running && a->queued == b->queued &&
+           a->workers == b->workers && a->queue_max == b->queue_max &&
+           a->threads_running == b->threads_running && a->errors == b->errors &&
+           a->served == b->served && a->service_mean_us == b->service_mean_us &&
+           a->service_count == b->service_count && a->service_variance == b->service_variance &&
+           a->service_fast_us == b->service_fast_us &&
            a->service_fast_count == b->service_fast_count && a->exec_us == b->exec_us &&
            a->queue_us == b->queue_us && a->database_port == b->database_port &&
            a->sessions == b->sessions && a->cursors == b->cursors && a->rif_you == b->rif_you &&
@@ -151,7 +153,7 @@ static void test_octets_out_of_range_are_refused(void **state)
         {24, PCL_NODE_ROLE_COUNT - 1},
         {25, PCL_NODE_STATE_COUNT - 1},
         {26, PCL_FLAVOR_COUNT - 1},
-        {27, 3},
+        {27, 7},
         {28, 100},
         {29, 0},
         {116, 0},
