@@ -9,6 +9,7 @@
  *   attempts.c   an attempt at a node ends: its reply, its loss, the deadline
  *   hedges.c     second copies of reads that are late
  *   answers.c    a request is answered; replies that wait for room
+ *   patients.c   what the ends of attempts say of nodes: ejection and return
  *   cancels.c    requests that nobody waits for any more
  *   releases.c   sessions and cursors that nobody holds any more
  *   route.c      from candidates and strategy to a message sent
@@ -33,6 +34,7 @@
 #include "net/metrics.h"
 #include "net/peer_watch.h"
 #include "proxy/candidates.h"
+#include "proxy/ejection.h"
 #include "proxy/hedge.h"
 #include "proxy/membership.h"
 #include "proxy/pinned.h"
@@ -63,6 +65,7 @@ typedef struct pcl_proxy_settings {
     uint32_t node_inflight_max;
     uint32_t queue_max; /* fixed at start */
     double hedge_share; /* of reads; 0: none is hedged */
+    pcl_health_rules health;
 } pcl_proxy_settings;
 
 /* A node's side of the socket and of the metrics; its index is the member's. */
@@ -159,6 +162,7 @@ typedef struct pcl_proxy {
     uint32_t parked_count;
     size_t parked_size; /* octets of the replies that wait */
     pcl_strategy_state strategy_state;
+    uint32_t turn; /* choices made; wraps */
     pcl_rng rng;
     pcl_retry_budget retry_budget;
     pcl_hedge hedge;
@@ -166,6 +170,7 @@ typedef struct pcl_proxy {
     uint32_t extra_count; /* entries that are no request of their own: second copies, losers */
     uint64_t started_us;
     uint64_t published_us;
+    uint64_t compared_us; /* when the nodes' times were compared last */
     bool draining;
     pcl_log_limit drop_lines;
     pcl_proxy_telemetry telemetry;
@@ -292,6 +297,14 @@ void pcl_proxy_undelivered(pcl_proxy *self, pcl_proxy_request *request, const pc
                            pcl_proxy_drop why, uint64_t now_us);
 /* Replies that wait for room at their broker. */
 void pcl_proxy_unpark(pcl_proxy *self, uint64_t now_us);
+
+/* patients.c */
+
+/* An attempt at the node, sent at sent_us, ended and says that of it.  Once an attempt. */
+void pcl_proxy_attempt_ended(pcl_proxy *self, uint32_t node, pcl_health_verdict verdict,
+                             uint64_t sent_us, uint64_t now_us);
+/* What no attempt shows: times, and room for another ejection. */
+void pcl_proxy_patients_tick(pcl_proxy *self, uint64_t now_us);
 
 /* cancels.c */
 

@@ -49,10 +49,24 @@ static void s_again(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket
     pcl_proxy_hedge_watch(self, request, ticket, now_us);
 }
 
+static void s_note_end(pcl_proxy *self, const pcl_proxy_request *request, pcl_attempt_end end,
+                       uint64_t now_us)
+{
+    if (request->node != PCL_MEMBER_NONE) {
+        uint64_t waited_us = pcl_time_since_us(request->sent_us, now_us);
+        pcl_proxy_attempt_ended(self, request->node,
+                                pcl_ejection_of_end(end, request->read, waited_us),
+                                request->sent_us, now_us);
+    }
+}
+
 /* An attempt ended badly and left no answer to pass on. */
 static void s_failed(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
                      pcl_attempt_end end, uint64_t now_us)
 {
+    if (end != PCL_ATTEMPT_DOUBTED) {
+        s_note_end(self, request, end, now_us);
+    }
     pcl_copy_event event = end == PCL_ATTEMPT_DOUBTED ? PCL_COPY_DOUBT : PCL_COPY_FAILURE;
     pcl_copy_action action = pcl_copy_on(pcl_proxy_copy(request), event);
     if (action == PCL_COPY_YIELD || action == PCL_COPY_END) {
@@ -165,6 +179,10 @@ void pcl_proxy_on_reply(pcl_proxy *self, uint32_t node, pcl_hop_message *message
         s_drop_reply(self, node, head, why, now_us);
         return;
     }
+    uint64_t waited_us = pcl_time_since_us(request->sent_us, now_us);
+    bool fault = report != NULL && report->fault;
+    pcl_proxy_attempt_ended(self, node, pcl_ejection_of_reply(head->code, fault, waited_us),
+                            request->sent_us, now_us);
     pcl_copy_event event = head->code == PCL_ERR_OK ? PCL_COPY_SUCCESS : PCL_COPY_FAILURE;
     s_note_quality(self, request, head, report, now_us);
     switch (pcl_copy_on(pcl_proxy_copy(request), event)) {

@@ -33,7 +33,7 @@ uint32_t pcl_lag_bound_ms(const pcl_member *member, uint64_t now_us)
 }
 
 /* Rule 1; suspicion is left to rule 6. */
-static pcl_left_out s_why_not_alive(const pcl_member *member, const pcl_need *need, uint32_t index)
+static pcl_left_out s_why_not_alive(const pcl_member *member)
 {
     switch (member->state) {
     case PCL_MEMBER_NEW:
@@ -53,10 +53,13 @@ static pcl_left_out s_why_not_alive(const pcl_member *member, const pcl_need *ne
     if (member->report.state == PCL_NODE_DRAIN) {
         return PCL_LEFT_OUT_AGENT_DRAINS;
     }
-    if (member->drained) {
-        return PCL_LEFT_OUT_DRAINED;
-    }
-    return pcl_node_set_has(&need->tried, index) ? PCL_LEFT_OUT_TRIED : PCL_LEFT_OUT_NOT;
+    return member->drained ? PCL_LEFT_OUT_DRAINED : PCL_LEFT_OUT_NOT;
+}
+
+/* Only of reads that replicas serve a node's health is asked: a source has no substitute. */
+static bool s_is_replicas_read(const pcl_need *need)
+{
+    return need->read && !need->source_only;
 }
 
 /* Rules 2 and 3. */
@@ -64,7 +67,7 @@ static pcl_left_out s_why_not_its_work(const pcl_member *member, const pcl_need 
                                        uint64_t now_us)
 {
     bool source = member->report.role == PCL_NODE_SOURCE;
-    if (!need->read || need->source_only) {
+    if (!s_is_replicas_read(need)) {
         if (!source) {
             return PCL_LEFT_OUT_NOT_SOURCE;
         }
@@ -84,16 +87,27 @@ static pcl_left_out s_why_not_its_work(const pcl_member *member, const pcl_need 
     return lag_ms > need->lag_ms_max ? PCL_LEFT_OUT_LAG : PCL_LEFT_OUT_NOT;
 }
 
-static pcl_left_out s_why_not(const pcl_member *member, const pcl_need *need, uint32_t index,
-                              uint64_t now_us)
+/* What this request and our own books have against a node that may do its work.  Last what its
+ * health has: whoever is left out by EJECTED or TRIAL would fit but for that. */
+static pcl_left_out s_why_not_now(const pcl_member *member, const pcl_need *need, uint32_t index,
+                                  pcl_left_out why)
 {
-    pcl_left_out why = s_why_not_alive(member, need, index);
-    if (why == PCL_LEFT_OUT_NOT) {
-        why = s_why_not_its_work(member, need, now_us);
+    if (pcl_node_set_has(&need->tried, index)) {
+        return PCL_LEFT_OUT_TRIED;
     }
-    bool may = why == PCL_LEFT_OUT_NOT || why == PCL_LEFT_OUT_REPLICAS_FIRST;
-    if (may && member->candidate.own >= need->node_inflight_max) {
+    if (member->candidate.own >= need->node_inflight_max) {
         return PCL_LEFT_OUT_FULL;
+    }
+    if (why == PCL_LEFT_OUT_NOT && s_is_replicas_read(need)) {
+        switch (member->health.state) {
+        case PCL_HEALTH_EJECTED:
+            return PCL_LEFT_OUT_EJECTED;
+        case PCL_HEALTH_TRIAL:
+            return PCL_LEFT_OUT_TRIAL;
+        case PCL_HEALTH_SOUND:
+        case PCL_HEALTH_STATE_COUNT:
+            break;
+        }
     }
     return why;
 }
@@ -139,34 +153,150 @@ static void s_take_least_behind(pcl_candidates *out, const pcl_membership *membe
     }
 }
 
-void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, uint64_t now_us,
-                         pcl_candidates *out)
+static bool s_is_out(pcl_left_out why)
 {
-    assert(members != NULL);
-    assert(need != NULL);
-    assert(out != NULL);
+    return why == PCL_LEFT_OUT_EJECTED || why == PCL_LEFT_OUT_TRIAL;
+}
+
+/* Fills why; true: panic (rule 10). */
+static bool s_ask_each(const pcl_membership *members, const pcl_need *need, uint64_t now_us,
+                       pcl_left_out *why)
+{
+    uint32_t serving = 0; /* replicas that live and may do this work, whatever else */
+    uint32_t out = 0;
+    for (uint32_t index = 0; index < pcl_membership_count(members); index++) {
+        const pcl_member *member = pcl_membership_at(members, index);
+        why[index] = s_why_not_alive(member);
+        if (why[index] == PCL_LEFT_OUT_NOT) {
+            why[index] = s_why_not_its_work(member, need, now_us);
+        }
+        if (why[index] == PCL_LEFT_OUT_NOT && member->state == PCL_MEMBER_UP) {
+            serving++;
+            out += member->health.state == PCL_HEALTH_SOUND ? 0 : 1;
+        }
+        if (why[index] == PCL_LEFT_OUT_NOT || why[index] == PCL_LEFT_OUT_REPLICAS_FIRST) {
+            why[index] = s_why_not_now(member, need, index, why[index]);
+        }
+    }
+    return s_is_replicas_read(need) && out * 2 > serving;
+}
+
+/* Rule 9: of those whose trial is due the one that has waited longest.  true: it is all that
+ * fits. */
+static bool s_take_trial(pcl_candidates *out, const pcl_membership *members, uint64_t now_us,
+                         const pcl_left_out *why)
+{
+    const pcl_member *trial = NULL;
     uint32_t count = pcl_membership_count(members);
-    pcl_left_out why[PCL_NODES_MAX] = {PCL_LEFT_OUT_NOT};
-    out->count = 0;
-    out->suspect = false;
     for (uint32_t index = 0; index < count; index++) {
         const pcl_member *member = pcl_membership_at(members, index);
-        why[index] = s_why_not(member, need, index, now_us);
-        bool suspect = member->state == PCL_MEMBER_SUSPECT;
-        out->why[index] = suspect && why[index] == PCL_LEFT_OUT_NOT ? PCL_LEFT_OUT_SUSPECT
-                                                                    : why[index];
+        bool due = why[index] == PCL_LEFT_OUT_EJECTED && member->state == PCL_MEMBER_UP &&
+                   pcl_health_is_due(&member->health, now_us);
+        if (due && (trial == NULL || member->health.until_us < trial->health.until_us)) {
+            trial = member;
+        }
     }
+    if (trial == NULL) {
+        return false;
+    }
+    for (uint32_t index = 0; index < count; index++) {
+        out->why[index] = why[index] == PCL_LEFT_OUT_NOT ? PCL_LEFT_OUT_OTHER_TRIED : why[index];
+    }
+    out->why[trial->candidate.index] = PCL_LEFT_OUT_NOT;
+    out->fit[out->count++] = &trial->candidate;
+    out->trial = true;
+    return true;
+}
+
+static void s_take_ejected(pcl_candidates *out, const pcl_membership *members,
+                           pcl_member_state state, const pcl_left_out *why)
+{
+    s_take(out, members, state, why, PCL_LEFT_OUT_EJECTED);
+    s_take(out, members, state, why, PCL_LEFT_OUT_TRIAL);
+}
+
+/* Rules 5 to 8 and 10, until somebody fits. */
+static void s_take_some(pcl_candidates *out, const pcl_membership *members, const pcl_need *need,
+                        const pcl_left_out *why, uint64_t now_us)
+{
     static const pcl_member_state STATES[] = {PCL_MEMBER_UP, PCL_MEMBER_SUSPECT};
     for (uint32_t round = 0; round < 2 && out->count == 0; round++) {
         out->suspect = round == 1;
         s_take(out, members, STATES[round], why, PCL_LEFT_OUT_NOT);
         if (out->count == 0) { /* rule 5 */
             s_take(out, members, STATES[round], why, PCL_LEFT_OUT_REPLICAS_FIRST);
+        } else if (out->panic) {
+            s_take_ejected(out, members, STATES[round], why);
         }
     }
     if (out->count == 0 && need->stale_reads) {
         out->suspect = false;
         s_take_least_behind(out, members, need, why, now_us);
+    }
+    for (uint32_t round = 0; round < 2 && out->count == 0; round++) { /* rule 8 */
+        out->suspect = round == 1;
+        s_take_ejected(out, members, STATES[round], why);
+    }
+}
+
+/* A slow node draws nobody; one that fails at once looks idle and quick. */
+static bool s_fails(const pcl_member *member, const pcl_need *need, uint64_t now_us)
+{
+    if (member->health.state != PCL_HEALTH_SOUND) {
+        return true;
+    }
+    pcl_health_cause cause = pcl_health_wants_out(&member->health, need->health, now_us);
+    return cause == PCL_HEALTH_CAUSE_FAILURES || cause == PCL_HEALTH_CAUSE_RATE;
+}
+
+/* Rule 11. */
+static void s_share_among_failing(pcl_candidates *out, const pcl_membership *members,
+                                  const pcl_need *need, uint64_t now_us)
+{
+    bool fails[PCL_NODES_MAX];
+    uint32_t failing = 0;
+    uint32_t count = out->count;
+    for (uint32_t position = 0; position < count; position++) {
+        const pcl_member *member = pcl_membership_at(members, out->fit[position]->index);
+        fails[position] = s_fails(member, need, now_us);
+        failing += fails[position] ? 1 : 0;
+    }
+    if (failing == 0 || failing == count) {
+        return;
+    }
+    out->count = 0;
+    for (uint32_t position = 0; position < count; position++) {
+        const pcl_candidate *candidate = out->fit[position];
+        if (!fails[position] || need->turn % count == position) {
+            out->fit[out->count++] = candidate;
+        } else {
+            out->why[candidate->index] = PCL_LEFT_OUT_FAILS;
+        }
+    }
+}
+
+void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, uint64_t now_us,
+                         pcl_candidates *out)
+{
+    assert(members != NULL);
+    assert(need != NULL);
+    assert(out != NULL);
+    pcl_left_out why[PCL_NODES_MAX] = {PCL_LEFT_OUT_NOT};
+    out->count = 0;
+    out->suspect = false;
+    out->trial = false;
+    out->panic = s_ask_each(members, need, now_us, why);
+    if (need->may_try && s_take_trial(out, members, now_us, why)) {
+        return;
+    }
+    for (uint32_t index = 0; index < pcl_membership_count(members); index++) {
+        bool suspect = pcl_membership_at(members, index)->state == PCL_MEMBER_SUSPECT;
+        bool fits = why[index] == PCL_LEFT_OUT_NOT || s_is_out(why[index]);
+        out->why[index] = suspect && fits ? PCL_LEFT_OUT_SUSPECT : why[index];
+    }
+    s_take_some(out, members, need, why, now_us);
+    if (need->health != NULL && s_is_replicas_read(need)) {
+        s_share_among_failing(out, members, need, now_us);
     }
 }
 

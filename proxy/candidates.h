@@ -8,12 +8,25 @@
  *     strategy `direct`, goes to the source only; a write not to one that the
  *     server holds read only.
  *  3. Other reads go to replicas that are known to be at most lag_ms_max behind.
- *  4. A node with node_inflight_max requests of ours gets no more.
+ *  4. A node with node_inflight_max requests of ours gets no more; a replica that
+ *     is ejected (ejection.h) gets no reads.
  *  5. When no replica fits, the source serves reads, if reads_on_source is set.
  *  6. When still none fits, suspect nodes are asked by the same rules.
  *  7. When still none fits, and the request set no bound on lag of its own, the
  *     replicas that are least behind serve, if stale_reads is set: with the source
  *     gone, every replica falls behind its last heartbeat.
+ *
+ *  8. When still none fits, an ejected replica serves.
+ *
+ * And of ejected replicas:
+ *
+ *  9. One whose time has passed gets the next request that may try it, alone: its
+ *     trial.
+ * 10. Panic: when more than half of the replicas that would fit are out, which only
+ *     the loss of others can bring about, they fit all the same.
+ * 11. A replica that fails and is not out, by panic or because half are out already,
+ *     looks idle and must not draw the traffic: beside sound ones it fits for its
+ *     share of the requests, turn by turn.
  *
  * Pure, no allocation.
  */
@@ -43,6 +56,10 @@
     X(NO_READS_ON_SOURCE, "the source serves no reads here")                                       \
     X(LAG_UNKNOWN, "how far it is behind is not known")                                            \
     X(LAG, "too far behind")                                                                       \
+    X(EJECTED, "it failed, and is left alone for a while")                                         \
+    X(TRIAL, "it failed, and one request tries it again")                                          \
+    X(FAILS, "it fails, and gets no more than its share")                                          \
+    X(OTHER_TRIED, "this request tries another node that failed")                                  \
     X(FULL, "too many requests in flight there")                                                   \
     X(BUSY, "none of its connections is free for a second copy")                                   \
     X(ELSEWHERE, "the session is at another node")
@@ -79,13 +96,18 @@ typedef struct pcl_need {
     bool stale_reads;     /* rule 7; false where the request itself bounds the lag */
     uint32_t lag_ms_max;
     uint32_t node_inflight_max;
-    pcl_node_set tried; /* not there again */
+    pcl_node_set tried;             /* not there again */
+    bool may_try;                   /* rule 9: if it fails there, it can be sent elsewhere */
+    uint32_t turn;                  /* rule 11: the requests' number */
+    const pcl_health_rules *health; /* borrowed for the call; NULL: nobody is taken to fail */
 } pcl_need;
 
 typedef struct pcl_candidates {
     const pcl_candidate *fit[PCL_NODES_MAX]; /* the first count; borrowed from the membership */
     uint32_t count;
     bool suspect;                    /* those that fit do so by rule 6 */
+    bool trial;                      /* the one that fits does so by rule 9 */
+    bool panic;                      /* rule 10 */
     pcl_left_out why[PCL_NODES_MAX]; /* by node index; NOT for those that fit */
 } pcl_candidates;
 

@@ -27,6 +27,7 @@
 #include "common/bytes.h"
 #include "common/limits.h"
 #include "proxy/candidate.h"
+#include "proxy/health.h"
 #include "wire/report.h"
 
 #include <stdbool.h>
@@ -85,6 +86,7 @@ typedef struct pcl_member {
     pcl_report report; /* gtid borrowed from gtid_text */
     uint8_t gtid_text[PCL_REPORT_GTID_SIZE_MAX];
     pcl_candidate candidate;
+    pcl_health health;                        /* outlives the agent's runs */
     uint64_t old_boots[PCL_MEMBER_OLD_BOOTS]; /* runs that ended, against their late messages */
     uint32_t old_boot_next;
 } pcl_member;

@@ -23,6 +23,9 @@ pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request)
         .lag_ms_max = lag_ms_max,
         .node_inflight_max = self->settings.node_inflight_max,
         .tried = request->tried,
+        .may_try = request->attempts == 0 && request->repeat == PCL_REPEAT_ANYWHERE,
+        .turn = self->turn,
+        .health = &self->settings.health,
     };
 }
 
@@ -71,19 +74,21 @@ static void s_pick(const pcl_need *need, pcl_strategy_kind strategy, pcl_strateg
 }
 
 /* With that state and random stream of the strategy. */
-static void s_choose_with(const pcl_proxy *self, const pcl_proxy_request *request,
+static void s_choose_with(const pcl_proxy *self, pcl_strategy_kind kind, const pcl_need *need,
                           pcl_strategy_state *state, pcl_rng *rng, uint64_t now_us, s_choice *out)
 {
-    pcl_need need = pcl_proxy_need(self, request);
-    pcl_candidates_find(self->members, &need, now_us, &out->candidates);
-    s_pick(&need, request->strategy, state, rng, now_us, out);
+    pcl_candidates_find(self->members, need, now_us, &out->candidates);
+    s_pick(need, kind, state, rng, now_us, out);
 }
 
 static void s_choose(pcl_proxy *self, const pcl_proxy_request *request, uint64_t now_us,
                      s_choice *out)
 {
     uint64_t began_us = pcl_now_us();
-    s_choose_with(self, request, &self->strategy_state, &self->rng, now_us, out);
+    pcl_need need = pcl_proxy_need(self, request);
+    need.may_try = need.may_try && pcl_retry_budget_has(&self->retry_budget, now_us);
+    self->turn++;
+    s_choose_with(self, request->strategy, &need, &self->strategy_state, &self->rng, now_us, out);
     pcl_metric_observe_us(self->telemetry.decision, pcl_time_since_us(began_us, pcl_now_us()));
 }
 
@@ -99,7 +104,9 @@ void pcl_proxy_explain_choice(const pcl_proxy *self, const pcl_proxy_request *re
     pcl_strategy_state state = self->strategy_state;
     pcl_rng rng = self->rng;
     s_choice choice;
-    s_choose_with(self, request, &state, &rng, now_us, &choice);
+    pcl_need need = pcl_proxy_need(self, request);
+    need.may_try = false; /* nothing is sent, so nothing is tried */
+    s_choose_with(self, request->strategy, &need, &state, &rng, now_us, &choice);
     const pcl_head *head = &request->head;
     pcl_mp_put_map(buffer, choice.chosen != NULL ? 8 : 6);
     s_put_text(buffer, "hop", "proxy");
@@ -229,6 +236,9 @@ pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ti
         pcl_err err = s_send(self, request, ticket, &choice, now_us);
         if (err == PCL_ERR_OK) {
             s_note_sent(self, request, index, now_us);
+            if (choice.candidates.trial) {
+                pcl_health_try(&pcl_membership_at(self->members, index)->health, now_us);
+            }
             return PCL_ERR_OK;
         }
         pcl_node_set_add(&request->tried, index);

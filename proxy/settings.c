@@ -1,3 +1,4 @@
+#include "common/clock.h"
 #include "net/config_sockets.h"
 #include "net/door.h"
 #include "proxy/actor.h"
@@ -33,6 +34,14 @@ static const pcl_config_entry ENTRIES[] = {
      "1: a read that is late gets a second copy at another node; the first success counts."},
     {"hedge/share_percent", PCL_CONFIG_UINT, 1, 50, "5", NULL, true,
      "How many second copies there may be, of 100 reads."},
+    {"ejection/failures", PCL_CONFIG_UINT, 0, 1000, "3", NULL, true,
+     "A replica that failed so often in a row gets no reads for a while; 0: none is ever ejected."},
+    {"ejection/base_ms", PCL_CONFIG_UINT, 10, 3600000, "1000", NULL, true,
+     "For how long at first, in milliseconds; doubled each time up to ejection/max_ms."},
+    {"ejection/max_ms", PCL_CONFIG_UINT, 10, 3600000, "30000", NULL, true,
+     "The longest, in milliseconds."},
+    {"ejection/latency_factor", PCL_CONFIG_UINT, 0, 1000, "5", NULL, true,
+     "A replica that for 3 s takes so many times as long as the others is ejected, too; 0: none."},
     {"limits/inflight_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "20000", NULL, false,
      "Requests in flight in the whole proxy; more are refused with OVERLOADED."},
     {"limits/node_inflight_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "2000", NULL, true,
@@ -67,7 +76,14 @@ void pcl_proxy_settings_read(pcl_proxy_settings *out_settings, const pcl_config 
     bool known = pcl_strategy_parse(pcl_bytes_text(pcl_config_text(config, "routing/strategy")),
                                     &strategy);
     assert(known); /* the table's choices are the parser's */
+    pcl_health_rules health = {
+        .failures_max = (uint32_t)pcl_config_uint(config, "ejection/failures"),
+        .base_us = pcl_config_uint(config, "ejection/base_ms") * PCL_US_PER_MS,
+        .max_us = pcl_config_uint(config, "ejection/max_ms") * PCL_US_PER_MS,
+        .latency_factor = (float)pcl_config_uint(config, "ejection/latency_factor"),
+    };
     *out_settings = (pcl_proxy_settings){
+        .health = health,
         .strategy = strategy,
         .reads_on_source = pcl_config_bool(config, "routing/reads_on_source"),
         .stale_reads = pcl_config_bool(config, "routing/stale_reads"),
