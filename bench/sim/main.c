@@ -8,20 +8,21 @@
 #include <string.h>
 
 typedef struct s_options {
-    const char *tables, *policies, *csv;
+    const char *tables, *policies, *scenarios, *csv;
     uint32_t seeds, threads;
     uint64_t seed_first;
     double shorten;
 } s_options;
 
 static const char USAGE[] =
-    "usage: portcullis-sim [-t TABLE,...] [-p POLICY,...] [-s SEEDS] [-f FIRST] [-j THREADS]\n"
-    "                      [-x TIMES] [-o FILE]\n"
+    "usage: portcullis-sim [-t TABLE,...] [-n SCENARIO,...] [-p POLICY,...] [-s SEEDS]\n"
+    "                      [-f FIRST] [-j THREADS] [-x TIMES] [-o FILE]\n"
     "\n"
     "Simulates clusters under the shipped strategies and others, and prints tables:\n"
     "medians over the seeds, or multiples of what a perfect-information oracle takes.\n"
     "\n"
     "  -t  these tables only; -t list names them\n"
+    "  -n  these scenarios of them only\n"
     "  -p  these policies only, whether the table has them or not\n"
     "  -s  seeds a cell; default: the table's own number\n"
     "  -f  first seed (1)\n"
@@ -62,23 +63,45 @@ static void s_choose_policies(sim_runs *runs, const char *wanted)
         }
         return;
     }
-    if (runs->table->ratios && !s_listed(wanted, runs->table->policies[0])) {
-        s_add_policy(runs, runs->table->policies[0]);
+    const char *first = runs->table->ratios ? runs->table->policies[0] : "";
+    if (*first != '\0') {
+        s_add_policy(runs, first); /* multiples are of the first one's figures */
     }
     char names[1024];
     (void)snprintf(names, sizeof names, "%s", wanted);
     char *rest = NULL;
     for (char *name = strtok_r(names, ",", &rest); name != NULL;
          name = strtok_r(NULL, ",", &rest)) {
-        s_add_policy(runs, name);
+        if (strcmp(name, first) != 0) {
+            s_add_policy(runs, name);
+        }
     }
 }
 
-static void s_do_table(const sim_table *table, const s_options *options, FILE *csv)
+/* The table with the wanted scenarios only. */
+static sim_table s_part(const sim_table *table, const char *wanted, sim_scenario *scenarios)
 {
-    sim_runs runs = {.table = table,
+    sim_table part = *table;
+    part.scenarios = scenarios;
+    part.scenario_count = 0;
+    for (uint32_t index = 0; index < table->scenario_count; index++) {
+        if (wanted == NULL || s_listed(wanted, table->scenarios[index].name)) {
+            scenarios[part.scenario_count++] = table->scenarios[index];
+        }
+    }
+    return part;
+}
+
+static void s_do_table(const sim_table *whole, const s_options *options, FILE *csv)
+{
+    sim_scenario scenarios[SIM_TABLE_SCENARIOS_MAX];
+    sim_table table = s_part(whole, options->scenarios, scenarios);
+    if (table.scenario_count == 0) {
+        return;
+    }
+    sim_runs runs = {.table = &table,
                      .seed_first = options->seed_first,
-                     .seed_count = options->seeds > 0 ? options->seeds : table->seeds};
+                     .seed_count = options->seeds > 0 ? options->seeds : table.seeds};
     s_choose_policies(&runs, options->policies);
     sim_runs_do(&runs, options->threads, options->shorten);
     sim_print_table(stdout, &runs);
@@ -104,10 +127,13 @@ static s_options s_parse(int argc, char **argv)
 {
     s_options options = {.threads = 2, .seed_first = 1, .shorten = 1};
     int option;
-    while ((option = getopt(argc, argv, "t:p:s:f:j:x:o:h")) != -1) {
+    while ((option = getopt(argc, argv, "t:n:p:s:f:j:x:o:h")) != -1) {
         switch (option) {
         case 't':
             options.tables = optarg;
+            break;
+        case 'n':
+            options.scenarios = optarg;
             break;
         case 'p':
             options.policies = optarg;

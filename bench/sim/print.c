@@ -43,16 +43,35 @@ static void s_by_policy(FILE *out, const sim_runs *runs, sim_figure figure, bool
     }
 }
 
-/* A row a scenario: what the oracle took, then each policy as a multiple. */
-static void s_by_scenario(FILE *out, const sim_runs *runs, sim_figure figure)
+static void s_policy_heads(FILE *out, const sim_runs *runs)
 {
-    double logs[SIM_TABLE_POLICIES_MAX] = {0};
-    double worst[SIM_TABLE_POLICIES_MAX] = {0};
     (void)fprintf(out, "%-*s", NAME_WIDTH, "");
     for (uint32_t policy = 0; policy < runs->policy_count; policy++) {
         (void)fprintf(out, " %17.17s", runs->policies[policy]->name);
     }
     (void)fputc('\n', out);
+}
+
+/* A row a scenario: medians. */
+static void s_medians_by_scenario(FILE *out, const sim_runs *runs, sim_figure figure)
+{
+    s_policy_heads(out, runs);
+    for (uint32_t scenario = 0; scenario < runs->table->scenario_count; scenario++) {
+        (void)fprintf(out, "%-*s", NAME_WIDTH, runs->table->scenarios[scenario].name);
+        for (uint32_t policy = 0; policy < runs->policy_count; policy++) {
+            (void)fprintf(out, " %17.3f",
+                          sim_runs_median(runs, scenario, policy, figure, NULL, NULL));
+        }
+        (void)fputc('\n', out);
+    }
+}
+
+/* A row a scenario: what the oracle took, then each policy as a multiple. */
+static void s_ratios_by_scenario(FILE *out, const sim_runs *runs, sim_figure figure)
+{
+    double logs[SIM_TABLE_POLICIES_MAX] = {0};
+    double worst[SIM_TABLE_POLICIES_MAX] = {0};
+    s_policy_heads(out, runs);
     for (uint32_t scenario = 0; scenario < runs->table->scenario_count; scenario++) {
         (void)fprintf(out, "%-*s", NAME_WIDTH, runs->table->scenarios[scenario].name);
         (void)fprintf(out, " %17.2f", sim_runs_median(runs, scenario, 0, figure, NULL, NULL));
@@ -89,7 +108,10 @@ void sim_print_table(FILE *out, const sim_runs *runs)
         if (table->ratios && s_is_ratio(figure)) {
             (void)fprintf(out, "\n%s: oracle's, and the others as multiples\n",
                           sim_figure_name(figure));
-            s_by_scenario(out, runs, figure);
+            s_ratios_by_scenario(out, runs, figure);
+        } else if (table->ratios) {
+            (void)fprintf(out, "\n%s: median\n", sim_figure_name(figure));
+            s_medians_by_scenario(out, runs, figure);
         } else {
             (void)fprintf(out, "\n%s: median%s\n", sim_figure_name(figure),
                           index == 0 && table->published_count > 0 ? " [published]" : "");

@@ -1,3 +1,4 @@
 #include "bench/sim/table.h"
 
-const sim_table *const SIM_TABLES[] = {&SIM_TABLE_STALE, &SIM_TABLE_PROXIES, &SIM_TABLE_GRAY, NULL};
+const sim_table *const SIM_TABLES[] = {&SIM_TABLE_STALE, &SIM_TABLE_PROXIES, &SIM_TABLE_GRAY,
+                                       &SIM_TABLE_MATRIX, NULL};
