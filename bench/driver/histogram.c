@@ -67,3 +67,17 @@ double pcl_histogram_mean(const pcl_histogram *self)
 {
     return self->count > 0 ? (double)self->sum / (double)self->count : 0.0;
 }
+
+bool pcl_histogram_each(const pcl_histogram *self, uint32_t *cursor, uint64_t *out_edge,
+                        uint64_t *out_count)
+{
+    while (*cursor < PCL_HISTOGRAM_BUCKETS_MAX) {
+        uint32_t bucket = (*cursor)++;
+        if (self->counts[bucket] > 0) {
+            *out_edge = s_edge(bucket);
+            *out_count = self->counts[bucket];
+            return true;
+        }
+    }
+    return false;
+}

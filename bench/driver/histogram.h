@@ -7,6 +7,7 @@
 #ifndef PCL_BENCH_HISTOGRAM_H
 #define PCL_BENCH_HISTOGRAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define PCL_HISTOGRAM_VALUE_MAX   UINT32_MAX /* larger values are noted as this one */
@@ -28,5 +29,10 @@ void pcl_histogram_merge(pcl_histogram *self, const pcl_histogram *other);
 uint64_t pcl_histogram_at(const pcl_histogram *self, double share);
 /* 0 when nothing was noted. */
 double pcl_histogram_mean(const pcl_histogram *self);
+
+/* The buckets that are not empty, from the least on: start with *cursor 0.  false: no more.  edge
+ * is the greatest value that falls into it. */
+bool pcl_histogram_each(const pcl_histogram *self, uint32_t *cursor, uint64_t *out_edge,
+                        uint64_t *out_count);
 
 #endif

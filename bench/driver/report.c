@@ -156,6 +156,19 @@ static void s_put_histogram(pcl_buffer *buffer, const char *name, const pcl_hist
           pcl_histogram_at(values, 0.999), values->max);
 }
 
+/* The whole distribution, for plots, and for whoever adds runs up. */
+static void s_put_buckets(pcl_buffer *buffer, const pcl_histogram *values)
+{
+    uint32_t cursor = 0;
+    uint64_t edge_us = 0;
+    uint64_t count = 0;
+    s_put(buffer, ",\"latency_buckets\":[");
+    for (bool first = true; pcl_histogram_each(values, &cursor, &edge_us, &count); first = false) {
+        s_put(buffer, "%s[%" PRIu64 ",%" PRIu64 "]", first ? "" : ",", edge_us, count);
+    }
+    s_put(buffer, "]");
+}
+
 static void s_put_nodes(pcl_buffer *buffer, const pcl_tally *total)
 {
     s_put(buffer, ",\"nodes\":{");
@@ -192,6 +205,7 @@ static void s_put_json_row(pcl_buffer *buffer, const pcl_report_row *row)
         s_put(buffer, ",\"machine_busy\":%.3f", (double)total->busy / (double)total->machine);
     }
     s_put_histogram(buffer, "latency_us", &total->all_us);
+    s_put_buckets(buffer, &total->all_us);
     s_put_histogram(buffer, "latency_ok_us", &total->ok_us);
     s_put_histogram(buffer, "send_lag_us", &total->lag_us);
     s_put_nodes(buffer, total);

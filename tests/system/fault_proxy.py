@@ -5,6 +5,8 @@ corrupt what passes.  One thread a direction and connection; enough for tests, n
 
     with FaultProxy(listen="/run/x.sock", target="/run/mysqld.sock") as proxy:
         proxy.delay_s = 0.05        # every chunk of the answers comes later by this
+        proxy.slower = 10           # each answer takes 10 times as long as it did
+        proxy.fail_at = b"SLEEP"    # whoever sends this is cut off at once
         proxy.stalled.set()         # connections stay open, nothing passes
         proxy.cut()                 # all present connections are closed
 """
@@ -25,6 +27,8 @@ def _address(text):
 class FaultProxy:
     def __init__(self, listen, target):
         self.delay_s = 0.0            # added to each chunk from the target to the client
+        self.slower = 1.0             # how many times as long as the target an answer takes
+        self.fail_at = None           # octets at which a connection is cut
         self.stalled = threading.Event()
         self.bytes_up = 0             # from clients to the target
         self.bytes_down = 0
@@ -63,24 +67,21 @@ class FaultProxy:
             pair = (client, server)
             with self._lock:
                 self._pairs.add(pair)
-            threading.Thread(
-    target=self._pump,
-    args=(
-        client,
-        server,
-        pair,
-        True),
-         daemon=True).start()
-            threading.Thread(
-    target=self._pump,
-    args=(
-        server,
-        client,
-        pair,
-        False),
-         daemon=True).start()
+            asked = [None]  # when the question came that is not answered yet
+            for ends in ((client, server, True), (server, client, False)):
+                threading.Thread(target=self._pump, args=(*ends, pair, asked),
+                                 daemon=True).start()
 
-    def _pump(self, source, sink, pair, upward):
+    def _hold(self, asked):
+        """Keeps an answer for as long as is asked of this proxy."""
+        began, asked[0] = asked[0], None
+        held_s = self.delay_s
+        if began is not None:
+            held_s += (self.slower - 1) * (time.monotonic() - began)
+        if held_s > 0:
+            time.sleep(held_s)
+
+    def _pump(self, source, sink, upward, pair, asked):
         try:
             while True:
                 octets = source.recv(65536)
@@ -88,10 +89,12 @@ class FaultProxy:
                     break
                 if upward:
                     self.bytes_up += len(octets)
+                    asked[0] = time.monotonic()
+                    if self.fail_at is not None and self.fail_at in octets:
+                        break
                 else:
                     self.bytes_down += len(octets)
-                    if self.delay_s > 0:
-                        time.sleep(self.delay_s)
+                    self._hold(asked)
                 while self.stalled.is_set() and not self._closed:
                     time.sleep(0.01)
                 sink.sendall(octets)

@@ -64,6 +64,15 @@ static void test_a_histogram_takes_the_smallest_and_the_greatest(void **state)
     pcl_histogram_note(&values, UINT64_MAX); /* noted as the greatest that it knows */
     assert_int_equal(PCL_HISTOGRAM_VALUE_MAX, pcl_histogram_at(&values, 1.0));
     assert_int_equal(0, pcl_histogram_at(&values, 0.5));
+    uint32_t cursor = 0;
+    uint64_t edge = 7;
+    uint64_t count = 0;
+    assert_true(pcl_histogram_each(&values, &cursor, &edge, &count));
+    assert_int_equal(0, edge);
+    assert_int_equal(1, count);
+    assert_true(pcl_histogram_each(&values, &cursor, &edge, &count));
+    assert_int_equal(PCL_HISTOGRAM_VALUE_MAX, edge);
+    assert_false(pcl_histogram_each(&values, &cursor, &edge, &count));
 }
 
 static void test_arrivals_keep_their_rate_and_their_seed(void **state)
@@ -267,6 +276,7 @@ static void test_what_was_not_measured_is_not_shown(void **state)
     assert_non_null(strstr((const char *)text.data, "\"sql\":\"SELECT \\\"1\\\"\""));
     assert_non_null(strstr((const char *)text.data, "\"interrupted\":true"));
     assert_non_null(strstr((const char *)text.data, "\"p99\":1234"));
+    assert_non_null(strstr((const char *)text.data, "\"latency_buckets\":[[1239,1]]"));
     assert_null(strstr((const char *)text.data, "nan"));
     pcl_buffer_release(&text);
 }

@@ -1,0 +1,48 @@
+"""bench/nodes.py in short: faults on real databases, with bounds that a loaded machine keeps."""
+import pathlib
+import sys
+
+import pytest
+
+from harness import ROOT
+
+sys.path.insert(0, str(pathlib.Path(ROOT) / "bench"))
+import nodes  # noqa: E402  (its folder must be on the path first)
+
+
+@pytest.fixture(scope="module")
+def found():
+    """(outcomes, hedging, node) of one short run."""
+    options = nodes.read_options(["--faults", "slow,failing,lagging", "--rounds", "1", "--seconds",
+                                  "3", "--strategies", "random,custom", "--no-hedging"])
+    cluster = nodes.start(options)
+    try:
+        result = nodes.run(options, cluster)
+        nodes.show(result[0], result[2])
+        yield result
+    except BaseException:
+        cluster.purge()
+        raise
+    cluster.down()
+
+
+def test_a_slow_replica_costs_random_and_hardly_custom(found):
+    outcomes, _, node = found
+    slow = outcomes["slow"]
+    assert slow["random"].share(node) > 0.1, slow["random"].nodes
+    assert slow["custom"].share(node) < 0.1, slow["custom"].nodes
+    assert slow["custom"].ms(0.99) < slow["random"].ms(0.99) / 2
+    assert slow["custom"].failed() == 0, slow["custom"].errors
+
+
+def test_a_replica_that_fails_at_once_is_no_sinkhole(found):
+    outcomes, _, node = found
+    assert outcomes["failing"]["custom"].nodes[node] == 0
+    assert outcomes["failing"]["custom"].failed() <= outcomes["failing"]["custom"].requests / 50
+
+
+def test_a_replica_beyond_the_bound_of_lag_serves_nobody(found):
+    outcomes, _, node = found
+    for strategy, outcome in outcomes["lagging"].items():
+        assert outcome.nodes[node] == 0, (strategy, outcome.nodes)
+        assert outcome.failed() <= outcome.requests / 50, outcome.errors
