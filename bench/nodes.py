@@ -17,7 +17,8 @@ the faulty node and the ratios to the same strategy's healthy figures, and then 
 The statement only waits (SELECT SLEEP(?), exponential with --service-ms as its mean), and the rate
 is low, so that databases, daemons and driver can share two processors without one of them being
 what is measured; the fault `hog` alone takes processor time, of one database.  All but the part on
-hedging runs without hedging.
+hedging runs without hedging; and nodes are not taken out of use for being slow
+(ejection/latency_factor), which would hide what the strategies make of them.
 
     bench/nodes.py [--nodes 4] [--faults slow,paused] [--strategies random,custom] [--rounds 5]
 
@@ -337,7 +338,8 @@ def run(options, cluster):
 def start(options):
     """A cluster for run(); the caller ends it."""
     cluster = Cluster("nodes", nodes=options.nodes, demo=False,
-                      sets=[f"proxy:routing/lag_ms_max={LAG_MS_MAX}"])
+                      sets=[f"proxy:routing/lag_ms_max={LAG_MS_MAX}",
+                            "proxy:ejection/latency_factor=0"])
     try:
         cluster.up()
         wait_until(cluster.whole, 60, "the proxy sees every node")

@@ -1,4 +1,4 @@
-"""portcullis-bench on a real cluster: what it tells, and that it says when it is not to be believed."""
+"""portcullis-bench on a real cluster: what it tells, and that it says when it is not believed."""
 import json
 import os
 import signal
