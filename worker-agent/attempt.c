@@ -1,5 +1,7 @@
 #include "worker-agent/attempt.h"
 
+#include "worker-agent/worker.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -158,8 +160,22 @@ static void s_read_text(pcl_attempt *self, MYSQL *mysql)
     }
 }
 
+/* The last look before the server gets it.  A KILL that came while it was prepared was spent on
+ * that, and the next one comes only when a short statement has already done its work. */
+static bool s_is_wanted(pcl_attempt *self)
+{
+    pcl_ending ending = pcl_job_ending(self->job);
+    if (ending != PCL_ENDING_NONE) {
+        pcl_attempt_fail_unrun(self, ending);
+    }
+    return ending == PCL_ENDING_NONE;
+}
+
 static void s_run_text(pcl_attempt *self)
 {
+    if (!s_is_wanted(self)) {
+        return;
+    }
     MYSQL *mysql = pcl_connection_mysql(self->connection);
     self->stage = PCL_STAGE_EXECUTE;
     if (mysql_real_query(mysql, (const char *)self->sql.data, (unsigned long)self->sql.size) != 0) {
@@ -176,6 +192,9 @@ static void s_execute(pcl_attempt *self, const pcl_prepared *prepared, bool *out
     if (!pcl_binding_apply(self->binding, stmt)) {
         *out_again = true;
         s_take_error(self, stmt);
+        return;
+    }
+    if (!s_is_wanted(self)) {
         return;
     }
     self->stage = PCL_STAGE_EXECUTE;

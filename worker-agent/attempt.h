@@ -5,6 +5,7 @@
 
 #include "worker-agent/answer.h"
 #include "worker-agent/binding.h"
+#include "worker-agent/job.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@ typedef struct pcl_attempt {
     pcl_connection *connection; /* open, in its schema, watched */
     pcl_stream *stream;         /* fresh or finished */
     const pcl_binding *binding; /* its parameters, read */
+    const pcl_job *job;         /* whose it is: what is cancelled, or too late, is not sent */
     pcl_bytes sql;
     uint8_t sql_class;
     bool as_text; /* not prepared: what preparing would disturb; only without parameters */
@@ -37,8 +39,8 @@ typedef struct pcl_attempt {
     uint32_t warnings;
 } pcl_attempt;
 
-/* Runs it.  Afterwards, unless `rest`, the connection is free for the next command.  With `more`
- * the stream keeps the prepared statement. */
+/* Runs it, unless its job has ended before it is sent.  Afterwards, unless `rest`, the connection
+ * is free for the next command.  With `more` the stream keeps the prepared statement. */
 void pcl_attempt_run(pcl_attempt *self);
 
 /* After a failure that rolls back by itself: asks the server whether all of it is gone. */

@@ -420,6 +420,7 @@ static void s_prepare_run(pcl_worker *self, pcl_job *job, const pcl_request *req
                                      sql_class == PCL_SQL_CALL),
         .stream = self->stream,
         .binding = &self->binding,
+        .job = job,
         .sql = request->sql,
         .sql_class = sql_class,
         .page = read ? pcl_page_asked(request) : pcl_page_whole(request),

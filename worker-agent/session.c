@@ -318,6 +318,7 @@ static void s_prepare_attempt(visit *self)
         .connection = self->held->connection,
         .stream = self->worker->stream,
         .binding = &self->worker->binding,
+        .job = self->job,
         .sql = request->sql,
         .sql_class = s_effective_class(self),
         .as_text = sql_class == PCL_SQL_TRANSACTION ||

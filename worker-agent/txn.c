@@ -79,6 +79,7 @@ static bool s_run_statement(txn *self)
         .connection = self->connection,
         .stream = self->worker->stream,
         .binding = &self->worker->binding,
+        .job = self->job,
         .sql = statement.sql,
         .sql_class = (uint8_t)form,
         .page = pcl_page_whole(self->request),
