@@ -90,6 +90,7 @@ static bool s_open(pcl_proxy *self)
                 pcl_log_escape(error, escaped, sizeof escaped));
         return false;
     }
+    pcl_membership_set_lag_max(self->members, self->settings.lag_ms_max);
     pcl_door_watch(&self->broker_door, self->broker_watch, self->config, self->args->metrics);
     pcl_door_watch(&self->agent_door, self->agent_watch, self->config, self->args->metrics);
     s_expect_nodes(self);
@@ -225,6 +226,7 @@ static void s_reload(void *context, const pcl_config *config)
     pcl_proxy_settings_read(&self->settings, config);
     self->settings.inflight_max = inflight_max;
     self->settings.queue_max = queue_max;
+    pcl_membership_set_lag_max(self->members, self->settings.lag_ms_max);
     self->config = config;
     pcl_door_read_limits(&self->broker_door, config);
     pcl_door_read_limits(&self->agent_door, config);

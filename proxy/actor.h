@@ -61,6 +61,7 @@ typedef struct pcl_proxy_settings {
     bool reads_on_source;
     bool stale_reads;
     uint32_t lag_ms_max;
+    uint32_t replicas_min;
     uint32_t inflight_max; /* fixed at start */
     uint32_t node_inflight_max;
     uint32_t queue_max; /* fixed at start */

@@ -5,7 +5,10 @@
 #include <assert.h>
 #include <stddef.h>
 
-enum { EQUAL_LAG_MS = 1000 }; /* replicas that differ by less are alike stale */
+enum {
+    EQUAL_LAG_MS = 1000, /* replicas that differ by less are alike stale */
+    KEPT_LAG_FACTOR = 3, /* times lag_ms_max: nobody further behind is kept by rule 12 */
+};
 
 const char *pcl_left_out_text(pcl_left_out why)
 {
@@ -84,7 +87,10 @@ static pcl_left_out s_why_not_its_work(const pcl_member *member, const pcl_need 
     if (lag_ms == UINT32_MAX) {
         return PCL_LEFT_OUT_LAG_UNKNOWN;
     }
-    return lag_ms > need->lag_ms_max ? PCL_LEFT_OUT_LAG : PCL_LEFT_OUT_NOT;
+    if (lag_ms > need->lag_ms_max) {
+        return PCL_LEFT_OUT_LAG;
+    }
+    return member->lag_gate.out ? PCL_LEFT_OUT_LAG_SETTLES : PCL_LEFT_OUT_NOT;
 }
 
 /* What this request and our own books have against a node that may do its work.  Last what its
@@ -98,7 +104,8 @@ static pcl_left_out s_why_not_now(const pcl_member *member, const pcl_need *need
     if (member->candidate.own >= need->node_inflight_max) {
         return PCL_LEFT_OUT_FULL;
     }
-    if (why == PCL_LEFT_OUT_NOT && s_is_replicas_read(need)) {
+    bool replica = why == PCL_LEFT_OUT_NOT || why == PCL_LEFT_OUT_LAG_SETTLES;
+    if (replica && s_is_replicas_read(need)) {
         switch (member->health.state) {
         case PCL_HEALTH_EJECTED:
             return PCL_LEFT_OUT_EJECTED;
@@ -125,10 +132,13 @@ static void s_take(pcl_candidates *out, const pcl_membership *members, pcl_membe
     }
 }
 
-static bool s_is_stale_only(const pcl_member *member, const pcl_need *need, pcl_left_out why)
+/* A replica that nothing but its lag keeps out. */
+static bool s_is_behind_only(const pcl_member *member, const pcl_need *need, pcl_left_out why)
 {
     return why == PCL_LEFT_OUT_LAG && member->state == PCL_MEMBER_UP &&
-           member->candidate.own < need->node_inflight_max;
+           member->health.state == PCL_HEALTH_SOUND &&
+           s_why_not_now(member, need, member->candidate.index, PCL_LEFT_OUT_NOT) ==
+               PCL_LEFT_OUT_NOT;
 }
 
 /* Rule 7: of the members that nothing but their lag keeps out, those least behind. */
@@ -139,17 +149,49 @@ static void s_take_least_behind(pcl_candidates *out, const pcl_membership *membe
     for (uint32_t index = 0; index < pcl_membership_count(members); index++) {
         const pcl_member *member = pcl_membership_at(members, index);
         uint32_t lag_ms = pcl_lag_bound_ms(member, now_us);
-        if (s_is_stale_only(member, need, why[index]) && lag_ms < least_ms) {
+        if (s_is_behind_only(member, need, why[index]) && lag_ms < least_ms) {
             least_ms = lag_ms;
         }
     }
     for (uint32_t index = 0; index < pcl_membership_count(members); index++) {
         const pcl_member *member = pcl_membership_at(members, index);
-        if (s_is_stale_only(member, need, why[index]) &&
+        if (s_is_behind_only(member, need, why[index]) &&
             pcl_lag_bound_ms(member, now_us) - least_ms <= EQUAL_LAG_MS) {
             out->fit[out->count++] = &member->candidate;
             out->why[index] = PCL_LEFT_OUT_NOT;
         }
+    }
+}
+
+/* Rule 12: the replica that is least behind of those that may be kept; PCL_MEMBER_NONE: none. */
+static uint32_t s_least_behind(const pcl_candidates *out, const pcl_membership *members,
+                               const pcl_need *need, const pcl_left_out *why, uint64_t now_us)
+{
+    uint32_t least = PCL_MEMBER_NONE;
+    uint64_t least_ms = (uint64_t)need->lag_ms_max * KEPT_LAG_FACTOR + 1;
+    for (uint32_t index = 0; index < pcl_membership_count(members); index++) {
+        const pcl_member *member = pcl_membership_at(members, index);
+        bool settles = why[index] == PCL_LEFT_OUT_LAG_SETTLES && member->state == PCL_MEMBER_UP;
+        bool kept = need->stale_reads && s_is_behind_only(member, need, why[index]);
+        uint32_t lag_ms = pcl_lag_bound_ms(member, now_us);
+        if ((settles || kept) && out->why[index] != PCL_LEFT_OUT_NOT && lag_ms < least_ms) {
+            least = index;
+            least_ms = lag_ms;
+        }
+    }
+    return least;
+}
+
+static void s_keep_enough(pcl_candidates *out, const pcl_membership *members, const pcl_need *need,
+                          const pcl_left_out *why, uint64_t now_us)
+{
+    while (out->count < need->replicas_min) {
+        uint32_t index = s_least_behind(out, members, need, why, now_us);
+        if (index == PCL_MEMBER_NONE) {
+            return;
+        }
+        out->fit[out->count++] = &pcl_membership_at(members, index)->candidate;
+        out->why[index] = PCL_LEFT_OUT_NOT;
     }
 }
 
@@ -174,7 +216,8 @@ static bool s_ask_each(const pcl_membership *members, const pcl_need *need, uint
             serving++;
             out += member->health.state == PCL_HEALTH_SOUND ? 0 : 1;
         }
-        if (why[index] == PCL_LEFT_OUT_NOT || why[index] == PCL_LEFT_OUT_REPLICAS_FIRST) {
+        if (why[index] == PCL_LEFT_OUT_NOT || why[index] == PCL_LEFT_OUT_REPLICAS_FIRST ||
+            why[index] == PCL_LEFT_OUT_LAG_SETTLES) {
             why[index] = s_why_not_now(member, need, index, why[index]);
         }
     }
@@ -227,6 +270,11 @@ static void s_take_some(pcl_candidates *out, const pcl_membership *members, cons
             s_take(out, members, STATES[round], why, PCL_LEFT_OUT_REPLICAS_FIRST);
         } else if (out->panic) {
             s_take_ejected(out, members, STATES[round], why);
+        }
+        if (out->count == 0) {
+            s_take(out, members, STATES[round], why, PCL_LEFT_OUT_LAG_SETTLES);
+        } else if (round == 0 && s_is_replicas_read(need)) {
+            s_keep_enough(out, members, need, why, now_us);
         }
     }
     if (out->count == 0 && need->stale_reads) {

@@ -28,6 +28,16 @@
  *     looks idle and must not draw the traffic: beside sound ones it fits for its
  *     share of the requests, turn by turn.
  *
+ *
+ * And of lag, beside the bound of rule 3:
+ *
+ * 12. While fewer than replicas_min replicas fit, but one does, those least behind
+ *     are kept, up to three times the bound, where stale_reads is set: one replica
+ *     alone might not bear the load of all.
+ * 13. A replica that was beyond routing/lag_ms_max comes back by lag_gate.h, and
+ *     until then serves only when nobody else fits, or by rule 12.
+ * 14. One that comes back, by this or after a failure, starts slowly (candidate.h).
+ *
  * Pure, no allocation.
  */
 #ifndef PCL_PROXY_CANDIDATES_H
@@ -56,6 +66,7 @@
     X(NO_READS_ON_SOURCE, "the source serves no reads here")                                       \
     X(LAG_UNKNOWN, "how far it is behind is not known")                                            \
     X(LAG, "too far behind")                                                                       \
+    X(LAG_SETTLES, "was too far behind, and has not settled yet")                                  \
     X(EJECTED, "it failed, and is left alone for a while")                                         \
     X(TRIAL, "it failed, and one request tries it again")                                          \
     X(FAILS, "it fails, and gets no more than its share")                                          \
@@ -95,6 +106,7 @@ typedef struct pcl_need {
     bool reads_on_source; /* rule 5 */
     bool stale_reads;     /* rule 7; false where the request itself bounds the lag */
     uint32_t lag_ms_max;
+    uint32_t replicas_min; /* rule 12 */
     uint32_t node_inflight_max;
     pcl_node_set tried;             /* not there again */
     bool may_try;                   /* rule 9: if it fails there, it can be sent elsewhere */

@@ -60,6 +60,20 @@ bool pcl_ejection_may(const pcl_membership *members, bool reads_on_source)
     return out == 0 || (out + 1) * 2 <= replicas;
 }
 
+bool pcl_ejection_ended(pcl_membership *members, uint32_t index, const pcl_health_rules *rules,
+                        pcl_health_verdict verdict, uint64_t sent_us, pcl_rng *rng, uint64_t now_us)
+{
+    pcl_member *member = pcl_membership_at(members, index);
+    pcl_health *health = &member->health;
+    if (!pcl_health_ended(health, rules, verdict, sent_us, rng, now_us)) {
+        return false;
+    }
+    if (pcl_time_since_us(health->ejected_us, now_us) > PCL_MEMBER_AWAY_US) {
+        member->candidate.slow_since_us = now_us;
+    }
+    return true;
+}
+
 pcl_health_cause pcl_ejection_judge(pcl_membership *members, uint32_t index,
                                     const pcl_health_rules *rules, bool reads_on_source,
                                     pcl_rng *rng, uint64_t now_us)

@@ -37,6 +37,12 @@ pcl_health_verdict pcl_ejection_of_end(pcl_attempt_end end, bool read, uint64_t 
 /* Rule 2: may another replica be ejected? */
 bool pcl_ejection_may(const pcl_membership *members, bool reads_on_source);
 
+/* An attempt there, sent at sent_us, ended.  true: the node has just come back, and starts slowly
+ * if it was away for long. */
+bool pcl_ejection_ended(pcl_membership *members, uint32_t index, const pcl_health_rules *rules,
+                        pcl_health_verdict verdict, uint64_t sent_us, pcl_rng *rng,
+                        uint64_t now_us);
+
 /* Ejects the node if its record wants it and the fleet can spare it.  The cause; NONE: it stays. */
 pcl_health_cause pcl_ejection_judge(pcl_membership *members, uint32_t index,
                                     const pcl_health_rules *rules, bool reads_on_source,

@@ -35,6 +35,8 @@ struct pcl_membership {
     uint32_t count;
     uint32_t cursor;    /* of the open tick */
     uint64_t ticked_us; /* of the last tick */
+    uint64_t started_us;
+    uint32_t lag_ms_max;
 };
 
 pcl_member_step pcl_member_on(pcl_member_state state, pcl_member_event event)
@@ -58,6 +60,8 @@ pcl_membership *pcl_membership_new(uint32_t capacity, uint64_t now_us)
     }
     self->capacity = capacity;
     self->ticked_us = now_us;
+    self->started_us = now_us;
+    self->lag_ms_max = UINT32_MAX;
     return self;
 }
 
@@ -69,6 +73,12 @@ void pcl_membership_destroy(pcl_membership **self_p)
         free(*self_p);
         *self_p = NULL;
     }
+}
+
+void pcl_membership_set_lag_max(pcl_membership *self, uint32_t lag_ms_max)
+{
+    assert(self != NULL);
+    self->lag_ms_max = lag_ms_max;
 }
 
 static bool s_is_name(pcl_bytes name)
@@ -163,6 +173,29 @@ static void s_set_boot(pcl_member *member, uint64_t boot_id)
     member->reported = false;
 }
 
+/* A new run, or one that nobody heard for long.  Those that are there when the proxy itself starts
+ * have served others all the while. */
+static bool s_comes_cold(const pcl_membership *self, pcl_member_action action, uint64_t away_us,
+                         uint64_t now_us)
+{
+    switch (action) {
+    case PCL_MEMBER_ADMIT:
+        return pcl_time_since_us(self->started_us, now_us) > PCL_MEMBER_AWAY_US;
+    case PCL_MEMBER_REPLACE:
+        return true;
+    case PCL_MEMBER_RETURN:
+        return away_us > PCL_MEMBER_AWAY_US;
+    case PCL_MEMBER_NOTHING:
+    case PCL_MEMBER_CLEAR:
+    case PCL_MEMBER_DOUBT:
+    case PCL_MEMBER_CLOSE:
+    case PCL_MEMBER_LOSE:
+    case PCL_MEMBER_ACTION_COUNT:
+        break;
+    }
+    return false;
+}
+
 bool pcl_membership_heard(pcl_membership *self, uint32_t index, uint64_t boot_id, uint64_t now_us,
                           pcl_member_action *out_action)
 {
@@ -178,11 +211,14 @@ bool pcl_membership_heard(pcl_membership *self, uint32_t index, uint64_t boot_id
     } else if (member->boot_id == 0) {
         return false; /* nothing is known of a node that has not beaten yet */
     }
+    uint64_t away_us = pcl_time_since_us(member->heard_us, now_us);
     member->heard_us = now_us;
     *out_action = s_step(member, event);
     if (*out_action == PCL_MEMBER_ADMIT || *out_action == PCL_MEMBER_REPLACE ||
         *out_action == PCL_MEMBER_RETURN) {
         pcl_candidate_reset(&member->candidate, now_us);
+        bool cold = s_comes_cold(self, *out_action, away_us, now_us);
+        member->candidate.slow_since_us = cold ? now_us : 0;
         member->reported = false;
     }
     return true;
@@ -207,6 +243,11 @@ bool pcl_membership_report(pcl_membership *self, uint32_t index, const pcl_repor
     member->report.gtid = pcl_bytes_of(member->gtid_text, report->gtid.size);
     member->reported = true;
     pcl_candidate_report(&member->candidate, report, reported_us);
+    pcl_lag_gate *gate = &member->lag_gate;
+    if (pcl_lag_gate_note(gate, report->lag_ms, self->lag_ms_max, reported_us) &&
+        pcl_time_since_us(gate->out_us, reported_us) > PCL_MEMBER_AWAY_US) {
+        member->candidate.slow_since_us = reported_us;
+    }
     return true;
 }
 

@@ -28,6 +28,7 @@
 #include "common/limits.h"
 #include "proxy/candidate.h"
 #include "proxy/health.h"
+#include "proxy/lag_gate.h"
 #include "wire/report.h"
 
 #include <stdbool.h>
@@ -76,6 +77,9 @@ pcl_member_step pcl_member_on(pcl_member_state state, pcl_member_event event);
 #define PCL_MEMBER_OLD_BOOTS 4u
 #define PCL_MEMBER_NONE      UINT32_MAX
 
+/* Whoever was away for longer starts slowly (candidate.h): its caches may be cold. */
+#define PCL_MEMBER_AWAY_US UINT64_C(5000000)
+
 typedef struct pcl_member {
     char name[PCL_NAME_SIZE_MAX + 1]; /* NUL terminated */
     pcl_member_state state;
@@ -86,7 +90,8 @@ typedef struct pcl_member {
     pcl_report report; /* gtid borrowed from gtid_text */
     uint8_t gtid_text[PCL_REPORT_GTID_SIZE_MAX];
     pcl_candidate candidate;
-    pcl_health health;                        /* outlives the agent's runs */
+    pcl_health health; /* outlives the agent's runs */
+    pcl_lag_gate lag_gate;
     uint64_t old_boots[PCL_MEMBER_OLD_BOOTS]; /* runs that ended, against their late messages */
     uint32_t old_boot_next;
 } pcl_member;
@@ -96,6 +101,9 @@ typedef struct pcl_membership pcl_membership;
 /* capacity: 1 to PCL_NODES_MAX nodes.  NULL only when memory is out. */
 pcl_membership *pcl_membership_new(uint32_t capacity, uint64_t now_us);
 void pcl_membership_destroy(pcl_membership **self_p);
+
+/* Replicas beyond that leave by their gate (lag_gate.h).  Before it is said, none does. */
+void pcl_membership_set_lag_max(pcl_membership *self, uint32_t lag_ms_max);
 
 /* The node of that name, added when it is not there yet.  PCL_MEMBER_NONE when
  * the name is no name (keys.h) or there is no room. */

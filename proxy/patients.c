@@ -23,9 +23,9 @@ static void s_judge(pcl_proxy *self, uint32_t node, uint64_t now_us)
 void pcl_proxy_attempt_ended(pcl_proxy *self, uint32_t node, pcl_health_verdict verdict,
                              uint64_t sent_us, uint64_t now_us)
 {
-    pcl_member *member = pcl_membership_at(self->members, node);
-    if (pcl_health_ended(&member->health, &self->settings.health, verdict, sent_us, &self->rng,
-                         now_us)) {
+    if (pcl_ejection_ended(self->members, node, &self->settings.health, verdict, sent_us,
+                           &self->rng, now_us)) {
+        const pcl_member *member = pcl_membership_at(self->members, node);
         pcl_log(PCL_LOG_INFO, "proxy", "node-returned", "node=%s out_ms=%" PRIu64, member->name,
                 pcl_time_since_us(member->health.ejected_us, now_us) / PCL_US_PER_MS);
     } else if (verdict == PCL_HEALTH_FAILED) {

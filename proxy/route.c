@@ -21,6 +21,7 @@ pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request)
         .reads_on_source = self->settings.reads_on_source,
         .stale_reads = self->settings.stale_reads && !bounded,
         .lag_ms_max = lag_ms_max,
+        .replicas_min = self->settings.replicas_min,
         .node_inflight_max = self->settings.node_inflight_max,
         .tried = request->tried,
         .may_try = request->attempts == 0 && request->repeat == PCL_REPEAT_ANYWHERE,

@@ -30,6 +30,10 @@ static const pcl_config_entry ENTRIES[] = {
      "1: when nobody within routing/lag_ms_max is left, the replicas least behind serve reads."},
     {"routing/lag_ms_max", PCL_CONFIG_UINT, 0, 86400000, "10000", NULL, true,
      "A replica further behind than this, in milliseconds, gets no reads."},
+    {"routing/replicas_min", PCL_CONFIG_UINT, 1, PCL_NODES_MAX, "2", NULL, true,
+     "While fewer replicas are within routing/lag_ms_max, those least behind serve too, up to "
+     "three "
+     "times that; not with routing/stale_reads 0."},
     {"hedge/enabled", PCL_CONFIG_BOOL, 0, 1, "1", NULL, true,
      "1: a read that is late gets a second copy at another node; the first success counts."},
     {"hedge/share_percent", PCL_CONFIG_UINT, 1, 50, "5", NULL, true,
@@ -88,6 +92,7 @@ void pcl_proxy_settings_read(pcl_proxy_settings *out_settings, const pcl_config 
         .reads_on_source = pcl_config_bool(config, "routing/reads_on_source"),
         .stale_reads = pcl_config_bool(config, "routing/stale_reads"),
         .lag_ms_max = (uint32_t)pcl_config_uint(config, "routing/lag_ms_max"),
+        .replicas_min = (uint32_t)pcl_config_uint(config, "routing/replicas_min"),
         .inflight_max = (uint32_t)pcl_config_uint(config, "limits/inflight_max"),
         .node_inflight_max = (uint32_t)pcl_config_uint(config, "limits/node_inflight_max"),
         .queue_max = (uint32_t)pcl_config_uint(config, "limits/queue_max"),

@@ -1,0 +1,29 @@
+/* lag_gate.h - hysteresis on a replica's lag: one that hovers about the bound must
+ * not come and go with every report, and the others' load with it.
+ *
+ * It leaves when a report is over the bound.  It returns when reports over at
+ * least PCL_LAG_SETTLED_US have all been at most 0.7 of the bound.
+ *
+ * What is beyond the bound at the moment is never let through on the gate's word
+ * alone: candidates.h asks for the lag itself as well.  Pure.
+ */
+#ifndef PCL_PROXY_LAG_GATE_H
+#define PCL_PROXY_LAG_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PCL_LAG_SETTLED_US UINT64_C(200000) /* two beats, which come every 200 ms */
+
+/* All zeros: it is in. */
+typedef struct pcl_lag_gate {
+    bool out;
+    uint64_t out_us;     /* since when it is out; kept when it returned */
+    uint64_t settled_us; /* since when all reports were low enough; 0: the last was not */
+} pcl_lag_gate;
+
+/* A report said lag_ms, -1 for unknown, which changes nothing but is not low.  true: the replica
+ * has just come back. */
+bool pcl_lag_gate_note(pcl_lag_gate *self, int32_t lag_ms, uint32_t lag_ms_max, uint64_t now_us);
+
+#endif
