@@ -34,6 +34,9 @@ typedef struct pcl_call {
     uint8_t id[PCL_ID_SIZE];
     uint8_t cursor[PCL_ID_SIZE]; /* of a fetch: the one that it uses up */
     bool idempotent;             /* running it twice does no harm */
+    bool causal;                 /* its client keeps the token of its reply */
+    bool token_asked;            /* ... and a good reply has one */
+    uint64_t causal_mark;        /* client/causal.h */
     pcl_pin pin;                 /* it goes over this connection or not at all */
     portcullis *client;          /* borrowed: the channel ends before its client */
     portcullis_session *session; /* counted; NULL: of none */

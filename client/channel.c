@@ -1,6 +1,7 @@
 #include "client/channel.h"
 
 #include "client/belief.h"
+#include "client/client.h"
 #include "client/failover.h"
 #include "client/peer.h"
 #include "client/request.h"
@@ -154,6 +155,9 @@ static void s_complete(pcl_channel *self, pcl_call *call, portcullis_result *res
     pcl_result_hold(result, call);
     if (call->session != NULL) {
         pcl_session_note(call->session, call->op, result);
+    }
+    if (call->causal) { /* before anybody knows of the result and asks on */
+        pcl_client_note(call->client, call, result);
     }
     pcl_ticket_table_remove(self->table, call->ticket);
     (void)pthread_mutex_lock(&self->mutex);

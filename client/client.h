@@ -32,6 +32,10 @@ bool pcl_client_may_wait(const portcullis *self);
  * itself when it was idle for long enough. */
 void pcl_client_end(portcullis *self, pcl_op op, const uint8_t *held, pcl_pin pin);
 
+/* The channel's thread: a causal client takes note of what the reply to its call says of the past.
+ */
+void pcl_client_note(portcullis *self, const pcl_call *call, const portcullis_result *result);
+
 /* Makes a call of the request; session NULL: of none.  timeout_ms is for a request that has none;
  * 0: the client's. */
 pcl_err pcl_client_make_call(portcullis *self, const portcullis_request *request,

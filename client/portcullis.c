@@ -32,7 +32,10 @@ struct portcullis {
     pcl_channel *channel; /* freed when closed, but still there to compare with */
     pid_t pid;            /* of the process that opened it */
     uint32_t timeout_ms;
-    uint64_t id_prefix; /* random: ids are this and a count */
+    bool causal;
+    pthread_mutex_t seen_mutex; /* guards the next one */
+    pcl_causal seen;            /* of a causal client: what its requests have seen */
+    uint64_t id_prefix;         /* random: ids are this and a count */
     atomic_uint_least64_t id_count;
 };
 
@@ -151,6 +154,8 @@ static portcullis *s_open(const pcl_bundle *bundle, const portcullis_options *op
     };
     atomic_init(&self->refs, 1);
     (void)pthread_mutex_init(&self->mutex, NULL); /* cannot fail with default attributes */
+    (void)pthread_mutex_init(&self->seen_mutex, NULL);
+    self->causal = options->causal;
     self->pid = getpid();
     self->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : PCL_TIMEOUT_MS_DEFAULT;
     self->id_prefix = pcl_random_u64();
@@ -174,6 +179,7 @@ void pcl_client_unref(portcullis **self_p)
     *self_p = NULL;
     if (self != NULL && atomic_fetch_sub(&self->refs, 1) == 1) {
         (void)pthread_mutex_destroy(&self->mutex);
+        (void)pthread_mutex_destroy(&self->seen_mutex);
         free(self);
     }
 }
@@ -236,8 +242,62 @@ pcl_err pcl_client_make_call(portcullis *self, const portcullis_request *request
 {
     uint8_t id[PCL_ID_SIZE];
     portcullis_make_id(self, id);
-    return pcl_request_make_call(request, id, timeout_ms != 0 ? timeout_ms : self->timeout_ms,
-                                 session, out_call);
+    timeout_ms = timeout_ms != 0 ? timeout_ms : self->timeout_ms;
+    if (!self->causal || self->pid != getpid()) { /* a child's call is refused later */
+        return pcl_request_make_call(request, id, timeout_ms, session, NULL, out_call);
+    }
+    (void)pthread_mutex_lock(&self->seen_mutex);
+    pcl_causal seen = self->seen; /* a long request is not encoded under the mutex */
+    (void)pthread_mutex_unlock(&self->seen_mutex);
+    return pcl_request_make_call(request, id, timeout_ms, session, &seen, out_call);
+}
+
+void pcl_client_note(portcullis *self, const pcl_call *call, const portcullis_result *result)
+{
+    size_t size = 0;
+    const char *token = portcullis_result_token(result, &size);
+    if (portcullis_result_code(result) != PORTCULLIS_OK) {
+        return;
+    }
+    (void)pthread_mutex_lock(&self->seen_mutex);
+    if (size > 0) {
+        pcl_causal_note(&self->seen, pcl_bytes_of(token, size), call->causal_mark);
+    } else if (call->token_asked) {
+        pcl_causal_miss(&self->seen);
+    }
+    (void)pthread_mutex_unlock(&self->seen_mutex);
+}
+
+void portcullis_tokens(portcullis *self, char target[PORTCULLIS_TOKENS_SIZE])
+{
+    static_assert(PORTCULLIS_TOKENS_SIZE == PCL_CAUSAL_TEXT_SIZE, "as the header says");
+    target[0] = '\0';
+    if (self->pid == getpid()) {
+        (void)pthread_mutex_lock(&self->seen_mutex);
+        (void)pcl_causal_text(&self->seen, target);
+        (void)pthread_mutex_unlock(&self->seen_mutex);
+    }
+}
+
+bool portcullis_add_tokens(portcullis *self, const char *tokens)
+{
+    if (!self->causal || self->pid != getpid()) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&self->seen_mutex);
+    bool added = pcl_causal_add(&self->seen, pcl_bytes_text(tokens));
+    (void)pthread_mutex_unlock(&self->seen_mutex);
+    return added;
+}
+
+void portcullis_forget_tokens(portcullis *self)
+{
+    if (self->pid == getpid()) {
+        (void)pthread_mutex_lock(&self->seen_mutex);
+        uint64_t turns = self->seen.turns; /* no reply that is under way may end a later turn */
+        self->seen = (pcl_causal){.turns = turns};
+        (void)pthread_mutex_unlock(&self->seen_mutex);
+    }
 }
 
 pcl_err pcl_client_submit(portcullis *self, pcl_err err, pcl_call *call,

@@ -40,6 +40,14 @@
  * lost, a session is rolled back, an unread rest is gone, and whoever goes on with them gets GONE;
  * they never move to another gatekeeper, and nothing of a session is ever sent twice.
  *
+ * Causal reads.  A replica may lack what was written a moment ago.  A causal client (an option when
+ * it is opened) reads from nodes that have all that it has written and read until then, whichever
+ * they are: its own writes are seen, and no read shows an older state than one before it.  That
+ * holds over reconnections, and portcullis_tokens hands it over to another client or process.  A
+ * request that sets a consistency of its own gets that instead (_after: both).  Where a source that
+ * was lost has taken writes with it, such reads end with BEHIND until portcullis_forget_tokens.  In
+ * a cluster without a key for tokens a causal client reads from the source.
+ *
  * Threads.  Calls on a client are safe from any thread; requests, results, futures and sessions
  * belong to one thread at a time.  Signals are blocked in the library's threads.
  *
@@ -142,6 +150,7 @@ typedef struct portcullis_options {
     uint32_t connect_timeout_ms;   /* how long a request waits for a gatekeeper to be there;
                                       0: 2000 */
     uint32_t inflight_max;         /* requests under way at the same time; 0: 10000 */
+    bool causal;                   /* see above */
 } portcullis_options;
 
 /* As portcullis_open. */
@@ -153,6 +162,17 @@ PORTCULLIS_API portcullis *portcullis_open_options(const portcullis_options *opt
  * portcullis_call and portcullis_future_wait, which return; none may start anything any more.
  * Not from a callback. */
 PORTCULLIS_API void portcullis_close(portcullis **self_p);
+
+/* What a causal client has seen, as a text: tokens with a blank between two, "" of none.  For
+ * portcullis_add_tokens, in another process and at another time too, and for
+ * portcullis_request_set_consistency_after. */
+#define PORTCULLIS_TOKENS_SIZE 4104
+PORTCULLIS_API void portcullis_tokens(portcullis *self, char target[PORTCULLIS_TOKENS_SIZE]);
+/* What this client reads is from now on no older than what those tokens name, too.  false: the text
+ * has something that is no token, or more than can be kept, or the client is not causal. */
+PORTCULLIS_API bool portcullis_add_tokens(portcullis *self, const char *tokens);
+/* Begins anew, as if nothing had been seen. */
+PORTCULLIS_API void portcullis_forget_tokens(portcullis *self);
 
 /* ---- requests --------------------------------------------------------------------------- */
 
@@ -209,14 +229,19 @@ PORTCULLIS_API bool portcullis_request_set_db(portcullis_request *self, const ch
 /* "direct", "random", "round-robin", "least-inflight", "custom", "peak-ewma", "c3", "prequal";
  * NULL or "": the cluster's default.  false: there is no such strategy. */
 PORTCULLIS_API bool portcullis_request_set_strategy(portcullis_request *self, const char *strategy);
-/* Which node is fresh enough; the last of these four counts, the first is the default. */
+/* Which node is fresh enough; the last of these five counts, the first is what a request has by
+ * itself: with a causal client one that has all which that has seen, else any. */
+PORTCULLIS_API void portcullis_request_set_consistency_default(portcullis_request *self);
 PORTCULLIS_API void portcullis_request_set_consistency_any(portcullis_request *self);
 PORTCULLIS_API void portcullis_request_set_consistency_source(portcullis_request *self);
 PORTCULLIS_API void portcullis_request_set_consistency_max_lag(portcullis_request *self,
                                                                uint32_t lag_ms_max);
-/* Not before the write whose result had this token.  false: it is empty or over 512 octets. */
+/* Not before the write, or the read, whose result had this token; several with blanks between them.
+ * false: there is none, there are more than 8, or one is over 512 octets or not printable ASCII. */
 PORTCULLIS_API bool portcullis_request_set_consistency_after(portcullis_request *self,
                                                              const void *token, size_t size);
+/* The result of a read shall have a token, too: who reads after it sees no older state. */
+PORTCULLIS_API void portcullis_request_set_monotonic(portcullis_request *self, bool monotonic);
 /* 1 to 600000; 0: the client's default. */
 PORTCULLIS_API void portcullis_request_set_timeout(portcullis_request *self, uint32_t timeout_ms);
 /* The reply shall tell why the node was chosen. */
@@ -372,7 +397,8 @@ PORTCULLIS_API const uint8_t *portcullis_result_id(const portcullis_result *self
 PORTCULLIS_API uint64_t portcullis_result_affected(const portcullis_result *self);
 PORTCULLIS_API uint64_t portcullis_result_insert_id(const portcullis_result *self);
 PORTCULLIS_API uint32_t portcullis_result_warnings(const portcullis_result *self);
-/* For portcullis_request_set_consistency_after; size 0: none. */
+/* Of a write, and of a read that was asked for one; for portcullis_request_set_consistency_after.
+ * size 0: none. */
 PORTCULLIS_API const char *portcullis_result_token(const portcullis_result *self, size_t *out_size);
 /* Which way the request took, and the cluster's state (of a status request), as JSON objects;
  * "" where the reply has none. */

@@ -1,5 +1,6 @@
 #include "client/request.h"
 
+#include "client/causal.h"
 #include "common/buffer.h"
 #include "wire/mp.h"
 #include "wire/request.h"
@@ -22,10 +23,11 @@ struct portcullis_request {
 
     char db[PCL_DB_NAME_SIZE_MAX + 1];
     pcl_strategy_kind strategy;
+    bool causal; /* none of the others was asked for: as the client is */
     pcl_consistency_kind consistency;
-    uint8_t token[PCL_TOKEN_SIZE_MAX];
-    size_t token_size;
+    pcl_causal after; /* of PCL_CONSISTENCY_AFTER */
     uint32_t max_lag_ms;
+    bool monotonic;
     uint32_t timeout_ms; /* 0: the client's default */
     uint32_t page_rows;  /* 0: the cluster's default, as page_size */
     uint32_t page_size;
@@ -51,6 +53,7 @@ static portcullis_request *s_new(pcl_op op, pcl_bytes sql)
         return NULL;
     }
     self->op = op;
+    self->causal = true;
     self->idempotent = s_is_harmless(op);
     pcl_buffer_init(&self->sql, SIZE_MAX); /* what is too large is refused when it is sent */
     pcl_buffer_init(&self->params, PCL_REQUEST_SIZE_MAX);
@@ -318,32 +321,49 @@ bool portcullis_request_set_strategy(portcullis_request *self, const char *strat
     return true;
 }
 
+static void s_set_consistency(portcullis_request *self, pcl_consistency_kind kind)
+{
+    self->causal = false;
+    self->consistency = kind;
+}
+
+void portcullis_request_set_consistency_default(portcullis_request *self)
+{
+    s_set_consistency(self, PCL_CONSISTENCY_ANY);
+    self->causal = true;
+}
+
 void portcullis_request_set_consistency_any(portcullis_request *self)
 {
-    self->consistency = PCL_CONSISTENCY_ANY;
+    s_set_consistency(self, PCL_CONSISTENCY_ANY);
 }
 
 void portcullis_request_set_consistency_source(portcullis_request *self)
 {
-    self->consistency = PCL_CONSISTENCY_SOURCE;
+    s_set_consistency(self, PCL_CONSISTENCY_SOURCE);
 }
 
 void portcullis_request_set_consistency_max_lag(portcullis_request *self, uint32_t lag_ms_max)
 {
-    self->consistency = PCL_CONSISTENCY_MAX_LAG;
+    s_set_consistency(self, PCL_CONSISTENCY_MAX_LAG);
     self->max_lag_ms = lag_ms_max;
 }
 
 bool portcullis_request_set_consistency_after(portcullis_request *self, const void *token,
                                               size_t size)
 {
-    if (size == 0 || size > sizeof self->token) {
+    pcl_causal after = {.count = 0};
+    if (!pcl_causal_add(&after, pcl_bytes_of(token, size)) || after.count == 0) {
         return false;
     }
-    memcpy(self->token, token, size);
-    self->token_size = size;
-    self->consistency = PCL_CONSISTENCY_AFTER;
+    self->after = after;
+    s_set_consistency(self, PCL_CONSISTENCY_AFTER);
     return true;
+}
+
+void portcullis_request_set_monotonic(portcullis_request *self, bool monotonic)
+{
+    self->monotonic = monotonic;
 }
 
 void portcullis_request_set_timeout(portcullis_request *self, uint32_t timeout_ms)
@@ -411,10 +431,6 @@ static pcl_request s_message(const portcullis_request *self)
     }
     if (query || begin) {
         request.strategy = self->strategy;
-        request.consistency = self->consistency;
-        request.tokens[0] = pcl_bytes_of(self->token, self->token_size);
-        request.token_count = self->consistency == PCL_CONSISTENCY_AFTER ? 1 : 0;
-        request.max_lag_ms = self->max_lag_ms;
     }
     if (query || begin || txn) {
         request.db = pcl_bytes_text(self->db);
@@ -423,6 +439,44 @@ static pcl_request s_message(const portcullis_request *self)
     request.read_only = begin && self->read_only;
     request.metadata = (query || txn) && self->metadata;
     return request;
+}
+
+/* What the request asks of the nodes, and beside it what a causal client has seen until now (kept;
+ * NULL: the client is none).  The tokens are borrowed from *all. */
+static void s_put_consistency(const portcullis_request *self, const pcl_causal *kept,
+                              pcl_request *request, pcl_causal *all)
+{
+    bool after = self->consistency == PCL_CONSISTENCY_AFTER;
+    bool causal = kept != NULL && (self->causal || after);
+    *all = after ? self->after : (pcl_causal){.count = 0};
+    for (uint32_t index = 0; causal && index < kept->count; index++) {
+        const pcl_causal_token *token = &kept->tokens[index];
+        pcl_causal_note(all, pcl_bytes_of(token->text, token->size), 0);
+    }
+    request->monotonic = self->monotonic ||
+                         (kept != NULL && (causal || self->consistency != PCL_CONSISTENCY_ANY));
+    request->max_lag_ms = self->max_lag_ms;
+    request->consistency = self->consistency;
+    if (all->source || (causal && kept->source)) {
+        request->consistency = PCL_CONSISTENCY_SOURCE;
+    } else if (all->count > 0) {
+        request->consistency = PCL_CONSISTENCY_AFTER;
+        request->token_count = all->count;
+    }
+    for (uint32_t index = 0; index < request->token_count; index++) {
+        request->tokens[index] = pcl_bytes_of(all->tokens[index].text, all->tokens[index].size);
+    }
+}
+
+/* Whether a causal client learns from the reply, and whether it must find something in it. */
+static void s_set_causal(const portcullis_request *self, const pcl_causal *kept,
+                         const pcl_request *request, pcl_call *call)
+{
+    if (kept != NULL) {
+        call->causal = request->has_session || request->monotonic;
+        call->token_asked = request->monotonic && self->op != PCL_OP_BEGIN && !self->dry_run;
+        call->causal_mark = pcl_causal_mark(kept);
+    }
 }
 
 /* Appends the arrays of what the message has: params or statements. */
@@ -482,7 +536,8 @@ pcl_err pcl_request_encode_call(const pcl_request *request, pcl_call **out_call)
 }
 
 pcl_err pcl_request_make_call(const portcullis_request *self, const uint8_t *id_made,
-                              uint32_t timeout_ms, const uint8_t *session, pcl_call **out_call)
+                              uint32_t timeout_ms, const uint8_t *session, const pcl_causal *kept,
+                              pcl_call **out_call)
 {
     assert(self != NULL);
     bool ends_session = self->op == PCL_OP_COMMIT || self->op == PCL_OP_ROLLBACK;
@@ -491,6 +546,11 @@ pcl_err pcl_request_make_call(const portcullis_request *self, const uint8_t *id_
         return PCL_ERR_MALFORMED;
     }
     pcl_request request = s_message(self);
+    pcl_causal all;
+    if (session == NULL &&
+        (self->op == PCL_OP_QUERY || self->op == PCL_OP_TXN || self->op == PCL_OP_BEGIN)) {
+        s_put_consistency(self, kept, &request, &all);
+    }
     pcl_buffer array;
     pcl_buffer_init(&array, PCL_REQUEST_SIZE_MAX);
     s_put_array(self, &request, &array);
@@ -508,6 +568,7 @@ pcl_err pcl_request_make_call(const portcullis_request *self, const uint8_t *id_
     }
     if (err == PCL_ERR_OK) {
         call->idempotent = self->idempotent && session == NULL;
+        s_set_causal(self, kept, &request, call);
         *out_call = call;
     }
     pcl_buffer_release(&array);
