@@ -150,7 +150,8 @@ static pcl_key_list *s_parse_clients(pcl_bytes text, const char *name)
     char error[ERROR_SIZE];
     pcl_key_list *list = pcl_key_list_read(text, fault, sizeof fault);
     if (list == NULL) {
-        (void)snprintf(error, sizeof error, "%s: %s", name, fault);
+        (void)snprintf(error, sizeof error, "%.*s: %s", (int)(sizeof error - sizeof fault - 3),
+                       name, fault);
         s_say(error);
     }
     return list;
