@@ -32,7 +32,7 @@ bool pcl_command_find_bundle(char *path, size_t path_size)
     return pcl_bundle_find(s_program, path, path_size);
 }
 
-portcullis *pcl_command_open(const pcl_cli_line *line)
+static portcullis *s_open(const pcl_cli_line *line, bool causal)
 {
     char found[PATH_MAX];
     const char *file = pcl_cli_value(line, "bundle");
@@ -46,7 +46,8 @@ portcullis *pcl_command_open(const pcl_cli_line *line)
         file = found;
     }
     char error[4096];
-    portcullis *client = portcullis_open(file, error, sizeof error);
+    portcullis_options options = {.bundle_file = file, .causal = causal};
+    portcullis *client = portcullis_open_options(&options, error, sizeof error);
     for (char *start = error, *end = NULL; client == NULL && start != NULL; start = end) {
         end = strchr(start, '\n');
         if (end != NULL) {
@@ -57,6 +58,16 @@ portcullis *pcl_command_open(const pcl_cli_line *line)
         (void)fputc('\n', stderr);
     }
     return client;
+}
+
+portcullis *pcl_command_open(const pcl_cli_line *line)
+{
+    return s_open(line, false);
+}
+
+portcullis *pcl_command_open_causal(const pcl_cli_line *line)
+{
+    return s_open(line, true);
 }
 
 bool pcl_command_parse_id(const char *text, uint8_t *out_id)

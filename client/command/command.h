@@ -44,6 +44,13 @@ bool pcl_command_find_bundle(char *path, size_t path_size) PCL_MUST_CHECK;
 /* The client of --bundle or of the bundle that is found.  NULL: it has been said why;
  * PCL_EXIT_CONFIG. */
 portcullis *pcl_command_open(const pcl_cli_line *line);
+/* The same, causal. */
+portcullis *pcl_command_open_causal(const pcl_cli_line *line);
+
+/* What earlier runs have seen, from a file that need not be there; and what this one has seen, to
+ * it. false: it has been said why. */
+bool pcl_command_load_tokens(portcullis *client, const char *file) PCL_MUST_CHECK;
+bool pcl_command_save_tokens(portcullis *client, const char *file) PCL_MUST_CHECK;
 
 /* Shows the cluster's state, for people or as JSON; timeout_ms 0: the client's.  Exit code. */
 int pcl_command_show_status(portcullis *client, uint32_t timeout_ms, bool json);
@@ -78,7 +85,8 @@ bool pcl_command_write(void *context, pcl_bytes text);
 bool pcl_command_add_params(const pcl_cli_line *line, portcullis_request *request,
                             char *problem) PCL_MUST_CHECK;
 
-/* "any", "source", "max-lag=MS", "after=TOKEN".  false: *out_problem says what it must be. */
+/* "any", "source", "max-lag=MS", "after=TOKEN".  false: *out_problem says what it must
+ * be. */
 bool pcl_command_set_consistency(portcullis_request *request, const char *text,
                                  const char **out_problem);
 

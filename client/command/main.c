@@ -37,7 +37,13 @@ static const pcl_cli_option s_query_options[] = {
     TIMEOUT_OPTION,
     {"consistency", 'c', "WHAT", NULL,
      "Which nodes are fresh enough for a read: any, source, max-lag=MS (at most so many "
-     "milliseconds behind), after=TOKEN (not before the write that gave the token)."},
+     "milliseconds behind), after=TOKEN (not before the write, or the read, that gave the token)."},
+    {"after", 'a', "TOKEN", NULL, "The same as --consistency after=TOKEN."},
+    {"monotonic", 0, NULL, NULL,
+     "Has reads give a token, as writes do, and prints each result's on standard error."},
+    {"causal", 0, "FILE", NULL,
+     "Reads nothing older than what earlier runs with this FILE have written and read. It holds "
+     "their tokens, and is made where it is not there."},
     {"route", 'r', NULL, NULL, "Prints on standard error which node answered."},
     {"explain", 'e', NULL, NULL,
      "As --route, with the candidates, their scores, and why each "
@@ -77,6 +83,9 @@ static const pcl_cli_option s_shell_options[] = {
      "How a node is chosen for a read; the cluster's own default when it is not given."},
     {"format", 'F', "FORMAT", "table|vertical|csv|json",
      "How results are shown. table when it is not given."},
+    {"consistency", 'c', "WHAT", NULL,
+     "Which nodes are fresh enough for a read, as of query; causal: those that have all that the "
+     "shell's statements have written and read. any when it is not given."},
     TIMEOUT_OPTION,
     {"force", 0, NULL, NULL,
      "Of a pipe: goes on with the next statement when one fails. At a terminal it always does."},
@@ -227,8 +236,11 @@ static const pcl_cli_command s_commands[] = {
      "\"O'Hara\"\n"
      "# from both replicas in turn, and which one it was\n"
      "portcullis query --strategy round-robin --route 'SELECT COUNT(*) FROM demo.orders'\n"
-     "# read what was just written, wherever it is read\n"
+     "# from a replica that is hardly behind\n"
      "portcullis query --consistency max-lag=100 'SELECT MAX(id) FROM demo.orders'\n"
+     "# read what was just written, wherever it is read\n"
+     "portcullis query --causal orders.seen 'DELETE FROM demo.orders WHERE id = 7'\n"
+     "portcullis query --causal orders.seen 'SELECT COUNT(*) FROM demo.orders'\n"
      "# a script; stops at its first error\n"
      "portcullis query -d demo -f schema.sql\n"
      "# both or none\n"

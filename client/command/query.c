@@ -61,6 +61,7 @@ static bool s_set_options(query *self, portcullis_request *request)
 {
     const pcl_cli_line *line = self->line;
     const char *consistency = pcl_cli_value(line, "consistency");
+    const char *after = pcl_cli_value(line, "after");
     if (!portcullis_request_set_strategy(request, pcl_cli_value(line, "strategy")) ||
         !portcullis_request_set_db(request, pcl_cli_value(line, "db"))) {
         return s_problem(self, "--db", "is longer than the name of a schema may be");
@@ -71,6 +72,10 @@ static bool s_set_options(query *self, portcullis_request *request)
     portcullis_request_set_metadata(request, self->show.metadata);
     portcullis_request_set_page_rows(request, self->page_rows);
     portcullis_request_set_id(request, self->has_id ? self->id : NULL);
+    portcullis_request_set_monotonic(request, self->show.token);
+    if (after != NULL && !portcullis_request_set_consistency_after(request, after, strlen(after))) {
+        return s_problem(self, "--after", "needs a token");
+    }
     const char *problem = "";
     return consistency == NULL || pcl_command_set_consistency(request, consistency, &problem) ||
            s_problem(self, "--consistency:", problem);
@@ -207,6 +212,9 @@ static bool s_check(query *self)
                          "is done on the source: it takes no --strategy and no "
                          "--consistency");
     }
+    if (pcl_cli_has(line, "after") && pcl_cli_has(line, "consistency")) {
+        return s_problem(self, "give --after or --consistency,", "not both");
+    }
     if (self->show.format == PCL_FORMAT_MSGPACK && self->show.terminal) {
         return s_problem(self, "msgpack", "is not for terminals: send it to a file or a pipe");
     }
@@ -245,16 +253,25 @@ int pcl_command_query(const pcl_cli_line *line)
                            .timing = true,
                            .terminal = isatty(STDOUT_FILENO) != 0,
                            .route = pcl_cli_has(line, "route") || pcl_cli_has(line, "explain"),
+                           .token = pcl_cli_has(line, "monotonic"),
                            .metadata = pcl_cli_has(line, "metadata")},
                   .force = pcl_cli_has(line, "force")};
     if (!s_check(&self)) {
         return pcl_command_usage(line, self.problem);
     }
-    self.show.client = pcl_command_open(line);
+    const char *causal = pcl_cli_value(line, "causal");
+    self.show.client = causal != NULL ? pcl_command_open_causal(line) : pcl_command_open(line);
     if (self.show.client == NULL) {
         return PCL_EXIT_CONFIG;
     }
-    int code = s_run_text(&self);
+    int code = PCL_EXIT_CONFIG;
+    if (causal == NULL) {
+        code = s_run_text(&self);
+    } else if (pcl_command_load_tokens(self.show.client, causal)) {
+        code = s_run_text(&self);
+        bool saved = pcl_command_save_tokens(self.show.client, causal);
+        code = saved || code != PCL_EXIT_OK ? code : PCL_EXIT_CONFIG;
+    }
     portcullis_close(&self.show.client);
     return code;
 }

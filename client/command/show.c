@@ -241,6 +241,9 @@ int pcl_show_result(const pcl_show *self, portcullis_result *result, const char 
     if (self->metadata) {
         s_put_metadata(result);
     }
+    if (self->token && reply->token.size > 0) {
+        s_put_token(stderr, reply);
+    }
     if (self->route) {
         pcl_command_put_route(result);
     }

@@ -17,6 +17,7 @@ typedef struct pcl_show {
     bool terminal; /* it is one: a line under each result */
     bool timing;   /* ... with how long it took */
     bool route;    /* which node it was, on standard error */
+    bool token;    /* of each result that has one, on standard error */
     bool metadata; /* what the database says of the columns, on standard error */
 } pcl_show;
 

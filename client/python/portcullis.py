@@ -26,6 +26,13 @@ A transaction over several statements, and one in a single request:
 A session and the unread part of a stream belong to the connection that they were opened over:
 when it is lost they are GONE.  They belong to one thread at a time.
 
+A replica may lack what was written a moment ago.  Client(causal=True) reads from nodes that have
+all that it has written and read until then, whichever they are: its own writes are seen, and no
+read shows an older state than one before it.  What it has seen is client.tokens, a text, which
+another client, in another process too, takes over with client.add_tokens(text).  A call that sets
+consistency itself gets that instead ({"after": token}: both).  Where a source that was lost has
+taken writes with it, such reads are BEHIND until client.forget_tokens().
+
 With a broker's key (in the bundle it has a section of its own) every request is sealed for that
 broker, and an answer without its seal is FORGED: a gatekeeper that was broken into can read and
 refuse, but neither change a request nor make up an answer.  A refusal without a seal may be the
@@ -59,6 +66,7 @@ from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 __all__ = ["Client", "PortcullisError", "Result", "Session", "Stream", "load_bundle"]
+TOKENS_MAX = 8         # that a request may name
 GRACE_S = 0.1          # the gatekeeper promises an answer within the deadline plus this
 CONNECT_S = 2.0        # a request that finds no gatekeeper waits this long for one
 REDIAL_S, REDIAL_S_MAX = 1.0, 2.0  # from one try to the next of a gatekeeper that refuses our key
@@ -95,10 +103,11 @@ class PortcullisError(Exception):
 
 
 class Result:
-    """columns ([name, type, flags] each), rows (all of them), affected, insert_id, warnings, token,
-    route, id, metadata (with metadata=True: [schema, table, org_table, org_name, charset, length,
-    decimals] of each column); reply, the whole map of the first page as it came; and sealed: the
-    broker has sealed all of it."""
+    """columns ([name, type, flags] each), rows (all of them), affected, insert_id, warnings, token
+    (of a write, and of a read with consistency={"monotonic": True, ...}), route, id, metadata
+    (with metadata=True: [schema, table, org_table, org_name, charset, length, decimals] of each
+    column); reply, the whole map of the first page as it came; and sealed: the broker has sealed
+    all of it."""
 
     def __init__(self, reply, way=None, sealed=False):
         self.reply, self.id, self.sealed = reply, reply.get("id"), sealed
@@ -316,6 +325,76 @@ class _Seals:
         return None if tuple(named) == mark else "is that of another request's reply"
 
 
+class _Seen:
+    """Which tokens a causal client keeps; the rules are client/causal.h's."""
+
+    def __init__(self):
+        self.tokens, self.source, self.turns = [], False, 0
+
+    @staticmethod
+    def _covers(token, other):
+        """Is a read after token one after the other, too?"""
+        try:
+            positions = []
+            for text in (token, other):
+                items = re.fullmatch(r"1\.[^.]*\.(.+)", text)[1].split(",")
+                pairs = [item.rpartition(":" if ":" in item else "-") for item in items]
+                positions.append({origin: int(number) for origin, _, number in pairs})
+        except (TypeError, ValueError):
+            return token == other  # of another version: what it says is for others to know
+        have, want = positions
+        return all(have.get(origin, -1) >= number for origin, number in want.items())
+
+    def mark(self):
+        return self.turns if self.source else 0
+
+    def note(self, token, mark=0):
+        if self.source and mark == self.turns:
+            self.source = False  # the source had all that was given up before the request went
+        if any(self._covers(kept, token) for kept in self.tokens):
+            return
+        self.tokens = [kept for kept in self.tokens if not self._covers(token, kept)]
+        if len(self.tokens) == TOKENS_MAX:
+            self.miss()
+        else:
+            self.tokens.append(token)
+
+    def miss(self):
+        """A token did not come, or cannot be kept: the source has it all."""
+        self.source, self.turns = True, self.turns + 1
+
+    def note_outcome(self, request, outcome, mark):
+        consistency = request.get("consistency")
+        asked = isinstance(consistency, dict) and "monotonic" in consistency
+        if not isinstance(outcome, Result) or not (asked or "session" in request):
+            return
+        if outcome.token:
+            self.note(outcome.token, mark)
+        elif asked and request.get("op") != "begin" and not request.get("dry_run"):
+            self.miss()
+
+    def put(self, request):
+        """Has the request name what was seen, and its reply say what it saw."""
+        asked = request.get("consistency")
+        if request.get("op", "query") not in ("query", "begin", "txn") or "session" in request \
+                or asked == "any" or not isinstance(asked, (type(None), str, dict)):
+            return
+        asked = {"source": True} if asked == "source" else asked
+        if isinstance(asked, str):
+            return  # the gatekeeper shall say what is wrong with it
+        asked = dict(asked or {})
+        if not asked or "after" in asked:
+            after = asked.pop("after", [])
+            both = _Seen()
+            for token in self.tokens + (after.split() if isinstance(after, str) else list(after)):
+                both.note(token)
+            if self.source or both.source:
+                asked["source"] = True
+            elif both.tokens:
+                asked["after"] = both.tokens
+        request["consistency"] = {**asked, "monotonic": True}
+
+
 class _Gatekeeper:
     """One DEALER and what its monitor tells of the connection below it."""
 
@@ -419,10 +498,11 @@ class Client:
     Instead of a bundle: endpoints, a list of (endpoint, public key), and keys, a pair
     (public, secret); endpoints without keys are for tests on ipc and inproc; and broker_key, the
     broker's public key, with which everything is sealed.
-    timeout_ms: of a request that names none."""
+    timeout_ms: of a request that names none.
+    causal: what it reads is never older than what it has written and read before."""
 
     def __init__(self, bundle=None, *, endpoints=None, keys=None, broker_key=None, timeout_ms=5000,
-                 context=None):
+                 context=None, causal=False):
         curve = {"public-key": keys[0], "secret-key": keys[1]} if keys else None
         if endpoints is None:
             sections = load_bundle(
@@ -439,6 +519,7 @@ class Client:
         self._seals = broker_key and _Seals(curve["public-key"], curve["secret-key"], broker_key)
         self.timeout_ms, self._lock = timeout_ms, threading.Lock()
         self._process = os.getpid()
+        self._seen = _Seen() if causal else None
         self._same = {"endpoints": endpoints, "timeout_ms": timeout_ms, "context": context,
                       "keys": curve and (curve["public-key"], curve["secret-key"]),
                       "broker_key": broker_key}
@@ -465,6 +546,27 @@ class Client:
             for gatekeeper in [] if self._closed else self._gatekeepers:
                 gatekeeper.close()
             self._closed = True
+
+    @property
+    def tokens(self):
+        """What a causal client has seen, as a text; "" of nothing."""
+        return " ".join(self._seen.tokens) if self._seen else ""
+
+    def add_tokens(self, tokens):
+        """What this causal client reads is from now on no older than what those name, too."""
+        if self._seen is None:
+            raise ValueError("the client is not causal")
+        with self._lock:
+            for token in tokens.split():
+                if not re.fullmatch("[!-~]{1,512}", token):
+                    raise ValueError(f"{token!r} is no token")
+                self._seen.note(token)
+
+    def forget_tokens(self):
+        """Begins anew, as if nothing had been seen."""
+        with self._lock:
+            if self._seen is not None:
+                self._seen = _Seen()
 
     def query(self, sql, params=None, max_rows=MAX_ROWS, **options):
         """Runs one statement, a Result with all rows; TOO_LARGE when they are more than max_rows.
@@ -637,12 +739,15 @@ class Client:
             if self._closed:
                 raise PortcullisError("UNAVAILABLE", "the client is closed", "safe")
             calls, now = [], time.monotonic()
+            seen_mark = self._seen.mark() if self._seen is not None else 0
             for request in requests:
                 request = {key: value for key, value in request.items() if value is not None}
                 pin = request.pop("_way", None)
                 idempotent = request.pop("idempotent", False) and pin is None
                 request = {"v": 1, "id": os.urandom(16), **request}
                 timeout_ms = request.setdefault("timeout_ms", self.timeout_ms)
+                if self._seen is not None:
+                    self._seen.put(request)
                 msgpack.packb(request, default=_pack_more)  # a wrong value is the caller's error
                 if not isinstance(timeout_ms, int) or timeout_ms < 1:
                     timeout_ms = self.timeout_ms  # for us; the gatekeeper shall say what is wrong
@@ -657,6 +762,8 @@ class Client:
                 raise
             finally:
                 self._calls.clear()  # what comes later finds no ticket
+            for call in calls if self._seen is not None else []:
+                self._seen.note_outcome(call.request, call.outcome, seen_mark)
             return [call.outcome for call in calls]
 
     def _drive(self, calls):

@@ -25,7 +25,7 @@ static const pcl_shell_command s_commands[PCL_SHELL_VERB_COUNT] = {
     [PCL_SHELL_STRATEGY] = {"strategy", "s", "NAME", STRATEGIES, true,
                             "how the node of a read is chosen"},
     [PCL_SHELL_CONSISTENCY] = {"consistency", NULL, "WHAT", NULL, true,
-                               "any, source, max-lag=MS or after=TOKEN"},
+                               "any, causal, source, max-lag=MS or after=TOKEN"},
     [PCL_SHELL_TIMEOUT] = {"timeout", NULL, "MS", NULL, true, "how long an answer may take"},
     [PCL_SHELL_ROUTE] = {"route", "r", "[on|off]", SWITCH, false,
                          "shows which node answered, after each statement"},

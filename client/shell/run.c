@@ -27,6 +27,16 @@ void pcl_shell_complain(pcl_shell *self, const char *problem)
 
 /* --- Statements -------------------------------------------------------------- */
 
+bool pcl_shell_put_consistency(portcullis_request *request, const char *text,
+                               const char **out_problem)
+{
+    if (strcmp(text, "causal") == 0) {
+        portcullis_request_set_consistency_default(request);
+        return true;
+    }
+    return pcl_command_set_consistency(request, text, out_problem);
+}
+
 static bool s_set_up(const pcl_shell *self, portcullis_request *request)
 {
     portcullis_request_set_timeout(request, self->timeout_ms);
@@ -36,7 +46,7 @@ static bool s_set_up(const pcl_shell *self, portcullis_request *request)
     bool good = portcullis_request_set_db(request, self->db);
     if (self->session == NULL) { /* a session has its node */
         good = good && portcullis_request_set_strategy(request, self->strategy) &&
-               pcl_command_set_consistency(request, self->consistency, &problem);
+               pcl_shell_put_consistency(request, self->consistency, &problem);
     }
     return good;
 }

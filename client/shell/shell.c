@@ -106,16 +106,17 @@ static void s_set_number(pcl_shell *self, const char *text, uint32_t max, uint32
     *out = (uint32_t)value;
 }
 
-static void s_set_consistency(pcl_shell *self, const char *text)
+/* NULL: it is set; else what is wrong with the text. */
+static const char *s_set_consistency(pcl_shell *self, const char *text)
 {
     const char *problem = "memory is out";
     portcullis_request *request = portcullis_request_new("SELECT 1");
-    if (request != NULL && pcl_command_set_consistency(request, text, &problem)) {
-        (void)snprintf(self->consistency, sizeof self->consistency, "%s", text);
-    } else {
-        pcl_shell_complain(self, problem);
-    }
+    bool good = request != NULL && pcl_shell_put_consistency(request, text, &problem);
     portcullis_request_destroy(&request);
+    if (good) {
+        (void)snprintf(self->consistency, sizeof self->consistency, "%s", text);
+    }
+    return good ? NULL : problem;
 }
 
 static void s_switch(pcl_shell *self, pcl_bytes argument, bool *setting, const char *name)
@@ -171,7 +172,10 @@ static void s_set(pcl_shell *self, const pcl_shell_order *order, const char *arg
         bool own = strcmp(argument, "default") == 0;
         (void)snprintf(self->strategy, sizeof self->strategy, "%s", own ? "" : argument);
     } else if (order->verb == PCL_SHELL_CONSISTENCY) {
-        s_set_consistency(self, argument);
+        const char *problem = s_set_consistency(self, argument);
+        if (problem != NULL) {
+            pcl_shell_complain(self, problem);
+        }
     } else if (order->verb == PCL_SHELL_TIMEOUT) {
         s_set_number(self, argument, TIMEOUT_MS_MAX, &self->timeout_ms);
     } else if (order->verb == PCL_SHELL_PAGE) {
@@ -400,6 +404,12 @@ static bool s_read_options(pcl_shell *self, const pcl_cli_line *line, char *prob
         (void)snprintf(problem, PCL_CLI_PROBLEM_SIZE, "there is no format %.60s", format);
         return false;
     }
+    const char *consistency = pcl_cli_value(line, "consistency");
+    const char *wrong = consistency != NULL ? s_set_consistency(self, consistency) : NULL;
+    if (wrong != NULL) {
+        (void)snprintf(problem, PCL_CLI_PROBLEM_SIZE, "--consistency %s", wrong);
+        return false;
+    }
     return pcl_cli_uint(line, "timeout", 1, TIMEOUT_MS_MAX, 0, &self->timeout_ms, problem);
 }
 
@@ -414,7 +424,7 @@ int pcl_command_shell(const pcl_cli_line *line)
         return pcl_command_usage(line, problem);
     }
     self.force = self.talks || pcl_cli_has(line, "force");
-    self.client = pcl_command_open(line);
+    self.client = pcl_command_open_causal(line); /* requests say whether they read so */
     if (self.client == NULL) {
         return PCL_EXIT_CONFIG;
     }

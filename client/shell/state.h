@@ -43,6 +43,10 @@ void pcl_shell_note(pcl_shell *self, int code);
 /* A mistake of whoever typed. */
 void pcl_shell_complain(pcl_shell *self, const char *problem);
 
+/* As pcl_command_set_consistency; "causal": what the shell's statements have seen, at least. */
+bool pcl_shell_put_consistency(portcullis_request *request, const char *text,
+                               const char **out_problem);
+
 /* Runs a statement, in the session when one is open, and shows what it gives. */
 void pcl_shell_run(pcl_shell *self, pcl_bytes sql, bool vertical);
 

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from harness import FLAVOR
+
 PROMPT = re.compile(r"portcullis(:\w+)?(\*)?> $")
 # What libedit sends to place the cursor, and the terminal's own words.
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|[\x07\x08\r]")
@@ -98,6 +100,25 @@ def test_vertical_timing_and_format(cluster):
         assert "ms)" not in shell.run("SELECT 1;")
         shell.run("\\format csv")
         assert "\none,two\n1,2\n" in shell.run("SELECT 1 AS one, 2 AS two;")
+
+
+def test_a_causal_shell_sees_what_it_has_written(cluster):
+    cluster.sql(cluster.source(), "CREATE OR REPLACE TABLE demo.seen_by (n INT)"
+                if FLAVOR == "mariadb" else
+                "DROP TABLE IF EXISTS demo.seen_by; CREATE TABLE demo.seen_by (n INT)")
+    cluster.wait_replicated()
+    for replica in cluster.replicas():
+        cluster.stop_applying(replica)
+    try:
+        script = "INSERT INTO seen_by VALUES (42); SELECT n FROM seen_by;"
+        shown = cluster.command("shell", "-d", "demo", "-F", "csv", "--consistency", "causal",
+                                text=script).stdout
+        assert shown.splitlines()[-1] == "42"
+        wrong = cluster.command("shell", "--consistency", "fresh", check=False)
+        assert wrong.returncode == 64 and "max-lag" in wrong.stderr
+    finally:
+        for replica in cluster.replicas():
+            cluster.start_applying(replica)
 
 
 def test_strategy_route_and_explain(cluster):

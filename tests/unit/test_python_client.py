@@ -25,6 +25,10 @@ SERVER_PUBLIC, SERVER_SECRET = zmq.curve_keypair()
 OWN_PUBLIC, OWN_SECRET = zmq.curve_keypair()
 
 
+def token_of(position):
+    return f"1.{'A' * 22}.{position}"
+
+
 class Gate:
     """One gatekeeper, in its own thread, on one port for all its lives."""
 
@@ -83,6 +87,8 @@ class Gate:
         self.seen.append(sql)
         right = {"v": 1, "id": request.get("id"), "ok": True, "columns": [["said", "TEXT", 0]],
                  "rows": [[sql]], "route": {"node": self.port}, "echo": request}
+        if sql.startswith("token"):
+            right["token"] = token_of(sql.split()[1])
         wrong = dict(right, id=b"x" * 16, rows=[["another's"]])
 
         def answer(reply, to=frames):
@@ -133,7 +139,7 @@ class Gate:
             reply["results"] = [{"affected": 1, "warnings": 0} if each["sql"][0] == "U" else
                                 {"columns": [["n", "INT", 0]], "rows": [[1]]}
                                 for each in request["statements"]]
-            reply["token"] = "0-1-7"
+            reply["token"] = token_of("0-1-7")
         elif op == "cancel":
             found = [held for held in self.held if held[1]["id"] == request["id"]]
             for held_frames, held in found:
@@ -405,7 +411,7 @@ class ClientTest(unittest.TestCase):
         results = self.client().txn([("UPDATE a", [1], 1), "SELECT b",
                                      ("UPDATE c", None, (2, None)), ("UPDATE d", [], (None, 4))])
         self.assertEqual([result.affected for result in results], [1, 0, 1, 1])
-        self.assertEqual((results[1].rows, results[1].token), ([[1]], "0-1-7"))
+        self.assertEqual((results[1].rows, results[1].token), ([[1]], token_of("0-1-7")))
         self.assertEqual(self.gates[0].requests[0]["statements"], [
             {"sql": "UPDATE a", "params": [1], "expect": {"rows": 1}}, {"sql": "SELECT b"},
             {"sql": "UPDATE c", "expect": {"min_rows": 2}},
@@ -431,6 +437,73 @@ class ClientTest(unittest.TestCase):
         self.gates[0].wait_for("cancel", 1)
         self.assertEqual(self.gates[0].held, [])
         self.assertEqual(client.query("goes on").rows, [["goes on"]])
+
+    def asks(self, client, sql="plain", **options):
+        """The consistency that a query is sent with."""
+        return client.query(sql, **options).reply["echo"].get("consistency")
+
+    def test_a_causal_client_names_what_it_has_seen(self):
+        client = self.client(causal=True)
+        first, second = token_of("0-1-42"), token_of("0-1-43")
+        self.assertEqual(self.asks(client, "token 0-1-42"), {"monotonic": True})
+        self.assertEqual(client.tokens, first)
+        self.assertEqual(self.asks(client, "token 0-1-43"), {"after": [first], "monotonic": True})
+        self.assertEqual(self.asks(client, "token 0-1-41"), {"after": [second], "monotonic": True})
+        self.assertEqual(client.tokens, second)  # the older one is covered
+        other = self.client(causal=True)
+        other.add_tokens(client.tokens)
+        self.assertEqual(self.asks(other, "token 0-1-43")["after"], [second])
+        other.forget_tokens()
+        self.assertEqual(self.asks(other, "token 0-1-44"), {"monotonic": True})
+        self.assertEqual(other.tokens, token_of("0-1-44"))
+
+    def test_what_a_causal_call_asks_itself_is_kept(self):
+        client = self.client(causal=True)
+        client.query("token 0-1-42")
+        seen, given = token_of("0-1-42"), token_of("1-1-7")
+        for asked, sent in (("any", "any"), ("source", {"source": True, "monotonic": True}),
+                            ({"max_lag_ms": 9}, {"max_lag_ms": 9, "monotonic": True}),
+                            ({"after": given}, {"after": [seen, given], "monotonic": True})):
+            self.assertEqual(self.asks(client, "token 0-1-42", consistency=asked), sent)
+        self.assertEqual(client.tokens, seen)
+        client.request(op="ping")
+        self.assertNotIn("consistency", self.gates[0].requests[-1])
+        client.txn(["UPDATE"])
+        self.assertEqual(self.gates[0].requests[-1]["consistency"],
+                         {"after": [seen], "monotonic": True})
+        with client.begin() as session:
+            self.assertEqual(self.gates[0].requests[-1]["consistency"]["monotonic"], True)
+            self.assertIsNone(self.asks(session._client, "token 0-1-50", session=session.id,
+                                        _way=session._way))
+        self.assertIn(token_of("0-1-50"), client.tokens)
+
+    def test_without_a_token_a_causal_client_reads_from_the_source(self):
+        client = self.client(causal=True)
+        client.query("token 0-1-42")
+        client.query("none")
+        self.assertEqual(self.asks(client, "none"), {"source": True, "monotonic": True})
+        self.assertEqual(self.asks(client, "token 0-1-50"), {"source": True, "monotonic": True})
+        self.assertEqual(self.asks(client, "token 0-1-50"),
+                         {"after": [token_of("0-1-50")], "monotonic": True})
+
+    def test_tokens_that_do_not_cover_each_other_are_all_named(self):
+        client = self.client(causal=True)
+        outcomes = client.query_many([(f"token {domain}-1-5", None) for domain in range(9)])
+        self.assertTrue(all(isinstance(one, portcullis.Result) for one in outcomes))
+        self.assertEqual(len(client.tokens.split()), 8)
+        self.assertEqual(self.asks(client, "token " + ",".join(
+            f"{domain}-1-5" for domain in range(9)))["source"], True)
+        self.assertEqual(len(client.tokens.split()), 1)
+        uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
+        client.forget_tokens()
+        for position in (f"{uuid}:7", f"{uuid}:tag:2", f"{uuid}:9,{uuid}:tag:2"):
+            client.query(f"token {position}")
+        self.assertEqual(client.tokens, token_of(f"{uuid}:9,{uuid}:tag:2"))
+        for wrong in ("with\x01", "x" * 513, "ä"):
+            with self.assertRaises(ValueError):
+                client.add_tokens(wrong)
+        with self.assertRaises(ValueError):
+            self.client().add_tokens(token_of("0-1-1"))
 
     def test_a_closed_client_says_so(self):
         client = self.client()

@@ -1,0 +1,84 @@
+/* The file of --causal: what runs of the command have seen, for the next one. */
+#include "client/command/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool s_fail(const char *file, const char *why)
+{
+    (void)fprintf(stderr, "portcullis: --causal ");
+    pcl_command_put_text(stderr, file);
+    (void)fprintf(stderr, ": %s\n", why);
+    return false;
+}
+
+/* Waits its turn among the runs that have the file; closing gives it back. */
+static bool s_lock(int fd, short how)
+{
+    struct flock lock = {.l_type = how, .l_whence = SEEK_SET};
+    int rc = 0;
+    do {
+        rc = fcntl(fd, F_SETLKW, &lock);
+    } while (rc != 0 && errno == EINTR);
+    return rc == 0;
+}
+
+/* Adds what the open file names to what the client has seen.  false: *out_why says what is wrong.
+ */
+static bool s_add(portcullis *client, int fd, const char **out_why)
+{
+    char text[PORTCULLIS_TOKENS_SIZE + 1];
+    size_t size = 0;
+    ssize_t got = 0;
+    while (size < sizeof text - 1 && (got = read(fd, text + size, sizeof text - 1 - size)) > 0) {
+        size += (size_t)got;
+    }
+    text[size] = '\0';
+    if (got < 0) {
+        *out_why = strerror(errno);
+        return false;
+    }
+    *out_why = "holds something that is no token";
+    return strlen(text) == size && portcullis_add_tokens(client, text);
+}
+
+bool pcl_command_load_tokens(portcullis *client, const char *file)
+{
+    const char *why = NULL;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT || s_fail(file, strerror(errno)); /* it is the first run */
+    }
+    bool good = s_lock(fd, F_RDLCK) && s_add(client, fd, &why);
+    if (!good) {
+        (void)s_fail(file, why != NULL ? why : strerror(errno));
+    }
+    (void)close(fd);
+    return good;
+}
+
+bool pcl_command_save_tokens(portcullis *client, const char *file)
+{
+    char text[PORTCULLIS_TOKENS_SIZE];
+    const char *why = NULL;
+    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return s_fail(file, strerror(errno));
+    }
+    /* Another run may have come further meanwhile. */
+    bool good = s_lock(fd, F_WRLCK) && s_add(client, fd, &why);
+    if (good) {
+        portcullis_tokens(client, text);
+        size_t size = strlen(text);
+        text[size] = '\n'; /* in the place of the NUL */
+        why = NULL;
+        good = ftruncate(fd, 0) == 0 && pwrite(fd, text, size + 1, 0) == (ssize_t)size + 1;
+    }
+    if (!good) {
+        (void)s_fail(file, why != NULL ? why : strerror(errno));
+    }
+    (void)close(fd);
+    return good;
+}
