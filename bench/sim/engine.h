@@ -11,21 +11,21 @@
 /* Clocks of daemons do not start at 0, and 0 means never in their books. */
 #define SIM_START_US UINT64_C(1000000000)
 
-enum { SIM_ATTEMPTS_EACH = 2 };
-
 typedef struct sim_query {
     uint64_t arrived_us;
+    uint64_t sent_us; /* first */
     uint32_t proxy;
     uint32_t first_node; /* where it may go only to some */
     uint32_t class_index;
     double work_us;
-    uint32_t life; /* rises whenever the place is used anew */
-    uint32_t attempts[SIM_ATTEMPTS_EACH];
-    uint32_t tried[SIM_ATTEMPTS_EACH];
-    uint32_t attempt_count; /* made */
-    uint32_t open_count;    /* of them, still to be answered */
+    uint32_t life;                       /* rises whenever the place is used anew */
+    uint32_t attempts[PCL_ATTEMPTS_MAX]; /* SIM_NONE once answered */
+    uint32_t attempt_count;              /* made */
+    uint32_t open_count;                 /* of them, still to be answered */
+    pcl_node_set tried;
     bool open;
     bool measured;
+    bool hedged;
     uint32_t older, newer; /* of the open ones; next of the free ones: newer */
 } sim_query;
 
@@ -39,7 +39,7 @@ typedef struct sim_message {
 } sim_message;
 
 typedef struct sim_counts {
-    uint64_t sent, hedged, retried, failed, probes, watched, stale, lag_moves;
+    uint64_t sent, hedged, hedges_won, retried, failed, probes, watched, stale, lag_moves;
     double avoidable_us;
 } sim_counts;
 
@@ -73,7 +73,6 @@ typedef struct sim_world {
 } sim_world;
 
 void sim_schedule(sim_world *world, uint64_t at_us, sim_event_kind kind, uint32_t a, uint32_t b);
-bool sim_is_measured(const sim_world *world, uint64_t arrived_us);
 
 /* pools.c: places for what comes and goes */
 uint32_t sim_query_new(sim_world *world);
@@ -85,6 +84,7 @@ void sim_message_free(sim_world *world, uint32_t index);
 
 /* fleet.c: the servers' side */
 void sim_fleet_start(sim_world *world, uint64_t seed);
+void sim_fleet_free(sim_world *world);
 void sim_attempt_reaches(sim_world *world, uint32_t attempt);
 void sim_attempt_ends(sim_world *world, uint32_t attempt, uint32_t version);
 void sim_attempt_cancelled(sim_world *world, uint32_t attempt, uint32_t life);
@@ -99,11 +99,25 @@ void sim_server_resumes(sim_world *world, uint32_t server);
 void sim_server_warms(sim_world *world, uint32_t server);
 void sim_server_speed_changed(sim_world *world, uint32_t server); /* of fleet.c */
 
-/* proxies.c: the proxies' side */
+/* proxies.c: the proxies and what they know of the nodes */
 void sim_proxies_start(sim_world *world, uint64_t seed);
 void sim_proxies_free(sim_world *world);
-void sim_query_arrives(sim_world *world);
+void sim_proxy_ticks(sim_world *world, uint32_t proxy);
 void sim_message_arrives(sim_world *world, uint32_t message);
+/* What an attempt says of the node. */
+void sim_proxy_judges(sim_world *world, const sim_attempt *attempt, pcl_health_verdict verdict);
+
+/* queries.c: how they come and how they end */
+void sim_query_arrives(sim_world *world);
+void sim_query_answered(sim_world *world, uint32_t attempt, const pcl_report *report);
 void sim_queries_time_out(sim_world *world);
+
+/* send.c: how they are sent */
+const pcl_health_rules *sim_health(const sim_world *world);
+/* false: nobody fits. */
+bool sim_query_send(sim_world *world, uint32_t query);
+void sim_query_is_late(sim_world *world, uint32_t query, uint32_t life);
+/* The bins of the Fano factor. */
+void sim_bins_close(sim_world *world);
 
 #endif

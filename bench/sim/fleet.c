@@ -1,9 +1,11 @@
 /* fleet.c - servers: queues, workers, and what agents say. */
 #include "bench/sim/dice.h"
 #include "bench/sim/engine.h"
+#include "bench/sim/memory.h"
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 
 static uint64_t s_us(double us)
 {
@@ -16,7 +18,7 @@ static void s_say(sim_world *world, uint32_t server, uint32_t proxy, uint32_t at
     uint32_t index = sim_message_new(world);
     sim_message *message = &world->messages[index];
     const sim_attempt *answered = attempt != SIM_NONE ? &world->attempts[attempt] : NULL;
-    message->report = sim_server_report(&world->servers[server], answered, world->now_us);
+    message->report = sim_server_report(&world->servers[server], proxy, answered, world->now_us);
     message->server = server;
     message->proxy = proxy;
     message->attempt = attempt;
@@ -80,6 +82,7 @@ static void s_leave(sim_world *world, uint32_t index)
     sim_attempt *attempt = &world->attempts[index];
     sim_server *server = &world->servers[attempt->server];
     server->rif--;
+    server->yours[attempt->proxy]--;
     server->expected--;
     s_say(world, attempt->server, attempt->proxy, index, false);
 }
@@ -98,10 +101,12 @@ void sim_attempt_reaches(sim_world *world, uint32_t index)
     sim_attempt *attempt = &world->attempts[index];
     sim_server *server = &world->servers[attempt->server];
     server->rif++;
+    server->yours[attempt->proxy]++;
     attempt->reached_us = world->now_us;
     attempt->here = true;
     if (attempt->withdrawn || server->failing) {
         attempt->failed = true;
+        attempt->fault = server->failing;
         server->errors += server->failing ? 1 : 0;
         s_leave(world, index);
     } else if (server->running_count < server->workers) {
@@ -247,10 +252,18 @@ void sim_fleet_start(sim_world *world, uint64_t seed)
             .workers = scenario->workers,
             .queue_first = SIM_NONE,
             .queue_last = SIM_NONE,
+            .yours = sim_new(scenario->proxies, sizeof *server->yours),
             .boot_id = seed * SIM_NODES_MAX + index + 1,
         };
         sim_server_speed_changed(world, index);
     }
     s_tell_all(world, SIM_ALL, SIM_ALL); /* an agent's first words when a link comes up */
     s_start_beats(world);
+}
+
+void sim_fleet_free(sim_world *world)
+{
+    for (uint32_t index = 0; index < world->scenario->nodes; index++) {
+        free(world->servers[index].yours);
+    }
 }

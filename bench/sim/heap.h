@@ -20,6 +20,8 @@ typedef enum sim_event_kind {
     SIM_EVENT_DRIFT,   /* a: server; its speed moves by chance */
     SIM_EVENT_RESUME,  /* a: server; a pause ends */
     SIM_EVENT_CANCEL,  /* a: attempt, b: its version; a cancellation reaches the server */
+    SIM_EVENT_TICK,    /* a: proxy; it looks after its nodes */
+    SIM_EVENT_LATE,    /* a: query, b: its life; it has waited long enough */
     SIM_EVENT_PROBE,   /* a: server, b: proxy; a question reaches the server */
     SIM_EVENT_SWEEP,   /* timeouts */
     SIM_EVENT_WARMING, /* a: server; a cold one gets quicker */

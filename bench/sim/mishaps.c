@@ -19,6 +19,44 @@ static double s_drift_pause_us(sim_world *world)
     return every_us * sim_between(&world->mishaps, 0.5, 1.5);
 }
 
+/* How long until it drifts again. */
+static double s_drift(sim_world *world, uint32_t index)
+{
+    const sim_scenario *scenario = world->scenario;
+    sim_server *server = &world->servers[index];
+    double every_us = scenario->drift_every_ms * 1e3;
+    switch (scenario->drift) {
+    case SIM_DRIFT_NONE:
+        return 0;
+    case SIM_DRIFT_PAUSES:
+        server->paused = true;
+        sim_schedule(world, world->now_us + s_us(scenario->drift_for_ms * 1e3), SIM_EVENT_RESUME,
+                     index, 0);
+        break;
+    case SIM_DRIFT_FLIP:
+        server->drift_factor = sim_uniform(&world->mishaps) < 0.5 ? 1 : scenario->drift_factor;
+        break;
+    case SIM_DRIFT_NOISE:
+        if (!server->noisy) {
+            server->drift_factor = sim_between(&world->mishaps, 1.2, 2.0);
+        } else if (sim_uniform(&world->mishaps) < 0.5) {
+            server->drift_factor = sim_between(&world->mishaps, 0.3, 0.7);
+        } else {
+            server->drift_factor = sim_between(&world->mishaps, 0.9, 1.3);
+        }
+        every_us = s_drift_pause_us(world);
+        break;
+    }
+    sim_server_speed_changed(world, index);
+    return every_us;
+}
+
+void sim_server_drifts(sim_world *world, uint32_t index)
+{
+    uint64_t after_us = s_us(s_drift(world, index));
+    sim_schedule(world, world->now_us + after_us, SIM_EVENT_DRIFT, index, 0);
+}
+
 void sim_mishaps_start(sim_world *world)
 {
     const sim_scenario *scenario = world->scenario;
@@ -31,9 +69,9 @@ void sim_mishaps_start(sim_world *world)
     }
     for (uint32_t server = 0; server < scenario->nodes; server++) {
         world->servers[server].noisy = sim_uniform(&world->mishaps) < NOISY_SHARE;
-        uint64_t phase_us = 0; /* noise and flips have a state from the start */
-        if (scenario->drift == SIM_DRIFT_PAUSES) {
-            phase_us = s_us(sim_between(&world->mishaps, 0, scenario->drift_every_ms * 1e3));
+        uint64_t phase_us = s_us(sim_between(&world->mishaps, 0, scenario->drift_every_ms * 1e3));
+        if (scenario->drift != SIM_DRIFT_PAUSES) {
+            s_drift(world, server); /* it has a state from the start */
         }
         sim_schedule(world, SIM_START_US + phase_us, SIM_EVENT_DRIFT, server, 0);
     }
@@ -85,37 +123,6 @@ void sim_change_happens(sim_world *world, uint32_t number)
         sim_schedule(world, world->now_us + s_us(change->every_s * 1e6), SIM_EVENT_CHANGE, number,
                      0);
     }
-}
-
-void sim_server_drifts(sim_world *world, uint32_t index)
-{
-    const sim_scenario *scenario = world->scenario;
-    sim_server *server = &world->servers[index];
-    double every_us = scenario->drift_every_ms * 1e3;
-    switch (scenario->drift) {
-    case SIM_DRIFT_NONE:
-        return;
-    case SIM_DRIFT_PAUSES:
-        server->paused = true;
-        sim_schedule(world, world->now_us + s_us(scenario->drift_for_ms * 1e3), SIM_EVENT_RESUME,
-                     index, 0);
-        break;
-    case SIM_DRIFT_FLIP:
-        server->drift_factor = sim_uniform(&world->mishaps) < 0.5 ? 1 : scenario->drift_factor;
-        break;
-    case SIM_DRIFT_NOISE:
-        if (!server->noisy) {
-            server->drift_factor = sim_between(&world->mishaps, 1.2, 2.0);
-        } else if (sim_uniform(&world->mishaps) < 0.5) {
-            server->drift_factor = sim_between(&world->mishaps, 0.3, 0.7);
-        } else {
-            server->drift_factor = sim_between(&world->mishaps, 0.9, 1.3);
-        }
-        every_us = s_drift_pause_us(world);
-        break;
-    }
-    sim_server_speed_changed(world, index);
-    sim_schedule(world, world->now_us + s_us(every_us), SIM_EVENT_DRIFT, index, 0);
 }
 
 void sim_server_resumes(sim_world *world, uint32_t index)

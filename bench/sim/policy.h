@@ -7,7 +7,9 @@
 #define PCL_BENCH_SIM_POLICY_H
 
 #include "bench/sim/server.h"
-#include "proxy/candidate.h"
+#include "proxy/hedge.h"
+#include "proxy/membership.h"
+#include "proxy/retry.h"
 #include "proxy/strategy.h"
 
 #include <stdbool.h>
@@ -33,9 +35,12 @@ typedef struct sim_probe_answer {
 } sim_probe_answer;
 
 typedef struct sim_proxy {
-    pcl_candidate *nodes;
+    pcl_membership *members; /* node n has index n */
     sim_memory *memories;
     pcl_strategy_state state;
+    pcl_retry_budget retries;
+    pcl_hedge hedge;
+    uint32_t turn;
     sim_probe_answer pool[SIM_POOL_MAX];
     uint32_t pool_count;
     pcl_rng rng;
@@ -61,7 +66,7 @@ typedef struct sim_policy {
     uint32_t probes;   /* asynchronous ones of a baseline, a query */
     bool no_piggyback; /* answers carry no report */
     bool hedges;
-    bool is_oracle;
+    bool is_oracle; /* is told of failing nodes and lag, needs no health */
 } sim_policy;
 
 /* NULL when there is none of this name. */

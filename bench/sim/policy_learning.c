@@ -25,6 +25,14 @@ static uint32_t s_least_own(const sim_question *question)
     return best;
 }
 
+static uint32_t s_two_own(const sim_question *question)
+{
+    const pcl_choice_input *input = question->input;
+    uint32_t first = pcl_rng_below(input->rng, input->count);
+    uint32_t second = pcl_rng_below(input->rng, input->count);
+    return input->candidates[second]->own < input->candidates[first]->own ? second : first;
+}
+
 /* MaxScale's adaptive_routing: average latency x (own in flight + 1), ties to
  * the one used longest ago.  A new sample weighs 0.35 at first and 0.04 once
  * there are 500. */
@@ -137,6 +145,8 @@ static uint32_t s_prequal(const sim_question *question)
 
 static const sim_policy LEAST_OWN = {
     .name = "least-own", .help = "fewest own in flight", .choose = s_least_own};
+static const sim_policy P2C_OWN = {
+    .name = "p2c-own", .help = "fewer own in flight of two", .choose = s_two_own};
 static const sim_policy MAXSCALE = {.name = "maxscale-adaptive",
                                     .help = "average latency x (own in flight + 1)",
                                     .choose = s_maxscale,
@@ -147,4 +157,5 @@ static const sim_policy PREQUAL3 = {.name = "prequal-3",
                                     .probes = 3,
                                     .no_piggyback = true};
 
-const sim_policy *const SIM_POLICIES_LEARNING[] = {&LEAST_OWN, &MAXSCALE, &PREQUAL3, NULL};
+const sim_policy *const SIM_POLICIES_LEARNING[] = {&LEAST_OWN, &P2C_OWN, &MAXSCALE, &PREQUAL3,
+                                                   NULL};

@@ -16,6 +16,10 @@ static const sim_policy CUSTOM_BEATS = {.name = "custom-beats",
                                         .kind = PCL_STRATEGY_CUSTOM,
                                         .no_piggyback = true};
 
+static const sim_policy CUSTOM_HEDGED = {.name = "custom-hedged",
+                                         .help = "custom, late queries sent a second time",
+                                         .kind = PCL_STRATEGY_CUSTOM,
+                                         .hedges = true};
 static const sim_policy PEAK_EWMA = {
     .name = "peak-ewma", .help = "Finagle's: the better of two", .kind = PCL_STRATEGY_PEAK_EWMA};
 static const sim_policy C3 = {.name = "c3", .help = "C3's score", .kind = PCL_STRATEGY_C3};
@@ -24,5 +28,6 @@ static const sim_policy PREQUAL = {.name = "prequal",
                                    .kind = PCL_STRATEGY_PREQUAL};
 
 const sim_policy *const SIM_POLICIES_SHIPPED[] = {
-    &RANDOM, &ROUND_ROBIN, &LEAST_INFLIGHT, &CUSTOM, &CUSTOM_BEATS, &PEAK_EWMA, &C3, &PREQUAL, NULL,
+    &RANDOM,    &ROUND_ROBIN, &LEAST_INFLIGHT, &CUSTOM, &CUSTOM_BEATS, &CUSTOM_HEDGED,
+    &PEAK_EWMA, &C3,          &PREQUAL,        NULL,
 };

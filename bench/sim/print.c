@@ -15,7 +15,7 @@ static void s_heads(FILE *out, const sim_runs *runs)
 
 static void s_number(char *target, size_t size, double value)
 {
-    int digits = fabs(value) >= 100 ? 0 : fabs(value) >= 10 ? 1 : 2;
+    int digits = fabs(value) >= 101 ? 0 : fabs(value) >= 99 ? 2 : fabs(value) >= 10 ? 1 : 2;
     (void)snprintf(target, size, "%.*f", digits, value);
 }
 

@@ -13,6 +13,7 @@ const char *sim_figure_name(sim_figure figure)
         [SIM_P999_MS] = "p999_ms",
         [SIM_AVOIDABLE_MS] = "avoidable_ms",
         [SIM_FAILED_PERCENT] = "failed_percent",
+        [SIM_ANSWERED_PERCENT] = "answered_percent",
         [SIM_HEDGED_PERCENT] = "hedged_percent",
         [SIM_PROBES_EACH] = "probes_each",
         [SIM_WATCHED_PERCENT] = "watched_percent",

@@ -11,13 +11,14 @@ typedef enum sim_figure {
     SIM_P90_MS,
     SIM_P99_MS,
     SIM_P999_MS,
-    SIM_AVOIDABLE_MS,    /* mean of latency without the query's own work and way */
-    SIM_FAILED_PERCENT,  /* errors and timeouts */
-    SIM_HEDGED_PERCENT,  /* extra statements, of all queries */
-    SIM_PROBES_EACH,     /* a query */
-    SIM_WATCHED_PERCENT, /* queries sent to the watched node */
-    SIM_STALE_COUNT,     /* reads that ran on a node beyond the lag bound */
-    SIM_FANO,            /* of a node's arrivals in 50 ms, mean over nodes: 1 is chance */
+    SIM_AVOIDABLE_MS,     /* mean of latency without the query's own work and way */
+    SIM_FAILED_PERCENT,   /* errors and timeouts */
+    SIM_ANSWERED_PERCENT, /* the others */
+    SIM_HEDGED_PERCENT,   /* extra statements, of all queries */
+    SIM_PROBES_EACH,      /* a query */
+    SIM_WATCHED_PERCENT,  /* queries sent to the watched node */
+    SIM_STALE_COUNT,      /* reads that ran on a node beyond the lag bound */
+    SIM_FANO,             /* of a node's arrivals in 50 ms, mean over nodes: 1 is chance */
     SIM_RETRIED_PERCENT,
     SIM_LAG_MOVES,    /* how often a node came or went for its lag, a proxy */
     SIM_FIGURE_COUNT, /* must stay last */

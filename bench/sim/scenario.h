@@ -10,13 +10,13 @@
 #include <stdint.h>
 
 #define SIM_NODES_MAX   128u
-#define SIM_WORKERS_MAX 64u
+#define SIM_WORKERS_MAX 256u
 #define SIM_CLASSES_MAX 2u
 #define SIM_ALL         UINT32_MAX
 
 typedef enum sim_work_kind {
     SIM_WORK_EXPONENTIAL,
-    SIM_WORK_NORMAL,    /* deviation = spread x mean, never below 0 */
+    SIM_WORK_NORMAL,    /* deviation = spread x mean_ms; none below 0, so the mean is more */
     SIM_WORK_TWO,       /* exponential; a share of them has another mean */
     SIM_WORK_LOGNORMAL, /* coefficient of variation: spread */
 } sim_work_kind;
@@ -83,6 +83,7 @@ typedef struct sim_scenario {
     double cold_s;             /* how long a cold node takes to be warm */
     double lag_bound_ms;       /* reads must not go to nodes further behind; 0 no bound */
     uint32_t replicas_of_each; /* a query may go to so many neighbours of a random node; 0: all */
+    bool no_ejection;          /* failures and timeouts eject nobody */
     bool retry;                /* failed statements are tried once more elsewhere */
     bool constant_rate;        /* arrivals evenly spaced instead of Poisson */
     uint32_t watched;          /* node whose share is reported; 0 is the one that mishaps befall */

@@ -9,7 +9,8 @@ double sim_server_speed(const sim_server *self, uint32_t class_index)
     return class_index == 1 ? speed * self->class_factor : speed;
 }
 
-pcl_report sim_server_report(sim_server *self, const sim_attempt *answered, uint64_t now_us)
+pcl_report sim_server_report(sim_server *self, uint32_t proxy, const sim_attempt *answered,
+                             uint64_t now_us)
 {
     pcl_service_summary service = pcl_service_summarize(&self->service, now_us);
     pcl_report report = {
@@ -25,6 +26,8 @@ pcl_report sim_server_report(sim_server *self, const sim_attempt *answered, uint
         .workers = (uint16_t)self->workers,
         .lag_ms = (int32_t)self->lag_ms,
         .rif = self->rif,
+        .rif_you = self->yours[proxy],
+        .fault = answered != NULL && answered->fault,
         .running = self->running_count,
         .queued = self->rif - self->running_count,
         .errors = self->errors,

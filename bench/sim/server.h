@@ -25,7 +25,8 @@ typedef struct sim_attempt {
     uint32_t next;    /* in the server's queue, or the list of free ones */
     bool withdrawn;   /* the proxy expects no answer any more */
     bool here, in_queue, is_running;
-    bool failed;
+    bool failed; /* the node failed it, or it was cancelled */
+    bool fault;  /* the node failed it */
     bool is_hedge;
     uint32_t class_index;
     double left_us;     /* work that is not done yet, at speed 1 */
@@ -47,6 +48,7 @@ typedef struct sim_server {
     uint32_t running_count;
     uint32_t queue_first, queue_last; /* attempts, SIM_NONE */
     uint32_t rif;
+    uint32_t *yours;                   /* of these, each proxy's */
     uint32_t expected;                 /* rif and those on their way here: for the oracle */
     double speed_now[SIM_CLASSES_MAX]; /* since the running ones were last brought up to date */
     uint64_t served, errors, seq, boot_id;
@@ -57,7 +59,8 @@ typedef struct sim_server {
 /* Work done a microsecond for a statement of this class; 0 while it pauses. */
 double sim_server_speed(const sim_server *self, uint32_t class_index);
 
-/* What the agent says now; the answered attempt or NULL in a beat. */
-pcl_report sim_server_report(sim_server *self, const sim_attempt *answered, uint64_t now_us);
+/* What the agent says now to that proxy; the answered attempt or NULL in a beat. */
+pcl_report sim_server_report(sim_server *self, uint32_t proxy, const sim_attempt *answered,
+                             uint64_t now_us);
 
 #endif

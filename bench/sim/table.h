@@ -33,8 +33,9 @@ typedef struct sim_table {
 /* Ended by a NULL. */
 extern const sim_table *const SIM_TABLES[];
 
-extern const sim_table SIM_TABLE_STALE, SIM_TABLE_PROXIES, SIM_TABLE_GRAY; /* table_open.c */
-extern const sim_table SIM_TABLE_MATRIX;                                   /* table_matrix.c */
+extern const sim_table SIM_TABLE_STALE, SIM_TABLE_PROXIES, SIM_TABLE_GRAY;    /* table_open.c */
+extern const sim_table SIM_TABLE_LINKERD, SIM_TABLE_PREQUAL, SIM_TABLE_FLIPS; /* table_known.c */
+extern const sim_table SIM_TABLE_MATRIX;                                      /* table_matrix.c */
 
 /* One table's runs: results[(scenario x policies + policy) x seeds + seed]. */
 typedef struct sim_runs {

@@ -14,14 +14,22 @@ void sim_schedule(sim_world *world, uint64_t at_us, sim_event_kind kind, uint32_
     sim_heap_add(&world->heap, (sim_event){.at_us = at_us, .kind = kind, .a = a, .b = b});
 }
 
-bool sim_is_measured(const sim_world *world, uint64_t arrived_us)
-{
-    return arrived_us >= world->measure_us;
-}
-
 static uint64_t s_us(double us)
 {
     return (uint64_t)llround(us);
+}
+
+static double s_mean_work_us(const sim_work *work)
+{
+    double mean_us = work->mean_ms * 1e3;
+    if (work->kind != SIM_WORK_NORMAL) {
+        return mean_us;
+    }
+    /* What is cut off at 0 raises the mean. */
+    static const double DENSITY_AT_0 = 0.3989422804014327;
+    double cut = 1 / work->spread;
+    double density = DENSITY_AT_0 * exp(-cut * cut / 2);
+    return mean_us + mean_us * work->spread * density / (0.5 * erfc(-cut / sqrt(2)));
 }
 
 static double s_capacity_per_us(const sim_scenario *scenario)
@@ -30,7 +38,7 @@ static double s_capacity_per_us(const sim_scenario *scenario)
     for (uint32_t index = 0; index < scenario->nodes; index++) {
         speed_sum += scenario->speeds != NULL ? scenario->speeds[index] : 1;
     }
-    return speed_sum * scenario->workers / (scenario->work.mean_ms * 1e3);
+    return speed_sum * scenario->workers / s_mean_work_us(&scenario->work);
 }
 
 static pcl_rng s_stream(uint64_t seed, uint64_t number)
@@ -63,6 +71,7 @@ static void s_start(sim_world *world, uint64_t seed)
     sim_fleet_start(world, seed);
     sim_mishaps_start(world);
     sim_schedule(world, SIM_START_US, SIM_EVENT_ARRIVAL, 0, 0);
+    sim_schedule(world, SIM_START_US, SIM_EVENT_SWEEP, 0, 0);
 }
 
 static void s_handle(sim_world *world, const sim_event *event)
@@ -94,6 +103,12 @@ static void s_handle(sim_world *world, const sim_event *event)
         break;
     case SIM_EVENT_CANCEL:
         sim_attempt_cancelled(world, event->a, event->b);
+        break;
+    case SIM_EVENT_TICK:
+        sim_proxy_ticks(world, event->a);
+        break;
+    case SIM_EVENT_LATE:
+        sim_query_is_late(world, event->a, event->b);
         break;
     case SIM_EVENT_PROBE:
         sim_server_probed(world, event->a, event->b);
@@ -130,6 +145,7 @@ static void s_finish(sim_world *world, sim_result *out_result)
     double queries = (double)out_result->queries;
     double *figures = out_result->figures;
     figures[SIM_AVOIDABLE_MS] = counts->avoidable_us / queries / 1e3;
+    figures[SIM_ANSWERED_PERCENT] = 100 - 100 * (double)counts->failed / queries;
     figures[SIM_FAILED_PERCENT] = 100 * (double)counts->failed / queries;
     figures[SIM_HEDGED_PERCENT] = 100 * (double)counts->hedged / queries;
     figures[SIM_RETRIED_PERCENT] = 100 * (double)counts->retried / queries;
@@ -157,6 +173,7 @@ void sim_run(const sim_scenario *scenario, const sim_policy *policy, uint64_t se
     }
     s_finish(world, out_result);
     sim_proxies_free(world);
+    sim_fleet_free(world);
     sim_heap_free(&world->heap);
     free(world->queries);
     free(world->attempts);
