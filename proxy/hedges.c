@@ -24,6 +24,9 @@ uint32_t pcl_proxy_unanswered(const pcl_proxy *self)
 
 static bool s_may(const pcl_proxy *self, const pcl_proxy_request *request)
 {
+    if (request->waits) { /* for a write that may not have arrived anywhere else either */
+        return false;
+    }
     pcl_need need = pcl_proxy_need(self, request);
     return pcl_hedge_may(request->head.op, request->read, request->pinned, need.source_only);
 }
@@ -123,7 +126,7 @@ static pcl_hedge_verdict s_judge(pcl_proxy *self, const pcl_proxy_request *reque
     pcl_need need = pcl_proxy_need(self, request);
     need.stale_reads = false;
     pcl_candidates_find(self->members, &need, now_us, candidates);
-    facts.other = candidates->count > 0 && !candidates->suspect;
+    facts.other = candidates->count > 0 && !candidates->suspect && !candidates->waits;
     facts.load = pcl_hedge_load(candidates);
     pcl_hedge_leave_idle(candidates);
     facts.idle = candidates->count > 0;
