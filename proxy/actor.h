@@ -79,10 +79,15 @@ typedef struct pcl_proxy_node {
     bool lost;      /* ... and all it had is lost */
     pcl_transit transit;
     uint64_t asked_us; /* when it was asked for a report and has not answered; 0: it was not */
-    pcl_metric *chosen[PCL_STRATEGY_COUNT]; /* how often which strategy chose it */
-    pcl_metric *pinned;                     /* requests of sessions and cursors */
-    pcl_metric *up, *inflight, *lag, *rtt;  /* NULL until the node is known to them */
-    uint64_t retries;                       /* requests taken away from it */
+    pcl_metric *chosen[PCL_STRATEGY_COUNT];          /* how often which strategy chose it */
+    pcl_metric *pinned;                              /* requests of sessions and cursors */
+    pcl_metric *up, *inflight, *lag, *rtt;           /* NULL until the node is known to them */
+    uint64_t retries;                                /* requests taken away from it */
+    uint64_t left_out[PCL_LEFT_OUT_COUNT];           /* choices that it was no candidate of */
+    uint64_t left_out_shown[PCL_LEFT_OUT_COUNT];     /* of these, in the metric */
+    pcl_metric *left_out_metric[PCL_LEFT_OUT_COUNT]; /* made when first needed */
+    pcl_metric *ejections[PCL_HEALTH_CAUSE_COUNT];   /* likewise */
+    pcl_metric *ejected;
 } pcl_proxy_node;
 
 typedef struct pcl_proxy_broker {
@@ -122,6 +127,14 @@ typedef struct pcl_proxy_request {
     bool parked;    /* its reply waits for room at the broker */
     size_t parked_size; /* octets of that reply */
 } pcl_proxy_request;
+
+/* What was found for a request, and what it was judged to cost. */
+typedef struct pcl_proxy_choice {
+    pcl_strategy_kind strategy; /* DEFAULT: of a session or cursor */
+    pcl_candidates candidates;
+    float costs[PCL_NODES_MAX];
+    const pcl_candidate *chosen; /* NULL: nobody */
+} pcl_proxy_choice;
 
 /* Why a message was dropped; names in telemetry.c. */
 typedef enum pcl_proxy_drop {
@@ -358,12 +371,10 @@ void pcl_proxy_explain_choice(const pcl_proxy *self, const pcl_proxy_request *re
 pcl_err pcl_proxy_route_pinned(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
                                uint64_t now_us, const char **out_message) PCL_MUST_CHECK;
 
-/* explain.c: the tail frame for the agent. */
-void pcl_proxy_explain(const pcl_proxy *self, const pcl_candidates *candidates, const float *costs,
-                       pcl_buffer *buffer);
-/* Its two pairs, "candidates" and "left_out", without the map around them. */
-void pcl_proxy_explain_pairs(const pcl_proxy *self, const pcl_candidates *candidates,
-                             const float *costs, pcl_buffer *buffer);
+/* explain.c: its pairs, "decision", "candidates" and "left_out", without the map around them. */
+#define PCL_PROXY_EXPLAIN_PAIRS 3u
+void pcl_proxy_explain_pairs(const pcl_proxy *self, const pcl_proxy_choice *choice, uint64_t now_us,
+                             pcl_buffer *buffer);
 
 /* status.c */
 void pcl_proxy_status_encode(const pcl_proxy *self, uint64_t now_us, pcl_buffer *buffer);
@@ -373,6 +384,9 @@ void pcl_proxy_status_publish(pcl_proxy *self, uint64_t now_us);
 void pcl_proxy_telemetry_start(pcl_proxy *self);
 void pcl_proxy_telemetry_node(pcl_proxy *self, uint32_t index);
 void pcl_proxy_telemetry_tick(pcl_proxy *self);
+/* A choice was made; those that it left out are counted.  A counter for each, without a lock. */
+void pcl_proxy_note_left_out(pcl_proxy *self, const pcl_candidates *candidates);
+void pcl_proxy_note_ejection(pcl_proxy *self, uint32_t index, pcl_health_cause cause);
 void pcl_proxy_dropped(pcl_proxy *self, pcl_proxy_drop why, const char *from, uint64_t now_us);
 void pcl_proxy_outcome(pcl_proxy *self, uint8_t sql_class, pcl_err code, uint64_t duration_us);
 

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#define START_SHARE_MIN  0.1f
 #define SMOOTHING        0.125f  /* weight of a new sample */
 #define OUTLIER_FACTOR   4.0f    /* a sample counts for at most this many times the estimate ... */
 #define OUTLIER_FLOOR_US 1000.0f /* ... or for this, if that is more */
@@ -117,4 +118,15 @@ void pcl_candidate_reset(pcl_candidate *self, uint64_t now_us)
         .sent_sum_us = self->sent_sum_us,
         .lag_ms = -1,
     };
+}
+
+float pcl_candidate_start_share(const pcl_candidate *self, uint64_t now_us)
+{
+    assert(self != NULL);
+    uint64_t age_us = pcl_time_since_us(self->slow_since_us, now_us);
+    if (self->slow_since_us == 0 || age_us >= PCL_SLOW_START_US) {
+        return 1;
+    }
+    float share = (float)age_us / (float)PCL_SLOW_START_US;
+    return share > START_SHARE_MIN ? share : START_SHARE_MIN;
 }

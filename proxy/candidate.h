@@ -73,6 +73,12 @@ void pcl_candidate_reset(pcl_candidate *self, uint64_t now_us);
 /* What is left by now of peak_us, as a part of it. */
 float pcl_candidate_peak_kept(const pcl_candidate *self, uint64_t now_us);
 
+/* Slow start: a node that was away takes a tenth of its part at first, and all of it after this
+ * (STRATEGIES section 3.6). */
+#define PCL_SLOW_START_US UINT64_C(30000000)
+/* That part by now; 1 for a node that does not start slowly. */
+float pcl_candidate_start_share(const pcl_candidate *self, uint64_t now_us);
+
 /* Foreign and own together. */
 static inline uint32_t pcl_candidate_inflight(const pcl_candidate *self)
 {

@@ -298,29 +298,59 @@ static bool s_fails(const pcl_member *member, const pcl_need *need, uint64_t now
     return cause == PCL_HEALTH_CAUSE_FAILURES || cause == PCL_HEALTH_CAUSE_RATE;
 }
 
-/* Rule 11. */
-static void s_share_among_failing(pcl_candidates *out, const pcl_membership *members,
-                                  const pcl_need *need, uint64_t now_us)
+/* Rule 14. */
+static bool s_has_its_share(const pcl_member *member, uint64_t now_us)
 {
-    bool fails[PCL_NODES_MAX];
-    uint32_t failing = 0;
-    uint32_t count = out->count;
-    for (uint32_t position = 0; position < count; position++) {
-        const pcl_member *member = pcl_membership_at(members, out->fit[position]->index);
-        fails[position] = s_fails(member, need, now_us);
-        failing += fails[position] ? 1 : 0;
+    const pcl_candidate *candidate = &member->candidate;
+    float share = pcl_candidate_start_share(candidate, now_us);
+    return share < 1 && candidate->own > 0 &&
+           (float)(candidate->own + 1) > share * (float)candidate->workers;
+}
+
+/* Takes those away for which keep is false; when all are, nobody. */
+static void s_leave(pcl_candidates *out, const bool *keep, pcl_left_out why)
+{
+    uint32_t kept = 0;
+    for (uint32_t position = 0; position < out->count; position++) {
+        kept += keep[position] ? 1 : 0;
     }
-    if (failing == 0 || failing == count) {
+    if (kept == 0 || kept == out->count) {
         return;
     }
+    uint32_t count = out->count;
     out->count = 0;
     for (uint32_t position = 0; position < count; position++) {
         const pcl_candidate *candidate = out->fit[position];
-        if (!fails[position] || need->turn % count == position) {
+        if (keep[position]) {
             out->fit[out->count++] = candidate;
         } else {
-            out->why[candidate->index] = PCL_LEFT_OUT_FAILS;
+            out->why[candidate->index] = why;
         }
+    }
+}
+
+/* Rules 11 and 14: who fits, but has had its share. */
+static void s_leave_shared(pcl_candidates *out, const pcl_membership *members, const pcl_need *need,
+                           uint64_t now_us)
+{
+    bool keep[PCL_NODES_MAX];
+    for (uint32_t position = 0; position < out->count; position++) {
+        const pcl_member *member = pcl_membership_at(members, out->fit[position]->index);
+        keep[position] = !s_has_its_share(member, now_us);
+    }
+    s_leave(out, keep, PCL_LEFT_OUT_STARTS);
+    if (need->health == NULL) {
+        return;
+    }
+    uint32_t failing = 0;
+    for (uint32_t position = 0; position < out->count; position++) {
+        const pcl_member *member = pcl_membership_at(members, out->fit[position]->index);
+        bool fails = s_fails(member, need, now_us);
+        keep[position] = !fails || need->turn % out->count == position;
+        failing += fails ? 1 : 0;
+    }
+    if (failing < out->count) {
+        s_leave(out, keep, PCL_LEFT_OUT_FAILS);
     }
 }
 
@@ -346,8 +376,8 @@ void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, ui
         out->why[index] = suspect && fits ? PCL_LEFT_OUT_SUSPECT : why[index];
     }
     s_take_some(out, members, need, why, now_us);
-    if (need->health != NULL && s_is_replicas_read(need)) {
-        s_share_among_failing(out, members, need, now_us);
+    if (s_is_replicas_read(need)) {
+        s_leave_shared(out, members, need, now_us);
     }
     pcl_awaited_narrow(members, need, out);
 }

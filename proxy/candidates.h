@@ -36,7 +36,9 @@
  *     alone might not bear the load of all.
  * 13. A replica that was beyond routing/lag_ms_max comes back by lag_gate.h, and
  *     until then serves only when nobody else fits, or by rule 12.
- * 14. One that comes back, by this or after a failure, starts slowly (candidate.h).
+ * 14. One that comes back, by this or after a failure, starts slowly (candidate.h):
+ *     beside others it has at most that part of its workers' number of requests of
+ *     ours, one at least.
  *
  * And of what a read must see:
  *
@@ -73,6 +75,7 @@
     X(LAG_SETTLES, "was too far behind, and has not settled yet")                                  \
     X(EJECTED, "it failed, and is left alone for a while")                                         \
     X(TRIAL, "it failed, and one request tries it again")                                          \
+    X(STARTS, "it starts slowly, and has its share for now")                                       \
     X(FAILS, "it fails, and gets no more than its share")                                          \
     X(OTHER_TRIED, "this request tries another node that failed")                                  \
     X(BEHIND, "does not have what the request must see")                                           \

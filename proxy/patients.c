@@ -13,6 +13,7 @@ static void s_judge(pcl_proxy *self, uint32_t node, uint64_t now_us)
         return;
     }
     const pcl_member *member = pcl_membership_at(self->members, node);
+    pcl_proxy_note_ejection(self, node, cause);
     pcl_log(PCL_LOG_WARNING, "proxy", "node-ejected",
             "node=%s cause=\"%s\" for_ms=%" PRIu64 " ejections=%" PRIu64, member->name,
             pcl_health_cause_text(cause),

@@ -52,18 +52,12 @@ static pcl_head s_head_for_agent(const pcl_proxy_request *request, const pcl_can
     return head;
 }
 
-/* What was found and what it was judged to cost. */
-typedef struct s_choice {
-    pcl_candidates candidates;
-    float costs[PCL_NODES_MAX];
-    const pcl_candidate *chosen; /* NULL: nobody */
-} s_choice;
-
 /* Among the candidates that stand in *out. */
 static void s_pick(const pcl_need *need, pcl_strategy_kind strategy, pcl_strategy_state *state,
-                   pcl_rng *rng, uint64_t now_us, s_choice *out)
+                   pcl_rng *rng, uint64_t now_us, pcl_proxy_choice *out)
 {
     uint32_t position = PCL_CHOICE_NONE;
+    out->strategy = strategy;
     if (out->candidates.count > 0) {
         position = pcl_strategy_choose(strategy, state,
                                        &(pcl_choice_input){.candidates = out->candidates.fit,
@@ -78,20 +72,22 @@ static void s_pick(const pcl_need *need, pcl_strategy_kind strategy, pcl_strateg
 
 /* With that state and random stream of the strategy. */
 static void s_choose_with(const pcl_proxy *self, pcl_strategy_kind kind, const pcl_need *need,
-                          pcl_strategy_state *state, pcl_rng *rng, uint64_t now_us, s_choice *out)
+                          pcl_strategy_state *state, pcl_rng *rng, uint64_t now_us,
+                          pcl_proxy_choice *out)
 {
     pcl_candidates_find(self->members, need, now_us, &out->candidates);
     s_pick(need, kind, state, rng, now_us, out);
 }
 
 static void s_choose(pcl_proxy *self, const pcl_proxy_request *request, uint64_t now_us,
-                     s_choice *out)
+                     pcl_proxy_choice *out)
 {
     uint64_t began_us = pcl_now_us();
     pcl_need need = pcl_proxy_need(self, request);
     need.may_try = need.may_try && pcl_retry_budget_has(&self->retry_budget, now_us);
     self->turn++;
     s_choose_with(self, request->strategy, &need, &self->strategy_state, &self->rng, now_us, out);
+    pcl_proxy_note_left_out(self, &out->candidates);
     pcl_metric_observe_us(self->telemetry.decision, pcl_time_since_us(began_us, pcl_now_us()));
 }
 
@@ -106,12 +102,12 @@ void pcl_proxy_explain_choice(const pcl_proxy *self, const pcl_proxy_request *re
 {
     pcl_strategy_state state = self->strategy_state;
     pcl_rng rng = self->rng;
-    s_choice choice;
+    pcl_proxy_choice choice;
     pcl_need need = pcl_proxy_need(self, request);
     need.may_try = false; /* nothing is sent, so nothing is tried */
     s_choose_with(self, request->strategy, &need, &state, &rng, now_us, &choice);
     const pcl_head *head = &request->head;
-    pcl_mp_put_map(buffer, choice.chosen != NULL ? 8 : 6);
+    pcl_mp_put_map(buffer, (choice.chosen != NULL ? 6 : 4) + PCL_PROXY_EXPLAIN_PAIRS);
     s_put_text(buffer, "hop", "proxy");
     s_put_text(buffer, "class", pcl_sql_class_text((pcl_sql_class)head->sql_class));
     s_put_text(buffer, "strategy", pcl_strategy_text(request->strategy));
@@ -119,7 +115,7 @@ void pcl_proxy_explain_choice(const pcl_proxy *self, const pcl_proxy_request *re
         s_put_text(buffer, "node", pcl_membership_at(self->members, choice.chosen->index)->name);
         s_put_text(buffer, "role", pcl_node_role_text(choice.chosen->role));
     }
-    pcl_proxy_explain_pairs(self, &choice.candidates, choice.costs, buffer);
+    pcl_proxy_explain_pairs(self, &choice, now_us, buffer);
     pcl_mp_put_text(buffer, "us");
     pcl_mp_put_map(buffer, 3);
     pcl_mp_put_text(buffer, "gatekeeper");
@@ -132,7 +128,7 @@ void pcl_proxy_explain_choice(const pcl_proxy *self, const pcl_proxy_request *re
 
 /* The payload stays with the request; the message shares its octets. */
 static pcl_err s_send(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
-                      const s_choice *choice, uint64_t now_us)
+                      const pcl_proxy_choice *choice, uint64_t now_us)
 {
     const pcl_candidate *chosen = choice->chosen;
     pcl_proxy_node *node = &self->nodes[chosen->index];
@@ -148,7 +144,8 @@ static pcl_err s_send(pcl_proxy *self, pcl_proxy_request *request, uint64_t tick
     if ((request->head.flags & PCL_HEAD_EXPLAIN) != 0) {
         pcl_buffer buffer;
         pcl_buffer_init(&buffer, PCL_REQUEST_SIZE_MAX);
-        pcl_proxy_explain(self, &choice->candidates, choice->costs, &buffer);
+        pcl_mp_put_map(&buffer, PCL_PROXY_EXPLAIN_PAIRS);
+        pcl_proxy_explain_pairs(self, choice, now_us, &buffer);
         pcl_frame_of_buffer(&tail, &buffer);
         pcl_buffer_release(&buffer);
     }
@@ -209,8 +206,9 @@ pcl_err pcl_proxy_route_pinned(pcl_proxy *self, pcl_proxy_request *request, uint
         pcl_metric_add(self->telemetry.gone, verdict.err == PCL_ERR_GONE ? 1 : 0);
         return verdict.err;
     }
-    s_choice choice;
+    pcl_proxy_choice choice;
     pcl_pinned_candidates(self->members, verdict.node, &choice.candidates);
+    choice.strategy = PCL_STRATEGY_DEFAULT;
     choice.costs[0] = 0;
     choice.chosen = choice.candidates.fit[0];
     pcl_err err = s_send(self, request, ticket, &choice, now_us);
@@ -232,7 +230,7 @@ pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ti
     assert(request->node == PCL_MEMBER_NONE);
     bool queue_full = false;
     for (;;) { /* ends: each turn takes a node away */
-        s_choice choice;
+        pcl_proxy_choice choice;
         s_choose(self, request, now_us, &choice);
         if (choice.chosen == NULL) {
             bool full = pcl_candidates_overloaded(&choice.candidates,
@@ -262,7 +260,7 @@ pcl_err pcl_proxy_route_among(pcl_proxy *self, pcl_proxy_request *request, uint6
 {
     assert(request->node == PCL_MEMBER_NONE);
     pcl_need need = pcl_proxy_need(self, request);
-    s_choice choice = {.candidates = *candidates};
+    pcl_proxy_choice choice = {.candidates = *candidates};
     s_pick(&need, request->strategy, &self->strategy_state, &self->rng, now_us, &choice);
     if (choice.chosen == NULL) {
         return PCL_ERR_NO_NODE;

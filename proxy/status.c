@@ -43,12 +43,13 @@ static void s_put_limits(const pcl_proxy *self, pcl_buffer *buffer)
 {
     const pcl_proxy_settings *settings = &self->settings;
     pcl_mp_put_text(buffer, "limits");
-    pcl_mp_put_map(buffer, 5);
+    pcl_mp_put_map(buffer, 6);
     s_uint(buffer, "inflight_max", settings->inflight_max);
     s_uint(buffer, "node_inflight_max", settings->node_inflight_max);
     s_uint(buffer, "queue_max", settings->queue_max);
     s_uint(buffer, "attempts_max", PCL_ATTEMPTS_MAX);
     s_uint(buffer, "lag_ms_max", settings->lag_ms_max);
+    s_uint(buffer, "replicas_min", settings->replicas_min);
 }
 
 static void s_put_hedges(const pcl_proxy *self, pcl_buffer *buffer)
@@ -94,10 +95,40 @@ static void s_put_report(const pcl_member *member, pcl_buffer *buffer)
     pcl_mp_put_str(buffer, member->reported ? report->gtid : pcl_bytes_of(NULL, 0));
 }
 
+static void s_put_health(const pcl_member *member, uint64_t now_us, pcl_buffer *buffer)
+{
+    const pcl_health *health = &member->health;
+    bool out = health->state != PCL_HEALTH_SOUND;
+    uint64_t out_us = out ? pcl_time_left_us(health->until_us, now_us) : 0;
+    pcl_mp_put_text(buffer, "health");
+    pcl_mp_put_map(buffer, 6);
+    s_text(buffer, "state", pcl_health_state_text(health->state));
+    s_text(buffer, "cause", pcl_health_cause_text(health->cause));
+    s_uint(buffer, "failures", health->failures);
+    s_uint(buffer, "ejections", health->ejections);
+    s_uint(buffer, "ejected_ms", out_us / PCL_US_PER_MS);
+    s_bool(buffer, "lag_settles", member->lag_gate.out);
+}
+
+static void s_put_left_out(const pcl_proxy_node *node, pcl_buffer *buffer)
+{
+    uint32_t count = 0;
+    for (int why = 0; why < PCL_LEFT_OUT_COUNT; why++) {
+        count += node->left_out[why] > 0 ? 1 : 0;
+    }
+    pcl_mp_put_text(buffer, "left_out");
+    pcl_mp_put_map(buffer, count);
+    for (int why = 0; why < PCL_LEFT_OUT_COUNT; why++) {
+        if (node->left_out[why] > 0) {
+            s_uint(buffer, pcl_left_out_text((pcl_left_out)why), node->left_out[why]);
+        }
+    }
+}
+
 static void s_put_node(const pcl_proxy *self, uint32_t index, uint64_t now_us, pcl_buffer *buffer)
 {
     const pcl_member *member = pcl_membership_at(self->members, index);
-    pcl_mp_put_map(buffer, 28);
+    pcl_mp_put_map(buffer, 31);
     s_text(buffer, "name", member->name);
     s_text(buffer, "role",
            pcl_node_role_text(member->reported ? member->report.role : PCL_NODE_UNKNOWN));
@@ -115,6 +146,9 @@ static void s_put_node(const pcl_proxy *self, uint32_t index, uint64_t now_us, p
     s_uint(buffer, "inflight", member->candidate.own);
     s_real(buffer, "rtt_us", member->candidate.rtt_us);
     s_uint(buffer, "retries", self->nodes[index].retries);
+    s_put_health(member, now_us, buffer);
+    s_put_left_out(&self->nodes[index], buffer);
+    s_real(buffer, "start_share", pcl_candidate_start_share(&member->candidate, now_us));
     s_put_report(member, buffer);
 }
 
@@ -128,31 +162,34 @@ static void s_put_choice(const pcl_proxy *self, pcl_strategy_kind kind, uint64_t
                      .reads_on_source = self->settings.reads_on_source,
                      .stale_reads = self->settings.stale_reads,
                      .lag_ms_max = self->settings.lag_ms_max,
+                     .replicas_min = self->settings.replicas_min,
+                     .health = &self->settings.health,
+                     .turn = self->turn,
                      .node_inflight_max = self->settings.node_inflight_max};
     pcl_strategy_state state = self->strategy_state;
     pcl_rng rng = self->rng;
-    pcl_candidates candidates;
-    float costs[PCL_NODES_MAX];
-    pcl_candidates_find(self->members, &need, now_us, &candidates);
-    uint32_t choice = PCL_CHOICE_NONE;
-    if (candidates.count > 0) {
-        choice = pcl_strategy_choose(kind, &state,
-                                     &(pcl_choice_input){.candidates = candidates.fit,
-                                                         .count = candidates.count,
-                                                         .now_us = now_us,
-                                                         .rng = &rng,
-                                                         .out_costs = costs});
+    pcl_proxy_choice choice = {.strategy = kind};
+    pcl_candidates_find(self->members, &need, now_us, &choice.candidates);
+    if (choice.candidates.count > 0) {
+        uint32_t position = pcl_strategy_choose(
+            kind, &state,
+            &(pcl_choice_input){.candidates = choice.candidates.fit,
+                                .count = choice.candidates.count,
+                                .now_us = now_us,
+                                .lag_ms_max = need.lag_ms_max,
+                                .rng = &rng,
+                                .out_costs = choice.costs});
+        choice.chosen = position == PCL_CHOICE_NONE ? NULL : choice.candidates.fit[position];
     }
     pcl_mp_put_text(buffer, pcl_strategy_text(kind));
-    pcl_mp_put_map(buffer, 3);
+    pcl_mp_put_map(buffer, 1 + PCL_PROXY_EXPLAIN_PAIRS);
     pcl_mp_put_text(buffer, "node");
-    if (choice == PCL_CHOICE_NONE) {
+    if (choice.chosen == NULL) {
         pcl_mp_put_nil(buffer);
     } else {
-        uint32_t index = candidates.fit[choice]->index;
-        pcl_mp_put_text(buffer, pcl_membership_at(self->members, index)->name);
+        pcl_mp_put_text(buffer, pcl_membership_at(self->members, choice.chosen->index)->name);
     }
-    pcl_proxy_explain_pairs(self, &candidates, costs, buffer);
+    pcl_proxy_explain_pairs(self, &choice, now_us, buffer);
 }
 
 void pcl_proxy_status_encode(const pcl_proxy *self, uint64_t now_us, pcl_buffer *buffer)

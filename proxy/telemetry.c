@@ -92,12 +92,57 @@ void pcl_proxy_telemetry_node(pcl_proxy *self, uint32_t index)
                                        "Requests of sessions and cursors sent, by node.");
     node->up = pcl_metrics_gauge(metrics, "portcullis_proxy_node_up", labels,
                                  "1 while the node is up and its database ready.");
+    node->ejected = pcl_metrics_gauge(metrics, "portcullis_proxy_node_ejected", labels,
+                                      "1 while the node gets no reads, since it failed.");
     node->inflight = pcl_metrics_gauge(metrics, "portcullis_proxy_node_in_flight", labels,
                                        "Requests of this proxy at the node.");
     node->lag = pcl_metrics_gauge(metrics, "portcullis_proxy_node_lag_seconds", labels,
                                   "How far the node is behind; -1 unknown.");
     node->rtt = pcl_metrics_gauge(metrics, "portcullis_proxy_node_rtt_seconds", labels,
                                   "Smoothed time of an answer that the node did not spend on it.");
+}
+
+void pcl_proxy_note_left_out(pcl_proxy *self, const pcl_candidates *candidates)
+{
+    for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
+        self->nodes[index].left_out[candidates->why[index]]++;
+    }
+}
+
+static void s_publish_left_out(pcl_proxy *self, uint32_t index)
+{
+    pcl_proxy_node *node = &self->nodes[index];
+    node->left_out[PCL_LEFT_OUT_NOT] = 0; /* it was a candidate */
+    for (int why = PCL_LEFT_OUT_NOT + 1; why < PCL_LEFT_OUT_COUNT; why++) {
+        uint64_t fresh = node->left_out[why] - node->left_out_shown[why];
+        if (fresh == 0) {
+            continue;
+        }
+        if (node->left_out_metric[why] == NULL) {
+            char labels[PCL_NAME_SIZE_MAX + 128];
+            snprintf(labels, sizeof labels, "node=\"%s\",reason=\"%s\"",
+                     pcl_membership_at(self->members, index)->name,
+                     pcl_left_out_text((pcl_left_out)why));
+            node->left_out_metric[why] = pcl_metrics_counter(
+                self->args->metrics, "portcullis_proxy_left_out_total", labels,
+                "Choices that the node was no candidate of, by reason.");
+        }
+        pcl_metric_add(node->left_out_metric[why], fresh);
+        node->left_out_shown[why] = node->left_out[why];
+    }
+}
+
+void pcl_proxy_note_ejection(pcl_proxy *self, uint32_t index, pcl_health_cause cause)
+{
+    pcl_metric **slot = &self->nodes[index].ejections[cause];
+    if (*slot == NULL) {
+        char labels[PCL_NAME_SIZE_MAX + 128];
+        snprintf(labels, sizeof labels, "node=\"%s\",cause=\"%s\"",
+                 pcl_membership_at(self->members, index)->name, pcl_health_cause_text(cause));
+        *slot = pcl_metrics_counter(self->args->metrics, "portcullis_proxy_ejections_total", labels,
+                                    "How often the node was taken out of the choice, by cause.");
+    }
+    pcl_metric_add(*slot, 1);
 }
 
 static void s_node_gauges(pcl_proxy *self, uint32_t index)
@@ -110,6 +155,7 @@ static void s_node_gauges(pcl_proxy *self, uint32_t index)
     bool up = member->state == PCL_MEMBER_UP && member->reported &&
               member->report.state == PCL_NODE_UP;
     pcl_metric_set(node->up, up ? 1 : 0);
+    pcl_metric_set(node->ejected, member->health.state == PCL_HEALTH_SOUND ? 0 : 1);
     pcl_metric_set(node->inflight, member->candidate.own);
     pcl_metric_set(node->lag,
                    member->candidate.lag_ms < 0 ? -1 : member->candidate.lag_ms / 1000.0);
@@ -135,6 +181,7 @@ void pcl_proxy_telemetry_tick(pcl_proxy *self)
     for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
         counts[pcl_membership_at(self->members, index)->state]++;
         s_node_gauges(self, index);
+        s_publish_left_out(self, index);
     }
     for (int state = 0; state < PCL_MEMBER_STATE_COUNT; state++) {
         pcl_metric_set(self->telemetry.nodes[state], counts[state]);
