@@ -1,7 +1,6 @@
 #include "proxy/candidates.h"
 
 #include "common/clock.h"
-#include "proxy/awaited.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -364,8 +363,6 @@ void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, ui
     out->count = 0;
     out->suspect = false;
     out->trial = false;
-    out->waits = false;
-    out->last = false;
     out->panic = s_ask_each(members, need, now_us, why);
     if (need->may_try && s_take_trial(out, members, now_us, why)) {
         return;
@@ -379,7 +376,6 @@ void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, ui
     if (s_is_replicas_read(need)) {
         s_leave_shared(out, members, need, now_us);
     }
-    pcl_awaited_narrow(members, need, out);
 }
 
 bool pcl_candidates_overloaded(const pcl_candidates *self, uint32_t node_count)
