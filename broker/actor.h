@@ -26,6 +26,7 @@
 #include "net/log_limit.h"
 #include "net/peer_watch.h"
 #include "net/relay.h"
+#include "net/token_keys.h"
 #include "policy/files.h"
 
 #define PCL_BROKER_WHO         "broker"
@@ -43,6 +44,7 @@ typedef enum pcl_refusal {
     PCL_REFUSAL_UNSENT,       /* the proxy is away, full or draining, or we are; no time left */
     PCL_REFUSAL_QUEUE,        /* the queue is full, or it stood in it for too long */
     PCL_REFUSAL_AUDIT,        /* its line cannot be written */
+    PCL_REFUSAL_TOKEN,        /* a causal token that is none of this cluster's */
     PCL_REFUSAL_COUNT,        /* must stay last */
 } pcl_refusal;
 
@@ -90,6 +92,7 @@ typedef struct pcl_broker {
     pcl_holdings *holdings; /* by caller */
     pcl_keys own;           /* for seals; wiped at the end */
     bool has_own;
+    pcl_token_keys tokens; /* of causal tokens; wiped at the end */
     pcl_replay *replay;
 
     pcl_works *works;

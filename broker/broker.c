@@ -233,7 +233,9 @@ static bool s_open(pcl_broker *self, char *error, size_t error_size)
         return false;
     }
     const pcl_keys *own = self->has_own ? &self->own : NULL;
-    return pcl_broker_open_audit(self, error, error_size) &&
+    return pcl_token_keys_load(&self->tokens, pcl_config_text(self->config, "tokens/key_file"),
+                               error, error_size) &&
+           pcl_broker_open_audit(self, error, error_size) &&
            s_open_tables(self, error, error_size) && s_open_relay(self, own, error, error_size) &&
            pcl_broker_read_policy(self, self->config, pcl_now_us()) &&
            pcl_door_open(&self->gatekeepers, self->config, own,
@@ -247,6 +249,7 @@ static void s_wipe_keys(pcl_broker *self)
     uint32_t cursor = 0;
     uint32_t index;
     pcl_keys_wipe(&self->own);
+    pcl_token_keys_wipe(&self->tokens);
     while (self->callers != NULL &&
            (index = pcl_callers_each(self->callers, &cursor)) != PCL_CALLER_NONE) {
         pcl_seal_key_wipe(&pcl_callers_at(self->callers, index)->key);

@@ -154,6 +154,24 @@ static bool s_meter(pcl_broker *self, pcl_relay_entry *entry, const pcl_policy_v
     return false;
 }
 
+/* What its tokens name, into after.  false: refused, and the entry is taken. */
+static bool s_prove_tokens(pcl_broker *self, pcl_relay_entry *entry, const pcl_request *request,
+                           char after[PCL_GTID_SIZE_MAX + 1], uint64_t now_us)
+{
+    pcl_err err = PCL_ERR_OK;
+    after[0] = '\0';
+    const char *wrong = request->token_count == 0
+                            ? NULL
+                            : pcl_tokens_prove(&self->tokens, request->tokens, request->token_count,
+                                               after, &err);
+    if (wrong != NULL) {
+        char text[PCL_BROKER_MESSAGE_MAX];
+        (void)snprintf(text, sizeof text, "consistency.after: %s", wrong);
+        pcl_broker_refuse(self, PCL_REFUSAL_TOKEN, entry, err, text, now_us);
+    }
+    return wrong == NULL;
+}
+
 /* What is whole and has shown its seal; takes the entry. */
 static void s_judge(pcl_broker *self, pcl_relay_entry *entry, const pcl_request *request,
                     pcl_hop_message *message, uint64_t now_us)
@@ -170,7 +188,9 @@ static void s_judge(pcl_broker *self, pcl_relay_entry *entry, const pcl_request 
         s_refuse_verdict(self, entry, &verdict, now_us);
         return;
     }
-    if (!s_meter(self, entry, &verdict, now_us)) {
+    char after[PCL_GTID_SIZE_MAX + 1];
+    if (!s_meter(self, entry, &verdict, now_us) ||
+        !s_prove_tokens(self, entry, request, after, now_us)) {
         return;
     }
     if (work->dry_run != 0) {
@@ -194,6 +214,7 @@ static void s_judge(pcl_broker *self, pcl_relay_entry *entry, const pcl_request 
         .sql_class = entry->sql_class,
         .gatekeeper_us = message->head.gatekeeper_us,
         .rows = verdict.rows_max,
+        .after = pcl_bytes_text(after),
     };
     pcl_relay_head_fill(&head, request);
     pcl_broker_admit(self, entry, &head, role->accounts, &message->payload);

@@ -70,6 +70,7 @@ static bool s_hold(pcl_broker *self, pcl_relay_entry *entry, const pcl_head *hea
     }
     pcl_works_hold(self->works, index, pcl_relay_held(self->relay, ticket)->id, ticket);
     work->head = *head;
+    pcl_works_keep_after(self->works, index);
     memcpy(work->accounts, accounts, strlen(accounts) + 1);
     zmq_msg_init(&work->payload);
     zmq_msg_move(&work->payload, payload);

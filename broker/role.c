@@ -3,6 +3,7 @@
 #include "broker/actor.h"
 #include "common/limits.h"
 #include "net/config_sockets.h"
+#include "net/token_keys.h"
 #include "sql/rules.h"
 
 #include <string.h>
@@ -71,6 +72,9 @@ static const pcl_config_entry s_entries[] = {
      "4194304", NULL, false, "Octets of records that may wait to be written."},
     {"audit/reads", PCL_CONFIG_CHOICE, 0, 0, "log", "log|need|off", false,
      "Lines of reads: log: when they can be written; need: else reads are refused; off: none."},
+    {"tokens/key_file", PCL_CONFIG_SECRET_FILE, 0, 0, "", NULL, false,
+     "The key of causal tokens, 64 hexadecimal digits, the same as the agents'; one or two more, "
+     "blanks between, prove older ones.  Empty: `after` is refused."},
     {"sql/flavor", PCL_CONFIG_CHOICE, 0, 0, "both", "both|mariadb|mysql", true,
      "Whose built-in functions a read may call: those that both servers have, or one of them."},
     {"sql/functions", PCL_CONFIG_TEXT, 0, PCL_SQL_EXTRA_SIZE_MAX, "", NULL, true,
@@ -123,6 +127,7 @@ static void s_check(const pcl_config *config, pcl_buffer *problems)
     };
     pcl_config_check_sockets(config, SOCKETS, sizeof SOCKETS / sizeof SOCKETS[0], problems);
     s_check_functions(config, problems);
+    pcl_token_keys_check(config, problems);
     s_check_policy(config, problems);
 }
 

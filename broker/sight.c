@@ -20,7 +20,7 @@ static void s_make_refusals(pcl_broker *self)
         [PCL_REFUSAL_STRANGER] = "stranger", [PCL_REFUSAL_REQUEST] = "request",
         [PCL_REFUSAL_HEAD] = "head",         [PCL_REFUSAL_GONE] = "gone",
         [PCL_REFUSAL_UNSENT] = "unsent",     [PCL_REFUSAL_QUEUE] = "queue",
-        [PCL_REFUSAL_AUDIT] = "audit",
+        [PCL_REFUSAL_AUDIT] = "audit",       [PCL_REFUSAL_TOKEN] = "token",
     };
     pcl_metrics *registry = self->args->metrics;
     pcl_broker_metrics *made = &self->metrics;

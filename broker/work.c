@@ -12,6 +12,7 @@ struct pcl_works {
     pcl_id_index *held;     /* by id */
     pcl_id_index *sessions; /* of what is unsure */
     char *digests;          /* PCL_SQL_DIGEST_SIZE_MAX octets each; NULL: not kept */
+    char *afters;           /* PCL_GTID_SIZE_MAX octets each; no memory until one is used */
     uint32_t capacity;
     uint32_t free_first; /* given back */
     uint32_t fresh;      /* from here on nothing was ever taken, and no memory touched */
@@ -28,8 +29,9 @@ pcl_works *pcl_works_new(uint32_t capacity, bool digests, uint64_t seed)
     self->held = pcl_id_index_new(capacity, seed);
     self->sessions = pcl_id_index_new(capacity, seed);
     self->digests = digests ? calloc(capacity, PCL_SQL_DIGEST_SIZE_MAX) : NULL;
+    self->afters = calloc(capacity, PCL_GTID_SIZE_MAX);
     if (self->works == NULL || self->held == NULL || self->sessions == NULL ||
-        (digests && self->digests == NULL)) {
+        self->afters == NULL || (digests && self->digests == NULL)) {
         pcl_works_destroy(&self);
         return NULL;
     }
@@ -54,6 +56,7 @@ void pcl_works_destroy(pcl_works **self_p)
     pcl_id_index_destroy(&self->sessions);
     free(self->works);
     free(self->digests);
+    free(self->afters);
     free(self);
     *self_p = NULL;
 }
@@ -152,6 +155,19 @@ void pcl_works_give_back(pcl_works *self, uint32_t index)
     work->used = false;
     work->next = self->free_first;
     self->free_first = index;
+}
+
+void pcl_works_keep_after(pcl_works *self, uint32_t index)
+{
+    pcl_work *work = pcl_works_at(self, index);
+    assert(work->ticket != 0);
+    pcl_bytes after = work->head.after;
+    if (after.size > 0) {
+        assert(after.size <= PCL_GTID_SIZE_MAX);
+        char *kept = self->afters + (size_t)index * PCL_GTID_SIZE_MAX;
+        memcpy(kept, after.data, after.size);
+        work->head.after = pcl_bytes_of(kept, after.size);
+    }
 }
 
 static char *s_text(const pcl_works *self, uint32_t index)

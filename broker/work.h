@@ -86,6 +86,9 @@ bool pcl_works_is_unsure(const pcl_works *self, const uint8_t session[PCL_ID_SIZ
 /* Frees its payload, too. */
 void pcl_works_give_back(pcl_works *self, uint32_t index);
 
+/* Of one that is held: takes what its head has borrowed of `after` into its own keeping. */
+void pcl_works_keep_after(pcl_works *self, uint32_t index);
+
 /* Does nothing where texts are not kept. */
 void pcl_works_set_digest(pcl_works *self, uint32_t index, pcl_bytes text);
 pcl_bytes pcl_works_digest(const pcl_works *self, uint32_t index);

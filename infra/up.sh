@@ -165,6 +165,15 @@ password_ensure()
     mv "$file.new" "$file"
 }
 
+# The key of causal tokens: 32 random octets in hexadecimal.
+token_key_ensure()
+{
+    local file=$PCL_VAR/secrets/token.key
+    [[ ! -s $file ]] || return 0
+    (umask 077 && head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' > "$file.new")
+    mv "$file.new" "$file"
+}
+
 key_ensure()
 {
     local file=$PCL_VAR/secrets/$1.key
@@ -184,6 +193,7 @@ secrets_make()
     for name in admin read write replication; do
         password_ensure "$name"
     done
+    token_key_ensure
     (
         umask 077
         printf '[client]\npassword="%s"\n' "$(< "$PCL_VAR/secrets/admin.password")" \
@@ -325,6 +335,7 @@ proxy/endpoint=$to_proxy
 proxy/public_key=$proxy_key
 policy/file=$PCL_VAR/etc/policy.cfg
 audit/folder=$PCL_VAR/audit
+tokens/key_file=$secrets/token.key
 sql/flavor=$(setting_get flavor)
 http/address=127.0.0.1:$(port_get http.broker)
 CFG
@@ -364,6 +375,7 @@ database/schemas=demo
 accounts/read_password_file=$secrets/read.password
 accounts/write_password_file=$secrets/write.password
 accounts/replication_password_file=$secrets/replication.password
+tokens/key_file=$secrets/token.key
 replication/semi_sync=$semi_sync
 http/address=127.0.0.1:$(port_get "http.agent-$node")
 CFG

@@ -60,6 +60,7 @@ typedef struct pcl_proxy_settings {
     pcl_strategy_kind strategy; /* for requests that name none */
     bool reads_on_source;
     bool stale_reads;
+    uint32_t token_wait_ms;
     uint32_t lag_ms_max;
     uint32_t replicas_min;
     uint32_t inflight_max; /* fixed at start */
@@ -113,6 +114,8 @@ typedef struct pcl_proxy_request {
     pcl_repeat repeat;
     bool read;      /* of class READ: a query that is one, a begin that opens for nothing else */
     bool pinned;    /* it belongs to a session or a cursor */
+    bool behind;    /* a replica did not have what it must see */
+    bool waits;     /* where it is it may have to wait for that */
     bool cancelled; /* nobody waits for it any more */
     bool withdrawn; /* ... and its node has been told */
     bool indexed;   /* it stands in ids */
@@ -152,6 +155,7 @@ typedef enum pcl_proxy_drop {
 typedef struct pcl_proxy_telemetry {
     pcl_metric *requests[PCL_SQL_CLASS_COUNT][PCL_ERR_COUNT]; /* made when first needed */
     pcl_metric *dropped[PCL_PROXY_DROP_COUNT];
+    pcl_metric *behind; /* reads that a node did not have the write for */
     pcl_metric *retries, *probes, *unreachable, *cancels, *releases, *gone;
     pcl_metric *hedges_sent, *hedges_won, *hedges_late, *hedges_starved, *hedge_delay;
     pcl_metric *inflight, *decision, *duration, *nodes[PCL_MEMBER_STATE_COUNT];

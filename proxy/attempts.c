@@ -14,6 +14,8 @@ static pcl_retry_verdict s_judge(pcl_proxy *self, const pcl_proxy_request *reque
         .cancelled = request->cancelled,
         .in_time = now_us < request->deadline_us,
         .attempts = request->attempts,
+        .last = request->node != PCL_MEMBER_NONE &&
+                pcl_membership_at(self->members, request->node)->report.role == PCL_NODE_SOURCE,
     };
     if (facts.repeat == PCL_REPEAT_ANYWHERE && facts.in_time) {
         pcl_need need = pcl_proxy_need(self, request);
@@ -35,10 +37,12 @@ static void s_again(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket
     if (end == PCL_ATTEMPT_DOUBTED) {
         (void)pcl_proxy_withdraw(self, request, ticket, now_us); /* its deadline ends it, too */
     }
-    pcl_retry_budget_spend(&self->retry_budget);
-    pcl_metric_add(self->telemetry.retries, 1);
-    self->retry_count++;
-    self->nodes[from].retries++;
+    if (end != PCL_ATTEMPT_BEHIND) {
+        pcl_retry_budget_spend(&self->retry_budget);
+        pcl_metric_add(self->telemetry.retries, 1);
+        self->retry_count++;
+        self->nodes[from].retries++;
+    }
     request = pcl_proxy_renew(self, request, &ticket);
     request->hedge = false;
     pcl_err err = pcl_proxy_route(self, request, ticket, now_us);
@@ -179,6 +183,7 @@ void pcl_proxy_on_reply(pcl_proxy *self, uint32_t node, pcl_hop_message *message
         s_drop_reply(self, node, head, why, now_us);
         return;
     }
+    pcl_metric_add(self->telemetry.behind, head->code == PCL_ERR_BEHIND ? 1 : 0);
     uint64_t waited_us = pcl_time_since_us(request->sent_us, now_us);
     bool fault = report != NULL && report->fault;
     pcl_proxy_attempt_ended(self, node, pcl_ejection_of_reply(head->code, fault, waited_us),
@@ -196,10 +201,13 @@ void pcl_proxy_on_reply(pcl_proxy *self, uint32_t node, pcl_hop_message *message
     case PCL_COPY_STAY: /* not of a reply */
         break;
     }
-    if (pcl_retry_code(head->code)) {
-        pcl_retry_verdict verdict = s_judge(self, request, PCL_ATTEMPT_REFUSED, now_us);
+    bool behind = head->code == PCL_ERR_BEHIND;
+    if (behind || pcl_retry_code(head->code)) {
+        pcl_attempt_end end = behind ? PCL_ATTEMPT_BEHIND : PCL_ATTEMPT_REFUSED;
+        request->behind = request->behind || behind;
+        pcl_retry_verdict verdict = s_judge(self, request, end, now_us);
         if (verdict.action == PCL_RETRY_AGAIN) {
-            s_again(self, request, head->ticket, PCL_ATTEMPT_REFUSED, now_us);
+            s_again(self, request, head->ticket, end, now_us);
             return;
         }
     }

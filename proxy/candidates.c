@@ -1,6 +1,7 @@
 #include "proxy/candidates.h"
 
 #include "common/clock.h"
+#include "proxy/awaited.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -363,6 +364,8 @@ void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, ui
     out->count = 0;
     out->suspect = false;
     out->trial = false;
+    out->waits = false;
+    out->last = false;
     out->panic = s_ask_each(members, need, now_us, why);
     if (need->may_try && s_take_trial(out, members, now_us, why)) {
         return;
@@ -376,6 +379,7 @@ void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, ui
     if (s_is_replicas_read(need)) {
         s_leave_shared(out, members, need, now_us);
     }
+    pcl_awaited_narrow(members, need, out);
 }
 
 bool pcl_candidates_overloaded(const pcl_candidates *self, uint32_t node_count)

@@ -40,6 +40,10 @@
  *     beside others it has at most that part of its workers' number of requests of
  *     ours, one at least.
  *
+ * And of what a read must see:
+ *
+ * 15. Of those that fit, awaited.h leaves the ones that have it, or may wait for it.
+ *
  * Pure, no allocation.
  */
 #ifndef PCL_PROXY_CANDIDATES_H
@@ -74,6 +78,7 @@
     X(STARTS, "it starts slowly, and has its share for now")                                       \
     X(FAILS, "it fails, and gets no more than its share")                                          \
     X(OTHER_TRIED, "this request tries another node that failed")                                  \
+    X(BEHIND, "does not have what the request must see")                                           \
     X(FULL, "too many requests in flight there")                                                   \
     X(BUSY, "none of its connections is free for a second copy")                                   \
     X(ELSEWHERE, "the session is at another node")
@@ -115,6 +120,8 @@ typedef struct pcl_need {
     bool may_try;                   /* rule 9: if it fails there, it can be sent elsewhere */
     uint32_t turn;                  /* rule 11: the requests' number */
     const pcl_health_rules *health; /* borrowed for the call; NULL: nobody is taken to fail */
+    pcl_bytes after; /* rule 15: what a read must see; borrowed for the call; empty: nothing */
+    bool behind;     /* it was asked of a replica already, which did not have it */
 } pcl_need;
 
 typedef struct pcl_candidates {
@@ -123,6 +130,8 @@ typedef struct pcl_candidates {
     bool suspect;                    /* those that fit do so by rule 6 */
     bool trial;                      /* the one that fits does so by rule 9 */
     bool panic;                      /* rule 10 */
+    bool waits;                      /* rule 15: those that fit are not known to have it */
+    bool last;                       /* rule 15: nobody else is left to be asked */
     pcl_left_out why[PCL_NODES_MAX]; /* by node index; NOT for those that fit */
 } pcl_candidates;
 

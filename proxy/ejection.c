@@ -30,6 +30,7 @@ pcl_health_verdict pcl_ejection_of_end(pcl_attempt_end end, bool read, uint64_t 
         return read && waited_us >= SILENCE_US ? PCL_HEALTH_FAILED : PCL_HEALTH_SILENT;
     case PCL_ATTEMPT_DOUBTED: /* membership.h deals with silence */
     case PCL_ATTEMPT_REFUSED: /* its reply has been judged */
+    case PCL_ATTEMPT_BEHIND:
     case PCL_ATTEMPT_END_COUNT:
         break;
     }

@@ -24,6 +24,9 @@ uint32_t pcl_proxy_unanswered(const pcl_proxy *self)
 
 static bool s_may(const pcl_proxy *self, const pcl_proxy_request *request)
 {
+    if (request->waits) { /* for a write that may not have arrived anywhere else either */
+        return false;
+    }
     pcl_need need = pcl_proxy_need(self, request);
     return pcl_hedge_may(request->head.op, request->read, request->pinned, need.source_only);
 }
@@ -123,7 +126,7 @@ static pcl_hedge_verdict s_judge(pcl_proxy *self, const pcl_proxy_request *reque
     pcl_need need = pcl_proxy_need(self, request);
     need.stale_reads = false;
     pcl_candidates_find(self->members, &need, now_us, candidates);
-    facts.other = candidates->count > 0 && !candidates->suspect && !candidates->panic;
+    facts.other = candidates->count > 0 && !candidates->suspect && !candidates->waits;
     facts.load = pcl_hedge_load(candidates);
     pcl_hedge_leave_idle(candidates);
     facts.idle = candidates->count > 0;
@@ -190,8 +193,7 @@ void pcl_proxy_hedge(pcl_proxy *self, uint64_t now_us)
     uint64_t since_us = 0;
     uint64_t ticket = 0;
     uint64_t wake_us = UINT64_MAX;
-    if (self->settings.hedge_share == 0 || self->agents_wait ||
-        !pcl_hedge_delay_us(&self->hedge, &delay_us)) {
+    if (self->agents_wait || !pcl_hedge_delay_us(&self->hedge, &delay_us)) {
         return;
     }
     for (uint32_t looks = 0; (ticket = pcl_hedge_line_first(self->line, &since_us)) != 0; looks++) {

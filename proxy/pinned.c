@@ -71,6 +71,8 @@ void pcl_pinned_candidates(const pcl_membership *members, uint32_t node, pcl_can
     out->suspect = false;
     out->trial = false;
     out->panic = false;
+    out->waits = false;
+    out->last = false;
     out->fit[0] = &pcl_membership_at(members, node)->candidate;
     for (uint32_t index = 0; index < pcl_membership_count(members); index++) {
         out->why[index] = index == node ? PCL_LEFT_OUT_NOT : PCL_LEFT_OUT_ELSEWHERE;

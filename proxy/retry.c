@@ -117,6 +117,11 @@ pcl_retry_verdict pcl_retry_decide(const pcl_retry_case *request)
         return may ? again : s_answer(PCL_ERR_LOST, request->repeat);
     case PCL_ATTEMPT_REFUSED:
         return may ? again : (pcl_retry_verdict){.action = PCL_RETRY_PASS};
+    case PCL_ATTEMPT_BEHIND: {
+        bool next = request->repeat == PCL_REPEAT_ANYWHERE && !request->cancelled &&
+                    request->in_time && request->other && !request->last;
+        return next ? again : (pcl_retry_verdict){.action = PCL_RETRY_PASS};
+    }
     case PCL_ATTEMPT_EXPIRED:
         return s_answer(PCL_ERR_DEADLINE, request->repeat);
     case PCL_ATTEMPT_END_COUNT:

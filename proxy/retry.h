@@ -10,7 +10,9 @@
  *     sent once, too.  A read, close and rollback leave no trace (retry safe); the
  *     page of a fetch that is lost cannot be had again (retry never).
  *  4. What was cancelled is not sent again: nobody waits for it.
- *  5. The budget is a fifth of the traffic and ten a second, remembered for ten
+ *  5. A read that must see a write which its node lacks goes on to the next that may have
+ *     it: nobody failed, so that costs nothing, and awaited.h ends it at the source.
+ *  6. The budget is a fifth of the traffic and ten a second, remembered for ten
  *     seconds: a dying fleet must not be buried under retries.
  *
  * Pure; times in microseconds.
@@ -57,6 +59,7 @@ typedef enum pcl_attempt_end {
     PCL_ATTEMPT_LOST,        /* its node is gone or was replaced */
     PCL_ATTEMPT_REFUSED,     /* answered with a code that says "not me" (pcl_retry_code) */
     PCL_ATTEMPT_EXPIRED,     /* the deadline and its grace passed */
+    PCL_ATTEMPT_BEHIND,      /* the node does not have what the read must see */
     PCL_ATTEMPT_END_COUNT,   /* must stay last */
 } pcl_attempt_end;
 
@@ -75,6 +78,7 @@ typedef struct pcl_retry_case {
     bool budget;       /* pcl_retry_budget_has */
     bool other;        /* another node could take it */
     bool other_sound;  /* ... that is not itself suspect */
+    bool last;         /* BEHIND: of the source, or where nobody else was left */
     uint32_t attempts; /* sends that left so far */
 } pcl_retry_case;
 

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "net/log.h"
 #include "net/time.h"
+#include "proxy/awaited.h"
 
 #include <assert.h>
 
@@ -16,8 +17,7 @@ pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request)
     return (pcl_need){
         .read = request->read,
         .source_only = request->strategy == PCL_STRATEGY_DIRECT ||
-                       request->head.consistency == PCL_CONSISTENCY_SOURCE ||
-                       request->head.consistency == PCL_CONSISTENCY_AFTER,
+                       request->head.consistency == PCL_CONSISTENCY_SOURCE,
         .reads_on_source = self->settings.reads_on_source,
         .stale_reads = self->settings.stale_reads && !bounded,
         .lag_ms_max = lag_ms_max,
@@ -27,6 +27,8 @@ pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request)
         .may_try = request->attempts == 0 && request->repeat == PCL_REPEAT_ANYWHERE,
         .turn = self->turn,
         .health = &self->settings.health,
+        .after = request->head.after,
+        .behind = request->behind,
     };
 }
 
@@ -148,6 +150,10 @@ static pcl_err s_send(pcl_proxy *self, pcl_proxy_request *request, uint64_t tick
         pcl_buffer_release(&buffer);
     }
     pcl_head head = s_head_for_agent(request, chosen, ticket, now_us);
+    if (head.consistency == PCL_CONSISTENCY_AFTER) {
+        bool last = choice->candidates.last || chosen->role == PCL_NODE_SOURCE;
+        head.max_lag_ms = last ? PCL_AWAITED_LAST_MS : self->settings.token_wait_ms;
+    }
     pcl_err err = pcl_hop_send(self->agent_door.socket, &node->peer, &head, &payload, &tail);
     zmq_msg_close(&payload);
     zmq_msg_close(&tail);
@@ -235,6 +241,7 @@ pcl_err pcl_proxy_route(pcl_proxy *self, pcl_proxy_request *request, uint64_t ti
         pcl_err err = s_send(self, request, ticket, &choice, now_us);
         if (err == PCL_ERR_OK) {
             s_note_sent(self, request, index, now_us);
+            request->waits = choice.candidates.waits;
             if (choice.candidates.trial) {
                 pcl_health_try(&pcl_membership_at(self->members, index)->health, now_us);
             }

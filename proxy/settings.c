@@ -30,6 +30,9 @@ static const pcl_config_entry ENTRIES[] = {
      "1: when nobody within routing/lag_ms_max is left, the replicas least behind serve reads."},
     {"routing/lag_ms_max", PCL_CONFIG_UINT, 0, 86400000, "10000", NULL, true,
      "A replica further behind than this, in milliseconds, gets no reads."},
+    {"routing/token_wait_ms", PCL_CONFIG_UINT, 0, 1000, "10", NULL, true,
+     "How long a replica may keep a read that must see a write which has not arrived there; then "
+     "the source is asked."},
     {"routing/replicas_min", PCL_CONFIG_UINT, 1, PCL_NODES_MAX, "2", NULL, true,
      "While fewer replicas are within routing/lag_ms_max, those least behind serve too, up to "
      "three "
@@ -91,6 +94,7 @@ void pcl_proxy_settings_read(pcl_proxy_settings *out_settings, const pcl_config 
         .strategy = strategy,
         .reads_on_source = pcl_config_bool(config, "routing/reads_on_source"),
         .stale_reads = pcl_config_bool(config, "routing/stale_reads"),
+        .token_wait_ms = (uint32_t)pcl_config_uint(config, "routing/token_wait_ms"),
         .lag_ms_max = (uint32_t)pcl_config_uint(config, "routing/lag_ms_max"),
         .replicas_min = (uint32_t)pcl_config_uint(config, "routing/replicas_min"),
         .inflight_max = (uint32_t)pcl_config_uint(config, "limits/inflight_max"),

@@ -36,6 +36,9 @@ void pcl_proxy_telemetry_start(pcl_proxy *self)
         telemetry->nodes[state] = pcl_metrics_gauge(metrics, "portcullis_proxy_nodes", labels,
                                                     "Nodes known, by membership state.");
     }
+    telemetry->behind = pcl_metrics_counter(
+        metrics, "portcullis_proxy_behind_total", "",
+        "Reads that a node did not have the write for which they must see.");
     telemetry->retries = pcl_metrics_counter(metrics, "portcullis_proxy_retries_total", "",
                                              "Reads sent again to another node.");
     telemetry->probes = pcl_metrics_counter(metrics, "portcullis_proxy_probes_total", "",

@@ -267,11 +267,10 @@ static bool s_covers_item(const pcl_gtid_item *has, const pcl_gtid_item *wanted)
 
 typedef bool(s_compare)(const pcl_gtid_item *has, const pcl_gtid_item *wanted);
 
-/* Each item of wanted meets one of set; both are well-formed and have any. */
+/* Each item of wanted, which is well-formed and has any, meets one of set. */
 static bool s_has_all(pcl_bytes set, pcl_bytes wanted, s_compare *meets)
 {
-    if (pcl_gtid_flavor(set) == PCL_FLAVOR_UNKNOWN ||
-        pcl_gtid_flavor(wanted) == PCL_FLAVOR_UNKNOWN) {
+    if (pcl_gtid_flavor(wanted) == PCL_FLAVOR_UNKNOWN) {
         return false;
     }
     pcl_gtid_reader outer = pcl_gtid_reader_of(wanted);

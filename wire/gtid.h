@@ -5,8 +5,8 @@
  * intervals; tags since 8.3
  *
  * Texts are the servers' own, in any order, with blanks and line ends around the items.  Nothing is
- * allocated and every function is total: a text that is no set of GTIDs contains nothing and is
- * contained in nothing.
+ * allocated and every function is total: a text that is no set of GTIDs has what can be read of it,
+ * and nothing has it.
  *
  * A *position* is a set that has one transaction for each origin (domain and server, or UUID and
  * tag): the last.  Sources number transactions in the order of their commits and replicas keep that

@@ -320,10 +320,12 @@ static void s_open_pools(pcl_agent *self)
     uint32_t held_max = pcl_held_table_capacity(&options->sessions, &options->cursors);
     self->watchdog = pcl_watchdog_new(options, options->threads + held_max);
     self->spares = pcl_spares_new(options, pcl_spares_max(options));
+    self->causal = pcl_causal_new(options->threads < 4 ? 1 : options->threads / 4);
     pcl_pool_plan alone = {
         .options = options,
         .watchdog = self->watchdog,
         .spares = self->spares,
+        .causal = self->causal,
         .threads_min = options->threads,
         .threads_max = options->threads,
         .queue_max = options->queue_max,
@@ -334,6 +336,7 @@ static void s_open_pools(pcl_agent *self)
         .options = options,
         .watchdog = self->watchdog,
         .spares = self->spares,
+        .causal = self->causal,
         .slot_first = options->threads,
         .threads_max = held_max, /* one for each job that there can be */
         .idle_ms = THREAD_IDLE_MS,
@@ -360,7 +363,7 @@ static bool s_open(pcl_agent *self)
     self->accounts_limit = pcl_log_limit_of(1);
     self->ended_limit = pcl_log_limit_of(ENDED_LINES_MAX);
     self->observer = pcl_observer_new(&self->options, self->who);
-    self->beater = pcl_beater_new(&self->options, self->observer);
+    self->beater = pcl_beater_new(&self->options, self->observer, self->causal);
     pcl_observer_view(self->observer, &self->view);
     pcl_loop_add_socket(self->loop, pcl_link_socket(self->link), s_on_link, self);
     pcl_loop_add_fd(self->loop, pcl_pool_fd(self->pool), s_on_results, self);
@@ -383,6 +386,7 @@ static bool s_close(pcl_agent *self)
         pcl_keeper_close(self);
         pcl_watchdog_destroy(&self->watchdog);
         pcl_spares_destroy(&self->spares);
+        pcl_causal_destroy(&self->causal);
     }
     pcl_link_destroy(&self->link);
     if (self->spare != NULL) {

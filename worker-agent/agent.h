@@ -35,6 +35,7 @@ typedef struct pcl_agent {
     pcl_beater *beater;
     pcl_watchdog *watchdog;
     pcl_spares *spares;        /* connections that no thread and nothing held has */
+    pcl_causal *causal;        /* of reads that wait for writes */
     pcl_pool *pool;            /* what stands alone */
     pcl_pool *held_pool;       /* what opens, uses and ends sessions, and cursors once open */
     pcl_ticket_table *flights; /* pcl_flight: requests that have no reply yet, or still run */

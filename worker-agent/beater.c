@@ -14,6 +14,7 @@
 struct pcl_beater {
     const pcl_agent_options *options; /* borrowed */
     pcl_observer *observer;           /* borrowed */
+    pcl_causal *causal;               /* borrowed */
     pcl_connection *connection;       /* the thread's own */
     pcl_ticker *ticker;
 };
@@ -32,7 +33,13 @@ static bool s_beat(pcl_beater *self, pcl_sql_error *error)
                    "UPDATE portcullis.heartbeat SET node='%s', beat_us=%" PRIu64
                    " WHERE id=1 AND @@global.read_only=0",
                    node, pcl_wall_us());
-    return pcl_query_run(mysql, sql, error);
+    if (!pcl_query_run(mysql, sql, error)) {
+        return false;
+    }
+    char gtid[PCL_TOKEN_SIZE_MAX + 1]; /* what stands before it in the log reads see by now */
+    pcl_connection_token(self->connection, true, gtid, sizeof gtid);
+    pcl_causal_acknowledged(self->causal, gtid);
+    return true;
 }
 
 static uint32_t s_turn(void *context)
@@ -49,12 +56,14 @@ static uint32_t s_turn(void *context)
     return PCL_BEAT_INTERVAL_MS;
 }
 
-pcl_beater *pcl_beater_new(const pcl_agent_options *options, pcl_observer *observer)
+pcl_beater *pcl_beater_new(const pcl_agent_options *options, pcl_observer *observer,
+                           pcl_causal *causal)
 {
     pcl_beater *self = calloc(1, sizeof *self);
     assert(self != NULL);
     self->options = options;
     self->observer = observer;
+    self->causal = causal;
     self->connection = pcl_connection_new(options, NULL, PCL_ACCOUNT_ADMIN, 1, 0);
     self->ticker = pcl_ticker_new(s_turn, self);
     return self;

@@ -9,12 +9,14 @@
 #ifndef PCL_WORKER_AGENT_BEATER_H
 #define PCL_WORKER_AGENT_BEATER_H
 
+#include "worker-agent/causal.h"
 #include "worker-agent/observer.h"
 
 typedef struct pcl_beater pcl_beater;
 
 /* Both are borrowed. */
-pcl_beater *pcl_beater_new(const pcl_agent_options *options, pcl_observer *observer);
+pcl_beater *pcl_beater_new(const pcl_agent_options *options, pcl_observer *observer,
+                           pcl_causal *causal);
 /* false: the thread did not end within wait_ms (see pcl_pool_destroy). */
 bool pcl_beater_destroy(pcl_beater **self_p, uint32_t wait_ms);
 

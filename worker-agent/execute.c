@@ -21,13 +21,14 @@
 #define TRY_TIME_US    (5 * PCL_US_PER_MS)
 
 pcl_worker *pcl_worker_new(const pcl_agent_options *options, pcl_watchdog *watchdog,
-                           pcl_spares *spares, uint32_t slot)
+                           pcl_spares *spares, pcl_causal *causal, uint32_t slot)
 {
     pcl_worker *self = calloc(1, sizeof *self);
     assert(self != NULL);
     self->options = options;
     self->watchdog = watchdog;
     self->spares = spares;
+    self->causal = causal;
     self->slot = slot;
     self->stream = pcl_stream_new();
     self->rng = pcl_rng_from_seed(pcl_random_u64());
@@ -294,11 +295,11 @@ typedef struct single {
     pcl_answer answer;
     pcl_attempt attempt;
     pcl_ending ending;
-    char token[PCL_TOKEN_SIZE_MAX + 1];
+    char gtid[PCL_TOKEN_SIZE_MAX + 1]; /* of what was written or seen; "" for none */
 } single;
 
 /* What the statement left in its connection must not meet the next one. */
-static void s_settle(single *self)
+static void s_settle(pcl_worker *worker, single *self)
 {
     pcl_attempt *attempt = &self->attempt;
     pcl_connection *connection = attempt->connection;
@@ -319,7 +320,10 @@ static void s_settle(single *self)
     pcl_attempt_ask_rolled_back(attempt);
     if (!attempt->failed && !pcl_sql_is_read((pcl_sql_class)sql_class)) {
         bool ask = attempt->rows && sql_class != PCL_SQL_LOCKING_READ;
-        pcl_connection_token(connection, ask, self->token, sizeof self->token);
+        pcl_worker_name_write(worker, connection, ask, self->gtid);
+    }
+    if (!attempt->failed && self->request->monotonic && self->gtid[0] == '\0') {
+        pcl_worker_name_seen_there(connection, self->gtid);
     }
     if (sql_class == PCL_SQL_DDL) {
         pcl_connection_forget_schema(connection);
@@ -370,6 +374,12 @@ static bool s_open(single *run)
     return true;
 }
 
+/* What was spent since then on the statement itself. */
+static uint32_t s_without_wait(const pcl_job *job, uint64_t began_us)
+{
+    return pcl_short_us(pcl_time_left_us(pcl_time_since_us(began_us, pcl_now_us()), job->wait_us));
+}
+
 /* Opens, runs, settles.  True: the connection was lost, or the statement was out
  * of date, before anything ran, and another try may do better. */
 static bool s_try(pcl_worker *self, single *run)
@@ -382,11 +392,12 @@ static bool s_try(pcl_worker *self, single *run)
     }
     job->started = true;
     uint64_t began_us = pcl_now_us();
-    if (s_enter_schema(self, run)) {
+    bool read = pcl_sql_is_read((pcl_sql_class)attempt->sql_class);
+    if (s_enter_schema(self, run) && (!read || pcl_worker_reach(self, job, attempt))) {
         pcl_attempt_run(attempt);
-        s_settle(run);
+        s_settle(self, run);
     }
-    job->service_us = pcl_short_us(pcl_time_since_us(began_us, pcl_now_us()));
+    job->service_us = s_without_wait(job, began_us);
     job->cache_hit = attempt->cache_hit;
     run->ending = pcl_worker_unwatch(self, job);
     bool cut = attempt->rest && attempt->own_err == PCL_ERR_TOO_LARGE &&
@@ -480,16 +491,20 @@ static void s_answer(pcl_worker *self, single *run)
     pcl_job *job = run->job;
     job->outcome = (pcl_outcome){.err = PCL_ERR_OK};
     job->rows = pcl_short_count(run->attempt.count);
+    if (run->attempt.more && run->request->monotonic) {
+        pcl_worker_name_seen(self, job, run->gtid);
+    }
     if (run->attempt.more && !s_hold_cursor(self, run)) {
         return;
     }
     pcl_attempt_put_counts(&run->attempt, &run->answer);
-    if (run->token[0] != '\0') {
-        pcl_answer_text(&run->answer, "token", run->token);
+    bool read = pcl_sql_is_read((pcl_sql_class)job->message.head.sql_class);
+    if (!read || run->request->monotonic) {
+        pcl_causal_put_token(&run->answer, self->options, pcl_bytes_text(run->gtid),
+                             job->message.head.after, read);
     }
     pcl_answer_route(&run->answer, self->options, job);
     if (job->reply.failed) {
-        bool read = pcl_sql_is_read((pcl_sql_class)job->message.head.sql_class);
         pcl_held_destroy(&job->opened);
         pcl_job_refuse(job,
                        (pcl_outcome){.err = PCL_ERR_TOO_LARGE,
@@ -506,7 +521,7 @@ static void s_run_single(pcl_worker *self, pcl_job *job, const pcl_request *requ
         return;
     }
     s_try_all(self, job, request, &run);
-    job->exec_us = pcl_short_us(pcl_time_since_us(began_us, pcl_now_us()));
+    job->exec_us = s_without_wait(job, began_us);
     pcl_outcome outcome = pcl_attempt_judge(&run.attempt, run.ending);
     if (outcome.broken) {
         pcl_connection_close(run.attempt.connection);

@@ -7,15 +7,16 @@
 #define PCL_WORKER_AGENT_EXECUTE_H
 
 #include "worker-agent/answer.h"
+#include "worker-agent/causal.h"
 #include "worker-agent/job.h"
 #include "worker-agent/spares.h"
 #include "worker-agent/watchdog.h"
 
 typedef struct pcl_worker pcl_worker;
 
-/* options, watchdog and spares are borrowed.  slot: this worker's in the watchdog. */
+/* options, watchdog, spares and causal are borrowed.  slot: this worker's in the watchdog. */
 pcl_worker *pcl_worker_new(const pcl_agent_options *options, pcl_watchdog *watchdog,
-                           pcl_spares *spares, uint32_t slot);
+                           pcl_spares *spares, pcl_causal *causal, uint32_t slot);
 void pcl_worker_destroy(pcl_worker **self_p);
 
 /* Runs the job and fills its second part; always leaves one whole reply, unless the job is the end

@@ -5,6 +5,13 @@
 
 #include "worker-agent/query.h"
 
+/* Of what a read waits for (causal.h). */
+typedef enum pcl_progress {
+    PCL_PROGRESS_THERE = 0, /* what runs next sees it */
+    PCL_PROGRESS_NOT_YET,
+    PCL_PROGRESS_NEVER, /* the server has come further, and not by way of it */
+} pcl_progress;
+
 typedef struct pcl_flavor_ops {
     pcl_flavor flavor;
 
@@ -29,6 +36,19 @@ typedef struct pcl_flavor_ops {
     const char *semi_sync_source_sql;        /* one number: is it on? */
     const char *semi_sync_clients_sql;       /* one number: replicas that will acknowledge */
     const char *const *semi_sync_replica_on; /* before replication starts */
+
+    /* Causal reads.  after: a well-formed position of this flavor.  Each false: out_error says why.
+     */
+
+    /* acknowledged: a position up to which writes that this server took are seen; "" of a replica.
+     */
+    bool (*look_for)(MYSQL *mysql, pcl_bytes after, pcl_bytes acknowledged,
+                     pcl_progress *out_progress, pcl_sql_error *out_error);
+    /* Returns when it was executed, or the time is over, which look_for tells. */
+    bool (*wait_for)(MYSQL *mysql, pcl_bytes after, uint64_t wait_us, pcl_sql_error *out_error);
+    bool polls_source; /* on a source wait_for waits in vain */
+    /* A position that has all that reads can have seen; "" where it does not fit. */
+    bool (*seen)(MYSQL *mysql, char *position, size_t position_size, pcl_sql_error *out_error);
 
     /* Puts the statement that points replication at the source. */
     void (*put_change_source)(pcl_buffer *buffer, MYSQL *mysql, const pcl_agent_options *options);

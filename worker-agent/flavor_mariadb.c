@@ -1,8 +1,11 @@
 /* MariaDB 10.6 to 11.x. */
+#include "common/clock.h"
+#include "wire/gtid.h"
 #include "worker-agent/flavor.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char *const WRITABLE[] = {"SET GLOBAL read_only=0", NULL};
 static const char *const READ_ONLY[] = {"SET GLOBAL read_only=1", NULL};
@@ -31,6 +34,72 @@ static void s_put_change_source(pcl_buffer *buffer, MYSQL *mysql, const pcl_agen
                         ", MASTER_HEARTBEAT_PERIOD=1");
 }
 
+enum { STATE_SIZE_MAX = 16384, WAIT_SQL_SIZE = PCL_GTID_SIZE_MAX + 128 };
+
+/* Two positions of the server's as one; "" where that has no room. */
+static void s_join(const pcl_row *row, const char *a, const char *b, char target[STATE_SIZE_MAX])
+{
+    (void)pcl_gtid_merge(pcl_bytes_text(pcl_row_text(row, a)), pcl_bytes_text(pcl_row_text(row, b)),
+                         target, STATE_SIZE_MAX);
+}
+
+static bool s_look_for(MYSQL *mysql, pcl_bytes after, pcl_bytes acknowledged,
+                       pcl_progress *out_progress, pcl_sql_error *out_error)
+{
+    pcl_row row;
+    if (!pcl_query_row(mysql,
+                       "SELECT @@global.gtid_slave_pos AS applied,"
+                       " @@global.gtid_binlog_state AS logged",
+                       &row, out_error)) {
+        return false;
+    }
+    char known[STATE_SIZE_MAX];
+    char visible[STATE_SIZE_MAX];
+    pcl_bytes applied = pcl_bytes_text(pcl_row_text(&row, "applied"));
+    s_join(&row, "applied", "logged", known);
+    (void)pcl_gtid_merge(applied, acknowledged, visible, sizeof visible);
+    pcl_row_free(&row);
+    bool proven = pcl_gtid_covers(pcl_bytes_text(known), after);
+    bool seen = pcl_gtid_reaches(pcl_bytes_text(visible), after);
+    bool passed = !proven && (acknowledged.size > 0 || seen);
+    *out_progress = proven && seen ? PCL_PROGRESS_THERE
+                    : passed       ? PCL_PROGRESS_NEVER
+                                   : PCL_PROGRESS_NOT_YET;
+    return true;
+}
+
+/* The function takes each domain once. */
+static bool s_wait_for(MYSQL *mysql, pcl_bytes after, uint64_t wait_us, pcl_sql_error *out_error)
+{
+    char furthest[PCL_GTID_SIZE_MAX + 1];
+    char sql[WAIT_SQL_SIZE];
+    pcl_row row;
+    (void)pcl_gtid_furthest(after, furthest, sizeof furthest);
+    (void)snprintf(sql, sizeof sql, "SELECT MASTER_GTID_WAIT('%s', %" PRIu64 ".%06" PRIu64 ")",
+                   furthest, wait_us / PCL_US_PER_S, wait_us % PCL_US_PER_S);
+    if (!pcl_query_row(mysql, sql, &row, out_error)) {
+        return false;
+    }
+    pcl_row_free(&row);
+    return true;
+}
+
+static bool s_seen(MYSQL *mysql, char *position, size_t position_size, pcl_sql_error *out_error)
+{
+    pcl_row row;
+    if (!pcl_query_row(mysql,
+                       "SELECT @@global.gtid_slave_pos AS applied,"
+                       " @@global.gtid_binlog_pos AS logged",
+                       &row, out_error)) {
+        return false;
+    }
+    char both[STATE_SIZE_MAX];
+    s_join(&row, "applied", "logged", both);
+    pcl_row_free(&row);
+    (void)pcl_gtid_furthest(pcl_bytes_text(both), position, position_size);
+    return true;
+}
+
 const pcl_flavor_ops pcl_flavor_mariadb_ops = {
     .flavor = PCL_FLAVOR_MARIADB,
     .state_sql = "SELECT @@global.gtid_current_pos AS gtid, @@global.read_only AS read_only",
@@ -56,5 +125,9 @@ const pcl_flavor_ops pcl_flavor_mariadb_ops = {
     .semi_sync_clients_sql = "SELECT variable_value FROM information_schema.global_status"
                              " WHERE variable_name='RPL_SEMI_SYNC_MASTER_CLIENTS'",
     .semi_sync_replica_on = SEMI_SYNC_REPLICA_ON,
+    .look_for = s_look_for,
+    .wait_for = s_wait_for,
+    .polls_source = true, /* MASTER_GTID_WAIT looks at gtid_slave_pos */
+    .seen = s_seen,
     .put_change_source = s_put_change_source,
 };

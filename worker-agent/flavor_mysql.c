@@ -1,8 +1,12 @@
 /* MySQL 8.4 to 9.x; 8.0 from 8.0.26 on, where the new names came. */
+#include "common/clock.h"
+#include "wire/gtid.h"
 #include "worker-agent/flavor.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const char *const WRITABLE[] = {"SET GLOBAL super_read_only=0", "SET GLOBAL read_only=0",
                                        NULL};
@@ -35,6 +39,72 @@ static void s_put_change_source(pcl_buffer *buffer, MYSQL *mysql, const pcl_agen
                         ", SOURCE_RETRY_COUNT=86400, SOURCE_HEARTBEAT_PERIOD=1");
 }
 
+enum { SQL_SIZE = PCL_GTID_SIZE_MAX + 128 };
+
+static bool s_look_for(MYSQL *mysql, pcl_bytes after, pcl_bytes acknowledged,
+                       pcl_progress *out_progress, pcl_sql_error *out_error)
+{
+    (void)acknowledged; /* what stands in gtid_executed is seen, on a source, too */
+    char sql[SQL_SIZE];
+    uint64_t there = 0;
+    (void)snprintf(sql, sizeof sql, "SELECT GTID_SUBSET('%.*s', @@global.gtid_executed)",
+                   (int)after.size, (const char *)after.data);
+    if (!pcl_query_uint(mysql, sql, &there, out_error)) {
+        return false;
+    }
+    *out_progress = there == 1 ? PCL_PROGRESS_THERE : PCL_PROGRESS_NOT_YET;
+    return true;
+}
+
+static bool s_wait_for(MYSQL *mysql, pcl_bytes after, uint64_t wait_us, pcl_sql_error *out_error)
+{
+    char sql[SQL_SIZE];
+    pcl_row row;
+    (void)snprintf(
+        sql, sizeof sql, "SELECT WAIT_FOR_EXECUTED_GTID_SET('%.*s', %" PRIu64 ".%06" PRIu64 ")",
+        (int)after.size, (const char *)after.data, wait_us / PCL_US_PER_S, wait_us % PCL_US_PER_S);
+    if (!pcl_query_row(mysql, sql, &row, out_error)) {
+        return false;
+    }
+    pcl_row_free(&row);
+    return true;
+}
+
+/* uuid:5#12:6#13 is what sessions 12 and 13 are about to commit: what stands behind a number goes.
+ */
+static void s_drop_owners(char *owned)
+{
+    char *end = owned;
+    for (const char *octet = owned; *octet != '\0'; octet++) {
+        if (*octet == '#') {
+            octet += strspn(octet + 1, "0123456789");
+        } else {
+            *end++ = *octet;
+        }
+    }
+    *end = '\0';
+}
+
+/* Owned is read first: what left it since stands in executed. */
+static bool s_seen(MYSQL *mysql, char *position, size_t position_size, pcl_sql_error *out_error)
+{
+    pcl_row row;
+    if (!pcl_query_row(mysql,
+                       "SELECT @@global.gtid_owned AS owned, @@global.gtid_executed AS executed",
+                       &row, out_error)) {
+        return false;
+    }
+    position[0] = '\0';
+    if (row.cells != NULL && row.cells[0] != NULL) {
+        s_drop_owners(row.cells[0]);
+        (void)pcl_gtid_merge(pcl_bytes_text(row.cells[0]),
+                             pcl_bytes_text(pcl_row_text(&row, "executed")), position,
+                             position_size);
+    }
+    pcl_row_free(&row);
+    return true;
+}
+
 const pcl_flavor_ops pcl_flavor_mysql_ops = {
     .flavor = PCL_FLAVOR_MYSQL,
     .state_sql = "SELECT @@global.gtid_executed AS gtid, @@global.read_only AS read_only",
@@ -60,5 +130,8 @@ const pcl_flavor_ops pcl_flavor_mysql_ops = {
     .semi_sync_clients_sql = "SELECT variable_value FROM performance_schema.global_status"
                              " WHERE variable_name='Rpl_semi_sync_source_clients'",
     .semi_sync_replica_on = SEMI_SYNC_REPLICA_ON,
+    .look_for = s_look_for,
+    .wait_for = s_wait_for,
+    .seen = s_seen,
     .put_change_source = s_put_change_source,
 };

@@ -57,6 +57,8 @@ typedef struct pcl_held {
     pcl_stream *stream;         /* owned; NULL: no result is unfinished */
     uint16_t page;              /* that the next fetch must carry; never 0; in a session it goes
                                  * on counting from cursor to cursor */
+    bool monotonic;             /* its replies carry a token ... */
+    char after[PCL_GTID_SIZE_MAX + 1]; /* ... which covers this position; "" for none */
     bool in_transaction;
     bool unasked; /* a statement failed since; the server was not asked what it left of that */
     bool aborted; /* the server ended the transaction by itself */

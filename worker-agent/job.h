@@ -31,6 +31,7 @@ typedef struct pcl_job {
     pcl_buffer reply; /* the reply's payload */
     pcl_outcome outcome;
     uint32_t queue_us, exec_us;
+    uint32_t wait_us;    /* for a write to arrive; not in the two above */
     uint32_t service_us; /* of exec_us what the statement took, once it had its connection */
     uint32_t rows;       /* returned or changed; UINT32_MAX: so many or more */
     bool started;        /* a statement went to the database */

@@ -52,6 +52,8 @@ static bool s_secrets(pcl_agent_options *options, const pcl_config *config, char
               s_password(options->replication_password,
                          pcl_config_text(config, "accounts/replication_password_file"), error,
                          error_size);
+    ok = ok && pcl_token_keys_load(&options->tokens, pcl_config_text(config, "tokens/key_file"),
+                                   error, error_size);
     for (uint32_t index = 0; index < options->accounts->count && ok; index++) {
         pcl_accounts *item = &options->accounts->items[index];
         ok = s_password(item->read_password, item->read_password_file, error, error_size) &&

@@ -5,6 +5,7 @@
 
 #include "common/limits.h"
 #include "net/config.h"
+#include "net/token_keys.h"
 #include "wire/report.h"
 #include "worker-agent/accounts.h"
 
@@ -43,6 +44,7 @@ typedef struct pcl_agent_options {
     pcl_accounts_list *accounts; /* owned; the settings' own first, at least these */
     char admin_password[PCL_PASSWORD_SIZE];
     char replication_password[PCL_PASSWORD_SIZE];
+    pcl_token_keys tokens; /* of causal tokens; none: there are none */
 } pcl_agent_options;
 
 /* The accounts that the settings name, their own pair first, without passwords.  Appends a line to

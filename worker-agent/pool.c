@@ -163,7 +163,7 @@ static bool s_start_thread(pcl_pool *self)
     (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     thread->pool = self;
     thread->worker = pcl_worker_new(self->plan.options, self->plan.watchdog, self->plan.spares,
-                                    self->plan.slot_first + index);
+                                    self->plan.causal, self->plan.slot_first + index);
     bool started = pthread_create(&handle, &attributes, s_thread, thread) == 0;
     (void)pthread_attr_destroy(&attributes);
     if (started) {

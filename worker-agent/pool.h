@@ -20,6 +20,7 @@
 #define PCL_WORKER_AGENT_POOL_H
 
 #include "common/error.h"
+#include "worker-agent/causal.h"
 #include "worker-agent/job.h"
 #include "worker-agent/options.h"
 #include "worker-agent/spares.h"
@@ -37,9 +38,10 @@ typedef struct pcl_pool_counts {
 } pcl_pool_counts;
 
 typedef struct pcl_pool_plan {
-    const pcl_agent_options *options; /* all three borrowed */
+    const pcl_agent_options *options; /* all four borrowed */
     pcl_watchdog *watchdog;
     pcl_spares *spares;
+    pcl_causal *causal;
     uint32_t slot_first; /* its threads' slots in the watchdog: from here, one for each */
     uint32_t threads_min, threads_max;
     uint32_t idle_ms; /* after which a thread above the minimum ends */

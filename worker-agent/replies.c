@@ -79,7 +79,8 @@ bool pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outco
     self->errors += outcome.node_fault ? 1 : 0;
     pcl_report report = pcl_agent_report(self, now_us);
     report.exec_us = job != NULL ? job->exec_us : 0;
-    report.queue_us = job != NULL ? job->queue_us : 0;
+    /* To the proxy both are time that the answer spent here and the database did not. */
+    report.queue_us = job != NULL ? job->queue_us + job->wait_us : 0;
     report.fault = outcome.node_fault;
     uint8_t octets[PCL_REPORT_SIZE_MAX];
     zmq_msg_t body;

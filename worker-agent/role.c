@@ -1,4 +1,5 @@
 #include "net/config_sockets.h"
+#include "net/token_keys.h"
 #include "worker-agent/actor.h"
 #include "worker-agent/options.h"
 #include "worker-agent/schemas.h"
@@ -45,6 +46,9 @@ static const pcl_config_entry s_entries[] = {
      "File with more pairs of accounts, by name, each with its schemas; empty: none."},
     {"accounts/replication_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, false,
      "File with the password that replicas log in to the source with; the same on all nodes."},
+    {"tokens/key_file", PCL_CONFIG_SECRET_FILE, 0, 0, "", NULL, false,
+     "The key of causal tokens, 64 hexadecimal digits, the same as the brokers' and on all nodes; "
+     "empty: replies carry no token."},
     {"replication/source_host", PCL_CONFIG_TEXT, 0, PCL_HOST_SIZE - 1, "", NULL, false,
      "Replica: address of the source's database; a replica must have one."},
     {"replication/source_port", PCL_CONFIG_UINT, 1, 65535, "3306", NULL, false,
@@ -110,6 +114,7 @@ static void s_check(const pcl_config *config, pcl_buffer *problems)
                            "must be given, since database/socket is not");
     }
     s_check_schemas(config, problems);
+    pcl_token_keys_check(config, problems);
     if (strcmp(pcl_config_text(config, "node/role"), "replica") == 0 &&
         pcl_config_text(config, "replication/source_host")[0] == '\0') {
         pcl_config_problem(config, problems, "replication/source_host",

@@ -22,7 +22,7 @@ typedef struct visit {
     pcl_attempt attempt;
     pcl_phrase phrase;
     bool was_in_transaction;
-    char token[PCL_TOKEN_SIZE_MAX + 1];
+    char gtid[PCL_TOKEN_SIZE_MAX + 1]; /* of what was written or seen; "" for none */
 } visit;
 
 /* --- Ends --------------------------------------------------------------------- */
@@ -136,8 +136,9 @@ static void s_answer_end(visit *self)
 {
     pcl_job *job = self->job;
     job->outcome = (pcl_outcome){.err = PCL_ERR_OK};
-    if (self->token[0] != '\0') {
-        pcl_answer_text(&self->answer, "token", self->token);
+    if (self->gtid[0] != '\0') {
+        pcl_causal_put_token(&self->answer, self->worker->options, pcl_bytes_text(self->gtid),
+                             pcl_bytes_text(self->held->after), self->held->read_only);
     }
     pcl_answer_route(&self->answer, self->worker->options, job);
 }
@@ -255,7 +256,7 @@ static void s_follow(visit *self)
     }
     bool writes = sql_class != PCL_SQL_READ && sql_class != PCL_SQL_STATE;
     if (!self->attempt.failed && writes) {
-        pcl_connection_token(connection, false, self->token, sizeof self->token);
+        pcl_worker_name_write(self->worker, connection, false, self->gtid);
     }
 }
 
@@ -350,6 +351,9 @@ static void s_answer_statement(visit *self, pcl_ending ending)
         s_answer_failure(self, outcome);
         return;
     }
+    if (self->held->monotonic && self->gtid[0] == '\0') {
+        pcl_worker_name_seen(self->worker, job, self->gtid);
+    }
     if (attempt->more) {
         s_hold_stream(self);
     }
@@ -403,6 +407,14 @@ static void s_query(visit *self)
 
 /* --- Commit and rollback ---------------------------------------------------------- */
 
+/* At the end of the session: nobody will ask its connection anything any more. */
+static void s_name_seen(visit *self)
+{
+    if (self->held->monotonic && self->gtid[0] == '\0') {
+        pcl_worker_name_seen_there(self->held->connection, self->gtid);
+    }
+}
+
 static void s_commit(visit *self)
 {
     pcl_worker *worker = self->worker;
@@ -425,7 +437,8 @@ static void s_commit(visit *self)
     if (attempt->failed) {
         pcl_sql_error_of(&attempt->error, mysql);
     } else {
-        pcl_connection_token(held->connection, false, self->token, sizeof self->token);
+        pcl_worker_name_write(worker, held->connection, false, self->gtid);
+        s_name_seen(self);
     }
     pcl_ending ending = pcl_worker_unwatch(worker, self->job);
     self->job->exec_us = pcl_short_us(pcl_time_since_us(began_us, pcl_now_us()));
@@ -459,6 +472,7 @@ static void s_rollback(visit *self)
         self->job->started = true;
         if (mysql_query(mysql, "ROLLBACK") == 0) {
             warnings = mysql_warning_count(mysql);
+            s_name_seen(self);
         }
     }
     s_give_connection(worker, held, true);
@@ -647,6 +661,7 @@ void pcl_worker_run_held(pcl_worker *worker, pcl_job *job, const pcl_request *re
 static pcl_ending s_open_session(visit *self, pcl_connection *connection, bool read_only)
 {
     pcl_attempt *attempt = &self->attempt;
+    attempt->connection = connection;
     attempt->stage = PCL_STAGE_CONNECT;
     attempt->sql_class = PCL_SQL_READ;
     attempt->failed = !pcl_connection_open_clean(connection, &attempt->error) ||
@@ -664,9 +679,9 @@ static pcl_ending s_open_session(visit *self, pcl_connection *connection, bool r
     attempt->stage = PCL_STAGE_PREPARE;
     self->job->started = true;
     pcl_worker_watch(self->worker, connection, self->job);
-    attempt->failed = mysql_query(mysql, read_only ? "START TRANSACTION READ ONLY"
-                                                   : "START TRANSACTION") != 0;
-    if (attempt->failed) {
+    const char *start = read_only ? "START TRANSACTION READ ONLY" : "START TRANSACTION";
+    if (pcl_worker_reach(self->worker, self->job, attempt) && mysql_query(mysql, start) != 0) {
+        attempt->failed = true;
         pcl_sql_error_of(&attempt->error, mysql);
     }
     return pcl_worker_unwatch(self->worker, self->job);
@@ -695,7 +710,8 @@ void pcl_worker_run_begin(pcl_worker *worker, pcl_job *job, const pcl_request *r
     pcl_connection *connection = pcl_spares_take(worker->spares, job->accounts, account, true);
     pcl_worker_use(worker, connection);
     pcl_ending ending = s_open_session(&self, connection, read_only);
-    job->exec_us = pcl_short_us(pcl_time_since_us(began_us, pcl_now_us()));
+    uint64_t spent_us = pcl_time_since_us(began_us, pcl_now_us());
+    job->exec_us = pcl_short_us(pcl_time_left_us(spent_us, job->wait_us));
     if (self.attempt.failed || ending != PCL_ENDING_NONE) {
         s_refuse_begin(&self, &connection, ending);
         return;
@@ -712,6 +728,12 @@ void pcl_worker_run_begin(pcl_worker *worker, pcl_job *job, const pcl_request *r
     held->accounts = job->accounts;
     held->connection = connection;
     held->in_transaction = true;
+    held->monotonic = request->monotonic;
+    pcl_bytes after = job->message.head.after;
+    assert(after.size < sizeof held->after); /* the head's own limit */
+    if (after.size > 0) {
+        memcpy(held->after, after.data, after.size);
+    }
     job->opened = held;
     self.answer = pcl_answer_open(job);
     pcl_answer_id(&self.answer, "session", held->id, 0);

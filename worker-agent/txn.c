@@ -20,7 +20,7 @@ typedef struct txn {
     uint32_t index;  /* of the statement at hand; PCL_NO_STATEMENT: none */
     uint64_t count;  /* of rows, returned or changed */
     pcl_attempt attempt;
-    char token[PCL_TOKEN_SIZE_MAX + 1];
+    char gtid[PCL_TOKEN_SIZE_MAX + 1]; /* of what was written or seen; "" for none */
 } txn;
 
 static void s_fail_by_mysql(txn *self)
@@ -204,7 +204,10 @@ static void s_commit(txn *self)
     if (mysql_query(pcl_connection_mysql(self->connection), "COMMIT") != 0) {
         s_fail_by_mysql(self);
     } else {
-        pcl_connection_token(self->connection, false, self->token, sizeof self->token);
+        pcl_worker_name_write(self->worker, self->connection, false, self->gtid);
+        if (self->gtid[0] == '\0' && self->request->monotonic) {
+            pcl_worker_name_seen_there(self->connection, self->gtid);
+        }
     }
 }
 
@@ -259,7 +262,7 @@ static pcl_ending s_try(txn *self)
     self->wrote = false;
     self->traceless = true;
     self->count = 0;
-    self->token[0] = '\0';
+    self->gtid[0] = '\0';
     if (!s_open(self)) {
         return PCL_ENDING_NONE;
     }
@@ -327,9 +330,8 @@ static void s_answer(txn *self)
     pcl_job *job = self->job;
     job->outcome = (pcl_outcome){.err = PCL_ERR_OK};
     job->rows = pcl_short_count(self->count);
-    if (self->token[0] != '\0') {
-        pcl_answer_text(&self->answer, "token", self->token);
-    }
+    pcl_causal_put_token(&self->answer, self->worker->options, pcl_bytes_text(self->gtid),
+                         job->message.head.after, false);
     pcl_answer_route(&self->answer, self->worker->options, job);
     if (job->reply.failed) {
         pcl_job_refuse(job, (pcl_outcome){.err = PCL_ERR_TOO_LARGE, .retry = PCL_RETRY_UNSAFE},

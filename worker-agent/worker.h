@@ -5,6 +5,7 @@
 
 #include "common/rng.h"
 #include "worker-agent/attempt.h"
+#include "worker-agent/causal.h"
 #include "worker-agent/execute.h"
 
 #include <pthread.h>
@@ -13,6 +14,7 @@ struct pcl_worker {
     const pcl_agent_options *options; /* borrowed */
     pcl_watchdog *watchdog;           /* borrowed */
     pcl_spares *spares;               /* borrowed */
+    pcl_causal *causal;               /* borrowed */
     uint32_t slot;
     pcl_binding binding;
     pcl_stream *stream; /* of the statement at hand; a result that stays open takes it along */
@@ -68,6 +70,20 @@ uint32_t pcl_short_count(uint64_t count);
  * go on.  The job's own statement must not be watched.  false: it cannot. */
 bool pcl_worker_cut(pcl_worker *self, pcl_connection *connection,
                     pcl_stream *stream) PCL_MUST_CHECK;
+
+/* tokens.c */
+
+/* Before the statement of a job that must see a write, on the attempt's connection, watched. false:
+ * the attempt has failed, and nothing ran. */
+bool pcl_worker_reach(pcl_worker *self, pcl_job *job, pcl_attempt *attempt) PCL_MUST_CHECK;
+/* The GTID of the write just run, "" where there is none (pcl_connection_token). */
+void pcl_worker_name_write(pcl_worker *self, pcl_connection *connection, bool ask,
+                           char gtid[PCL_TOKEN_SIZE_MAX + 1]);
+/* What was read until now, asked on the connection itself, "" where the server does not say. */
+void pcl_worker_name_seen_there(pcl_connection *connection, char gtid[PCL_TOKEN_SIZE_MAX + 1]);
+/* The same where the connection must not be asked, since a result is open there, or its session's
+ * next statement may want what a question clears.  Nothing of the job may be watched. */
+void pcl_worker_name_seen(pcl_worker *self, pcl_job *job, char gtid[PCL_TOKEN_SIZE_MAX + 1]);
 
 /* session.c: a job whose op is not query alone, or that has something held. */
 void pcl_worker_run_begin(pcl_worker *self, pcl_job *job, const pcl_request *request);

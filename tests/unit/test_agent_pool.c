@@ -30,11 +30,12 @@ struct pcl_worker {
 };
 
 pcl_worker *pcl_worker_new(const pcl_agent_options *options, pcl_watchdog *watchdog,
-                           pcl_spares *spares, uint32_t slot)
+                           pcl_spares *spares, pcl_causal *causal, uint32_t slot)
 {
     (void)options;
     (void)watchdog;
     (void)spares;
+    (void)causal;
     pcl_worker *self = calloc(1, sizeof *self);
     assert_non_null(self);
     self->slot = slot;

@@ -1,0 +1,235 @@
+"""Tokens: who makes them, who proves them, and what a read with one sees."""
+import base64
+import re
+import threading
+
+import pytest
+
+from harness import wait_until
+from portcullis import PortcullisError
+
+TABLE = "demo.tokens"
+COUNT = f"SELECT COUNT(*) FROM {TABLE} WHERE word = ?"
+
+
+@pytest.fixture
+def table(client):
+    client.query(f"CREATE TABLE IF NOT EXISTS {TABLE} (id BIGINT AUTO_INCREMENT PRIMARY KEY,"
+                 " word VARCHAR(64), INDEX (word))")
+    yield TABLE
+
+
+def write(client, word):
+    """A row with this word; its token."""
+    answer = client.query(f"INSERT INTO {TABLE} (word) VALUES (?)", [word])
+    assert answer.token
+    return answer.token
+
+
+def count(client, word, token, **more):
+    return client.query(COUNT, [word], consistency={"after": token}, **more)
+
+
+def refusal(client, **request):
+    with pytest.raises(PortcullisError) as caught:
+        client.query("SELECT 1", **request)
+    return caught.value
+
+
+def position(token):
+    return token.split(".", 2)[2]
+
+
+# --- Who makes them ------------------------------------------------------------------
+
+
+def test_every_form_of_write_names_itself(client, table):
+    tokens = [client.query(f"CREATE TABLE IF NOT EXISTS {TABLE}_made (id INT)").token,
+              write(client, "query"),
+              client.txn([(f"INSERT INTO {TABLE} (word) VALUES ('txn')",)])[-1].token,
+              client.query(f"DROP TABLE {TABLE}_made").token]
+    with client.begin() as session:
+        session.query(f"INSERT INTO {TABLE} (word) VALUES ('session')")
+        tokens.append(session.commit().token)
+    for token in tokens:
+        assert re.fullmatch(r"1\.[A-Za-z0-9_-]{22}\.[0-9a-z,:_-]+", token), token
+    assert len(set(tokens)) == len(tokens)
+    last = max(int(re.split("[:-]", position(token))[-1]) for token in tokens)
+    assert count(client, "session", tokens[-1]).rows == [[1]] and last > 0
+
+
+def test_reads_carry_a_token_where_they_ask_for_one(client, table):
+    write(client, "seen")
+    assert client.query("SELECT 1").token is None
+    for consistency in ({"monotonic": True}, {"monotonic": True, "source": True},
+                        {"monotonic": True, "max_lag_ms": 60000}):
+        answer = client.query(f"SELECT COUNT(*) FROM {TABLE}", consistency=consistency)
+        assert answer.token
+        again = count(client, "seen", answer.token)
+        assert again.rows[0][0] >= 1
+
+
+def test_a_result_in_pages_and_a_session_carry_one_too(client, table):
+    for _ in range(20):
+        write(client, "pages")
+    token = write(client, "pages")
+    page = client.query(f"SELECT id FROM {TABLE}", page_rows=5,
+                        consistency={"after": token, "monotonic": True})
+    assert len(page.rows) >= 21 and page.token
+    with client.begin(read_only=True, consistency={"after": token, "monotonic": True}) as session:
+        answer = session.query(COUNT, ["pages"])
+        assert answer.rows[0][0] >= 21 and answer.token
+        assert session.commit().token
+
+
+def test_a_reply_covers_what_its_request_named(client, table):
+    first, second = write(client, "one"), write(client, "two")
+    answer = client.query(COUNT, ["one"],
+                          consistency={"after": [first, second], "monotonic": True})
+    assert answer.rows[0][0] >= 1
+    numbers = [int(re.split("[:-]", position(token))[-1]) for token in (second, answer.token)]
+    assert numbers[1] >= numbers[0]
+
+
+# --- Who proves them -----------------------------------------------------------------
+
+
+def forged(token):
+    """The same with a MAC of nobody's, with another position, and what is no token at all."""
+    version, mac, named = token.split(".", 2)
+    other = base64.urlsafe_b64encode(bytes(16)).decode().rstrip("=")
+    return [(f"{version}.{other}.{named}", "FORBIDDEN"),
+            (f"{version}.{mac}.{named}9", "FORBIDDEN"),
+            (f"{version}.{mac}.0-1-18446744073709551615", "FORBIDDEN"),
+            (f"{version}.{mac}.3e11fa47-71ca-11e1-9e33-c80aa9429562:9223372036854775807",
+             "FORBIDDEN"),
+            (named, "MALFORMED"), ("x", "MALFORMED"), (f"2.{mac}.{named}", "MALFORMED"),
+            (f"{version}.{mac}", "MALFORMED"), (f"{version}.{mac}.'; DROP TABLE x", "MALFORMED"),
+            (token + "\n,", "MALFORMED")]
+
+
+def test_a_token_that_no_agent_made_goes_nowhere(cluster, client, table):
+    token = write(client, "proof")
+    before = cluster.metrics("broker")
+    bad = forged(token)
+    for text, code in bad:
+        for after in (text, [token, text]):
+            error = refusal(client, consistency={"after": after})
+            assert (error.code, error.hop, error.retry) == (code, "broker", "never"), text
+            assert error.message.startswith("consistency.after: "), error.message
+    name = 'portcullis_broker_refusals_total{reason="token"}'
+    refused = [key for key in cluster.metrics("broker") if "token" in key]
+    assert refused, name
+    grown = cluster.metrics("broker")[refused[0]] - before.get(refused[0], 0)
+    assert grown == 2 * len(bad)
+    assert count(client, "proof", token).rows[0][0] >= 1
+
+
+def test_writes_with_a_forged_token_do_not_run(client, table):
+    token = write(client, "unforged")
+    for text, code in forged(token)[:2]:
+        with pytest.raises(PortcullisError) as caught:
+            client.query(f"INSERT INTO {TABLE} (word) VALUES ('forged')",
+                         consistency={"after": text})
+        assert caught.value.code == code
+    assert count(client, "forged", token).rows == [[0]]
+
+
+# --- What a read sees ----------------------------------------------------------------
+
+
+def test_a_read_after_a_write_sees_it_wherever_it_runs(cluster, client, table):
+    roles = set()
+    for number in range(60):
+        word = f"after-{number}"
+        answer = count(client, word, write(client, word))
+        assert answer.rows == [[1]]
+        roles.add(answer.route["role"])
+    assert "replica" in roles  # the wait is short, and usually long enough
+
+
+def test_old_tokens_are_answered_by_replicas(cluster, client, table):
+    token = write(client, "old")
+    cluster.wait_replicated()
+
+    def by_replica():
+        answer = count(client, "old", token, explain_route=True)
+        return answer.route["role"] == "replica"
+    wait_until(by_replica, 5, "a replica's report")
+    for _ in range(20):
+        assert by_replica()
+
+
+def test_a_replica_that_stands_still_is_left_out(cluster, client, table):
+    still, other = cluster.replicas()
+    cluster.stop_applying(still)
+    try:
+        nodes = set()
+        for number in range(40):
+            word = f"still-{number}"
+            answer = count(client, word, write(client, word))
+            assert answer.rows == [[1]]
+            nodes.add(answer.route["node"])
+        assert still not in nodes
+    finally:
+        cluster.start_applying(still)
+
+
+def test_when_all_replicas_stand_still_the_source_answers(cluster, client, table):
+    for node in cluster.replicas():
+        cluster.stop_applying(node)
+    try:
+        retries = sum(value for key, value in cluster.metrics("proxy").items()
+                      if key.startswith("portcullis_proxy_retries_total"))
+        for number in range(30):
+            word = f"source-{number}"
+            answer = count(client, word, write(client, word))
+            assert answer.rows == [[1]]
+            assert answer.route["role"] == "source"
+        spent = sum(value for key, value in cluster.metrics("proxy").items()
+                    if key.startswith("portcullis_proxy_retries_total"))
+        assert spent == retries  # BEHIND is nobody's fault
+        explained = client.query("SELECT 1", consistency={"after": write(client, "why")},
+                                 explain_route=True).route
+        assert any("must see" in one["why"] for one in explained["left_out"]), explained
+    finally:
+        for node in cluster.replicas():
+            cluster.start_applying(node)
+
+
+def test_a_session_begins_after_its_token(cluster, client, table):
+    for number in range(10):
+        word = f"session-{number}"
+        token = write(client, word)
+        with client.begin(read_only=True, consistency={"after": token}) as session:
+            assert session.query(COUNT, [word]).rows == [[1]]
+
+
+def test_readers_that_wait_leave_threads_for_others(cluster, client, table):
+    """All replicas stand still, and many wait: reads without a token are answered as ever."""
+    for node in cluster.replicas():
+        cluster.stop_applying(node)
+    try:
+        token = write(client, "park")
+        stop, failed = threading.Event(), []
+
+        def park():
+            with cluster.client() as one:
+                while not stop.is_set():
+                    answer = count(one, "park", token)
+                    if answer.rows[0][0] < 1:
+                        failed.append(answer)
+        threads = [threading.Thread(target=park) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(100):
+                client.query("SELECT 1", timeout_ms=4000)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert not failed
+    finally:
+        for node in cluster.replicas():
+            cluster.start_applying(node)
