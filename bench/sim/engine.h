@@ -8,6 +8,9 @@
 #include "bench/sim/scenario.h"
 #include "bench/sim/server.h"
 
+/* Of the two figures on how soon a slow node is seen. */
+#define SIM_MOMENT_US UINT64_C(100000)
+
 /* Clocks of daemons do not start at 0, and 0 means never in their books. */
 #define SIM_START_US UINT64_C(1000000000)
 
@@ -69,6 +72,8 @@ typedef struct sim_world {
     uint32_t bin[SIM_NODES_MAX]; /* arrivals at the node in the current 50 ms */
     double bin_sum[SIM_NODES_MAX], bin_square[SIM_NODES_MAX];
     uint64_t bin_number, bin_count;
+    uint32_t *moment_sent, *moment_watched; /* queries in each tenth of a second */
+    uint32_t moment_count;
     sim_counts counts;
 } sim_world;
 
@@ -88,6 +93,8 @@ void sim_fleet_free(sim_world *world);
 void sim_attempt_reaches(sim_world *world, uint32_t attempt);
 void sim_attempt_ends(sim_world *world, uint32_t attempt, uint32_t version);
 void sim_attempt_cancelled(sim_world *world, uint32_t attempt, uint32_t life);
+/* A report, to all proxies or one. */
+void sim_server_tells(sim_world *world, uint32_t server, uint32_t proxy);
 void sim_server_beats(sim_world *world, uint32_t server, uint32_t proxy);
 void sim_server_probed(sim_world *world, uint32_t server, uint32_t proxy);
 
@@ -104,6 +111,7 @@ void sim_proxies_start(sim_world *world, uint64_t seed);
 void sim_proxies_free(sim_world *world);
 void sim_proxy_ticks(sim_world *world, uint32_t proxy);
 void sim_message_arrives(sim_world *world, uint32_t message);
+void sim_node_leaves(sim_world *world, uint32_t node);
 /* What an attempt says of the node. */
 void sim_proxy_judges(sim_world *world, const sim_attempt *attempt, pcl_health_verdict verdict);
 

@@ -19,6 +19,10 @@ static void s_say(sim_world *world, uint32_t server, uint32_t proxy, uint32_t at
     sim_message *message = &world->messages[index];
     const sim_attempt *answered = attempt != SIM_NONE ? &world->attempts[attempt] : NULL;
     message->report = sim_server_report(&world->servers[server], proxy, answered, world->now_us);
+    double noise_ms = world->scenario->lag_noise_ms;
+    if (noise_ms > 0 && message->report.lag_ms > 0) {
+        message->report.lag_ms += (int32_t)sim_between(&world->beats, 0, noise_ms);
+    }
     message->server = server;
     message->proxy = proxy;
     message->attempt = attempt;
@@ -104,10 +108,11 @@ void sim_attempt_reaches(sim_world *world, uint32_t index)
     server->yours[attempt->proxy]++;
     attempt->reached_us = world->now_us;
     attempt->here = true;
-    if (attempt->withdrawn || server->failing) {
+    bool fails = server->failing > 0 && sim_uniform(&world->mishaps) < server->failing;
+    if (attempt->withdrawn || fails) {
         attempt->failed = true;
-        attempt->fault = server->failing;
-        server->errors += server->failing ? 1 : 0;
+        attempt->fault = fails;
+        server->errors += fails ? 1 : 0;
         s_leave(world, index);
     } else if (server->running_count < server->workers) {
         s_begin(world, index);
@@ -185,14 +190,16 @@ void sim_server_speed_changed(sim_world *world, uint32_t index)
     }
 }
 
-static void s_tell_all(sim_world *world, uint32_t server, uint32_t proxy)
+void sim_server_tells(sim_world *world, uint32_t server, uint32_t proxy)
 {
     const sim_scenario *scenario = world->scenario;
     uint32_t server_end = server == SIM_ALL ? scenario->nodes : server + 1;
     uint32_t proxy_end = proxy == SIM_ALL ? scenario->proxies : proxy + 1;
     for (uint32_t to = proxy == SIM_ALL ? 0 : proxy; to < proxy_end; to++) {
         for (uint32_t from = server == SIM_ALL ? 0 : server; from < server_end; from++) {
-            s_say(world, from, to, SIM_NONE, false);
+            if (!world->servers[from].away) {
+                s_say(world, from, to, SIM_NONE, false);
+            }
         }
     }
 }
@@ -201,7 +208,7 @@ void sim_server_beats(sim_world *world, uint32_t server, uint32_t proxy)
 {
     const sim_scenario *scenario = world->scenario;
     if (!world->beats_lost) {
-        s_tell_all(world, server, proxy);
+        sim_server_tells(world, server, proxy);
     }
     double period_us = scenario->beat_ms * 1e3;
     if (scenario->beats == SIM_BEATS_PAIR) {
@@ -257,7 +264,7 @@ void sim_fleet_start(sim_world *world, uint64_t seed)
         };
         sim_server_speed_changed(world, index);
     }
-    s_tell_all(world, SIM_ALL, SIM_ALL); /* an agent's first words when a link comes up */
+    sim_server_tells(world, SIM_ALL, SIM_ALL); /* an agent's first words when a link comes up */
     s_start_beats(world);
 }
 

@@ -85,20 +85,28 @@ static void s_change_node(sim_world *world, const sim_change *change, uint32_t i
         server->factor = change->value;
         break;
     case SIM_CHANGE_FAIL:
-        server->failing = change->value > 0;
+        server->failing = change->value;
         break;
     case SIM_CHANGE_CLASS:
         server->class_factor = change->value;
         break;
     case SIM_CHANGE_LAG:
-        server->lag_ms = change->value;
+        server->lag_us = 1e3 * sim_server_lag_ms(server, world->now_us);
+        server->lag_slope = change->value;
+        server->lag_since_us = world->now_us;
         break;
     case SIM_CHANGE_COLD:
         server->cold_factor = change->value;
         server->cold_since_us = world->now_us;
         server->service = (pcl_service){0};
         server->boot_id += UINT64_C(1) << 32;
+        server->away = false;
+        sim_server_tells(world, index, SIM_ALL);
         sim_schedule(world, world->now_us + WARMING_STEP_US, SIM_EVENT_WARMING, index, 0);
+        break;
+    case SIM_CHANGE_LEAVE:
+        server->away = true;
+        sim_node_leaves(world, index);
         break;
     case SIM_CHANGE_LOAD:
     case SIM_CHANGE_BEATS:

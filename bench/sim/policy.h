@@ -43,6 +43,7 @@ typedef struct sim_proxy {
     uint32_t turn;
     sim_probe_answer pool[SIM_POOL_MAX];
     uint32_t pool_count;
+    bool watched_behind; /* the watched node is left out for its lag */
     pcl_rng rng;
 } sim_proxy;
 
@@ -52,6 +53,8 @@ typedef struct sim_question {
     const pcl_choice_input *input;
     const sim_server *servers;
     const sim_scenario *scenario;
+    uint32_t class_index; /* of the query: nothing but the oracle may know */
+    uint64_t now_us;
     const uint32_t *rifs; /* of all nodes: the truth when beats are LIVE, else NULL */
 } sim_question;
 

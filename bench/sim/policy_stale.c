@@ -126,7 +126,7 @@ static uint32_t s_oracle(const sim_question *question)
     double work_us = question->scenario->work.mean_ms * 1e3;
     for (uint32_t position = 0; position < question->input->count; position++) {
         const sim_server *server = &question->servers[s_node(question, position)];
-        double speed = server->failing ? 0 : sim_server_speed(server, 0);
+        double speed = server->failing > 0 ? 0 : sim_server_speed(server, question->class_index);
         double workers = server->workers;
         double there = server->expected;
         double wait = fmax(0, (there + 1 - workers) / workers);

@@ -52,11 +52,25 @@ static void s_policy_heads(FILE *out, const sim_runs *runs)
     (void)fputc('\n', out);
 }
 
-/* A row a scenario: medians. */
+static bool s_is_all_zero(const sim_runs *runs, uint32_t scenario, sim_figure figure)
+{
+    for (uint32_t policy = 0; policy < runs->policy_count; policy++) {
+        double median = sim_runs_median(runs, scenario, policy, figure, NULL, NULL);
+        if (median < 0 || median > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A row a scenario: medians.  Where all is 0 there is no row. */
 static void s_medians_by_scenario(FILE *out, const sim_runs *runs, sim_figure figure)
 {
     s_policy_heads(out, runs);
     for (uint32_t scenario = 0; scenario < runs->table->scenario_count; scenario++) {
+        if (s_is_all_zero(runs, scenario, figure)) {
+            continue;
+        }
         (void)fprintf(out, "%-*s", NAME_WIDTH, runs->table->scenarios[scenario].name);
         for (uint32_t policy = 0; policy < runs->policy_count; policy++) {
             (void)fprintf(out, " %17.3f",

@@ -20,6 +20,8 @@ const char *sim_figure_name(sim_figure figure)
         [SIM_STALE_COUNT] = "stale_count",
         [SIM_FANO] = "fano",
         [SIM_RETRIED_PERCENT] = "retried_percent",
+        [SIM_DETECTED_MS] = "detected_ms",
+        [SIM_RESTORED_PERCENT] = "restored_percent",
         [SIM_LAG_MOVES] = "lag_moves",
     };
     assert(figure < SIM_FIGURE_COUNT);

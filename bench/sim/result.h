@@ -20,8 +20,10 @@ typedef enum sim_figure {
     SIM_STALE_COUNT,      /* reads that ran on a node beyond the lag bound */
     SIM_FANO,             /* of a node's arrivals in 50 ms, mean over nodes: 1 is chance */
     SIM_RETRIED_PERCENT,
-    SIM_LAG_MOVES,    /* how often a node came or went for its lag, a proxy */
-    SIM_FIGURE_COUNT, /* must stay last */
+    SIM_DETECTED_MS,      /* until the slow node's share fell below half of what is fair */
+    SIM_RESTORED_PERCENT, /* its share of what is fair, in the tenth second after it is quick */
+    SIM_LAG_MOVES,        /* how often a node came or went for its lag, a proxy */
+    SIM_FIGURE_COUNT,     /* must stay last */
 } sim_figure;
 
 const char *sim_figure_name(sim_figure figure);

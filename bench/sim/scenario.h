@@ -31,8 +31,10 @@ typedef struct sim_work {
 typedef enum sim_change_kind {
     SIM_CHANGE_SPEED, /* of the nodes, times their own */
     SIM_CHANGE_LOAD,  /* of all arrivals, times the scenario's */
-    SIM_CHANGE_FAIL,  /* 1: the nodes answer each statement with an error at once */
-    SIM_CHANGE_LAG,   /* ms, of the nodes' replication */
+    SIM_CHANGE_FAIL,  /* this share of statements the nodes answer with an error at once */
+    SIM_CHANGE_LAG,   /* so many seconds a second the nodes' replication falls behind, or,
+                         below 0, catches up */
+    SIM_CHANGE_LEAVE, /* the nodes' agents say goodbye; what they have they finish */
     SIM_CHANGE_COLD,  /* the nodes restart, this many times slower; it fades in cold_s */
     SIM_CHANGE_BEATS, /* 0: no beat arrives any more */
     SIM_CHANGE_CLASS, /* speed of the nodes for statements of class 1 */
@@ -80,8 +82,10 @@ typedef struct sim_scenario {
     uint32_t change_count;
     sim_drift_kind drift;
     double drift_every_ms, drift_for_ms, drift_factor;
-    double cold_s;             /* how long a cold node takes to be warm */
-    double lag_bound_ms;       /* reads must not go to nodes further behind; 0 no bound */
+    double cold_s;                 /* how long a cold node takes to be warm */
+    double lag_noise_ms;           /* agents measure it so much too long at most */
+    double slow_from_s, slow_to_s; /* when the watched node is slow, for the two figures */
+    double lag_bound_ms;           /* reads must not go to nodes further behind; 0 no bound */
     uint32_t replicas_of_each; /* a query may go to so many neighbours of a random node; 0: all */
     bool no_ejection;          /* failures and timeouts eject nobody */
     bool retry;                /* failed statements are tried once more elsewhere */

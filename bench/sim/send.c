@@ -36,8 +36,13 @@ static void s_count_sent(sim_world *world, const sim_query *query, uint32_t node
     }
     world->counts.sent++;
     world->counts.watched += node == scenario->watched ? 1 : 0;
-    double lag_ms = world->servers[node].lag_ms;
+    double lag_ms = sim_server_lag_ms(&world->servers[node], world->now_us);
     world->counts.stale += scenario->lag_bound_ms > 0 && lag_ms > scenario->lag_bound_ms ? 1 : 0;
+    uint64_t moment = (world->now_us - SIM_START_US) / SIM_MOMENT_US;
+    if (moment < world->moment_count) {
+        world->moment_sent[moment]++;
+        world->moment_watched[moment] += node == scenario->watched ? 1 : 0;
+    }
     uint64_t number = world->now_us / BIN_US;
     if (number != world->bin_number) {
         if (world->bin_number != 0) {
@@ -134,6 +139,8 @@ static uint32_t s_choose_and_send(sim_world *world, uint32_t query_index,
         .proxy = proxy,
         .input = &input,
         .servers = world->servers,
+        .class_index = query->class_index,
+        .now_us = world->now_us,
         .scenario = world->scenario,
         .rifs = live ? world->rifs : NULL,
     };
@@ -147,6 +154,14 @@ static uint32_t s_choose_and_send(sim_world *world, uint32_t query_index,
     return s_send_to(world, query_index, candidates->fit[position]->index, candidates->trial);
 }
 
+/* Coming and going for lag should be rare: each time load moves. */
+static void s_note_lag_move(sim_world *world, sim_proxy *proxy, const pcl_candidates *candidates)
+{
+    bool behind = candidates->why[world->scenario->watched] == PCL_LEFT_OUT_LAG;
+    world->counts.lag_moves += behind != proxy->watched_behind ? 1 : 0;
+    proxy->watched_behind = behind;
+}
+
 bool sim_query_send(sim_world *world, uint32_t index)
 {
     sim_query *query = &world->queries[index];
@@ -155,6 +170,7 @@ bool sim_query_send(sim_world *world, uint32_t index)
     pcl_need need = s_need(world, query);
     need.may_try = query->attempt_count == 0;
     pcl_candidates_find(proxy->members, &need, world->now_us, &candidates);
+    s_note_lag_move(world, proxy, &candidates);
     if (candidates.count == 0) {
         return false;
     }

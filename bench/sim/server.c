@@ -9,6 +9,12 @@ double sim_server_speed(const sim_server *self, uint32_t class_index)
     return class_index == 1 ? speed * self->class_factor : speed;
 }
 
+double sim_server_lag_ms(const sim_server *self, uint64_t now_us)
+{
+    double lag_us = self->lag_us + self->lag_slope * (double)(now_us - self->lag_since_us);
+    return lag_us > 0 ? lag_us / 1e3 : 0;
+}
+
 pcl_report sim_server_report(sim_server *self, uint32_t proxy, const sim_attempt *answered,
                              uint64_t now_us)
 {
@@ -24,7 +30,7 @@ pcl_report sim_server_report(sim_server *self, uint32_t proxy, const sim_attempt
         .replicating = true,
         .warm_percent = 100,
         .workers = (uint16_t)self->workers,
-        .lag_ms = (int32_t)self->lag_ms,
+        .lag_ms = (int32_t)sim_server_lag_ms(self, now_us),
         .rif = self->rif,
         .rif_you = self->yours[proxy],
         .fault = answered != NULL && answered->fault,

@@ -41,8 +41,12 @@ typedef struct sim_server {
     double drift_factor; /* by chance */
     double cold_factor;  /* at cold_since_us, 1 when warm */
     uint64_t cold_since_us;
-    bool paused, failing, noisy;
-    double lag_ms;
+    bool paused, noisy;
+    bool away;      /* its agent has said goodbye and says nothing more of itself */
+    double failing; /* share of statements */
+    double lag_us;  /* of replication, at lag_since_us ... */
+    double lag_slope;
+    uint64_t lag_since_us;
     uint32_t workers;
     uint32_t running[SIM_WORKERS_MAX]; /* attempts */
     uint32_t running_count;
@@ -58,6 +62,9 @@ typedef struct sim_server {
 
 /* Work done a microsecond for a statement of this class; 0 while it pauses. */
 double sim_server_speed(const sim_server *self, uint32_t class_index);
+
+/* How far behind its replication is. */
+double sim_server_lag_ms(const sim_server *self, uint64_t now_us);
 
 /* What the agent says now to that proxy; the answered attempt or NULL in a beat. */
 pcl_report sim_server_report(sim_server *self, uint32_t proxy, const sim_attempt *answered,

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SIM_TABLE_SCENARIOS_MAX = 40, SIM_TABLE_POLICIES_MAX = 24, SIM_TABLE_FIGURES_MAX = 6 };
+enum { SIM_TABLE_SCENARIOS_MAX = 40, SIM_TABLE_POLICIES_MAX = 24, SIM_TABLE_FIGURES_MAX = 8 };
 
 /* What others published, of the table's first figure. */
 typedef struct sim_published {
@@ -35,6 +35,7 @@ extern const sim_table *const SIM_TABLES[];
 
 extern const sim_table SIM_TABLE_STALE, SIM_TABLE_PROXIES, SIM_TABLE_GRAY;    /* table_open.c */
 extern const sim_table SIM_TABLE_LINKERD, SIM_TABLE_PREQUAL, SIM_TABLE_FLIPS; /* table_known.c */
+extern const sim_table SIM_TABLE_MORE;                                        /* table_more.c */
 extern const sim_table SIM_TABLE_MATRIX;                                      /* table_matrix.c */
 
 /* One table's runs: results[(scenario x policies + policy) x seeds + seed]. */

@@ -1,6 +1,7 @@
 #include "bench/sim/world.h"
 
 #include "bench/sim/engine.h"
+#include "bench/sim/memory.h"
 #include "common/clock.h"
 
 #include <assert.h>
@@ -65,6 +66,9 @@ static void s_start(sim_world *world, uint64_t seed)
     world->arrivals = s_stream(seed, 1);
     world->mishaps = s_stream(seed, 2);
     world->beats = s_stream(seed, 3);
+    world->moment_count = (uint32_t)((world->end_us - SIM_START_US) / SIM_MOMENT_US);
+    world->moment_sent = sim_new(world->moment_count, sizeof *world->moment_sent);
+    world->moment_watched = sim_new(world->moment_count, sizeof *world->moment_watched);
     world->query_free = world->attempt_free = world->message_free = SIM_NONE;
     world->oldest = world->newest = SIM_NONE;
     sim_proxies_start(world, seed);
@@ -137,6 +141,35 @@ static double s_fano(const sim_world *world)
     return counted > 0 ? sum / counted : 0;
 }
 
+/* Its share of the queries of some moments, as a part of what is fair. */
+static double s_share(const sim_world *world, uint64_t from, uint64_t count)
+{
+    double sent = 0;
+    double watched = 0;
+    for (uint64_t moment = from; moment < from + count && moment < world->moment_count; moment++) {
+        sent += world->moment_sent[moment];
+        watched += world->moment_watched[moment];
+    }
+    return sent > 0 ? watched / sent * world->scenario->nodes : 0;
+}
+
+static void s_note_slowness(const sim_world *world, double *figures)
+{
+    const sim_scenario *scenario = world->scenario;
+    double moment_s = (double)SIM_MOMENT_US / 1e6;
+    if (!(scenario->slow_to_s > 0)) {
+        return;
+    }
+    uint64_t first = s_us(scenario->slow_from_s / moment_s);
+    uint64_t moment = first;
+    while (moment < world->moment_count && s_share(world, moment, 1) > 0.5) {
+        moment++;
+    }
+    figures[SIM_DETECTED_MS] = (double)(moment - first) * moment_s * 1e3;
+    uint64_t last = s_us((scenario->slow_to_s + 9) / moment_s);
+    figures[SIM_RESTORED_PERCENT] = 100 * s_share(world, last, s_us(1 / moment_s));
+}
+
 static void s_finish(sim_world *world, sim_result *out_result)
 {
     const sim_counts *counts = &world->counts;
@@ -153,14 +186,14 @@ static void s_finish(sim_world *world, sim_result *out_result)
     figures[SIM_WATCHED_PERCENT] = 100 * (double)counts->watched / (double)counts->sent;
     figures[SIM_STALE_COUNT] = (double)counts->stale;
     figures[SIM_FANO] = s_fano(world);
+    s_note_slowness(world, figures);
     figures[SIM_LAG_MOVES] = (double)counts->lag_moves / world->scenario->proxies;
 }
 
 void sim_run(const sim_scenario *scenario, const sim_policy *policy, uint64_t seed,
              sim_result *out_result)
 {
-    sim_world *world = calloc(1, sizeof *world);
-    assert(world != NULL);
+    sim_world *world = sim_new(1, sizeof *world);
     world->scenario = scenario;
     world->policy = policy;
     s_start(world, seed);
@@ -179,5 +212,7 @@ void sim_run(const sim_scenario *scenario, const sim_policy *policy, uint64_t se
     free(world->attempts);
     free(world->messages);
     free(world->latencies_ms);
+    free(world->moment_sent);
+    free(world->moment_watched);
     free(world);
 }
