@@ -14,11 +14,12 @@ import nodes  # noqa: E402  (its folder must be on the path first)
 def found():
     """(outcomes, hedging, node) of one short run."""
     options = nodes.read_options(["--faults", "slow,failing,lagging", "--rounds", "1", "--seconds",
-                                  "3", "--strategies", "random,custom", "--no-hedging"])
+                                  "3", "--strategies", "random,custom"])
     cluster = nodes.start(options)
     try:
         result = nodes.run(options, cluster)
         nodes.show(result[0], result[2])
+        nodes.show_hedging(result[1])
         yield result
     except BaseException:
         cluster.purge()
@@ -46,3 +47,10 @@ def test_a_replica_beyond_the_bound_of_lag_serves_nobody(found):
     for strategy, outcome in outcomes["lagging"].items():
         assert outcome.nodes[node] == 0, (strategy, outcome.nodes)
         assert outcome.failed() <= outcome.requests / 50, outcome.errors
+
+
+def test_hedging_keeps_to_its_share(found):
+    _, hedging, _ = found
+    assert hedging[False].hedged == 0
+    assert hedging["extra"] <= 0.06, vars(hedging[True])
+    assert hedging[True].failed() <= hedging[True].requests / 50, hedging[True].errors
