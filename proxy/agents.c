@@ -233,6 +233,8 @@ static void s_on_beat(pcl_proxy *self, uint32_t index, pcl_hop_message *message,
         pcl_proxy_tell(self, self->agent_door.socket, &message->peer, PCL_KIND_PONG, now_us);
     } else if (ticket == node->asked_us) {
         node->asked_us = 0;
+        pcl_strategy_probed(&self->strategy_state,
+                            &pcl_membership_at(self->members, index)->candidate, now_us);
     }
 }
 

@@ -61,6 +61,10 @@ static void s_note_end(pcl_proxy *self, const pcl_proxy_request *request, pcl_at
         pcl_proxy_attempt_ended(self, request->node,
                                 pcl_ejection_of_end(end, request->read, waited_us),
                                 request->sent_us, now_us);
+        if (end == PCL_ATTEMPT_EXPIRED && request->read && !request->pinned) {
+            pcl_candidate_gave_up(&pcl_membership_at(self->members, request->node)->candidate,
+                                  waited_us, now_us);
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 #define OUTLIER_FACTOR   4.0f    /* a sample counts for at most this many times the estimate ... */
 #define OUTLIER_FLOOR_US 1000.0f /* ... or for this, if that is more */
 #define C3_SMOOTHING     0.9f    /* C3 believes the last answer, as its authors' simulator does */
+#define LATE_FACTOR      8.0f    /* so many times the latency is more than an unlucky answer */
 #define PEAK_FADE_US     1e7f    /* Finagle's time constant */
 
 void pcl_candidate_sent(pcl_candidate *self, uint64_t now_us)
@@ -82,6 +83,26 @@ void pcl_candidate_timed(pcl_candidate *self, const pcl_timing *timing, uint64_t
     s_note_peak(self, (float)timing->total_us, now_us);
 }
 
+void pcl_candidate_gave_up(pcl_candidate *self, uint64_t waited_us, uint64_t now_us)
+{
+    assert(self != NULL);
+    float waited = (float)waited_us;
+    if (waited > LATE_FACTOR * self->latency_us) {
+        self->late_us = waited;
+        self->late_at_us = now_us;
+    }
+    if (self->rtt_at_us == 0) {
+        return; /* no smoothed figures yet that could get worse */
+    }
+    if (waited > self->latency_us) {
+        self->latency_us = s_smooth(self->latency_us, waited_us, false);
+    }
+    self->answer_us = fmaxf(self->answer_us, waited);
+    if (waited > self->peak_us * pcl_candidate_peak_kept(self, now_us)) {
+        s_note_peak(self, waited, now_us);
+    }
+}
+
 void pcl_candidate_report(pcl_candidate *self, const pcl_report *report, uint64_t reported_us)
 {
     assert(self != NULL);
@@ -94,8 +115,7 @@ void pcl_candidate_report(pcl_candidate *self, const pcl_report *report, uint64_
     self->role = report->role;
     self->term = report->term;
     self->rif = report->rif;
-    /* What we sent may still be on its way there, so own can exceed rif. */
-    self->foreign = report->rif > self->own ? report->rif - self->own : 0;
+    self->foreign = report->rif > report->rif_you ? report->rif - report->rif_you : 0;
     self->running = report->running;
     self->queued = report->queued;
     self->workers = report->workers;

@@ -31,6 +31,8 @@ typedef struct pcl_candidate {
     float answer_us;      /* c3: the same, the last answers alone */
     float execution_us;   /* c3: of that, what the node spent on running it */
     float queued_mean;    /* c3: how many waited there as the answer left */
+    float late_us;        /* custom: how long we waited in vain, the last time it was long */
+    uint64_t late_at_us;  /* ... and when we gave up; 0 never */
 
     /* the last report */
     uint64_t reported_us; /* when it was true; 0 never */
@@ -63,6 +65,10 @@ typedef struct pcl_timing {
 /* A good answer came; the report it brought is noted already.  Errors are not
  * timed: failing fast must not look quick. */
 void pcl_candidate_timed(pcl_candidate *self, const pcl_timing *timing, uint64_t now_us);
+
+/* No answer came in waited_us, and none is waited for any more.  It would have
+ * taken longer still, so what is known of the node gets worse by it or stays. */
+void pcl_candidate_gave_up(pcl_candidate *self, uint64_t waited_us, uint64_t now_us);
 
 /* A report that was true at reported_us. */
 void pcl_candidate_report(pcl_candidate *self, const pcl_report *report, uint64_t reported_us);

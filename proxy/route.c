@@ -79,6 +79,23 @@ static void s_choose_with(const pcl_proxy *self, pcl_strategy_kind kind, const p
     s_pick(need, kind, state, rng, now_us, out);
 }
 
+/* Some strategies want to hear of a node before they choose the next time. */
+static void s_probe(pcl_proxy *self, pcl_strategy_kind kind, const pcl_candidates *candidates,
+                    uint64_t now_us)
+{
+    if (candidates->count == 0) {
+        return;
+    }
+    uint32_t position = pcl_strategy_probe(kind, &self->strategy_state,
+                                           &(pcl_choice_input){.candidates = candidates->fit,
+                                                               .count = candidates->count,
+                                                               .now_us = now_us,
+                                                               .rng = &self->rng});
+    if (position != PCL_CHOICE_NONE) {
+        pcl_proxy_probe(self, candidates->fit[position]->index, now_us);
+    }
+}
+
 static void s_choose(pcl_proxy *self, const pcl_proxy_request *request, uint64_t now_us,
                      pcl_proxy_choice *out)
 {
@@ -88,6 +105,7 @@ static void s_choose(pcl_proxy *self, const pcl_proxy_request *request, uint64_t
     self->turn++;
     s_choose_with(self, request->strategy, &need, &self->strategy_state, &self->rng, now_us, out);
     pcl_proxy_note_left_out(self, &out->candidates);
+    s_probe(self, request->strategy, &out->candidates, now_us);
     pcl_metric_observe_us(self->telemetry.decision, pcl_time_since_us(began_us, pcl_now_us()));
 }
 

@@ -48,7 +48,10 @@ typedef struct pcl_probe_pool {
  * would you choose" without consequences.  All zeros is a valid start. */
 typedef struct pcl_strategy_state {
     uint32_t turn;         /* round-robin: index of the node chosen last, plus 1 */
-    float traffic_share;   /* custom, c3: part of the nodes' work that is ours, 0 unknown */
+    float traffic_share;   /* c3: part of the nodes' work that is ours, 0 unknown */
+    float own_mean;        /* custom: our statements in flight, over all nodes ... */
+    float foreign_mean;    /* ... and others', both smoothed ... */
+    uint64_t means_at_us;  /* ... as of then; 0 unknown */
     pcl_probe_pool probes; /* prequal */
 } pcl_strategy_state;
 

@@ -7,15 +7,20 @@
  *       mean of all nodes as far as few statements stand behind it, and equal
  *       to the quickest one's unless it is slower by more than a fifth and by
  *       more than chance explains: so noise is not chased
- * q     statements there: our own exactly, others' as of the last report,
- *       trusted less the busier we are, since a report is old news
+ * q     statements there: our own exactly; of the others' those that the last
+ *       report saw and that will not have ended since, for the rest what a node
+ *       of this speed has on average; or, the busier we are, what our own tell
  * c     statements the node runs at the same time
  * wait  rounds the statement queues before it runs
+ *
+ * To that come: the age of our own statements there when it proves that the
+ * node has come to a stand; lag, before it reaches its bound; a node that has
+ * just come up gets its share little by little.
  *
  * What is known of a node that gets no statements fades, and its cost with it
  * towards the mean: so a node that was slow once is tried again, with one
  * statement every few seconds, and comes back when it is quick again.
- * (Adaptive shortest expected delay; proxy/README.md, section "custom".)
+ * (proxy/README.md, section "custom"; docs/decisions/0012.)
  */
 #include "proxy/strategy.h"
 
@@ -38,27 +43,39 @@ static const float FAST_DEVIATIONS = 4;    /* by how many standard errors they m
 static const float SERVICE_FADE_US = 3e6f; /* time constants of what is known without news */
 static const float SERVICE_FAST_FADE_US = 2e5f;
 static const float RTT_FADE_US = 1e7f;
+static const float MEANS_FADE_US = 1e6f;
+static const float OWN_MEAN_MIN = 0.01f;
 static const float SERVICE_UNKNOWN_US = 1000; /* nobody has served anything yet */
 static const float UTILISATION_WEIGHT = 0.1f;
+static const float STALL_DEVIATIONS = 3; /* our statements there are older than chance explains */
+static const float LAG_WEIGHT = 0.25f;   /* cost of a node that is all but too far behind */
+static const float SLOW_START_US = 3e7f;
+static const float SLOW_START_MIN = 0.1f;
 static const float TIE_BAND = 1.002f; /* costs this near are the same */
 
-typedef struct estimate {
+typedef struct fleet {
     float service_us[PCL_NODES_MAX];
     float counts[PCL_NODES_MAX]; /* statements behind it, the prior's included */
     float service_us_min;
     float count_min;        /* of the quickest */
     float deviation_us_min; /* standard deviation of its service times */
     float rtt_us_min;
-    float own_mean; /* our requests in flight, a node */
-    uint64_t own;   /* all of them */
-} estimate;
+    float own_trust;  /* in our own books, over reports; 0 to 1 */
+    float own_ratio;  /* statements of others in flight for each of ours, on average */
+    float foreign_us; /* others' work in flight on average, in service time over all workers */
+} fleet;
 
-/* What is left of a count when nothing has been added for a while.  Under a
- * hundredth of the time constant that is the count, and no exponential is due. */
-static float s_faded(float count, uint64_t since_us, uint64_t now_us, float fade_us)
+/* What is left of something after since_us without news: exp(-age / fade_us),
+ * as far as it matters, and cheaper. */
+static float s_kept(uint64_t since_us, uint64_t now_us, float fade_us)
 {
     float age = (float)pcl_time_since_us(since_us, now_us) / fade_us;
-    return age < 0.01f ? count : count * expf(-age);
+    return 1 / (1 + age * (1 + age * (0.5f + age / 6)));
+}
+
+static float s_workers(const pcl_candidate *candidate)
+{
+    return candidate->workers > 0 ? (float)candidate->workers : 1;
 }
 
 static float s_fleet_mean(const pcl_choice_input *input, const float *counts)
@@ -76,13 +93,17 @@ static float s_fleet_mean(const pcl_choice_input *input, const float *counts)
 /* A change that the last moment proves is believed before the mean has it. */
 static float s_with_change(float service_us, const pcl_candidate *candidate, uint64_t now_us)
 {
-    float count = s_faded(candidate->service_fast_count, candidate->sampled_us, now_us,
-                          SERVICE_FAST_FADE_US);
+    float count = candidate->service_fast_count;
     if (count <= FAST_COUNT_MIN) {
         return service_us;
     }
-    float change_us = fabsf(candidate->service_fast_us - candidate->service_mean_us);
-    if (change_us <= FAST_DEVIATIONS * sqrtf(candidate->service_variance / count)) {
+    count *= s_kept(candidate->sampled_us, now_us, SERVICE_FAST_FADE_US);
+    if (count <= FAST_COUNT_MIN) {
+        return service_us;
+    }
+    float change_us = candidate->service_fast_us - candidate->service_mean_us;
+    float bound = FAST_DEVIATIONS * FAST_DEVIATIONS * candidate->service_variance / count;
+    if (change_us * change_us <= bound) {
         return service_us;
     }
     return (count * candidate->service_fast_us + FAST_COUNT_MIN * service_us) /
@@ -90,7 +111,7 @@ static float s_with_change(float service_us, const pcl_candidate *candidate, uin
 }
 
 /* The quickest, and how much its service times vary. */
-static void s_note_quickest(estimate *out, const pcl_choice_input *input)
+static void s_note_quickest(fleet *out, const pcl_choice_input *input)
 {
     uint32_t quickest = 0;
     for (uint32_t position = 1; position < input->count; position++) {
@@ -106,81 +127,176 @@ static void s_note_quickest(estimate *out, const pcl_choice_input *input)
                                   VARIATION_MAX * service_us);
 }
 
-static void s_estimate(estimate *out, const pcl_choice_input *input)
+/* How quick each is, as far as it is known. */
+static void s_time(fleet *out, const pcl_choice_input *input)
 {
-    float counts[PCL_NODES_MAX];
-    *out = (estimate){.rtt_us_min = INFINITY};
+    float rtt_us_min = INFINITY;
     for (uint32_t position = 0; position < input->count; position++) {
         const pcl_candidate *candidate = input->candidates[position];
-        counts[position] = s_faded(candidate->service_count, candidate->sampled_us, input->now_us,
-                                   SERVICE_FADE_US);
-        out->own += candidate->own;
-        if (candidate->rtt_at_us != 0) {
-            out->rtt_us_min = fminf(out->rtt_us_min, candidate->rtt_us);
-        }
+        out->counts[position] = candidate->service_count *
+                                s_kept(candidate->sampled_us, input->now_us, SERVICE_FADE_US);
+        rtt_us_min = candidate->rtt_at_us != 0 ? fminf(rtt_us_min, candidate->rtt_us) : rtt_us_min;
     }
-    float mean_us = s_fleet_mean(input, counts);
+    float mean_us = s_fleet_mean(input, out->counts);
     for (uint32_t position = 0; position < input->count; position++) {
         const pcl_candidate *candidate = input->candidates[position];
-        float count = counts[position] + PRIOR_COUNT;
-        float service_us = (counts[position] * candidate->service_mean_us + PRIOR_COUNT * mean_us) /
-                           count;
-        service_us = s_with_change(service_us, candidate, input->now_us);
-        out->service_us[position] = fmaxf(service_us, 1);
+        float known = out->counts[position];
+        float count = known + PRIOR_COUNT;
+        float service_us = (known * candidate->service_mean_us + PRIOR_COUNT * mean_us) / count;
+        out->service_us[position] = fmaxf(s_with_change(service_us, candidate, input->now_us), 1);
         out->counts[position] = count;
     }
+    out->rtt_us_min = isinf(rtt_us_min) ? 0 : rtt_us_min;
     s_note_quickest(out, input);
-    if (isinf(out->rtt_us_min)) {
-        out->rtt_us_min = 0;
-    }
-    out->own_mean = (float)out->own / (float)input->count;
 }
 
 /* Two nodes that are alike differ by this much by chance alone. */
-static float s_service_us(const estimate *fleet, uint32_t position)
+static float s_service_us(const fleet *all, uint32_t position)
 {
-    float error_us = fleet->deviation_us_min *
-                     sqrtf(1 / fleet->counts[position] + 1 / fleet->count_min);
-    float bound_us = fleet->service_us_min * SERVICE_BAND + SERVICE_DEVIATIONS * error_us;
-    float service_us = fleet->service_us[position];
-    return service_us < bound_us ? fleet->service_us_min : service_us;
+    float error_us = all->deviation_us_min * sqrtf(1 / all->counts[position] + 1 / all->count_min);
+    float bound_us = fmaxf(all->service_us_min * SERVICE_BAND,
+                           all->service_us_min + SERVICE_DEVIATIONS * error_us);
+    float service_us = all->service_us[position];
+    return service_us < bound_us ? all->service_us_min : service_us;
+}
+
+/* What others have in flight, averaged over the last second, as the time that
+ * all nodes together need for it.  Where proxies judge alike, each node gets of
+ * it what makes its queue as long, in time, as every other's. */
+static void s_note_foreign(fleet *all, pcl_strategy_state *state, const pcl_choice_input *input)
+{
+    float own = 0;
+    float foreign = 0;
+    float rate = 0; /* statements in a microsecond, all nodes busy */
+    for (uint32_t position = 0; position < input->count; position++) {
+        const pcl_candidate *candidate = input->candidates[position];
+        all->service_us[position] = s_service_us(all, position);
+        own += (float)candidate->own;
+        foreign += (float)candidate->foreign;
+        rate += s_workers(candidate) / all->service_us[position];
+    }
+    bool first = state->means_at_us == 0;
+    float kept = first ? 0 : s_kept(state->means_at_us, input->now_us, MEANS_FADE_US);
+    state->foreign_mean = state->foreign_mean * kept + foreign * (1 - kept);
+    state->own_mean = state->own_mean * kept + own * (1 - kept);
+    state->means_at_us = input->now_us;
+    float own_each = state->own_mean / (float)input->count;
+    all->own_trust = own_each / (own_each + 1);
+    all->own_ratio = state->foreign_mean / fmaxf(state->own_mean, OWN_MEAN_MIN);
+    all->foreign_us = state->foreign_mean / rate;
+}
+
+/* A statement that was there at the report has ended, most likely, once as much
+ * time has passed as a statement spends there; who has come since is not known.
+ * But others judge as we do: the more statements we have in flight at each node,
+ * the better do our own books tell what the others have there. */
+static float s_foreign(const pcl_candidate *candidate, float service_us, const fleet *all,
+                       uint64_t now_us)
+{
+    float workers = s_workers(candidate);
+    float stay_us = service_us * fmaxf(1, (float)(candidate->rif + 1) / workers);
+    float kept = s_kept(candidate->reported_us, now_us, stay_us);
+    float expected = all->foreign_us * workers / service_us;
+    float reported = kept * (float)candidate->foreign + (1 - kept) * expected;
+    float judged = all->own_ratio * (float)candidate->own;
+    return reported + all->own_trust * (judged - reported);
 }
 
 /* A node not measured yet is taken to be as near as the nearest. */
-static float s_rtt_us(const pcl_candidate *candidate, const estimate *fleet, uint64_t now_us)
+static float s_rtt_us(const pcl_candidate *candidate, const fleet *all, uint64_t now_us)
 {
     if (candidate->rtt_at_us == 0) {
-        return fleet->rtt_us_min;
+        return all->rtt_us_min;
     }
-    float excess_us = s_faded(candidate->rtt_us - fleet->rtt_us_min, candidate->rtt_at_us, now_us,
-                              RTT_FADE_US);
-    float rtt_us = fleet->rtt_us_min + excess_us;
-    return rtt_us <= fleet->rtt_us_min * RTT_BAND + RTT_JITTER_US ? fleet->rtt_us_min : rtt_us;
+    float excess_us = (candidate->rtt_us - all->rtt_us_min) *
+                      s_kept(candidate->rtt_at_us, now_us, RTT_FADE_US);
+    float rtt_us = all->rtt_us_min + excess_us;
+    return rtt_us <= all->rtt_us_min * RTT_BAND + RTT_JITTER_US ? all->rtt_us_min : rtt_us;
 }
 
-static float s_cost_us(const pcl_candidate *candidate, float service_us, const estimate *fleet,
-                       float share, uint64_t now_us)
+/* The mean age of what we have there, when it is more than chance explains.
+ *
+ * Statements that take m on average and vary by v are found, at any moment, at
+ * an age of (m^2 + v) / 2m: long ones are met more often.  Their ages vary by
+ * m^2/12 when all take equally long, and by about v when they do not. */
+static float s_stall_us(const pcl_candidate *candidate, float stay_us, float rounds,
+                        uint64_t now_us)
 {
-    float workers = candidate->workers > 0 ? (float)candidate->workers : 1;
+    if (candidate->own == 0) {
+        return 0;
+    }
     float own = (float)candidate->own;
-    float trust = fleet->own_mean / (fleet->own_mean + 1); /* in our own books, over reports */
-    float there = own + (1 - trust) * (float)candidate->foreign + trust * own * (1 / share - 1);
+    float age_us = (float)pcl_time_since_us(candidate->sent_sum_us / candidate->own, now_us);
+    if (age_us <= stay_us / 2) {
+        return 0; /* nearly always */
+    }
+    float variance = candidate->service_variance * rounds;
+    float spread = stay_us * stay_us / 12 + variance * fmaxf(1, variance / (stay_us * stay_us));
+    float expected_us = (stay_us + variance / stay_us) / 2;
+    float bound_us = expected_us + STALL_DEVIATIONS * sqrtf(spread / own);
+    return age_us > bound_us ? age_us : 0;
+}
+
+/* What was waited for in vain, for about as long as that took. */
+static float s_late_us(const pcl_candidate *candidate, uint64_t now_us)
+{
+    if (candidate->late_at_us == 0) {
+        return 0;
+    }
+    return candidate->late_us * s_kept(candidate->late_at_us, now_us, candidate->late_us);
+}
+
+static float s_lag_factor(const pcl_candidate *candidate, uint32_t lag_ms_max)
+{
+    if (lag_ms_max == 0 || candidate->lag_ms <= 0) {
+        return 1;
+    }
+    return 1 + LAG_WEIGHT * fminf((float)candidate->lag_ms / (float)lag_ms_max, 1);
+}
+
+/* A node that has just come up has cold caches, and nobody knows how it does.
+ * It takes part in so many of the choices, has one statement until it has
+ * answered, and then as many as befits its age. */
+static float s_slow_factor(const pcl_candidate *candidate, const pcl_choice_input *input)
+{
+    if (candidate->slow_since_us == 0) {
+        return 1;
+    }
+    float age_us = (float)pcl_time_since_us(candidate->slow_since_us, input->now_us);
+    if (age_us >= SLOW_START_US) {
+        return 1;
+    }
+    float part = fmaxf(age_us / SLOW_START_US, SLOW_START_MIN);
+    bool drawn = (float)pcl_rng_below(input->rng, 1u << 16) < part * (1u << 16);
+    float own_max = candidate->rtt_at_us == 0 ? 1 : fmaxf(1, s_workers(candidate) * part);
+    return drawn && (float)candidate->own < own_max ? 1 : 1 / part;
+}
+
+static float s_cost_us(const pcl_candidate *candidate, float service_us, const fleet *all,
+                       const pcl_choice_input *input)
+{
+    float workers = s_workers(candidate);
+    float there = (float)candidate->own + s_foreign(candidate, service_us, all, input->now_us);
     float wait = fmaxf(0, (there + 1 - workers) / workers);
-    float utilisation = UTILISATION_WEIGHT * there / workers;
-    return s_rtt_us(candidate, fleet, now_us) + service_us * (1 + wait + utilisation);
+    float rtt_us = s_rtt_us(candidate, all, input->now_us);
+    float stay_us = rtt_us + service_us * (1 + wait);
+    float cost_us = stay_us + service_us * UTILISATION_WEIGHT * there / workers +
+                    s_stall_us(candidate, stay_us, 1 + wait, input->now_us) +
+                    s_late_us(candidate, input->now_us);
+    return cost_us * s_lag_factor(candidate, input->lag_ms_max) * s_slow_factor(candidate, input);
 }
 
 uint32_t pcl_strategy_custom(pcl_strategy_state *state, const pcl_choice_input *input)
 {
-    estimate fleet;
-    s_estimate(&fleet, input);
-    float share = pcl_strategy_share(state, input);
+    fleet all = {.rtt_us_min = 0};
+    s_time(&all, input);
+    s_note_foreign(&all, state, input);
 
     float costs[PCL_NODES_MAX];
     float cost_min = INFINITY;
     for (uint32_t position = 0; position < input->count; position++) {
-        costs[position] = s_cost_us(input->candidates[position], s_service_us(&fleet, position),
-                                    &fleet, share, input->now_us);
+        costs[position] = s_cost_us(input->candidates[position], all.service_us[position], &all,
+                                    input);
         cost_min = fminf(cost_min, costs[position]);
         if (input->out_costs != NULL) {
             input->out_costs[position] = costs[position];

@@ -433,6 +433,7 @@ static void s_report(s_simulation *self, uint32_t index)
         .role = PCL_NODE_REPLICA,
         .state = PCL_NODE_UP,
         .rif = server->rif,
+        .rif_you = self->fleet.nodes[index].own,
         .workers = WORKERS,
         .served = server->served,
         .service_mean_us = (float)mean,
