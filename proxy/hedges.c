@@ -128,7 +128,8 @@ static pcl_hedge_verdict s_judge(pcl_proxy *self, const pcl_proxy_request *reque
     pcl_need need = pcl_proxy_need(self, request);
     need.stale_reads = false;
     pcl_candidates_find(self->members, &need, now_us, candidates);
-    facts.other = candidates->count > 0 && !candidates->suspect && !candidates->waits;
+    facts.other = candidates->count > 0 && !candidates->suspect && !candidates->panic &&
+                  !candidates->waits;
     facts.load = pcl_hedge_load(candidates);
     pcl_hedge_leave_idle(candidates);
     facts.idle = candidates->count > 0;
@@ -195,7 +196,8 @@ void pcl_proxy_hedge(pcl_proxy *self, uint64_t now_us)
     uint64_t since_us = 0;
     uint64_t ticket = 0;
     uint64_t wake_us = UINT64_MAX;
-    if (self->agents_wait || !pcl_hedge_delay_us(&self->hedge, &delay_us)) {
+    if (self->settings.hedge_share == 0 || self->agents_wait ||
+        !pcl_hedge_delay_us(&self->hedge, &delay_us)) {
         return;
     }
     for (uint32_t looks = 0; (ticket = pcl_hedge_line_first(self->line, &since_us)) != 0; looks++) {
