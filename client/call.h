@@ -36,7 +36,7 @@ typedef struct pcl_call {
     bool idempotent;             /* running it twice does no harm */
     bool causal;                 /* its client keeps the token of its reply */
     bool token_asked;            /* ... and a good reply has one */
-    uint64_t causal_mark;        /* client/causal.h */
+    uint64_t causal_mark;        /* client/seen.h */
     pcl_pin pin;                 /* it goes over this connection or not at all */
     portcullis *client;          /* borrowed: the channel ends before its client */
     portcullis_session *session; /* counted; NULL: of none */

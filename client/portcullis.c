@@ -34,7 +34,7 @@ struct portcullis {
     uint32_t timeout_ms;
     bool causal;
     pthread_mutex_t seen_mutex; /* guards the next one */
-    pcl_causal seen;            /* of a causal client: what its requests have seen */
+    pcl_seen seen;              /* of a causal client: what its requests have seen */
     uint64_t id_prefix;         /* random: ids are this and a count */
     atomic_uint_least64_t id_count;
 };
@@ -247,7 +247,7 @@ pcl_err pcl_client_make_call(portcullis *self, const portcullis_request *request
         return pcl_request_make_call(request, id, timeout_ms, session, NULL, out_call);
     }
     (void)pthread_mutex_lock(&self->seen_mutex);
-    pcl_causal seen = self->seen; /* a long request is not encoded under the mutex */
+    pcl_seen seen = self->seen; /* a long request is not encoded under the mutex */
     (void)pthread_mutex_unlock(&self->seen_mutex);
     return pcl_request_make_call(request, id, timeout_ms, session, &seen, out_call);
 }
@@ -261,20 +261,20 @@ void pcl_client_note(portcullis *self, const pcl_call *call, const portcullis_re
     }
     (void)pthread_mutex_lock(&self->seen_mutex);
     if (size > 0) {
-        pcl_causal_note(&self->seen, pcl_bytes_of(token, size), call->causal_mark);
+        pcl_seen_note(&self->seen, pcl_bytes_of(token, size), call->causal_mark);
     } else if (call->token_asked) {
-        pcl_causal_miss(&self->seen);
+        pcl_seen_miss(&self->seen);
     }
     (void)pthread_mutex_unlock(&self->seen_mutex);
 }
 
 void portcullis_tokens(portcullis *self, char target[PORTCULLIS_TOKENS_SIZE])
 {
-    static_assert(PORTCULLIS_TOKENS_SIZE == PCL_CAUSAL_TEXT_SIZE, "as the header says");
+    static_assert(PORTCULLIS_TOKENS_SIZE == PCL_SEEN_TEXT_SIZE, "as the header says");
     target[0] = '\0';
     if (self->pid == getpid()) {
         (void)pthread_mutex_lock(&self->seen_mutex);
-        (void)pcl_causal_text(&self->seen, target);
+        (void)pcl_seen_text(&self->seen, target);
         (void)pthread_mutex_unlock(&self->seen_mutex);
     }
 }
@@ -285,7 +285,7 @@ bool portcullis_add_tokens(portcullis *self, const char *tokens)
         return false;
     }
     (void)pthread_mutex_lock(&self->seen_mutex);
-    bool added = pcl_causal_add(&self->seen, pcl_bytes_text(tokens));
+    bool added = pcl_seen_add(&self->seen, pcl_bytes_text(tokens));
     (void)pthread_mutex_unlock(&self->seen_mutex);
     return added;
 }
@@ -295,7 +295,7 @@ void portcullis_forget_tokens(portcullis *self)
     if (self->pid == getpid()) {
         (void)pthread_mutex_lock(&self->seen_mutex);
         uint64_t turns = self->seen.turns; /* no reply that is under way may end a later turn */
-        self->seen = (pcl_causal){.turns = turns};
+        self->seen = (pcl_seen){.turns = turns};
         (void)pthread_mutex_unlock(&self->seen_mutex);
     }
 }

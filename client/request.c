@@ -1,6 +1,6 @@
 #include "client/request.h"
 
-#include "client/causal.h"
+#include "client/seen.h"
 #include "common/buffer.h"
 #include "wire/mp.h"
 #include "wire/request.h"
@@ -25,7 +25,7 @@ struct portcullis_request {
     pcl_strategy_kind strategy;
     bool causal; /* none of the others was asked for: as the client is */
     pcl_consistency_kind consistency;
-    pcl_causal after; /* of PCL_CONSISTENCY_AFTER */
+    pcl_seen after; /* of PCL_CONSISTENCY_AFTER */
     uint32_t max_lag_ms;
     bool monotonic;
     uint32_t timeout_ms; /* 0: the client's default */
@@ -352,8 +352,8 @@ void portcullis_request_set_consistency_max_lag(portcullis_request *self, uint32
 bool portcullis_request_set_consistency_after(portcullis_request *self, const void *token,
                                               size_t size)
 {
-    pcl_causal after = {.count = 0};
-    if (!pcl_causal_add(&after, pcl_bytes_of(token, size)) || after.count == 0) {
+    pcl_seen after = {.count = 0};
+    if (!pcl_seen_add(&after, pcl_bytes_of(token, size)) || after.count == 0) {
         return false;
     }
     self->after = after;
@@ -443,15 +443,15 @@ static pcl_request s_message(const portcullis_request *self)
 
 /* What the request asks of the nodes, and beside it what a causal client has seen until now (kept;
  * NULL: the client is none).  The tokens are borrowed from *all. */
-static void s_put_consistency(const portcullis_request *self, const pcl_causal *kept,
-                              pcl_request *request, pcl_causal *all)
+static void s_put_consistency(const portcullis_request *self, const pcl_seen *kept,
+                              pcl_request *request, pcl_seen *all)
 {
     bool after = self->consistency == PCL_CONSISTENCY_AFTER;
     bool causal = kept != NULL && (self->causal || after);
-    *all = after ? self->after : (pcl_causal){.count = 0};
+    *all = after ? self->after : (pcl_seen){.count = 0};
     for (uint32_t index = 0; causal && index < kept->count; index++) {
-        const pcl_causal_token *token = &kept->tokens[index];
-        pcl_causal_note(all, pcl_bytes_of(token->text, token->size), 0);
+        const pcl_seen_token *token = &kept->tokens[index];
+        pcl_seen_note(all, pcl_bytes_of(token->text, token->size), 0);
     }
     request->monotonic = self->monotonic ||
                          (kept != NULL && (causal || self->consistency != PCL_CONSISTENCY_ANY));
@@ -469,13 +469,13 @@ static void s_put_consistency(const portcullis_request *self, const pcl_causal *
 }
 
 /* Whether a causal client learns from the reply, and whether it must find something in it. */
-static void s_set_causal(const portcullis_request *self, const pcl_causal *kept,
+static void s_set_causal(const portcullis_request *self, const pcl_seen *kept,
                          const pcl_request *request, pcl_call *call)
 {
     if (kept != NULL) {
         call->causal = request->has_session || request->monotonic;
         call->token_asked = request->monotonic && self->op != PCL_OP_BEGIN && !self->dry_run;
-        call->causal_mark = pcl_causal_mark(kept);
+        call->causal_mark = pcl_seen_mark(kept);
     }
 }
 
@@ -536,7 +536,7 @@ pcl_err pcl_request_encode_call(const pcl_request *request, pcl_call **out_call)
 }
 
 pcl_err pcl_request_make_call(const portcullis_request *self, const uint8_t *id_made,
-                              uint32_t timeout_ms, const uint8_t *session, const pcl_causal *kept,
+                              uint32_t timeout_ms, const uint8_t *session, const pcl_seen *kept,
                               pcl_call **out_call)
 {
     assert(self != NULL);
@@ -546,7 +546,7 @@ pcl_err pcl_request_make_call(const portcullis_request *self, const uint8_t *id_
         return PCL_ERR_MALFORMED;
     }
     pcl_request request = s_message(self);
-    pcl_causal all;
+    pcl_seen all;
     if (session == NULL &&
         (self->op == PCL_OP_QUERY || self->op == PCL_OP_TXN || self->op == PCL_OP_BEGIN)) {
         s_put_consistency(self, kept, &request, &all);

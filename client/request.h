@@ -3,8 +3,8 @@
 #define PCL_CLIENT_REQUEST_H
 
 #include "client/call.h"
-#include "client/causal.h"
 #include "client/portcullis.h"
+#include "client/seen.h"
 #include "common/error.h"
 #include "wire/request.h"
 
@@ -15,7 +15,7 @@
  * MALFORMED    a commit or rollback without a session, or what does not go into one
  * TOO_LARGE, NO_MEMORY */
 pcl_err pcl_request_make_call(const portcullis_request *self, const uint8_t *id_made,
-                              uint32_t timeout_ms, const uint8_t *session, const pcl_causal *kept,
+                              uint32_t timeout_ms, const uint8_t *session, const pcl_seen *kept,
                               pcl_call **out_call) PCL_MUST_CHECK;
 
 /* The same of a request that has id and timeout_ms already.  TOO_LARGE, NO_MEMORY. */

@@ -326,7 +326,7 @@ class _Seals:
 
 
 class _Seen:
-    """Which tokens a causal client keeps; the rules are client/causal.h's."""
+    """Which tokens a causal client keeps; the rules are client/seen.h's."""
 
     def __init__(self):
         self.tokens, self.source, self.turns = [], False, 0

@@ -123,7 +123,12 @@ static void s_reopen(session *self)
 static void s_fail(session *self, const portcullis_result *result)
 {
     uint32_t code = (uint32_t)portcullis_result_code(result);
-    self->tally.failures[code < CODES ? code : CODES - 1]++;
+    code = code < CODES ? code : CODES - 1;
+    if (self->tally.failures[code]++ == 0) {
+        (void)fprintf(stderr, "session %u: %s: %s [%s]\n", self->own,
+                      portcullis_result_code_text(result), portcullis_result_message(result),
+                      portcullis_result_hop(result));
+    }
     s_breathe();
 }
 
@@ -361,7 +366,7 @@ int main(int argc, char **argv)
         .seconds = (uint32_t)s_number(argc, argv, "seconds", 60, 86400),
         .depth = (uint32_t)s_number(argc, argv, "depth", 1, DEPTH_MAX),
         .write_percent = (uint32_t)s_number(argc, argv, "writes", 10, 100),
-        .reopen = (uint32_t)s_number(argc, argv, "reopen", 500, UINT32_MAX),
+        .reopen = (uint32_t)s_number(argc, argv, "reopen", 100, UINT32_MAX),
         .timeout_ms = (uint32_t)s_number(argc, argv, "timeout", 5000, 600000),
         .seed = s_number(argc, argv, "seed", 1, UINT64_MAX),
     };

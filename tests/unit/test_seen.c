@@ -1,5 +1,5 @@
 /* Which tokens a causal client keeps. */
-#include "client/causal.h"
+#include "client/seen.h"
 
 #include "wire/token.h"
 
@@ -25,22 +25,22 @@ static const char *s_token(const char *position)
     return text;
 }
 
-static void s_note(pcl_causal *self, const char *position, uint64_t mark)
+static void s_note(pcl_seen *self, const char *position, uint64_t mark)
 {
-    pcl_causal_note(self, pcl_bytes_text(s_token(position)), mark);
+    pcl_seen_note(self, pcl_bytes_text(s_token(position)), mark);
 }
 
-static void s_expect(const pcl_causal *self, const char *text)
+static void s_expect(const pcl_seen *self, const char *text)
 {
-    char kept[PCL_CAUSAL_TEXT_SIZE];
-    assert_int_equal(pcl_causal_text(self, kept), strlen(text));
+    char kept[PCL_SEEN_TEXT_SIZE];
+    assert_int_equal(pcl_seen_text(self, kept), strlen(text));
     assert_string_equal(kept, text);
 }
 
 static void a_later_token_takes_the_place_of_an_earlier_one(void **state)
 {
     (void)state;
-    pcl_causal seen = {.count = 0};
+    pcl_seen seen = {.count = 0};
     s_expect(&seen, "");
     s_note(&seen, "0-1-42", 0);
     s_note(&seen, "0-1-43", 0);
@@ -54,8 +54,8 @@ static void a_later_token_takes_the_place_of_an_earlier_one(void **state)
 static void tokens_that_do_not_cover_each_other_are_all_kept(void **state)
 {
     (void)state;
-    pcl_causal seen = {.count = 0};
-    char both[PCL_CAUSAL_TEXT_SIZE];
+    pcl_seen seen = {.count = 0};
+    char both[PCL_SEEN_TEXT_SIZE];
     s_note(&seen, "0-1-42", 0);
     s_note(&seen, "1-1-7", 0);
     (void)snprintf(both, sizeof both, "%s %s", s_token("0-1-42"), s_token("1-1-7"));
@@ -67,21 +67,21 @@ static void tokens_that_do_not_cover_each_other_are_all_kept(void **state)
 static void what_is_no_token_is_not_kept(void **state)
 {
     (void)state;
-    pcl_causal seen = {.count = 0};
+    pcl_seen seen = {.count = 0};
     char large[PCL_TOKEN_SIZE_MAX + 2];
     memset(large, 'a', sizeof large);
-    pcl_causal_note(&seen, pcl_bytes_of(large, 0), 0);
-    pcl_causal_note(&seen, pcl_bytes_of(large, PCL_TOKEN_SIZE_MAX + 1), 0);
-    pcl_causal_note(&seen, pcl_bytes_text("two words"), 0);
-    pcl_causal_note(&seen, pcl_bytes_text("caf\xc3\xa9"), 0);
+    pcl_seen_note(&seen, pcl_bytes_of(large, 0), 0);
+    pcl_seen_note(&seen, pcl_bytes_of(large, PCL_TOKEN_SIZE_MAX + 1), 0);
+    pcl_seen_note(&seen, pcl_bytes_text("two words"), 0);
+    pcl_seen_note(&seen, pcl_bytes_text("caf\xc3\xa9"), 0);
     assert_int_equal(seen.count, 0);
-    pcl_causal_note(&seen, pcl_bytes_of(large, PCL_TOKEN_SIZE_MAX), 0); /* of another version */
-    pcl_causal_note(&seen, pcl_bytes_of(large, PCL_TOKEN_SIZE_MAX), 0);
+    pcl_seen_note(&seen, pcl_bytes_of(large, PCL_TOKEN_SIZE_MAX), 0); /* of another version */
+    pcl_seen_note(&seen, pcl_bytes_of(large, PCL_TOKEN_SIZE_MAX), 0);
     assert_int_equal(seen.count, 1);
 }
 
 /* As many as a request may name, of as many domains. */
-static void s_fill(pcl_causal *seen)
+static void s_fill(pcl_seen *seen)
 {
     for (uint32_t domain = 0; domain < PCL_TOKENS_MAX; domain++) {
         char position[32];
@@ -93,35 +93,35 @@ static void s_fill(pcl_causal *seen)
 static void more_than_can_be_named_turn_to_the_source(void **state)
 {
     (void)state;
-    pcl_causal seen = {.count = 0};
+    pcl_seen seen = {.count = 0};
     s_fill(&seen);
     assert_int_equal(seen.count, PCL_TOKENS_MAX);
     assert_false(seen.source);
-    uint64_t before = pcl_causal_mark(&seen);
+    uint64_t before = pcl_seen_mark(&seen);
     s_note(&seen, "77-1-1", 0);
     assert_true(seen.source);
-    uint64_t after = pcl_causal_mark(&seen);
+    uint64_t after = pcl_seen_mark(&seen);
     assert_true(after != before);
     s_note(&seen, "0-1-9", before); /* a request that was under way then */
     assert_true(seen.source);
     s_note(&seen, "0-1-10,1-1-9,2-1-9,3-1-9,4-1-9,5-1-9,6-1-9,7-1-9,77-1-1", after);
     assert_false(seen.source);
     assert_int_equal(seen.count, 1);
-    assert_int_equal(pcl_causal_mark(&seen), 0);
+    assert_int_equal(pcl_seen_mark(&seen), 0);
 }
 
 static void a_token_that_does_not_come_turns_to_the_source(void **state)
 {
     (void)state;
-    pcl_causal seen = {.count = 0};
+    pcl_seen seen = {.count = 0};
     s_note(&seen, "0-1-42", 0);
-    pcl_causal_miss(&seen);
+    pcl_seen_miss(&seen);
     assert_true(seen.source);
-    uint64_t mark = pcl_causal_mark(&seen);
-    pcl_causal_miss(&seen); /* again, before the answer of the first is there */
+    uint64_t mark = pcl_seen_mark(&seen);
+    pcl_seen_miss(&seen); /* again, before the answer of the first is there */
     s_note(&seen, "0-1-43", mark);
     assert_true(seen.source);
-    s_note(&seen, "0-1-44", pcl_causal_mark(&seen));
+    s_note(&seen, "0-1-44", pcl_seen_mark(&seen));
     assert_false(seen.source);
     s_expect(&seen, s_token("0-1-44"));
 }
@@ -129,38 +129,38 @@ static void a_token_that_does_not_come_turns_to_the_source(void **state)
 static void a_text_hands_them_over(void **state)
 {
     (void)state;
-    pcl_causal one = {.count = 0};
-    pcl_causal other = {.count = 0};
-    char text[PCL_CAUSAL_TEXT_SIZE];
+    pcl_seen one = {.count = 0};
+    pcl_seen other = {.count = 0};
+    char text[PCL_SEEN_TEXT_SIZE];
     s_fill(&one);
-    assert_true(pcl_causal_text(&one, text) > 0);
-    assert_true(pcl_causal_add(&other, pcl_bytes_text(text)));
+    assert_true(pcl_seen_text(&one, text) > 0);
+    assert_true(pcl_seen_add(&other, pcl_bytes_text(text)));
     s_expect(&other, text);
-    assert_true(pcl_causal_add(&other, pcl_bytes_text("")));
-    assert_true(pcl_causal_add(&other, pcl_bytes_text(" \n")));
+    assert_true(pcl_seen_add(&other, pcl_bytes_text("")));
+    assert_true(pcl_seen_add(&other, pcl_bytes_text(" \n")));
     s_expect(&other, text);
-    assert_false(pcl_causal_add(&other, pcl_bytes_text(s_token("8-1-1")))); /* too many */
-    assert_false(pcl_causal_add(&other, pcl_bytes_text("1.a \x01")));
+    assert_false(pcl_seen_add(&other, pcl_bytes_text(s_token("8-1-1")))); /* too many */
+    assert_false(pcl_seen_add(&other, pcl_bytes_text("1.a \x01")));
     assert_false(other.source);
     s_expect(&other, text);
     (void)snprintf(text, sizeof text, "\n%s \t %s\n", s_token("0-1-99"), s_token("0-1-98"));
-    pcl_causal third = {.count = 0};
-    assert_true(pcl_causal_add(&third, pcl_bytes_text(text)));
+    pcl_seen third = {.count = 0};
+    assert_true(pcl_seen_add(&third, pcl_bytes_text(text)));
     s_expect(&third, s_token("0-1-99"));
 }
 
 static void the_largest_tokens_fit_the_text(void **state)
 {
     (void)state;
-    pcl_causal seen = {.count = 0};
-    char text[PCL_CAUSAL_TEXT_SIZE];
+    pcl_seen seen = {.count = 0};
+    char text[PCL_SEEN_TEXT_SIZE];
     char token[PCL_TOKEN_SIZE_MAX];
     memset(token, 'a', sizeof token);
     for (uint32_t index = 0; index < PCL_TOKENS_MAX; index++) {
         token[0] = (char)('a' + index);
-        pcl_causal_note(&seen, pcl_bytes_of(token, sizeof token), 0);
+        pcl_seen_note(&seen, pcl_bytes_of(token, sizeof token), 0);
     }
-    assert_int_equal(pcl_causal_text(&seen, text), PCL_CAUSAL_TEXT_SIZE - 1);
+    assert_int_equal(pcl_seen_text(&seen, text), PCL_SEEN_TEXT_SIZE - 1);
 }
 
 int main(void)
@@ -174,5 +174,5 @@ int main(void)
         cmocka_unit_test(a_text_hands_them_over),
         cmocka_unit_test(the_largest_tokens_fit_the_text),
     };
-    return cmocka_run_group_tests_name("causal", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("seen", tests, NULL, NULL);
 }

@@ -1,16 +1,16 @@
-#include "client/causal.h"
+#include "client/seen.h"
 
 #include "wire/token.h"
 
 #include <assert.h>
 #include <string.h>
 
-static pcl_bytes s_bytes(const pcl_causal_token *token)
+static pcl_bytes s_bytes(const pcl_seen_token *token)
 {
     return pcl_bytes_of(token->text, token->size);
 }
 
-uint64_t pcl_causal_mark(const pcl_causal *self)
+uint64_t pcl_seen_mark(const pcl_seen *self)
 {
     assert(self != NULL);
     return self->source ? self->turns : 0;
@@ -26,14 +26,14 @@ static bool s_is_token(pcl_bytes token)
     return good;
 }
 
-static void s_turn_to_source(pcl_causal *self)
+static void s_turn_to_source(pcl_seen *self)
 {
     self->source = true;
     self->turns++;
 }
 
 /* Does one that is kept say as much? */
-static bool s_is_covered(const pcl_causal *self, pcl_bytes token)
+static bool s_is_covered(const pcl_seen *self, pcl_bytes token)
 {
     for (uint32_t index = 0; index < self->count; index++) {
         pcl_bytes kept = s_bytes(&self->tokens[index]);
@@ -44,7 +44,7 @@ static bool s_is_covered(const pcl_causal *self, pcl_bytes token)
     return false;
 }
 
-static void s_drop_covered(pcl_causal *self, pcl_bytes token)
+static void s_drop_covered(pcl_seen *self, pcl_bytes token)
 {
     uint32_t kept = 0;
     for (uint32_t index = 0; index < self->count; index++) {
@@ -58,7 +58,7 @@ static void s_drop_covered(pcl_causal *self, pcl_bytes token)
     self->count = kept;
 }
 
-void pcl_causal_note(pcl_causal *self, pcl_bytes token, uint64_t mark)
+void pcl_seen_note(pcl_seen *self, pcl_bytes token, uint64_t mark)
 {
     assert(self != NULL);
     if (!s_is_token(token)) {
@@ -75,21 +75,21 @@ void pcl_causal_note(pcl_causal *self, pcl_bytes token, uint64_t mark)
         s_turn_to_source(self);
         return;
     }
-    pcl_causal_token *kept = &self->tokens[self->count++];
+    pcl_seen_token *kept = &self->tokens[self->count++];
     kept->size = (uint16_t)token.size;
     memcpy(kept->text, token.data, token.size);
 }
 
-void pcl_causal_miss(pcl_causal *self)
+void pcl_seen_miss(pcl_seen *self)
 {
     assert(self != NULL);
     s_turn_to_source(self);
 }
 
-bool pcl_causal_add(pcl_causal *self, pcl_bytes text)
+bool pcl_seen_add(pcl_seen *self, pcl_bytes text)
 {
     assert(self != NULL);
-    pcl_causal all = *self;
+    pcl_seen all = *self;
     size_t at = 0;
     while (at < text.size) {
         size_t start = at;
@@ -100,7 +100,7 @@ bool pcl_causal_add(pcl_causal *self, pcl_bytes text)
         if (token.size > 0 && !s_is_token(token)) {
             return false;
         }
-        pcl_causal_note(&all, token, 0); /* an empty one is none */
+        pcl_seen_note(&all, token, 0); /* an empty one is none */
         at += at < text.size ? 1 : 0;
     }
     if (all.turns != self->turns) {
@@ -110,7 +110,7 @@ bool pcl_causal_add(pcl_causal *self, pcl_bytes text)
     return true;
 }
 
-size_t pcl_causal_text(const pcl_causal *self, char target[PCL_CAUSAL_TEXT_SIZE])
+size_t pcl_seen_text(const pcl_seen *self, char target[PCL_SEEN_TEXT_SIZE])
 {
     assert(self != NULL);
     size_t size = 0;

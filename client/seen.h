@@ -1,4 +1,4 @@
-/* causal.h - which tokens a client keeps, so that what it reads never goes back behind what it has
+/* seen.h - which tokens a client keeps, so that what it reads never goes back behind what it has
  * written and read.  Pure.
  *
  *   1. A token that comes takes the place of those that it covers (wire/token.h); one that is
@@ -10,8 +10,8 @@
  *      source: nothing that it has seen is missing there.  It does so until a token comes from a
  *      request that was sent so.
  */
-#ifndef PCL_CLIENT_CAUSAL_H
-#define PCL_CLIENT_CAUSAL_H
+#ifndef PCL_CLIENT_SEEN_H
+#define PCL_CLIENT_SEEN_H
 
 #include "common/bytes.h"
 #include "common/limits.h"
@@ -20,35 +20,35 @@
 #include <stdint.h>
 
 /* All of them as a text, one blank between two, and a NUL. */
-#define PCL_CAUSAL_TEXT_SIZE (PCL_TOKENS_MAX * (PCL_TOKEN_SIZE_MAX + 1u))
+#define PCL_SEEN_TEXT_SIZE (PCL_TOKENS_MAX * (PCL_TOKEN_SIZE_MAX + 1u))
 
-typedef struct pcl_causal_token {
+typedef struct pcl_seen_token {
     uint16_t size;
     char text[PCL_TOKEN_SIZE_MAX];
-} pcl_causal_token;
+} pcl_seen_token;
 
 /* Zero: nothing is kept. */
-typedef struct pcl_causal {
-    pcl_causal_token tokens[PCL_TOKENS_MAX];
+typedef struct pcl_seen {
+    pcl_seen_token tokens[PCL_TOKENS_MAX];
     uint32_t count;
     bool source;    /* rule 3 holds */
     uint64_t turns; /* how often it came to hold */
-} pcl_causal;
+} pcl_seen;
 
 /* What a request has to remember of the moment when it was made: 0, or under which turn to the
  * source it reads there. */
-uint64_t pcl_causal_mark(const pcl_causal *self);
+uint64_t pcl_seen_mark(const pcl_seen *self);
 
 /* A reply brought this token; mark is its request's.  What is no token (1 to 512 octets of
  * printable ASCII without blanks) is not kept. */
-void pcl_causal_note(pcl_causal *self, pcl_bytes token, uint64_t mark);
+void pcl_seen_note(pcl_seen *self, pcl_bytes token, uint64_t mark);
 /* A reply brought none, though one was asked for. */
-void pcl_causal_miss(pcl_causal *self);
+void pcl_seen_miss(pcl_seen *self);
 
 /* Notes each token of a text, with blanks between them.  false: one is none, or they are more than
  * can be kept; then nothing has changed. */
-bool pcl_causal_add(pcl_causal *self, pcl_bytes text);
+bool pcl_seen_add(pcl_seen *self, pcl_bytes text);
 /* Writes such a text and its NUL, and returns its size, 0 of none. */
-size_t pcl_causal_text(const pcl_causal *self, char target[PCL_CAUSAL_TEXT_SIZE]);
+size_t pcl_seen_text(const pcl_seen *self, char target[PCL_SEEN_TEXT_SIZE]);
 
 #endif
