@@ -25,6 +25,7 @@ static void s_forward(pcl_broker *self, pcl_relay_entry *entry, pcl_head *head,
 {
     uint64_t now_us = pcl_now_us(); /* a batch has passed since the turn's clock was read */
     head->broker_us = s_spent_us(entry, now_us);
+    head->flags |= pcl_works_at(self->works, entry->work)->first ? PCL_HEAD_FIRST : 0;
     head->principal = pcl_bytes_text(entry->principal);
     head->role = pcl_bytes_text(accounts);
     pcl_err err = pcl_relay_forward(self->relay, entry, head, payload, NULL, now_us);
@@ -43,6 +44,7 @@ static void s_forward_held(pcl_broker *self, uint32_t index, uint64_t ticket)
     }
     uint64_t now_us = pcl_now_us();
     work->head.broker_us = s_spent_us(entry, now_us);
+    work->head.flags |= work->first ? PCL_HEAD_FIRST : 0;
     work->head.principal = pcl_bytes_text(entry->principal);
     work->head.role = pcl_bytes_text(work->accounts);
     pcl_err err = pcl_relay_forward_held(self->relay, ticket, &work->head, &work->payload, NULL,
@@ -138,7 +140,7 @@ static void s_enter_window(pcl_broker *self, pcl_work *work)
 {
     if (work->has_lane) {
         pcl_window_sent(&self->windows[work->lane]);
-        pcl_callers_at(self->callers, work->caller)->below[work->lane]++;
+        work->first = pcl_callers_at(self->callers, work->caller)->below[work->lane]++ == 0;
         work->in_window = true;
     }
 }

@@ -42,6 +42,7 @@ typedef struct pcl_work {
     bool has_lane; /* it goes through a window */
     pcl_queue_lane lane;
     bool in_window;
+    bool first;              /* its caller had nothing else in that window */
     uint32_t item;           /* in the queue; NONE: not there */
     uint64_t ticket;         /* while it is held; 0: it is not; set by pcl_works_hold */
     uint8_t id[PCL_ID_SIZE]; /* while it is held: the request's */

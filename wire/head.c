@@ -63,7 +63,7 @@ static bool s_is_in_range(const pcl_head *head)
            head->op < PCL_OP_COUNT && head->strategy >= 0 && head->strategy < PCL_STRATEGY_COUNT &&
            head->consistency >= 0 && head->consistency < PCL_CONSISTENCY_COUNT && head->code >= 0 &&
            head->code <= UINT8_MAX && s_is_err((uint8_t)head->code) && head->retry >= 0 &&
-           head->retry <= PCL_RETRY_UNSAFE && (head->flags & ~(unsigned)PCL_HEAD_FLAGS_ALL) == 0;
+           head->retry <= PCL_RETRY_UNSAFE;
 }
 
 /* What it reads after is a read's that waits for it. */

@@ -86,8 +86,8 @@ typedef enum pcl_head_flag {
     PCL_HEAD_DRAINING = 8,  /* of a PONG or BEAT: send no new work */
     PCL_HEAD_HELD = 16,     /* of a REPLY: session names a session or cursor that is open now */
     PCL_HEAD_RELEASED = 32, /* of a REPLY: session names one that is not there any more */
+    PCL_HEAD_FIRST = 64,    /* of a REQUEST: its principal has nothing else below the broker */
     PCL_HEAD_DRY_RUN = 128, /* of a REQUEST: the proxy tells whom it would ask, and asks nobody */
-    PCL_HEAD_FLAGS_ALL = 63 | 128,
 } pcl_head_flag;
 
 typedef struct pcl_head {

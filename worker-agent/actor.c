@@ -271,7 +271,8 @@ static bool s_drained(void *context)
 static uint32_t s_inflight_max(const pcl_agent_options *options)
 {
     uint32_t held_max = options->sessions.count_max + options->cursors.count_max;
-    uint32_t count = options->queue_max + options->threads + /* alone */
+    uint32_t count = options->queue_max + options->threads +
+                     pcl_threads_first(options) +            /* alone */
                      held_max * (options->line_max + 1) +    /* of what is held */
                      held_max + options->sessions.count_max; /* of what ends, or is opened */
     return count < PCL_INFLIGHT_MAX ? count : PCL_INFLIGHT_MAX;
@@ -318,7 +319,8 @@ static void s_open_pools(pcl_agent *self)
 {
     const pcl_agent_options *options = &self->options;
     uint32_t held_max = pcl_held_table_capacity(&options->sessions, &options->cursors);
-    self->watchdog = pcl_watchdog_new(options, options->threads + held_max);
+    uint32_t threads = options->threads + pcl_threads_first(options);
+    self->watchdog = pcl_watchdog_new(options, threads + held_max);
     self->spares = pcl_spares_new(options, pcl_spares_max(options));
     self->causal = pcl_causal_new(options->threads < 4 ? 1 : options->threads / 4);
     pcl_pool_plan alone = {
@@ -326,8 +328,9 @@ static void s_open_pools(pcl_agent *self)
         .watchdog = self->watchdog,
         .spares = self->spares,
         .causal = self->causal,
-        .threads_min = options->threads,
-        .threads_max = options->threads,
+        .threads_min = threads,
+        .threads_max = threads,
+        .threads_first = pcl_threads_first(options),
         .queue_max = options->queue_max,
         .keeps_reads = true,
     };
@@ -337,7 +340,7 @@ static void s_open_pools(pcl_agent *self)
         .watchdog = self->watchdog,
         .spares = self->spares,
         .causal = self->causal,
-        .slot_first = options->threads,
+        .slot_first = threads,
         .threads_max = held_max, /* one for each job that there can be */
         .idle_ms = THREAD_IDLE_MS,
         .queue_max = held_max,

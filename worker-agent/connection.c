@@ -216,8 +216,8 @@ static bool s_ask_number(pcl_connection *self, const char *sql, unsigned long lo
 /* How many connections may have prepared statements at a time. */
 static unsigned long long s_connections_max(const pcl_agent_options *options)
 {
-    return pcl_spares_max(options) + options->threads + options->sessions.count_max +
-           options->cursors.count_max;
+    return pcl_spares_max(options) + options->threads + pcl_threads_first(options) +
+           options->sessions.count_max + options->cursors.count_max;
 }
 
 /* The server bounds prepared statements over all sessions; ours share three

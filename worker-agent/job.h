@@ -49,6 +49,7 @@ typedef struct pcl_job {
     struct pcl_job *next, *previous; /* in whichever list it stands */
     uint64_t order;                  /* of arrival */
     bool waiting;                    /* in the queue; under the pool's lock */
+    bool aside;                      /* it runs on a thread that is for first ones; likewise */
     bool in_line;                    /* in held's line; the actor's */
 } pcl_job;
 

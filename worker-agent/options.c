@@ -223,6 +223,11 @@ bool pcl_agent_options_read(pcl_agent_options *out_options, const pcl_config *co
     return ok;
 }
 
+uint32_t pcl_threads_first(const pcl_agent_options *options)
+{
+    return options->threads >= 4 ? options->threads / 4 : 1;
+}
+
 uint32_t pcl_spares_max(const pcl_agent_options *options)
 {
     return 2 * options->threads + SPARES_OF_SESSIONS;

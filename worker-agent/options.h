@@ -52,6 +52,9 @@ typedef struct pcl_agent_options {
  */
 pcl_accounts_list *pcl_agent_accounts_read(const pcl_config *config, pcl_buffer *problems);
 
+/* Threads above `threads`, for requests whose principal has nothing else under way. */
+uint32_t pcl_threads_first(const pcl_agent_options *options);
+
 /* Connections of statements that stand alone which are kept for the next: one of each account for
  * each thread of one pair of accounts, and some that sessions leave.  With more pairs the same
  * number is shared. */

@@ -10,6 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What waits, by which limits it goes: bits. */
+enum { OTHER = 1, FIRST = 2, KINDS = 4 };
+
 /* A place for a thread. */
 typedef struct pool_thread {
     pcl_pool *pool;
@@ -19,19 +22,21 @@ typedef struct pool_thread {
 struct pcl_pool {
     pcl_pool_plan plan;
     pool_thread *threads; /* threads_max places */
-    uint32_t writes_max;  /* jobs that are not reads, at a time */
+    uint32_t writes_max;  /* jobs that are not reads, at a time, on threads that are for all */
     int event_fd;
     pthread_mutex_t lock;
     pthread_cond_t work;  /* a job came, or stop */
     pthread_cond_t ended; /* alive fell */
     /* Under the lock: */
-    pcl_job_list reads, others; /* each in order of arrival */
-    uint64_t arrivals;          /* numbers them, so that the older head is known */
+    pcl_job_list waiting[KINDS]; /* each in order of arrival */
+    uint64_t arrivals;           /* numbers them, so that the oldest head is known */
     pcl_job_list done;
-    uint32_t queued, running, writes_running;
-    uint32_t idle;  /* threads that wait for work */
-    uint32_t taken; /* places */
-    uint32_t alive; /* threads, with those that have given their place back */
+    uint32_t queued, running;
+    uint32_t aside;          /* of those that run: on threads that are for first ones */
+    uint32_t writes_running; /* on the others */
+    uint32_t idle;           /* threads that wait for work */
+    uint32_t taken;          /* places */
+    uint32_t alive;          /* threads, with those that have given their place back */
     bool stop;
 };
 
@@ -40,21 +45,60 @@ static bool s_is_read(const pcl_job *job)
     return pcl_sql_is_read((pcl_sql_class)job->message.head.sql_class);
 }
 
+static uint32_t s_kind(const pcl_job *job)
+{
+    bool first = (job->message.head.flags & PCL_HEAD_FIRST) != 0;
+    return (s_is_read(job) ? 0u : (uint32_t)OTHER) | (first ? (uint32_t)FIRST : 0u);
+}
+
+/* On a thread that is for all. */
+static bool s_may_run_common(const pcl_pool *self, uint32_t kind)
+{
+    uint32_t common = self->plan.threads_max - self->plan.threads_first;
+    return self->running - self->aside < common &&
+           ((kind & OTHER) == 0 || self->writes_running < self->writes_max);
+}
+
+static bool s_may_run(const pcl_pool *self, uint32_t kind)
+{
+    bool aside = (kind & FIRST) != 0 && self->aside < self->plan.threads_first;
+    return aside || s_may_run_common(self, kind);
+}
+
+static pcl_job *s_next(const pcl_pool *self)
+{
+    pcl_job *next = NULL;
+    for (uint32_t kind = 0; kind < KINDS; kind++) {
+        pcl_job *job = self->waiting[kind].first;
+        if (job != NULL && s_may_run(self, kind) && (next == NULL || job->order < next->order)) {
+            next = job;
+        }
+    }
+    return next;
+}
+
+/* Wakes a thread when there is something that it may run. */
+static void s_wake(pcl_pool *self)
+{
+    if (self->idle > 0 && s_next(self) != NULL) {
+        (void)pthread_cond_signal(&self->work);
+    }
+}
+
 /* The job to run next, NULL when none may. */
 static pcl_job *s_take(pcl_pool *self)
 {
-    pcl_job *read = self->reads.first;
-    pcl_job *other = self->writes_running < self->writes_max ? self->others.first : NULL;
-    bool read_first = other == NULL || (read != NULL && read->order < other->order);
-    pcl_job *job = read_first ? read : other;
-    if (job == NULL) {
-        return NULL;
+    pcl_job *job = s_next(self);
+    if (job != NULL) {
+        job->aside = !s_may_run_common(self, s_kind(job));
+        pcl_job_list_remove(&self->waiting[s_kind(job)], job);
+        job->waiting = false;
+        self->queued--;
+        self->running++;
+        self->aside += job->aside ? 1 : 0;
+        self->writes_running += job->aside || s_is_read(job) ? 0 : 1;
+        s_wake(self); /* there may be one more: this thread was not free when it came */
     }
-    pcl_job_list_remove(read_first ? &self->reads : &self->others, job);
-    job->waiting = false;
-    self->queued--;
-    self->running++;
-    self->writes_running += read_first ? 0 : 1;
     return job;
 }
 
@@ -70,12 +114,8 @@ static bool s_finish(pcl_pool *self, pcl_job *job)
 {
     bool first = self->done.first == NULL;
     self->running--;
-    if (!s_is_read(job)) {
-        self->writes_running--;
-        if (self->others.first != NULL && self->idle > 0) {
-            (void)pthread_cond_signal(&self->work); /* one more may run now */
-        }
-    }
+    self->aside -= job->aside ? 1 : 0;
+    self->writes_running -= job->aside || s_is_read(job) ? 0 : 1;
     pcl_job_list_append(&self->done, job);
     return first;
 }
@@ -198,11 +238,12 @@ static void s_init_locks(pcl_pool *self)
 
 pcl_pool *pcl_pool_new(const pcl_pool_plan *plan)
 {
-    assert(plan->threads_max > 0 && plan->threads_min <= plan->threads_max);
+    assert(plan->threads_max > plan->threads_first && plan->threads_min <= plan->threads_max);
     pcl_pool *self = calloc(1, sizeof *self);
     assert(self != NULL);
     self->plan = *plan;
-    self->writes_max = plan->keeps_reads ? s_writes_max(plan->threads_max) : plan->threads_max;
+    uint32_t common = plan->threads_max - plan->threads_first;
+    self->writes_max = plan->keeps_reads ? s_writes_max(common) : common;
     self->threads = calloc(plan->threads_max, sizeof(pool_thread));
     assert(self->threads != NULL);
     self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -257,8 +298,9 @@ bool pcl_pool_destroy(pcl_pool **self_p, uint32_t wait_ms)
     if (!ended) {
         return false;
     }
-    s_free_list(&self->reads);
-    s_free_list(&self->others);
+    for (uint32_t kind = 0; kind < KINDS; kind++) {
+        s_free_list(&self->waiting[kind]);
+    }
     s_free_list(&self->done);
     (void)close(self->event_fd);
     (void)pthread_cond_destroy(&self->work);
@@ -273,9 +315,7 @@ bool pcl_pool_destroy(pcl_pool **self_p, uint32_t wait_ms)
 /* Under the lock: sees to it that the job just queued will be taken. */
 static bool s_find_thread(pcl_pool *self)
 {
-    if (self->idle > 0) {
-        (void)pthread_cond_signal(&self->work);
-    }
+    s_wake(self);
     /* One that was woken still counts as idle until it runs. */
     bool short_of = self->queued > self->idle && self->taken < self->plan.threads_max;
     return !short_of || s_start_thread(self) || self->taken > 0;
@@ -286,7 +326,7 @@ bool pcl_pool_submit(pcl_pool *self, pcl_job *job)
     (void)pthread_mutex_lock(&self->lock);
     bool room = self->queued < self->plan.queue_max;
     if (room) {
-        pcl_job_list *list = s_is_read(job) ? &self->reads : &self->others;
+        pcl_job_list *list = &self->waiting[s_kind(job)];
         job->order = ++self->arrivals;
         job->waiting = true;
         pcl_job_list_append(list, job);
@@ -307,7 +347,7 @@ bool pcl_pool_withdraw(pcl_pool *self, pcl_job *job)
     (void)pthread_mutex_lock(&self->lock);
     bool waiting = job->waiting;
     if (waiting) {
-        pcl_job_list_remove(s_is_read(job) ? &self->reads : &self->others, job);
+        pcl_job_list_remove(&self->waiting[s_kind(job)], job);
         job->waiting = false;
         self->queued--;
     }

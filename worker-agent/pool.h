@@ -7,10 +7,12 @@
  * An agent has two.  One runs what stands alone: a fixed number of threads, of
  * which at most N - N/4 (all but one below four) run other than reads at a time,
  * since commits that wait for a replica must not keep reads from the database;
- * within that, first come, first run.  The other runs what belongs to sessions and
- * cursors: it has a thread for each job that there can be, so that a COMMIT never
- * waits behind statements that wait for the locks which it would free.  Its threads
- * are started when a job finds none idle, and end when nothing comes for a while.
+ * within that, first come, first run.  A few threads more run only requests whose principal has
+ * nothing else under way (PCL_HEAD_FIRST): when all others are taken by somebody's flood, who asks
+ * for little does not wait until one of them is through.  The other runs what belongs to sessions
+ * and cursors: it has a thread for each job that there can be, so that a COMMIT never waits behind
+ * statements that wait for the locks which it would free.  Its threads are started when a job finds
+ * none idle, and end when nothing comes for a while.
  *
  * A finishing thread takes its next job under the same lock, without sleeping.
  * The descriptor becomes readable when the list of finished jobs stops being
@@ -44,7 +46,8 @@ typedef struct pcl_pool_plan {
     pcl_causal *causal;
     uint32_t slot_first; /* its threads' slots in the watchdog: from here, one for each */
     uint32_t threads_min, threads_max;
-    uint32_t idle_ms; /* after which a thread above the minimum ends */
+    uint32_t threads_first; /* of threads_max: those that only run what has PCL_HEAD_FIRST */
+    uint32_t idle_ms;       /* after which a thread above the minimum ends */
     uint32_t queue_max;
     bool keeps_reads; /* not all threads may run other than reads at a time */
 } pcl_pool_plan;

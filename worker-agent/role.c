@@ -56,7 +56,8 @@ static const pcl_config_entry s_entries[] = {
     {"replication/semi_sync", PCL_CONFIG_BOOL, 0, 1, "1", NULL, false,
      "1: a write is acknowledged once a replica holds it."},
     {"pool/threads", PCL_CONFIG_UINT, 1, 256, "8", NULL, false,
-     "Statements that run at the same time, each on a connection of the account that it needs."},
+     "Statements that run at the same time, each on a connection of the account that it needs; a "
+     "quarter more of principals that have nothing else under way."},
     {"pool/queue_max", PCL_CONFIG_UINT, 1, 100000, "1024", NULL, false,
      "Statements that may wait for a thread; more are answered OVERLOADED."},
     {"pool/statements_max", PCL_CONFIG_UINT, 1, 4096, "256", NULL, false,

@@ -228,6 +228,69 @@ static void test_a_fixed_pool_keeps_threads_for_reads(void **state)
     assert_true(pcl_pool_destroy(&pool, 5000));
 }
 
+static pcl_job *s_first_job(pcl_sql_class sql_class)
+{
+    pcl_job *job = s_job(sql_class);
+    job->message.head.flags = PCL_HEAD_FIRST;
+    return job;
+}
+
+static void test_a_flood_leaves_threads_for_who_has_nothing_else(void **state)
+{
+    (void)state;
+    s_set_open(false);
+    pcl_pool_plan plan = {.threads_min = 6,
+                          .threads_max = 6,
+                          .threads_first = 2,
+                          .queue_max = 20,
+                          .keeps_reads = true};
+    pcl_pool *pool = pcl_pool_new(&plan);
+    for (uint32_t index = 0; index < 8; index++) {
+        assert_true(pcl_pool_submit(pool, s_job(PCL_SQL_WRITE)));
+    }
+    s_wait_running(3); /* of four that are common one is kept for reads */
+    for (uint32_t index = 0; index < 4; index++) {
+        assert_true(pcl_pool_submit(pool, s_job(PCL_SQL_READ)));
+    }
+    s_wait_running(4);
+    assert_true(pcl_pool_submit(pool, s_first_job(PCL_SQL_READ)));
+    s_wait_running(5);
+    assert_true(pcl_pool_submit(pool, s_first_job(PCL_SQL_WRITE)));
+    s_wait_running(6);
+    assert_int_equal(pcl_pool_count(pool).queued, 8);
+    pcl_job *waits = s_first_job(PCL_SQL_READ);
+    assert_true(pcl_pool_submit(pool, waits));
+    assert_int_equal(pcl_pool_count(pool).queued, 9);
+    assert_true(pcl_pool_withdraw(pool, waits));
+    pcl_job_destroy(&waits);
+    s_set_open(true);
+    s_collect(pool, 14);
+    assert_true(pcl_pool_destroy(&pool, 5000));
+}
+
+/* Writes that do not come back, first ones too, leave reads the threads that they had. */
+static void test_first_writes_take_no_thread_from_reads(void **state)
+{
+    (void)state;
+    s_set_open(false);
+    pcl_pool_plan plan = {.threads_min = 5,
+                          .threads_max = 5,
+                          .threads_first = 1,
+                          .queue_max = 20,
+                          .keeps_reads = true};
+    pcl_pool *pool = pcl_pool_new(&plan);
+    for (uint32_t index = 0; index < 6; index++) {
+        assert_true(pcl_pool_submit(pool, s_first_job(PCL_SQL_WRITE)));
+    }
+    s_wait_running(4);
+    assert_true(pcl_pool_submit(pool, s_job(PCL_SQL_READ)));
+    s_wait_running(5);
+    assert_int_equal(pcl_pool_count(pool).queued, 2);
+    s_set_open(true);
+    s_collect(pool, 7);
+    assert_true(pcl_pool_destroy(&pool, 5000));
+}
+
 static void test_destroying_cuts_off_what_runs_and_frees_what_waits(void **state)
 {
     (void)state;
@@ -249,6 +312,8 @@ int main(void)
         cmocka_unit_test(test_beyond_the_last_thread_jobs_wait_and_can_be_withdrawn),
         cmocka_unit_test(test_idle_threads_end_and_others_take_their_places),
         cmocka_unit_test(test_a_fixed_pool_keeps_threads_for_reads),
+        cmocka_unit_test(test_a_flood_leaves_threads_for_who_has_nothing_else),
+        cmocka_unit_test(test_first_writes_take_no_thread_from_reads),
         cmocka_unit_test(test_destroying_cuts_off_what_runs_and_frees_what_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
