@@ -5,7 +5,9 @@ The environment says what to test: PORTCULLIS_TEST_BUILD (build folder, default 
 PORTCULLIS_TEST_FLAVOR (mariadb or mysql), PORTCULLIS_TEST_SCRATCH (where state folders go; the
 caller cleans up what is left there), PORTCULLIS_TEST_KEEP=1 keeps state folders for a look.
 """
+import base64
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -252,6 +254,12 @@ class Cluster:
             env={**os.environ, "PORTCULLIS_BUNDLE": self.info["bundle"]})
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done
+
+    def token(self, position):
+        """The token that an agent would make for these GTIDs."""
+        key = bytes.fromhex((self.var / "secrets/token.key").read_text())
+        mac = hashlib.blake2b(b"portcullis token 1" + position.encode(), key=key, digest_size=16)
+        return f"1.{base64.urlsafe_b64encode(mac.digest()).decode().rstrip('=')}.{position}"
 
     def admit(self, name, public_key, role="app", policy=True):
         """Puts a principal on the gatekeeper's list and into the policy, or changes it there; the

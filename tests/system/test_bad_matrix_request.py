@@ -271,8 +271,8 @@ def test_b14_a_deadline_that_is_past_or_never_comes(gate, asked, timeout_ms):
             "timeout_ms")
 
 
-@pytest.mark.parametrize("token", ["", "x" * 513, "x" * 70000, 1, None, b"0-1-42", ["0-1-42"],
-                                   {"x": "0-1-42"}])
+@pytest.mark.parametrize("token", ["", "x" * 513, "x" * 70000, 1, None, b"0-1-42", [],
+                                   [["0-1-42"]], ["x"] * 9, {"x": "0-1-42"}])
 def test_b14_a_token_that_is_none(gate, asked, token):
     refusal(gate, asked, request(sql="SELECT 1", consistency={"after": token}), word="consistency")
 
@@ -281,15 +281,13 @@ def test_b14_a_token_that_is_none(gate, asked, token):
                                    "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-9223372036854775806",
                                    "' OR 1=1 -- ", "x" * 512, "\u2018\u2019", "a\0b"])
 def test_b14_a_forged_token_opens_nothing_and_holds_nobody_up(cluster, token):
-    """It names no write: the answer is the source's own, or a refusal, and comes at once."""
+    """It is refused, by name, before it costs anybody anything."""
     with Raw(cluster.bundle) as raw:
         start = time.monotonic()
         reply = raw.ask(request(sql="SELECT 1", consistency={"after": token}))
         assert time.monotonic() - start < 2
-        if reply["ok"]:
-            assert reply["rows"] == [[1]] and reply["route"]["role"] == "source"
-        else:
-            assert reply["error"]["hop"] in BEFORE_AGENTS + ("proxy",), reply["error"]
+        assert not reply["ok"] and reply["error"]["hop"] in BEFORE_AGENTS, reply
+        assert reply["error"]["message"].startswith("consistency"), reply["error"]
         assert raw.ask(request(sql="SELECT 1"))["ok"]
 
 
