@@ -72,11 +72,17 @@ static bool s_may_have_after(const pcl_head *head)
     return head->kind == PCL_KIND_REQUEST && head->consistency == PCL_CONSISTENCY_AFTER;
 }
 
+/* A reply made of its request's head has none, nor has a hint. */
+static size_t s_after_size(const pcl_head *head)
+{
+    return s_may_have_after(head) ? head->after.size : 0;
+}
+
 static void s_put_texts(const pcl_head *head, uint8_t *target)
 {
     target[AT_PRINCIPAL_SIZE] = (uint8_t)head->principal.size;
     target[AT_ROLE_SIZE] = (uint8_t)head->role.size;
-    pcl_put_be(target + AT_AFTER_SIZE, head->after.size, 2);
+    pcl_put_be(target + AT_AFTER_SIZE, s_after_size(head), 2);
     uint8_t *end = target + AT_PRINCIPAL + head->principal.size + head->role.size;
     if (head->principal.size > 0) {
         memcpy(target + AT_PRINCIPAL, head->principal.data, head->principal.size);
@@ -84,7 +90,7 @@ static void s_put_texts(const pcl_head *head, uint8_t *target)
     if (head->role.size > 0) {
         memcpy(target + AT_PRINCIPAL + head->principal.size, head->role.data, head->role.size);
     }
-    if (head->after.size > 0) {
+    if (s_after_size(head) > 0) {
         memcpy(end, head->after.data, head->after.size);
     }
 }
@@ -96,7 +102,6 @@ size_t pcl_head_encode(const pcl_head *head, uint8_t target[PCL_HEAD_SIZE_MAX])
     assert(s_is_in_range(head));
     assert(head->principal.size <= PCL_NAME_SIZE_MAX);
     assert(head->role.size <= PCL_NAME_SIZE_MAX);
-    assert(head->after.size == 0 || s_may_have_after(head));
     assert(head->after.size <= PCL_GTID_SIZE_MAX);
     pcl_put_be(target + AT_TICKET, head->ticket, 8);
     target[AT_SIGNATURE] = SIGNATURE_0;
@@ -122,7 +127,7 @@ size_t pcl_head_encode(const pcl_head *head, uint8_t target[PCL_HEAD_SIZE_MAX])
     memcpy(target + AT_SESSION, head->session, PCL_ID_SIZE);
     pcl_put_be(target + AT_ROWS, head->rows, 4);
     s_put_texts(head, target);
-    return PCL_HEAD_FIXED_SIZE + head->principal.size + head->role.size + head->after.size;
+    return PCL_HEAD_FIXED_SIZE + head->principal.size + head->role.size + s_after_size(head);
 }
 
 /* The fixed part, any values. */

@@ -111,7 +111,7 @@ typedef struct pcl_head {
     uint8_t session[PCL_ID_SIZE];
     pcl_bytes principal; /* decoded: borrowed from the octets */
     pcl_bytes role;
-    pcl_bytes after; /* likewise; only in a REQUEST of PCL_CONSISTENCY_AFTER */
+    pcl_bytes after; /* likewise; written only in a REQUEST of PCL_CONSISTENCY_AFTER */
 } pcl_head;
 
 /* Writes at most PCL_HEAD_SIZE_MAX octets to target, returns how many.

@@ -268,6 +268,7 @@ typedef struct order {
     const char *principal; /* NULL: alice */
     uint64_t boot_id;      /* not 0: of a session or cursor at that run of an agent */
     uint16_t page;
+    const char *after; /* of PCL_CONSISTENCY_AFTER; NULL: nothing */
 } order;
 
 /* The one session, or cursor, that the tests have at a run of an agent. */
@@ -286,6 +287,7 @@ static inline void s_ask(const order *wish)
         .sql_class = (uint8_t)wish->sql_class,
         .strategy = wish->strategy,
         .consistency = wish->consistency,
+        .after = pcl_bytes_text(wish->after == NULL ? "" : wish->after),
         .flags = wish->flags,
         .budget_us = (wish->budget_ms == 0 ? 5000 : wish->budget_ms) * 1000,
         .sent_us = pcl_now_us(),

@@ -45,6 +45,11 @@ static pcl_need s_read(void)
         .read = true, .reads_on_source = true, .lag_ms_max = 10000, .node_inflight_max = 10};
 }
 
+static void s_report_gtid(pcl_membership *members, uint32_t index, const char *gtid)
+{
+    pcl_membership_at(members, index)->report.gtid = pcl_bytes_text(gtid);
+}
+
 /* The indices that fit, as a set of bits. */
 static uint32_t s_fit(const pcl_membership *members, const pcl_need *need, pcl_candidates *out)
 {
@@ -76,6 +81,90 @@ static void test_reads_go_to_replicas_writes_to_the_source(void **state)
     assert_int_equal(found.why[0], PCL_LEFT_OUT_READ_ONLY);
     need.read = true;
     need.source_only = true; /* a read asks not whether it could write */
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    pcl_membership_destroy(&members);
+}
+
+/* Rule 15. */
+static void test_who_has_what_a_read_must_see_comes_first(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(4);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    need.after = pcl_bytes_text("0-1-42");
+    s_report_gtid(members, 0, "0-1-50");
+    s_report_gtid(members, 1, "0-1-41");
+    s_report_gtid(members, 2, "0-1-42");
+    s_report_gtid(members, 3, "");
+    assert_int_equal(s_fit(members, &need, &found), 1u << 2);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_BEHIND);
+    assert_int_equal(found.why[3], PCL_LEFT_OUT_BEHIND);
+    assert_int_equal(found.why[0], PCL_LEFT_OUT_REPLICAS_FIRST);
+    assert_false(found.waits || found.last);
+    pcl_node_set_add(&need.tried, 2); /* it said that, and had it not */
+    need.behind = true;
+    assert_int_equal(s_fit(members, &need, &found), 1); /* the source */
+    assert_true(found.last);
+    pcl_membership_destroy(&members);
+}
+
+static void test_a_read_waits_at_one_replica_and_then_goes_to_the_source(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(3);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    need.after = pcl_bytes_text("0-1-42");
+    s_report_gtid(members, 1, "0-1-41");
+    s_report_gtid(members, 2, "0-1-40");
+    assert_int_equal(s_fit(members, &need, &found), 6);
+    assert_true(found.waits && !found.last);
+    pcl_node_set_add(&need.tried, 1);
+    need.behind = true;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    assert_int_equal(found.why[2], PCL_LEFT_OUT_BEHIND);
+    assert_true(found.last);
+    s_report_gtid(members, 2, "0-1-43"); /* it has arrived meanwhile */
+    assert_int_equal(s_fit(members, &need, &found), 4);
+    assert_false(found.last);
+    pcl_membership_destroy(&members);
+}
+
+static void test_without_a_source_replicas_are_waited_for_one_after_the_other(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(3);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    need.after = pcl_bytes_text("0-1-42");
+    pcl_membership_at(members, 0)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 6);
+    assert_true(found.waits && found.last);
+    pcl_node_set_add(&need.tried, 1);
+    need.behind = true;
+    assert_int_equal(s_fit(members, &need, &found), 4);
+    assert_true(found.last);
+    pcl_node_set_add(&need.tried, 2);
+    assert_int_equal(s_fit(members, &need, &found), 0);
+    pcl_membership_at(members, 0)->state = PCL_MEMBER_UP;
+    need.reads_on_source = false;
+    need.tried = (pcl_node_set){.bits = {2}};
+    assert_int_equal(s_fit(members, &need, &found), 4); /* the same where it serves no reads */
+    pcl_membership_destroy(&members);
+}
+
+static void test_what_the_source_alone_may_answer_asks_no_replica(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(3);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    need.after = pcl_bytes_text("0-1-42");
+    s_report_gtid(members, 1, "0-1-42");
+    need.source_only = true;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    need.read = false;
     assert_int_equal(s_fit(members, &need, &found), 1);
     pcl_membership_destroy(&members);
 }
@@ -275,6 +364,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_go_to_replicas_writes_to_the_source),
+        cmocka_unit_test(test_who_has_what_a_read_must_see_comes_first),
+        cmocka_unit_test(test_a_read_waits_at_one_replica_and_then_goes_to_the_source),
+        cmocka_unit_test(test_without_a_source_replicas_are_waited_for_one_after_the_other),
+        cmocka_unit_test(test_what_the_source_alone_may_answer_asks_no_replica),
         cmocka_unit_test(test_why_a_node_is_left_out),
         cmocka_unit_test(test_lag_is_bounded_and_unknown_lag_does_not_fit),
         cmocka_unit_test(test_the_source_serves_reads_only_where_it_may),

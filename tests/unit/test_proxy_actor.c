@@ -42,6 +42,66 @@ static void test_writes_and_what_asks_for_the_source_go_there(void **state)
     assert_int_equal(s_bench.agents[1].held_count, 0);
 }
 
+static void s_ask_after(uint64_t ticket)
+{
+    s_ask(&(order){.ticket = ticket,
+                   .sql_class = PCL_SQL_READ,
+                   .consistency = PCL_CONSISTENCY_AFTER,
+                   .after = "0-1-42"});
+}
+
+/* It may wait a moment at one replica; that one is behind, and the source is asked. */
+static agent *s_send_behind_to_source(void)
+{
+    s_open(3);
+    s_ask_after(1);
+    agent *replica = &s_bench.agents[s_wait_any(1, 2)];
+    const pcl_head *asked = &replica->held[0].head;
+    assert_int_equal(asked->consistency, PCL_CONSISTENCY_AFTER);
+    assert_true(pcl_bytes_is(asked->after, "0-1-42"));
+    assert_in_range(asked->max_lag_ms, 1, 100);
+    s_agent_reply(replica, 0, PCL_ERR_BEHIND, "behind");
+    agent *source = s_wait_held(0, 1);
+    assert_true(pcl_bytes_is(source->held[0].head.after, "0-1-42"));
+    assert_true(source->held[0].head.max_lag_ms > 100); /* nobody else is left */
+    return source;
+}
+
+static void test_a_read_after_a_write_asks_one_replica_then_the_source(void **state)
+{
+    (void)state;
+    s_agent_reply(s_send_behind_to_source(), 0, PCL_ERR_OK, "rows");
+    assert_reply(1, "rows", 1000);
+    assert_int_equal(s_bench.agents[1].held_count + s_bench.agents[2].held_count, 1);
+}
+
+static void test_the_source_has_the_last_word_on_what_a_read_must_see(void **state)
+{
+    (void)state;
+    s_agent_reply(s_send_behind_to_source(), 0, PCL_ERR_BEHIND, "behind");
+    pcl_hop_message message;
+    assert_true(s_recv(&message, 1000));
+    assert_int_equal(message.head.code, PCL_ERR_BEHIND);
+    assert_int_equal(message.head.retry, PCL_RETRY_SAFE);
+    pcl_hop_close(&message);
+    assert_int_equal(s_bench.agents[1].held_count + s_bench.agents[2].held_count, 1);
+}
+
+static void test_a_read_goes_to_the_replica_that_reports_what_it_must_see(void **state)
+{
+    (void)state;
+    s_open(3);
+    s_bench.agents[2].report.gtid = pcl_bytes_text("0-1-43");
+    s_agent_beat(&s_bench.agents[2]);
+    s_turn();
+    for (uint64_t ticket = 1; ticket <= 8; ticket++) {
+        s_ask_after(ticket);
+        agent *replica = s_wait_held(2, (uint32_t)ticket);
+        s_agent_reply(replica, (uint32_t)ticket - 1, PCL_ERR_OK, "rows");
+        assert_reply(ticket, "rows", 1000);
+    }
+}
+
 static void test_an_error_of_the_database_is_passed_on(void **state)
 {
     (void)state;
@@ -802,6 +862,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PROXY_TEST(test_a_read_goes_to_a_replica_and_its_answer_back),
         PROXY_TEST(test_writes_and_what_asks_for_the_source_go_there),
+        PROXY_TEST(test_a_read_after_a_write_asks_one_replica_then_the_source),
+        PROXY_TEST(test_the_source_has_the_last_word_on_what_a_read_must_see),
+        PROXY_TEST(test_a_read_goes_to_the_replica_that_reports_what_it_must_see),
         PROXY_TEST(test_an_error_of_the_database_is_passed_on),
         PROXY_TEST(test_explain_tells_who_was_left_out),
         PROXY_TEST(test_a_dry_run_tells_whom_it_would_ask_and_asks_nobody),

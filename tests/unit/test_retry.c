@@ -43,6 +43,25 @@ static void test_a_read_that_lost_its_node_goes_elsewhere(void **state)
     assert_answer(pcl_retry_decide(&late), PCL_ERR_DEADLINE, PCL_RETRY_SAFE);
 }
 
+/* Nobody failed: neither the budget nor the number of attempts has a say. */
+static void test_a_read_that_a_node_is_behind_for_goes_on_for_nothing(void **state)
+{
+    (void)state;
+    pcl_retry_case request = s_good(PCL_ATTEMPT_BEHIND);
+    request.budget = false;
+    request.attempts = PCL_ATTEMPTS_MAX + 1;
+    assert_int_equal(pcl_retry_decide(&request).action, PCL_RETRY_AGAIN);
+    for (int missing = 0; missing < 5; missing++) {
+        pcl_retry_case end = request;
+        end.repeat = missing == 0 ? PCL_REPEAT_THERE : PCL_REPEAT_ANYWHERE;
+        end.in_time = missing != 1;
+        end.other = missing != 2;
+        end.cancelled = missing == 3;
+        end.last = missing == 4; /* of the source: its word is the last */
+        assert_int_equal(pcl_retry_decide(&end).action, PCL_RETRY_PASS);
+    }
+}
+
 /* Takes one condition away after the other: without it nothing is sent again. */
 static void test_each_condition_is_needed(void **state)
 {
@@ -217,6 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_read_that_lost_its_node_goes_elsewhere),
+        cmocka_unit_test(test_a_read_that_a_node_is_behind_for_goes_on_for_nothing),
         cmocka_unit_test(test_each_condition_is_needed),
         cmocka_unit_test(test_a_doubt_moves_a_read_only_to_a_sound_node),
         cmocka_unit_test(test_a_write_that_left_is_never_sent_again),
