@@ -3,12 +3,14 @@
 #include "proxy/retry.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { REFRESH_EVERY = 64 };
 
 static const float LOAD_MAX = 0.8f;
+static const double CHARGED_AFTER = 4; /* times the delay: a slow read is not a long statement */
 
 bool pcl_hedge_may(pcl_op op, bool read, bool pinned, bool source_only)
 {
@@ -80,6 +82,16 @@ void pcl_hedge_spend(pcl_hedge *self)
     assert(self != NULL);
     assert(self->tokens >= 1);
     self->tokens -= 1;
+}
+
+void pcl_hedge_charge(pcl_hedge *self, uint64_t ran_us)
+{
+    assert(self != NULL);
+    assert(self->p95_us > 0); /* a copy was sent */
+    double more = (double)ran_us / (CHARGED_AFTER * self->p95_us) - 1;
+    if (more > 0) {
+        self->tokens = fmax(self->tokens - more, -PCL_HEDGE_TOKENS_MAX);
+    }
 }
 
 float pcl_hedge_load(const pcl_candidates *candidates)

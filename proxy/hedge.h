@@ -7,7 +7,9 @@
  *     last 512 were (1 ms at least).  Until 200 have been seen nobody is.
  *  3. Each read that may be hedged earns `share` of a token, a copy costs one, 20
  *     are kept, and the first has to be earned: so copies are never more than that
- *     share of the reads.  A copy costs a token of the retry budget, too.
+ *     share of the reads.  A copy costs a token of the retry budget, too.  One that runs
+ *     for long costs more, up to 20 tokens of debt: else statements that always take
+ *     long, and so are late each time, would all run twice.
  *  4. A copy goes only to a node that is expected to be idle: one of its connections
  *     is free, by the last report and our own books.  None is sent while the
  *     connections of the other nodes are more than four fifths in use: then all are
@@ -45,7 +47,7 @@ typedef struct pcl_hedge {
     uint32_t fresh; /* since the two below were computed */
     uint32_t p50_us;
     uint32_t p95_us; /* 0: not known yet */
-    double tokens;
+    double tokens;   /* -20 to 20 */
 } pcl_hedge;
 
 /* Rule 1. */
@@ -62,6 +64,9 @@ void pcl_hedge_earn(pcl_hedge *self, double share);
 bool pcl_hedge_has(const pcl_hedge *self);
 /* Only after _has said yes. */
 void pcl_hedge_spend(pcl_hedge *self);
+/* A second copy was the answer, failed or was withdrawn ran_us after it was sent: a token more for
+ * each four times the delay beyond the first. */
+void pcl_hedge_charge(pcl_hedge *self, uint64_t ran_us);
 
 /* How much of the candidates' connections is in use, 0 to 1: more at a node than it can run counts
  * as all of them.  1 where there is no candidate. */

@@ -53,6 +53,12 @@ static pcl_proxy_request *s_twin(const pcl_proxy *self, const pcl_proxy_request 
     return twin;
 }
 
+/* For how long the second copy ran as such. */
+static void s_charge(pcl_proxy *self, const pcl_proxy_request *copy, uint64_t now_us)
+{
+    pcl_hedge_charge(&self->hedge, pcl_time_since_us(copy->sent_us, now_us));
+}
+
 void pcl_proxy_hedge_won(pcl_proxy *self, pcl_proxy_request *request, uint64_t now_us)
 {
     pcl_proxy_request *twin = s_twin(self, request);
@@ -66,6 +72,7 @@ void pcl_proxy_hedge_won(pcl_proxy *self, pcl_proxy_request *request, uint64_t n
     if (twin == NULL) {
         return;
     }
+    s_charge(self, request->hedge ? request : twin, now_us);
     if (request->hedge) {
         self->hedges_won++;
         pcl_metric_add(self->telemetry.hedges_won, 1);
@@ -100,6 +107,9 @@ void pcl_proxy_hedge_end(pcl_proxy *self, pcl_proxy_request *request, uint64_t t
     pcl_proxy_request *twin = s_twin(self, request);
     uint64_t twin_ticket = request->twin;
     assert(twin != NULL || request->loser);
+    if (twin != NULL && request->hedge) {
+        s_charge(self, request, now_us);
+    }
     pcl_proxy_leave_node(self, request);
     pcl_proxy_remove(self, request, ticket);
     self->extra_count--;

@@ -141,6 +141,47 @@ static void twenty_tokens_are_kept(void **state)
     assert_false(pcl_hedge_has(&hedge));
 }
 
+static void a_copy_that_runs_for_long_costs_more(void **state)
+{
+    (void)state;
+    pcl_hedge hedge = {.p95_us = 5000, .tokens = 10};
+    pcl_hedge_charge(&hedge, 0);
+    pcl_hedge_charge(&hedge, 20000); /* what a read may well take where the first copy is stuck */
+    assert_true(hedge.tokens > 9.999);
+    pcl_hedge_charge(&hedge, 60000);
+    assert_true(hedge.tokens > 7.999 && hedge.tokens < 8.001);
+    pcl_hedge_charge(&hedge, UINT64_MAX); /* a debt that can be paid again */
+    assert_false(pcl_hedge_has(&hedge));
+    for (uint32_t reads = 0; reads < 21 * 20 + 1; reads++) {
+        pcl_hedge_earn(&hedge, 0.05);
+    }
+    assert_true(pcl_hedge_has(&hedge));
+}
+
+/* Of a hundred statements four take 400 times as long as the others, always: each is late, but few
+ * of them run twice. */
+static void statements_that_always_take_long_do_not_all_run_twice(void **state)
+{
+    (void)state;
+    enum { READS = 100000 };
+    pcl_hedge hedge = {0};
+    uint64_t delay_us = 0;
+    uint32_t doubled = 0;
+    for (uint32_t reads = 0; reads < READS; reads++) {
+        bool slow = reads % 25 == 0;
+        uint64_t time_us = slow ? 2000000 : 5000;
+        pcl_hedge_earn(&hedge, 0.05);
+        if (slow && pcl_hedge_delay_us(&hedge, &delay_us) && pcl_hedge_has(&hedge)) {
+            pcl_hedge_spend(&hedge);
+            pcl_hedge_charge(&hedge, time_us - delay_us);
+            doubled++;
+        }
+        pcl_hedge_observe(&hedge, time_us);
+    }
+    assert_true(doubled > 0);
+    assert_true(doubled <= READS / 400 + 2); /* of 4000 */
+}
+
 /* --- Where and whether ---------------------------------------------------------- */
 
 static pcl_candidate s_nodes[4];
@@ -308,6 +349,8 @@ int main(void)
         cmocka_unit_test(cut_off_times_do_not_pull_the_delay_down),
         cmocka_unit_test(copies_are_never_more_than_their_share),
         cmocka_unit_test(twenty_tokens_are_kept),
+        cmocka_unit_test(a_copy_that_runs_for_long_costs_more),
+        cmocka_unit_test(statements_that_always_take_long_do_not_all_run_twice),
         cmocka_unit_test(a_node_that_is_stuck_counts_as_full_and_no_more),
         cmocka_unit_test(a_copy_goes_only_where_a_connection_is_free),
         cmocka_unit_test(the_verdict_follows_the_rules),
