@@ -42,8 +42,22 @@ def registers(cluster):
     return cluster
 
 
-def start(cluster, mode, strategy, reads, seconds, seed, **more):
-    """The processes of one run."""
+@pytest.fixture
+def start(registers):
+    """A function that starts the processes of one run; none outlives the test."""
+    started = []
+
+    def begin(mode, strategy, reads, seconds, seed, **more):
+        started.extend(_start(registers, mode, strategy, reads, seconds, seed, **more))
+        return started
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def _start(cluster, mode, strategy, reads, seconds, seed, **more):
     options = {"sessions": SESSIONS, "registers": REGISTERS, "reads": reads // PROCESSES,
                "seconds": seconds, "seed": seed, **more}
     words = [f"{name}={value}" for name, value in options.items()]
@@ -64,11 +78,11 @@ def add(sums, counts):
             sums[name] = sums.get(name, 0) + count
 
 
-def finish(processes):
+def finish(processes, seconds=60):
     """What all of them have counted."""
     sums = {}
     for process in processes:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=seconds + 30)
         assert process.returncode == 0, output
         add(sums, json.loads(output.splitlines()[-1]))
     print(json.dumps(sums))
@@ -147,24 +161,24 @@ class Faults(threading.Thread):
         self.cluster.resume(agent)
 
 
-def test_the_checker_finds_stale_reads_where_nobody_prevents_them(registers):
+def test_the_checker_finds_stale_reads_where_nobody_prevents_them(registers, start):
     """Plain reads under lag: every kind of staleness is found, or the other tests prove nothing."""
     cluster = registers
     seed = seeded().getrandbits(32)
     with lagging(cluster, cluster.replicas()[0], 1):
-        sums = finish(start(cluster, "any", "round-robin", 3000, 30, seed))
+        sums = finish(start("any", "round-robin", 3000, 30, seed))
     assert sums["reads"] >= 2900 and sums["wrong"] == 0
     assert min(sums["stale"].values()) > 0, sums["stale"]
 
 
 @pytest.mark.parametrize("strategy", ["custom", "round-robin"])
-def test_causal_reads_are_never_stale(registers, strategy):
+def test_causal_reads_are_never_stale(registers, start, strategy):
     """One replica lags by a second, the other is fresh: reads go on at replicas, and none is
     stale."""
     cluster = registers
     seed = seeded().getrandbits(32)
     with lagging(cluster, cluster.replicas()[0], 1):
-        sums = finish(start(cluster, "causal", strategy, 6000, 40, seed))
+        sums = finish(start("causal", strategy, 6000, 40, seed))
     assert stale(sums) == 0 and sums["wrong"] == 0, sums
     assert sums["reads"] >= 5000 and sums["writes"] >= 300, sums
     assert sums["reopened"] > 0
@@ -174,26 +188,26 @@ def test_causal_reads_are_never_stale(registers, strategy):
     assert sum(sums["failures"].values()) < sums["reads"] / 50, sums["failures"]
 
 
-def test_parallel_requests_of_one_client_are_never_stale(registers):
+def test_parallel_requests_of_one_client_are_never_stale(registers, start):
     """Each session has eight reads in flight on one client, whose replies come in any order."""
     cluster = registers
     seed = seeded().getrandbits(32)
     with lagging(cluster, cluster.replicas()[0], 1):
-        sums = finish(start(cluster, "causal", "round-robin", 8000, 40, seed, depth=8, writes=40))
+        sums = finish(start("causal", "round-robin", 8000, 40, seed, depth=8, writes=40))
     assert stale(sums) == 0 and sums["wrong"] == 0, sums
     assert sums["reads"] >= 6000 and sums["replica"] > 0, sums
 
 
-def test_no_read_is_stale_whatever_dies(registers):
+def test_no_read_is_stale_whatever_dies(registers, start):
     """The whole: load, lag, frozen and killed agents, killed databases that come back.
     1,000,000 reads with PORTCULLIS_TEST_BAR=1."""
     cluster = registers
     random = seeded()
-    processes = start(cluster, "causal", "custom", READS, SECONDS, random.getrandbits(32))
+    processes = start("causal", "custom", READS, SECONDS, random.getrandbits(32))
     faults = Faults(cluster, random, lambda: running(processes))
     began = time.monotonic()
     faults.start()
-    sums = finish(processes)
+    sums = finish(processes, SECONDS)
     took_s = time.monotonic() - began
     faults.join(timeout=120)
     assert not faults.is_alive() and faults.error is None, faults.error
@@ -240,6 +254,23 @@ def test_tokens_go_from_client_to_client(registers, tmp_path):
     pathlib.Path(seen).write_text("1.x\x07\n")
     wrong = cluster.command("query", "--causal", str(seen), "SELECT 1", check=False)
     assert wrong.returncode == 78 and "no token" in wrong.stderr
+
+
+def test_the_example_program(registers):
+    cluster = registers
+    example = BUILD / "client" / "portcullis-example-causal"
+    for replica in cluster.replicas():
+        cluster.stop_applying(replica)
+    try:
+        def run(*arguments):
+            return subprocess.run([str(example), cluster.bundle, *arguments], timeout=30,
+                                  capture_output=True, text=True, check=True).stdout.splitlines()
+        wrote, tokens = run()
+        read, _ = run(tokens)
+        assert wrote.split(",")[0] == read.split(",")[0]
+    finally:
+        for replica in cluster.replicas():
+            cluster.start_applying(replica)
 
 
 def test_sessions_and_transactions_are_causal(registers):

@@ -28,6 +28,7 @@ library=$(find "$root" -name libportcullis.so)
 archive=$(find "$root" -name libportcullis.a)
 cc "$source_dir/client/examples/query.c" "${flags[@]}" -o "$root/shared"
 cc "$source_dir/client/examples/transfer.c" "${flags[@]}" -o "$root/transfer"
+cc "$source_dir/client/examples/causal.c" "${flags[@]}" -o "$root/causal"
 if command -v c++ > /dev/null; then
     c++ -x c++ -fsyntax-only -Wall -Wextra -Werror "${flags[@]}" - <<< '#include <portcullis.h>'
 fi
