@@ -11,14 +11,21 @@ static bool s_has(const pcl_membership *members, const pcl_candidate *candidate,
     return member->reported && pcl_gtid_reaches(member->report.gtid, after);
 }
 
-/* Leaves those of which `has` is as wanted. */
-static void s_leave(pcl_candidates *out, const bool *has, bool wanted)
+/* It follows closely: what is on its way may be there in a moment. */
+static bool s_follows(const pcl_membership *members, const pcl_candidate *candidate)
+{
+    int32_t lag_ms = pcl_membership_at(members, candidate->index)->report.lag_ms;
+    return lag_ms >= 0 && lag_ms <= (int32_t)PCL_BEAT_INTERVAL_MS;
+}
+
+/* Leaves those that are chosen. */
+static void s_leave(pcl_candidates *out, const bool *chosen)
 {
     uint32_t count = out->count;
     out->count = 0;
     for (uint32_t position = 0; position < count; position++) {
         const pcl_candidate *candidate = out->fit[position];
-        if (has[position] == wanted) {
+        if (chosen[position]) {
             out->fit[out->count++] = candidate;
         } else {
             out->why[candidate->index] = PCL_LEFT_OUT_BEHIND;
@@ -42,7 +49,9 @@ void pcl_awaited_narrow(const pcl_membership *members, const pcl_need *need, pcl
 {
     assert(members != NULL && need != NULL && out != NULL);
     bool has[PCL_NODES_MAX];
+    bool follows[PCL_NODES_MAX];
     uint32_t having = 0;
+    uint32_t following = 0;
     if (need->after.size == 0 || !need->read || need->source_only || out->count == 0) {
         return;
     }
@@ -52,20 +61,27 @@ void pcl_awaited_narrow(const pcl_membership *members, const pcl_need *need, pcl
     }
     for (uint32_t position = 0; position < out->count; position++) {
         has[position] = s_has(members, out->fit[position], need->after);
+        follows[position] = s_follows(members, out->fit[position]);
         having += has[position] ? 1 : 0;
+        following += follows[position] ? 1 : 0;
     }
     if (having > 0) {
-        s_leave(out, has, true);
+        s_leave(out, has);
         return;
     }
     uint32_t source = s_source(members, out);
     out->waits = true;
     out->last = source == PCL_MEMBER_NONE;
-    if (need->behind && source != PCL_MEMBER_NONE) {
-        s_leave(out, has, true);
-        out->fit[out->count++] = &pcl_membership_at(members, source)->candidate;
-        out->why[source] = PCL_LEFT_OUT_NOT;
-        out->last = true;
-        out->suspect = false;
+    if (out->last) {
+        return;
     }
+    if (following > 0 && !need->behind) {
+        s_leave(out, follows);
+        return;
+    }
+    s_leave(out, has); /* nobody */
+    out->fit[out->count++] = &pcl_membership_at(members, source)->candidate;
+    out->why[source] = PCL_LEFT_OUT_NOT;
+    out->last = true;
+    out->suspect = false;
 }

@@ -3,8 +3,8 @@
  *
  *  1. Replicas whose last report has it.  (They are asked all the same: a report may be of a life
  *     that is over.)
- *  2. Else, once, any replica that fits: there the read may wait a moment, since what was just
- *     written is on its way.
+ *  2. Else, once, a replica that is not known to be further behind than beats tell: there the read
+ *     may wait a moment, since what was just written is on its way.
  *  3. Else the source.
  *  4. Where the source serves no reads, or is not there, the replicas that the read was not sent to
  *     yet, and there it may wait longer: nobody else is left.

@@ -322,7 +322,7 @@ static void s_open_pools(pcl_agent *self)
     uint32_t threads = options->threads + pcl_threads_first(options);
     self->watchdog = pcl_watchdog_new(options, threads + held_max);
     self->spares = pcl_spares_new(options, pcl_spares_max(options));
-    self->causal = pcl_causal_new(options->threads < 4 ? 1 : options->threads / 4);
+    self->causal = pcl_causal_new(options->threads);
     pcl_pool_plan alone = {
         .options = options,
         .watchdog = self->watchdog,

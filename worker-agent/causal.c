@@ -14,22 +14,24 @@
 
 /* How often a source's commit that is under way is looked for. */
 #define POLL_US     (1 * PCL_US_PER_MS)
+/* A wait that any commit under way is worth. */
+#define MOMENT_US   (20 * PCL_US_PER_MS)
 /* A server counts time in this. */
 #define WAIT_US_MIN (1 * PCL_US_PER_MS)
 
 struct pcl_causal {
-    uint32_t waiting_max;
-    atomic_uint waiting;
+    uint32_t long_max, short_max;
+    atomic_uint long_count, short_count; /* threads that wait */
     pthread_mutex_t lock;
     char acknowledged[PCL_GTID_SIZE_MAX + 1]; /* a position; under the lock */
 };
 
-pcl_causal *pcl_causal_new(uint32_t waiting_max)
+pcl_causal *pcl_causal_new(uint32_t threads)
 {
-    assert(waiting_max > 0);
     pcl_causal *self = calloc(1, sizeof *self);
     assert(self != NULL); /* at the start only */
-    self->waiting_max = waiting_max;
+    self->long_max = threads < 4 ? 1 : threads / 4;
+    self->short_max = threads < 2 ? 1 : threads / 2;
     int failed = pthread_mutex_init(&self->lock, NULL);
     assert(failed == 0);
     return self;
@@ -69,18 +71,23 @@ static void s_copy_acknowledged(pcl_causal *self, char target[PCL_GTID_SIZE_MAX 
 
 /* --- Waiting ---------------------------------------------------------------- */
 
-static bool s_begin_wait(pcl_causal *self)
+static bool s_take(atomic_uint *count, uint32_t max)
 {
-    if (atomic_fetch_add(&self->waiting, 1) < self->waiting_max) {
+    if (atomic_fetch_add(count, 1) < max) {
         return true;
     }
-    atomic_fetch_sub(&self->waiting, 1);
+    atomic_fetch_sub(count, 1);
     return false;
 }
 
-static void s_end_wait(pcl_causal *self)
+/* Where there is no room for as long as that, for a moment.  NULL: too many wait. */
+static atomic_uint *s_begin_wait(pcl_causal *self, uint64_t *wait_us)
 {
-    atomic_fetch_sub(&self->waiting, 1);
+    if (*wait_us > MOMENT_US && s_take(&self->long_count, self->long_max)) {
+        return &self->long_count;
+    }
+    *wait_us = *wait_us < MOMENT_US ? *wait_us : MOMENT_US;
+    return s_take(&self->short_count, self->short_max) ? &self->short_count : NULL;
 }
 
 /* A source's own commit is about to become visible: nothing to ask the server for. */
@@ -137,12 +144,14 @@ pcl_reach pcl_causal_reach(pcl_causal *self, MYSQL *mysql, bool source, pcl_byte
     if (reach != PCL_REACH_BEHIND || progress == PCL_PROGRESS_NEVER || wait_us < WAIT_US_MIN) {
         return reach;
     }
-    if (!s_begin_wait(self)) {
+    uint64_t granted_us = wait_us;
+    atomic_uint *place = s_begin_wait(self, &granted_us);
+    if (place == NULL) {
         return PCL_REACH_BUSY;
     }
-    reach = s_wait(self, mysql, source, after, wait_us, out_error);
-    s_end_wait(self);
-    return reach;
+    reach = s_wait(self, mysql, source, after, granted_us, out_error);
+    atomic_fetch_sub(place, 1);
+    return reach == PCL_REACH_BEHIND && granted_us < wait_us ? PCL_REACH_BUSY : reach;
 }
 
 /* --- Tokens ----------------------------------------------------------------- */

@@ -33,8 +33,9 @@
 
 typedef struct pcl_causal pcl_causal;
 
-/* waiting_max: threads that may wait for a GTID at a time. */
-pcl_causal *pcl_causal_new(uint32_t waiting_max);
+/* Of so many threads a quarter may wait for GTIDs for as long as their requests allow, and another
+ * half for a moment; at least one each. */
+pcl_causal *pcl_causal_new(uint32_t threads);
 void pcl_causal_destroy(pcl_causal **self_p);
 
 /* The server has acknowledged a write that it calls this; "" is nothing. */
@@ -43,7 +44,7 @@ void pcl_causal_acknowledged(pcl_causal *self, const char *gtid);
 typedef enum pcl_reach {
     PCL_REACH_THERE = 0,
     PCL_REACH_BEHIND, /* it was not executed here in the time given */
-    PCL_REACH_BUSY,   /* too many wait already; it was not there at once */
+    PCL_REACH_BUSY,   /* too many wait already; it was not there at once, or in a moment */
     PCL_REACH_FAILED, /* the server says something else */
 } pcl_reach;
 

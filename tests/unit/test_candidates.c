@@ -85,6 +85,23 @@ static void test_reads_go_to_replicas_writes_to_the_source(void **state)
     pcl_membership_destroy(&members);
 }
 
+static void test_a_replica_that_is_far_behind_is_not_waited_for(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(3);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    need.after = pcl_bytes_text("0-1-42");
+    pcl_membership_at(members, 1)->report.lag_ms = 900;
+    assert_int_equal(s_fit(members, &need, &found), 4);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_BEHIND);
+    pcl_membership_at(members, 2)->report.lag_ms = 900;
+    assert_int_equal(s_fit(members, &need, &found), 1); /* the source at once */
+    pcl_membership_at(members, 0)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 6);
+    pcl_membership_destroy(&members);
+}
+
 /* Rule 15. */
 static void test_who_has_what_a_read_must_see_comes_first(void **state)
 {
@@ -364,6 +381,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_go_to_replicas_writes_to_the_source),
+        cmocka_unit_test(test_a_replica_that_is_far_behind_is_not_waited_for),
         cmocka_unit_test(test_who_has_what_a_read_must_see_comes_first),
         cmocka_unit_test(test_a_read_waits_at_one_replica_and_then_goes_to_the_source),
         cmocka_unit_test(test_without_a_source_replicas_are_waited_for_one_after_the_other),
