@@ -12,13 +12,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static const pcl_cli s_cli;
-static volatile sig_atomic_t s_stopped;
+static atomic_bool s_stopped; /* set by a signal, read by all threads; free of locks */
 
 #define LOAD_OPTIONS                                                                               \
     {"strategies", 's', "NAMES", NULL,                                                             \
@@ -90,7 +91,7 @@ static const pcl_cli_option s_help_options[] = {
 static void s_on_signal(int number)
 {
     (void)number;
-    s_stopped = 1;
+    atomic_store(&s_stopped, true);
 }
 
 /* A second one ends the program. */
@@ -104,7 +105,7 @@ static void s_catch_signals(void)
 
 static bool s_is_stopped(void)
 {
-    return s_stopped != 0;
+    return atomic_load(&s_stopped);
 }
 
 typedef struct progress {
