@@ -105,6 +105,8 @@ def measure(cluster, strategies, options, seed, service_ms=None):
                "--timeout", "5000", "--seed", str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False,
                           env={**os.environ, "PORTCULLIS_BUNDLE": cluster.bundle})
+    if done.returncode == 130:  # Ctrl-C is for both
+        raise KeyboardInterrupt
     if done.returncode not in (0, 1, 3):
         raise RuntimeError(f"{command}: {done.returncode}: {done.stderr}")
     return {row["strategy"]: row for row in json.loads(done.stdout)["strategies"]}
@@ -235,6 +237,15 @@ def hog(cluster, node, proxy):
 FAULTS = {one.__name__: one for one in (slow, flapping, failing, paused, lagging, hog)}
 
 
+@contextlib.contextmanager
+def until_interrupted():
+    """Ctrl-C ends the with block and nothing else: what was measured is told."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted: this is what was measured until then", file=sys.stderr, flush=True)
+
+
 # --- The comparison --------------------------------------------------------------
 
 def compare(cluster, node, proxy, options):
@@ -242,14 +253,16 @@ def compare(cluster, node, proxy, options):
     strategies = options.strategies.split(",")
     outcomes = {name: {one: Outcome() for one in strategies}
                 for name in ("healthy", *options.faults)}
-    for turn in range(options.rounds):
-        for name, found in outcomes.items():
-            with FAULTS.get(name, healthy)(cluster, node, proxy):
-                for strategy, row in measure(cluster, strategies, options, turn + 1).items():
-                    found[strategy].add(row)
-            cluster.wait_serving(node, 30)
-        print(f"round {turn + 1} of {options.rounds} done", file=sys.stderr, flush=True)
-    return outcomes
+    with until_interrupted():
+        for turn in range(options.rounds):
+            for name, found in outcomes.items():
+                with FAULTS.get(name, healthy)(cluster, node, proxy):
+                    for strategy, row in measure(cluster, strategies, options, turn + 1).items():
+                        found[strategy].add(row)
+                cluster.wait_serving(node, 30)
+            print(f"round {turn + 1} of {options.rounds} done", file=sys.stderr, flush=True)
+    return {name: found for name, found in outcomes.items()
+            if all(one.requests for one in found.values())}
 
 
 def set_hedging(cluster, on):
@@ -276,18 +289,21 @@ def counted(cluster):
 def compare_hedging(cluster, options):
     """{on: Outcome} of `custom` under pauses, and hedges for each request while it was on."""
     outcomes, sums = {False: Outcome(), True: Outcome()}, [0, 0]
-    for turn in range(options.rounds):
-        for on, outcome in outcomes.items():
-            set_hedging(cluster, on)
-            before = counted(cluster)
-            with paused(cluster, None, None):
-                outcome.add(measure(cluster, ["custom"], options, turn + 1,
-                                    options.service_ms / 4)["custom"])
-            if on:
-                sums = [one + now - then for one, now, then in zip(sums, counted(cluster), before)]
-        print(f"hedging: round {turn + 1} of {options.rounds} done", file=sys.stderr, flush=True)
+    with until_interrupted():
+        for turn in range(options.rounds):
+            for on, outcome in outcomes.items():
+                set_hedging(cluster, on)
+                before = counted(cluster)
+                with paused(cluster, None, None):
+                    outcome.add(measure(cluster, ["custom"], options, turn + 1,
+                                        options.service_ms / 4)["custom"])
+                if on:
+                    sums = [one + now - then
+                            for one, now, then in zip(sums, counted(cluster), before)]
+            print(f"hedging: round {turn + 1} of {options.rounds} done", file=sys.stderr,
+                  flush=True)
     set_hedging(cluster, False)
-    return {**outcomes, "extra": sums[1] / sums[0]}
+    return {**outcomes, "extra": sums[1] / sums[0]} if sums[0] else None
 
 
 # --- What is told of it -----------------------------------------------------------
@@ -324,7 +340,7 @@ def show_hedging(hedging):
 
 def bars(outcomes, node, hedging):
     """Lines of (what, value, bar, met)."""
-    base, lines = outcomes["healthy"], []
+    base, lines = outcomes.get("healthy", {}), []
 
     def bar(what, value, most):
         lines.append((what, value, most, value <= most))
@@ -353,7 +369,8 @@ def run(options, cluster):
     node = cluster.replicas()[0]
     with cluster.database_behind_proxy(node) as proxy:
         outcomes = compare(cluster, node, proxy, options)
-    hedging = compare_hedging(cluster, options) if options.hedging else None
+    whole = "healthy" in outcomes and len(outcomes) == 1 + len(options.faults)
+    hedging = compare_hedging(cluster, options) if options.hedging and whole else None
     return outcomes, hedging, node
 
 

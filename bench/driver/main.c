@@ -289,13 +289,13 @@ static int s_help(const pcl_cli_line *line)
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static const pcl_cli_command s_commands[] = {
-    {"point-select", "", NULL, 0, "measures reads of one row each",
+    {"point", "", NULL, 0, "measures point selects, reads of one row each",
      "Reads one row by its key, each key as likely. `portcullis-bench fill` makes the table.",
      s_point_options, COUNT(s_point_options),
-     "portcullis-bench point-select --rate 2000 --strategies random,least-inflight,custom "
+     "portcullis-bench point --rate 2000 --strategies random,least-inflight,custom "
      "--rounds 5 --json result.json\n"
      "# 64 clients that wait for their answers\n"
-     "portcullis-bench point-select --clients 64\n",
+     "portcullis-bench point --clients 64\n",
      s_run_workload},
     {"range", "", NULL, 0, "measures reads of many rows each",
      "Reads rows that follow each other, from a key on that is drawn anew for each request.",
@@ -310,10 +310,10 @@ static const pcl_cli_command s_commands[] = {
      "500\n"
      "portcullis-bench sql 'SELECT SLEEP(?)' -p exp:0.005 -r 400 -s random,custom\n",
      s_run_workload},
-    {"fill", "", NULL, 0, "makes the table that point-select and range read",
+    {"fill", "", NULL, 0, "makes the table that point and range read",
      "Drops the table, makes it anew and fills it, through the cluster.", s_fill_options,
      COUNT(s_fill_options), "portcullis-bench fill --rows 100000\n", pcl_bench_fill},
-    {"help", "[COMMAND]", "point-select|range|sql|fill", 1, "tells more of a command",
+    {"help", "[COMMAND]", "point|range|sql|fill", 1, "tells more of a command",
      "Tells what a command does, with its options and examples; without one, what there is.",
      s_help_options, COUNT(s_help_options),
      "portcullis-bench help sql\nportcullis-bench help --man | man -l -\n", s_help},
@@ -337,7 +337,7 @@ static const pcl_cli s_cli = {
     .commands = s_commands,
     .command_count = COUNT(s_commands),
     .examples = "portcullis-bench fill\n"
-                "portcullis-bench point-select --rate 500 --strategies random,custom --rounds 3\n",
+                "portcullis-bench point --rate 500 --strategies random,custom --rounds 3\n",
     .exits = " 0  measured\n"
              " 1  nothing could be measured, or the results could not be written\n"
              " 3  measured, but not to be believed; it says why\n"
@@ -365,7 +365,7 @@ static int s_run(const pcl_cli_line *line)
         return code;
     }
     if (line->command == NULL) {
-        return pcl_bench_usage(line, "name a command: point-select, range, sql, fill, help");
+        return pcl_bench_usage(line, "name a command: point, range, sql, fill, help");
     }
     return line->command->run(line);
 }

@@ -44,7 +44,7 @@ typedef struct pcl_plan {
     uint32_t lag_ms_max; /* UINT32_MAX: any */
 } pcl_plan;
 
-/* Of the commands point-select, range and sql.  false: problem (PCL_CLI_PROBLEM_SIZE) names what is
+/* Of the commands point, range and sql.  false: problem (PCL_CLI_PROBLEM_SIZE) names what is
  * wrong. */
 bool pcl_plan_read(pcl_plan *out_plan, const pcl_cli_line *line, char *problem) PCL_MUST_CHECK;
 

@@ -30,7 +30,7 @@ def test_it_compares_strategies_on_a_table_of_its_own(cluster):
     filled = bench(cluster, "fill", "--rows", "1200")
     assert filled.returncode == 0 and "1200 rows" in filled.stdout, filled.stderr
     cluster.wait_replicated()
-    whole, rows = measured(cluster, "point-select", "--rows", "1200", "--rate", "100", "--rounds",
+    whole, rows = measured(cluster, "point", "--rows", "1200", "--rate", "100", "--rounds",
                            "2", "--time", "1", "--warmup", "0.2", "--strategies",
                            "random,round-robin,direct")
     assert list(rows) == ["random", "round-robin", "direct"] and whole["interrupted"] is False
@@ -91,11 +91,11 @@ def test_an_interrupt_keeps_what_was_measured(cluster):
     (["sql", "SELECT 1", "--strategies", "random,"], 'no strategy ""'),
     (["sql", "SELECT ?", "--param", "int:5..1"], "--param must be int:MIN..MAX"),
     (["sql", "SELECT 1", "--clients", "5", "--rate", "5"], "--clients is a closed loop"),
-    (["point-select", "--rate", "0"], "--rate must be a number from"),
-    (["point-select", "--time", "nan"], "--time must be a number from"),
-    (["point-select", "--table", "a; DROP"], "--table must be a name"),
-    (["point-select", "--rounds", "0"], "--rounds must be a whole number from 1"),
-    (["point-select", "--json", "/nonexistent/x"], "--json: cannot write"),
+    (["point", "--rate", "0"], "--rate must be a number from"),
+    (["point", "--time", "nan"], "--time must be a number from"),
+    (["point", "--table", "a; DROP"], "--table must be a name"),
+    (["point", "--rounds", "0"], "--rounds must be a whole number from 1"),
+    (["point", "--json", "/nonexistent/x"], "--json: cannot write"),
     (["measure"], "there is no command measure"),
     (["fill", "--rows", "x"], "--rows must be a whole number"),
 ])
