@@ -267,15 +267,18 @@ static void s_take_some(pcl_candidates *out, const pcl_membership *members, cons
     for (uint32_t round = 0; round < 2 && out->count == 0; round++) {
         out->suspect = round == 1;
         s_take(out, members, STATES[round], why, PCL_LEFT_OUT_NOT);
-        if (out->count == 0) { /* rule 5 */
-            s_take(out, members, STATES[round], why, PCL_LEFT_OUT_REPLICAS_FIRST);
-        } else if (out->panic) {
-            s_take_ejected(out, members, STATES[round], why);
+        if (out->count > 0) {
+            if (out->panic) {
+                s_take_ejected(out, members, STATES[round], why);
+            }
+            if (round == 0 && s_is_replicas_read(need)) {
+                s_keep_enough(out, members, need, why, now_us);
+            }
+            return;
         }
+        s_take(out, members, STATES[round], why, PCL_LEFT_OUT_REPLICAS_FIRST); /* rule 5 */
         if (out->count == 0) {
             s_take(out, members, STATES[round], why, PCL_LEFT_OUT_LAG_SETTLES);
-        } else if (round == 0 && s_is_replicas_read(need)) {
-            s_keep_enough(out, members, need, why, now_us);
         }
     }
     if (out->count == 0 && need->stale_reads) {

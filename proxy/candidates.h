@@ -15,7 +15,6 @@
  *  7. When still none fits, and the request set no bound on lag of its own, the
  *     replicas that are least behind serve, if stale_reads is set: with the source
  *     gone, every replica falls behind its last heartbeat.
- *
  *  8. When still none fits, an ejected replica serves.
  *
  * And of ejected replicas:
@@ -27,7 +26,6 @@
  * 11. A replica that fails and is not out, by panic or because half are out already,
  *     looks idle and must not draw the traffic: beside sound ones it fits for its
  *     share of the requests, turn by turn.
- *
  *
  * And of lag, beside the bound of rule 3:
  *

@@ -110,7 +110,8 @@ static float s_time_us(const pcl_member *member, uint64_t now_us)
     return known ? candidate->service_mean_us + candidate->rtt_us : -1;
 }
 
-/* The lower median of what others take; negative: there is no other. */
+/* The upper median of what others take: whoever exceeds it is slower than most.  Negative: there is
+ * no other. */
 static float s_median_of_others_us(const float *times, uint32_t count, uint32_t self)
 {
     float sorted[PCL_NODES_MAX];
@@ -125,7 +126,7 @@ static float s_median_of_others_us(const float *times, uint32_t count, uint32_t 
         }
         sorted[place] = times[index];
     }
-    return known == 0 ? -1 : sorted[(known - 1) / 2];
+    return known == 0 ? -1 : sorted[known / 2];
 }
 
 void pcl_ejection_compare(pcl_membership *members, const pcl_health_rules *rules, uint64_t now_us)

@@ -3,6 +3,7 @@
 #include "proxy/candidates.h"
 
 #include "common/clock.h"
+#include "tests/lib/fleet.h"
 #include "tests/lib/seed.h"
 
 /* cmocka 1.1 wants these four before it. */
@@ -12,31 +13,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdio.h>
 #include <string.h>
 
 static const uint64_t NOW_US = 1000 * PCL_US_PER_S;
 
-/* n0 the source, then replicas; all well. */
 static pcl_membership *s_fleet(uint32_t count)
 {
-    pcl_membership *members = pcl_membership_new(PCL_NODES_MAX, NOW_US);
-    for (uint32_t index = 0; index < count; index++) {
-        char name[16];
-        pcl_member_action action = PCL_MEMBER_NOTHING;
-        (void)snprintf(name, sizeof name, "n%u", index);
-        assert_int_equal(pcl_membership_add(members, pcl_bytes_text(name)), index);
-        assert_true(pcl_membership_heard(members, index, 100 + index, NOW_US, &action));
-        pcl_report report = {.boot_id = 100 + index,
-                             .seq = 1,
-                             .role = index == 0 ? PCL_NODE_SOURCE : PCL_NODE_REPLICA,
-                             .state = PCL_NODE_UP,
-                             .replicating = true,
-                             .read_only = index != 0,
-                             .workers = 8};
-        assert_true(pcl_membership_report(members, index, &report, NOW_US));
-    }
-    return members;
+    return pcl_test_fleet(count, NOW_US);
 }
 
 static pcl_need s_read(void)
@@ -329,6 +312,234 @@ static void test_a_full_node_gets_no_more(void **state)
     pcl_membership_destroy(&members);
 }
 
+/* --- Nodes that failed ---------------------------------------------------------- */
+
+static const pcl_health_rules RULES = {
+    .failures_max = 3, .base_us = PCL_US_PER_S, .max_us = 30 * PCL_US_PER_S, .latency_factor = 5};
+
+static void s_eject(pcl_membership *members, uint32_t index, uint64_t until_us)
+{
+    pcl_health *health = &pcl_membership_at(members, index)->health;
+    *health = (pcl_health){.state = PCL_HEALTH_EJECTED,
+                           .cause = PCL_HEALTH_CAUSE_FAILURES,
+                           .ejected_us = NOW_US - PCL_US_PER_S,
+                           .until_us = until_us};
+}
+
+static void test_an_ejected_replica_gets_no_reads(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(4);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    need.health = &RULES;
+    s_eject(members, 1, NOW_US + 1);
+    need.may_try = true; /* not yet due */
+    assert_int_equal(s_fit(members, &need, &found), 4 | 8);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_EJECTED);
+    assert_false(found.trial || found.panic);
+    pcl_membership_at(members, 1)->health.state = PCL_HEALTH_TRIAL;
+    assert_int_equal(s_fit(members, &need, &found), 4 | 8);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_TRIAL);
+    /* A source is ejected from nothing. */
+    s_eject(members, 0, NOW_US + PCL_US_PER_S);
+    need.source_only = true;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    need.read = false;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    pcl_membership_destroy(&members);
+}
+
+static void test_one_read_tries_the_node_that_has_waited_longest(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(6);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    s_eject(members, 1, NOW_US - 1);
+    s_eject(members, 2, NOW_US - 2);
+    assert_int_equal(s_fit(members, &need, &found), 8 | 16 | 32); /* it may not: a retry, a copy */
+    need.may_try = true;
+    assert_int_equal(s_fit(members, &need, &found), 4);
+    assert_true(found.trial);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_EJECTED);
+    assert_int_equal(found.why[3], PCL_LEFT_OUT_OTHER_TRIED);
+    pcl_membership_at(members, 2)->health.state = PCL_HEALTH_TRIAL;
+    assert_int_equal(s_fit(members, &need, &found), 2);
+    pcl_node_set_add(&need.tried, 1); /* it could not be reached */
+    assert_int_equal(s_fit(members, &need, &found), 8 | 16 | 32);
+    assert_false(found.trial);
+    pcl_membership_destroy(&members);
+}
+
+static void test_an_operators_drain_is_lifted_by_nobody(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(3);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    need.may_try = true;
+    need.stale_reads = true;
+    need.health = &RULES;
+    need.reads_on_source = false;
+    /* Its trial is due, all others are out or gone: it is asked for nothing all the same. */
+    s_eject(members, 1, NOW_US - 1);
+    pcl_membership_at(members, 1)->drained = true;
+    assert_int_equal(s_fit(members, &need, &found), 4);
+    s_eject(members, 2, NOW_US + PCL_US_PER_S);
+    assert_int_equal(s_fit(members, &need, &found), 4);
+    pcl_membership_at(members, 2)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 0);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_DRAINED);
+    pcl_membership_at(members, 1)->drained = false;
+    pcl_membership_at(members, 1)->report.state = PCL_NODE_DRAIN;
+    assert_int_equal(s_fit(members, &need, &found), 0);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_AGENT_DRAINS);
+    pcl_membership_destroy(&members);
+}
+
+static void test_when_most_are_out_all_are_asked(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(5);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    s_eject(members, 1, NOW_US + PCL_US_PER_S);
+    s_eject(members, 2, NOW_US + PCL_US_PER_S);
+    assert_int_equal(s_fit(members, &need, &found), 8 | 16); /* half */
+    assert_false(found.panic);
+    pcl_node_set_add(&need.tried, 3); /* a read that was there is no reason to ask bad ones */
+    assert_int_equal(s_fit(members, &need, &found), 16);
+    need = s_read();
+    pcl_membership_at(members, 3)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 2 | 4 | 16);
+    assert_true(found.panic);
+    /* No sound one is left: the source, then they. */
+    pcl_membership_at(members, 4)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    need.reads_on_source = false;
+    assert_int_equal(s_fit(members, &need, &found), 2 | 4);
+    pcl_membership_destroy(&members);
+}
+
+/* It answers at once, so it looks idle: it must not draw what the others could serve. */
+static void test_a_failing_node_that_must_stay_gets_its_share(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(4);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    need.health = &RULES;
+    pcl_membership_at(members, 2)->health.failures = RULES.failures_max;
+    uint32_t asked = 0;
+    for (need.turn = 0; need.turn < 300; need.turn++) {
+        uint32_t fit = s_fit(members, &need, &found);
+        assert_int_equal(fit & (2 | 8), 2 | 8);
+        asked += fit >> 2 & 1;
+        assert_int_equal(found.why[2], (fit >> 2 & 1) != 0 ? PCL_LEFT_OUT_NOT : PCL_LEFT_OUT_FAILS);
+    }
+    assert_int_equal(asked, 100);
+    pcl_membership_at(members, 1)->health.failures = RULES.failures_max;
+    pcl_membership_at(members, 3)->health.failures = RULES.failures_max;
+    assert_int_equal(s_fit(members, &need, &found), 2 | 4 | 8); /* no better one is there */
+    pcl_membership_destroy(&members);
+}
+
+/* --- Lag that comes and goes ----------------------------------------------------- */
+
+static void test_a_replica_that_has_not_settled_waits(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(4);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    need.replicas_min = 2;
+    pcl_membership_at(members, 1)->lag_gate.out = true;
+    assert_int_equal(s_fit(members, &need, &found), 4 | 8);
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_LAG_SETTLES);
+    pcl_membership_at(members, 2)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 2 | 8); /* two are better than one */
+    pcl_membership_at(members, 3)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    need.reads_on_source = false; /* it is within the bound, after all */
+    assert_int_equal(s_fit(members, &need, &found), 2);
+    pcl_membership_destroy(&members);
+}
+
+static void test_enough_replicas_are_kept(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(6);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    static const int32_t LAGS_MS[] = {0, 0, 12000, 15000, 40000, -1};
+    for (uint32_t index = 1; index < 6; index++) {
+        pcl_membership_at(members, index)->report.lag_ms = LAGS_MS[index];
+    }
+    need.stale_reads = true;
+    assert_int_equal(s_fit(members, &need, &found), 2);
+    need.replicas_min = 2;
+    assert_int_equal(s_fit(members, &need, &found), 2 | 4);
+    pcl_node_set_add(&need.tried, 2);
+    assert_int_equal(s_fit(members, &need, &found), 2 | 8);
+    need.replicas_min = 9; /* three times the bound, and no further */
+    assert_int_equal(s_fit(members, &need, &found), 2 | 8);
+    need.stale_reads = false; /* the request bounds its lag, or the operator does */
+    assert_int_equal(s_fit(members, &need, &found), 2);
+    need.stale_reads = true;
+    pcl_membership_at(members, 1)->report.lag_ms = 11000; /* none is within: the source */
+    assert_int_equal(s_fit(members, &need, &found), 1);
+    pcl_membership_destroy(&members);
+}
+
+static void test_a_node_that_starts_slowly_has_its_share(void **state)
+{
+    (void)state;
+    pcl_membership *members = s_fleet(3);
+    pcl_candidates found;
+    pcl_need need = s_read();
+    pcl_candidate *starts = &pcl_membership_at(members, 1)->candidate;
+    starts->slow_since_us = NOW_US - 15 * PCL_US_PER_S; /* half of 8 workers */
+    for (starts->own = 0; starts->own < 8; starts->own++) {
+        assert_int_equal(s_fit(members, &need, &found), starts->own < 4 ? 2 | 4 : 4);
+    }
+    assert_int_equal(found.why[1], PCL_LEFT_OUT_STARTS);
+    starts->slow_since_us = NOW_US;
+    starts->own = 0;
+    assert_int_equal(s_fit(members, &need, &found), 2 | 4); /* one at least */
+    starts->own = 1;
+    assert_int_equal(s_fit(members, &need, &found), 4);
+    pcl_membership_at(members, 2)->state = PCL_MEMBER_GONE;
+    assert_int_equal(s_fit(members, &need, &found), 2); /* nobody else is there */
+    starts->slow_since_us = NOW_US - PCL_SLOW_START_US;
+    assert_true(pcl_candidate_start_share(starts, NOW_US) >= 1);
+    pcl_membership_destroy(&members);
+}
+
+/* A sound replica that could serve is reason enough that somebody does, and unless everybody is
+ * asked because of panic, or one is tried, nobody who is out is asked. */
+static void s_check_somebody_fits(const pcl_membership *members, const pcl_need *need,
+                                  const pcl_candidates *found)
+{
+    bool sound = false;
+    for (uint32_t index = 0; index < pcl_membership_count(members); index++) {
+        const pcl_member *member = pcl_membership_at(members, index);
+        bool could = member->state == PCL_MEMBER_UP && member->reported && !member->drained &&
+                     member->report.state == PCL_NODE_UP && need->read && !need->source_only &&
+                     member->report.role == PCL_NODE_REPLICA && member->report.lag_ms >= 0 &&
+                     (uint32_t)member->report.lag_ms <= need->lag_ms_max &&
+                     !pcl_node_set_has(&need->tried, index) &&
+                     member->candidate.own < need->node_inflight_max;
+        sound = sound ||
+                (could && member->health.state == PCL_HEALTH_SOUND && !member->lag_gate.out);
+    }
+    assert_true(!sound || found->count > 0);
+    for (uint32_t position = 0; sound && position < found->count; position++) {
+        const pcl_member *member = pcl_membership_at(members, found->fit[position]->index);
+        assert_true(found->trial || found->panic || member->health.state == PCL_HEALTH_SOUND);
+    }
+}
+
 /* Whatever the fleet is like: who fits is alive, ready, not drained, not full,
  * not tried, and for a write the source; and who does not has a reason. */
 static void test_random_fleets(void **state)
@@ -347,12 +558,22 @@ static void test_random_fleets(void **state)
             member->report.lag_ms = (int32_t)pcl_rng_below(&rng, 2000) - 1;
             member->report.read_only = pcl_rng_below(&rng, 2) == 0;
             member->candidate.own = pcl_rng_below(&rng, 14);
+            member->health.state = (pcl_health_state)pcl_rng_below(&rng, PCL_HEALTH_STATE_COUNT);
+            member->health.until_us = NOW_US - 1 + pcl_rng_below(&rng, 3);
+            member->health.failures = pcl_rng_below(&rng, 5);
+            member->lag_gate.out = pcl_rng_below(&rng, 3) == 0;
+            member->candidate.slow_since_us = pcl_rng_below(&rng, 3) == 0 ? NOW_US : 0;
         }
         pcl_need need = s_read();
         need.read = pcl_rng_below(&rng, 2) == 0;
         need.source_only = pcl_rng_below(&rng, 3) == 0;
         need.reads_on_source = pcl_rng_below(&rng, 2) == 0;
         need.lag_ms_max = pcl_rng_below(&rng, 2000);
+        need.stale_reads = pcl_rng_below(&rng, 2) == 0;
+        need.replicas_min = pcl_rng_below(&rng, 4);
+        need.may_try = pcl_rng_below(&rng, 2) == 0;
+        need.turn = pcl_rng_below(&rng, 100);
+        need.health = pcl_rng_below(&rng, 2) == 0 ? &RULES : NULL;
         pcl_node_set_add(&need.tried, pcl_rng_below(&rng, 12));
         pcl_candidates found;
         uint32_t fit = s_fit(members, &need, &found);
@@ -369,10 +590,14 @@ static void test_random_fleets(void **state)
                 bool source = member->report.role == PCL_NODE_SOURCE;
                 assert_true(need.read || (source && !member->report.read_only));
                 assert_true(!need.source_only || source);
-                assert_true(source || (member->report.lag_ms >= 0 &&
-                                       (uint32_t)member->report.lag_ms <= need.lag_ms_max));
+                assert_true(source || member->report.lag_ms >= 0);
+                assert_true(source || need.stale_reads ||
+                            (uint32_t)member->report.lag_ms <= need.lag_ms_max);
+                assert_true(!found.trial || (found.count == 1 && need.may_try &&
+                                             pcl_health_is_due(&member->health, NOW_US)));
             }
         }
+        s_check_somebody_fits(members, &need, &found);
     }
     pcl_membership_destroy(&members);
 }
@@ -392,6 +617,14 @@ int main(void)
         cmocka_unit_test(test_suspect_nodes_are_the_last_resort),
         cmocka_unit_test(test_stale_replicas_serve_when_nobody_else_is_left),
         cmocka_unit_test(test_a_full_node_gets_no_more),
+        cmocka_unit_test(test_an_ejected_replica_gets_no_reads),
+        cmocka_unit_test(test_one_read_tries_the_node_that_has_waited_longest),
+        cmocka_unit_test(test_an_operators_drain_is_lifted_by_nobody),
+        cmocka_unit_test(test_when_most_are_out_all_are_asked),
+        cmocka_unit_test(test_a_failing_node_that_must_stay_gets_its_share),
+        cmocka_unit_test(test_a_replica_that_has_not_settled_waits),
+        cmocka_unit_test(test_enough_replicas_are_kept),
+        cmocka_unit_test(test_a_node_that_starts_slowly_has_its_share),
         cmocka_unit_test(test_random_fleets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
