@@ -10,14 +10,8 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def shared_cluster():
-    one = Cluster("shared")
-    try:
-        one.up()
+    with Cluster.running("shared") as one:
         yield one
-    except BaseException:
-        one.purge()
-        raise
-    one.down()
 
 
 @pytest.fixture
@@ -59,14 +53,8 @@ SMALL = ["agent:pool/threads=4", "agent:sessions/max=6", "agent:sessions/princip
 @pytest.fixture(scope="session")
 def small_cluster():
     """One node, little of everything that sessions and cursors take, and little patience."""
-    one = Cluster("small", nodes=1, sets=SMALL)
-    try:
-        one.up()
+    with Cluster.running("small", nodes=1, sets=SMALL) as one:
         yield one
-    except BaseException:
-        one.purge()
-        raise
-    one.down()
 
 
 @pytest.fixture

@@ -67,6 +67,20 @@ class Cluster:
         self.options += [] if demo else ["--no-demo"]
         self.info = {}
 
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, name, **options):
+        """A cluster for the with block, or for the tests of a fixture that yields in one: stopped
+        in order and looked at afterwards, or killed where it did not come that far."""
+        one = cls(name, **options)
+        try:
+            one.up()
+            yield one
+        except BaseException:
+            one.purge()
+            raise
+        one.down()
+
     # --- The whole ---------------------------------------------------------------
 
     def script(self, name, *arguments, check=True, timeout_s=180):

@@ -62,14 +62,8 @@ class Audit:
 
 @pytest.fixture(scope="module")
 def audited_cluster():
-    one = Cluster("audit", nodes=1)
-    try:
-        one.up()
+    with Cluster.running("audit", nodes=1) as one:
         yield one
-    except BaseException:
-        one.purge()
-        raise
-    one.down()
 
 
 @pytest.fixture

@@ -19,15 +19,9 @@ LOOSE_PART_MAX = 0.02
 
 @pytest.fixture(scope="module")
 def cluster():
-    one = Cluster("differential", nodes=2, demo=False,
-                  sets=["agent:database/schemas=demo diff\\_% more\\_%"])
-    try:
-        one.up()
+    with Cluster.running("differential", nodes=2, demo=False,
+                         sets=["agent:database/schemas=demo diff\\_% more\\_%"]) as one:
         yield one
-    except BaseException:
-        one.purge()
-        raise
-    one.down()
 
 
 @pytest.fixture

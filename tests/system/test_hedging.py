@@ -22,17 +22,12 @@ METRIC = "portcullis_proxy_hedges_{}_total"
 @pytest.fixture(scope="module")
 def pausing():
     """A source and two replicas, and a proxy that sends no read to the source."""
-    one = Cluster("hedging", sets=["proxy:routing/reads_on_source=0", "agent:pool/threads=6"])
-    try:
-        one.up()
+    with Cluster.running("hedging", sets=["proxy:routing/reads_on_source=0",
+                                          "agent:pool/threads=6"]) as one:
         make_numbers(one, "few", 100)
         for node in one.nodes():
             one.sql(node, "SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = 1")
         yield one
-    except BaseException:
-        one.purge()
-        raise
-    one.down()
 
 
 @pytest.fixture

@@ -22,16 +22,10 @@ MEMORY_KIB_MAX = 64 * 1024
 @pytest.fixture(scope="module")
 def fresh():
     """A cluster whose daemons have done nothing else: their memory is of this alone."""
-    one = Cluster("held", nodes=1, sets=[
-        "agent:sessions/max=256", "agent:sessions/principal_max=200",
-        "agent:sessions/idle_ms=3000"])
-    try:
-        one.up()
+    sets = ["agent:sessions/max=256", "agent:sessions/principal_max=200",
+            "agent:sessions/idle_ms=3000"]
+    with Cluster.running("held", nodes=1, sets=sets) as one:
         yield one
-    except BaseException:
-        one.purge()
-        raise
-    one.down()
 
 
 def _fetch_all(cluster, sql, **keys):

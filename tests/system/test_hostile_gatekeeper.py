@@ -18,9 +18,7 @@ from portcullis import PortcullisError
 @pytest.fixture(scope="module")
 def sealed_cluster():
     """One node, and a role that is served with a seal only."""
-    one = Cluster("hostile", nodes=1)
-    try:
-        one.up()
+    with Cluster.running("hostile", nodes=1) as one:
         policy = pathlib.Path(one.info["policy"])
         text = policy.read_text()
         assert 'seal = "' not in text, "say here how the role's seal is set now"
@@ -34,10 +32,6 @@ def sealed_cluster():
         wait_until(lambda: one.log("broker").count("event=policy_loaded") > before, 5)
         one.command("query", "CREATE TABLE demo.done (n INT NOT NULL)")
         yield one
-    except BaseException:
-        one.purge()
-        raise
-    one.down()
 
 
 @pytest.fixture

@@ -47,17 +47,11 @@ class Gate:
 
 @pytest.fixture(scope="module")
 def one_node():
-    one = Cluster("policy", nodes=1)
-    try:
-        one.up()
+    with Cluster.running("policy", nodes=1) as one:
         with one.client() as client:
             client.query(TABLE)
             client.query("REPLACE INTO demo.policy_t VALUES (1, 1), (2, 2), (3, 3)")
         yield one
-    except BaseException:
-        one.purge()
-        raise
-    one.down()
 
 
 @pytest.fixture

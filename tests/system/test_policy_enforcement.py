@@ -77,14 +77,8 @@ class Gate:
 
 @pytest.fixture(scope="module")
 def gate():
-    one = Cluster("enforce", nodes=1, sets=["agent:pool/threads=4"])
-    try:
-        one.up()
+    with Cluster.running("enforce", nodes=1, sets=["agent:pool/threads=4"]) as one:
         yield Gate(one)
-    except BaseException:
-        one.purge()
-        raise
-    one.down()
 
 
 def test_who_is_taken_out_loses_statement_and_transaction_at_once(gate):

@@ -76,19 +76,13 @@ def roles(tmp_path_factory):
         "accounts\n    shop\n        read_user = shop_read\n        read_password_file = read\n"
         "        write_user = shop_write\n        write_password_file = write\n"
         "        schemas = shop\n")
-    one = Cluster("roles", nodes=1, sets=["agent:pool/threads=4",
-                                          f"agent:accounts/file={folder}/accounts.cfg"])
-    try:
-        one.up()
+    sets = ["agent:pool/threads=4", f"agent:accounts/file={folder}/accounts.cfg"]
+    with Cluster.running("roles", nodes=1, sets=sets) as one:
         one.sql("node1", "CREATE DATABASE IF NOT EXISTS shop; "
                          "CREATE TABLE IF NOT EXISTS shop.own (n INT PRIMARY KEY); "
                          "REPLACE INTO shop.own VALUES " +
                          ", ".join(f"({number})" for number in range(1, 31)))
         yield Roles(one)
-    except BaseException:
-        one.purge()
-        raise
-    one.down()
 
 
 def code(answer):

@@ -60,10 +60,8 @@ def leaks(secrets, octets):
 def talkative():
     """A cluster whose daemons say all that they ever say."""
     from harness import Cluster
-    one = Cluster("secrets", nodes=2, sets=[f"{who}:log/level=debug" for who in
-                                            ("gatekeeper", "broker", "proxy", "agent")])
-    try:
-        one.up()
+    sets = [f"{who}:log/level=debug" for who in ("gatekeeper", "broker", "proxy", "agent")]
+    with Cluster.running("secrets", nodes=2, sets=sets) as one:
         with one.client() as client:
             client.query("CREATE TABLE kept (id INT PRIMARY KEY, note TEXT)", db="demo")
             client.query("INSERT INTO kept VALUES (?, ?)", [1, "n"], db="demo")
@@ -75,10 +73,6 @@ def talkative():
         one.kill(one.agent_of("node2"))
         one.up()
         yield one
-    except BaseException:
-        one.purge()
-        raise
-    one.down()
 
 
 def test_the_search_finds_what_is_there(talkative):
