@@ -373,34 +373,32 @@ void pcl_relay_cancel_asked(pcl_relay *self, const uint8_t id[PCL_ID_SIZE], pcl_
     }
 }
 
-uint32_t pcl_relay_cancel_peer(pcl_relay *self, pcl_bytes peer, uint64_t now_us)
+/* Of the peer, or where peer is NULL of the owner. */
+static uint32_t s_cancel_of(pcl_relay *self, const pcl_bytes *peer, uint32_t owner_index,
+                            uint64_t now_us)
 {
-    assert(self != NULL);
     uint32_t told = 0;
     uint32_t cursor = 0;
     uint64_t ticket = 0;
     pcl_relay_entry *entry = NULL;
     while ((entry = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL) {
-        if (pcl_bytes_equal(pcl_frame_bytes(&entry->peer), peer)) {
-            told += s_cancel(self, ticket, entry, now_us) ? 1 : 0;
-        }
+        bool theirs = peer != NULL ? pcl_bytes_equal(pcl_frame_bytes(&entry->peer), *peer)
+                                   : entry->owner_index == owner_index;
+        told += theirs && s_cancel(self, ticket, entry, now_us) ? 1 : 0;
     }
     return told;
+}
+
+uint32_t pcl_relay_cancel_peer(pcl_relay *self, pcl_bytes peer, uint64_t now_us)
+{
+    assert(self != NULL);
+    return s_cancel_of(self, &peer, 0, now_us);
 }
 
 uint32_t pcl_relay_cancel_owner(pcl_relay *self, uint32_t owner_index, uint64_t now_us)
 {
     assert(self != NULL);
-    uint32_t told = 0;
-    uint32_t cursor = 0;
-    uint64_t ticket = 0;
-    pcl_relay_entry *entry = NULL;
-    while ((entry = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL) {
-        if (entry->owner_index == owner_index) {
-            told += s_cancel(self, ticket, entry, now_us) ? 1 : 0;
-        }
-    }
-    return told;
+    return s_cancel_of(self, NULL, owner_index, now_us);
 }
 
 void pcl_relay_release(pcl_relay *self, const uint8_t session[PCL_ID_SIZE], pcl_bytes principal,
