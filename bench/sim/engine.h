@@ -38,6 +38,7 @@ typedef struct sim_message {
     uint32_t server, proxy;
     uint32_t attempt; /* answered; SIM_NONE: a beat or the answer to a probe */
     bool is_probe;
+    double latency_us; /* prequal-3: what a query would take there by the server's reckoning */
     uint32_t next;
 } sim_message;
 

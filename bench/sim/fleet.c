@@ -23,6 +23,8 @@ static void s_say(sim_world *world, uint32_t server, uint32_t proxy, uint32_t at
     if (noise_ms > 0 && message->report.lag_ms > 0) {
         message->report.lag_ms += (int32_t)sim_between(&world->beats, 0, noise_ms);
     }
+    message->latency_us = world->servers[server].slot_us *
+                          sim_server_rounds(&world->servers[server], message->report.rif + 1);
     message->server = server;
     message->proxy = proxy;
     message->attempt = attempt;
@@ -107,6 +109,7 @@ void sim_attempt_reaches(sim_world *world, uint32_t index)
     server->rif++;
     server->yours[attempt->proxy]++;
     attempt->reached_us = world->now_us;
+    attempt->met_rif = server->rif;
     attempt->here = true;
     bool fails = server->failing > 0 && sim_uniform(&world->mishaps) < server->failing;
     if (attempt->withdrawn || fails) {
@@ -121,6 +124,16 @@ void sim_attempt_reaches(sim_world *world, uint32_t index)
     }
 }
 
+static void s_note_slot(sim_server *server, const sim_attempt *attempt)
+{
+    static const double SMOOTHING = 0.1;
+    double latency_us = (double)(attempt->ended_us - attempt->reached_us);
+    double sample_us = latency_us / sim_server_rounds(server, attempt->met_rif);
+    server->slot_us = server->slot_us > 0
+                          ? server->slot_us + SMOOTHING * (sample_us - server->slot_us)
+                          : sample_us;
+}
+
 void sim_attempt_ends(sim_world *world, uint32_t index, uint32_t version)
 {
     sim_attempt *attempt = &world->attempts[index];
@@ -132,7 +145,7 @@ void sim_attempt_ends(sim_world *world, uint32_t index, uint32_t version)
     attempt->is_running = false;
     attempt->ended_us = world->now_us;
     server->served++;
-    server->used_us = world->now_us;
+    s_note_slot(server, attempt);
     pcl_service_add(&server->service, attempt->ended_us - attempt->began_us, world->now_us);
     s_leave(world, index);
     s_begin_next(world, server);

@@ -17,12 +17,11 @@
 
 /* What a baseline remembers of a node beside the candidate. */
 typedef struct sim_memory {
-    uint32_t rif; /* of the last report */
-    double speed_rank;
+    uint32_t rif;      /* of the last report */
     double average_us; /* of latencies */
-    uint64_t average_at_us;
     double samples;
     uint64_t used_us;
+    double model[7]; /* p2c-learned: sums of 1, q, qq, y, qy; the line's height and slope */
 } sim_memory;
 
 enum { SIM_POOL_MAX = 16 };
@@ -64,7 +63,7 @@ typedef struct sim_policy {
     pcl_strategy_kind kind; /* of a shipped strategy, else PCL_STRATEGY_DEFAULT */
     uint32_t (*choose)(const sim_question *question); /* of a baseline: a position */
     /* A good answer came from the node; NULL: not interested. */
-    void (*observe)(sim_proxy *proxy, uint32_t node, double latency_us, uint64_t now_us);
+    void (*observe)(sim_proxy *proxy, const sim_attempt *attempt, double latency_us);
     double wait_us;    /* a query waits so long for probes that are synchronous */
     uint32_t probes;   /* asynchronous ones of a baseline, a query */
     bool no_piggyback; /* answers carry no report */
@@ -84,6 +83,13 @@ uint32_t sim_policy_probe(const sim_policy *self, const sim_question *question);
 static inline uint32_t sim_known_rif(const sim_question *question, uint32_t node)
 {
     return question->rifs != NULL ? question->rifs[node] : question->proxy->memories[node].rif;
+}
+
+/* ... and as a policy sees it that has just asked it, if that is what it does. */
+static inline uint32_t sim_seen_rif(const sim_policy *self, const sim_question *question,
+                                    uint32_t node)
+{
+    return self->wait_us > 0 ? question->servers[node].rif : sim_known_rif(question, node);
 }
 
 extern const sim_policy *const SIM_POLICIES_STALE[];    /* read reports, remember nothing */

@@ -57,15 +57,73 @@ static uint32_t s_maxscale(const sim_question *question)
     return best;
 }
 
-static void s_maxscale_observe(sim_proxy *proxy, uint32_t node, double latency_us, uint64_t now_us)
+static void s_maxscale_observe(sim_proxy *proxy, const sim_attempt *attempt, double latency_us)
 {
-    (void)now_us;
-    sim_memory *memory = &proxy->memories[node];
+    sim_memory *memory = &proxy->memories[attempt->server];
     double weight = fmax(0.04, 0.35 - memory->samples * (0.31 / 500));
     memory->average_us = memory->samples > 0
                              ? memory->average_us + weight * (latency_us - memory->average_us)
                              : latency_us;
     memory->samples++;
+}
+
+/* --- Learned lines: of each node latency = height + slope x queue, by least squares
+ * over its own queries, older ones weighing 0.5% less each.  The unit is the mean
+ * service time of 2.A's nodes; it says how much the first guess, nothing, weighs. */
+
+enum { ONES, QUEUES, SQUARES, TIMES, PRODUCTS, HEIGHT, SLOPE };
+
+static void s_line_observe(sim_proxy *proxy, const sim_attempt *attempt, double latency_us)
+{
+    static const double UNIT_US = 8000;
+    static const double KEPT = 0.995;
+    double *model = proxy->memories[attempt->server].model;
+    double queue = attempt->seen_rif;
+    double time = latency_us / UNIT_US;
+    const double news[] = {1, queue, queue * queue, time, queue * time};
+    for (uint32_t index = ONES; index <= PRODUCTS; index++) {
+        model[index] = model[index] * KEPT + news[index];
+    }
+    double ones = model[ONES] + 1;
+    double squares = model[SQUARES] + 1;
+    double determinant = ones * squares - model[QUEUES] * model[QUEUES];
+    model[HEIGHT] = (squares * model[TIMES] - model[QUEUES] * model[PRODUCTS]) / determinant;
+    model[SLOPE] = (ones * model[PRODUCTS] - model[QUEUES] * model[TIMES]) / determinant;
+}
+
+/* The best line of so many nodes, drawn. */
+static uint32_t s_best_line(const sim_question *question, uint32_t count, bool live)
+{
+    const pcl_choice_input *input = question->input;
+    uint32_t best = UINT32_MAX;
+    double best_time = INFINITY;
+    uint32_t drawn[3] = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    for (uint32_t index = 0; index < count && index < input->count; index++) {
+        uint32_t position = 0;
+        do {
+            position = pcl_rng_below(input->rng, input->count);
+        } while (position == drawn[0] || position == drawn[1]);
+        drawn[index] = position;
+        uint32_t node = input->candidates[position]->index;
+        const double *model = question->proxy->memories[node].model;
+        uint32_t queue = live ? question->servers[node].rif : sim_known_rif(question, node);
+        double time = model[HEIGHT] + model[SLOPE] * queue;
+        if (time < best_time) { /* ties go to the first drawn, which is chance enough */
+            best = position;
+            best_time = time;
+        }
+    }
+    return best;
+}
+
+static uint32_t s_two_lines(const sim_question *question)
+{
+    return s_best_line(question, 2, false);
+}
+
+static uint32_t s_three_lines(const sim_question *question)
+{
+    return s_best_line(question, 3, true);
 }
 
 /* --- Prequal: three asynchronous probes a query, a pool of 16 answers, the
@@ -114,7 +172,7 @@ static uint32_t s_prequal(const sim_question *question)
     sim_proxy *proxy = question->proxy;
     uint32_t position = 0;
     for (uint32_t index = proxy->pool_count; index-- > 0;) {
-        if (input->now_us - proxy->pool[index].at_us > 1000000 ||
+        if (input->now_us - proxy->pool[index].at_us > 500000 ||
             !s_is_candidate(input, proxy->pool[index].node, &position)) {
             s_forget(proxy, index);
         }
@@ -151,11 +209,23 @@ static const sim_policy MAXSCALE = {.name = "maxscale-adaptive",
                                     .help = "average latency x (own in flight + 1)",
                                     .choose = s_maxscale,
                                     .observe = s_maxscale_observe};
+static const sim_policy P2C_LEARNED = {.name = "p2c-learned",
+                                       .help = "two reported queues, learned lines",
+                                       .choose = s_two_lines,
+                                       .observe = s_line_observe,
+                                       .no_piggyback = true};
+static const sim_policy P3C_LEARNED = {.name = "p3c-learned-probe",
+                                       .help = "three synchronous probes, learned lines",
+                                       .choose = s_three_lines,
+                                       .observe = s_line_observe,
+                                       .wait_us = 500,
+                                       .no_piggyback = true};
 static const sim_policy PREQUAL3 = {.name = "prequal-3",
-                                    .help = "three probes a query, hot-cold rule, S x slots",
+                                    .help = "three probes a query, hot-cold rule",
                                     .choose = s_prequal,
                                     .probes = 3,
                                     .no_piggyback = true};
 
-const sim_policy *const SIM_POLICIES_LEARNING[] = {&LEAST_OWN, &P2C_OWN, &MAXSCALE, &PREQUAL3,
-                                                   NULL};
+const sim_policy *const SIM_POLICIES_LEARNING[] = {
+    &LEAST_OWN, &P2C_OWN, &MAXSCALE, &PREQUAL3, &P2C_LEARNED, &P3C_LEARNED, NULL,
+};

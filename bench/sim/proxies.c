@@ -85,10 +85,10 @@ void sim_proxy_ticks(sim_world *world, uint32_t index)
 }
 
 /* The pool of the baseline prequal-3. */
-static void s_note_probe(sim_proxy *proxy, uint32_t node, const pcl_report *report, uint64_t now_us)
+static void s_note_probe(sim_proxy *proxy, const sim_message *message, uint64_t now_us)
 {
     for (uint32_t index = 0; index < proxy->pool_count; index++) {
-        if (proxy->pool[index].node == node) { /* a newer answer replaces the older */
+        if (proxy->pool[index].node == message->server) { /* a newer answer replaces the older */
             proxy->pool[index] = proxy->pool[--proxy->pool_count];
             break;
         }
@@ -100,13 +100,11 @@ static void s_note_probe(sim_proxy *proxy, uint32_t node, const pcl_report *repo
         }
         proxy->pool[oldest] = proxy->pool[--proxy->pool_count];
     }
-    double workers = report->workers;
-    double slots = fmax(1, ((double)report->rif + 1) / workers);
     proxy->pool[proxy->pool_count++] = (sim_probe_answer){
         .at_us = now_us,
-        .node = node,
-        .rif = report->rif,
-        .latency_us = (double)report->service_mean_us * slots,
+        .node = message->server,
+        .rif = message->report.rif,
+        .latency_us = message->latency_us,
     };
 }
 
@@ -128,24 +126,21 @@ static void s_hear(sim_world *world, sim_proxy *proxy, uint32_t node, const pcl_
 
 void sim_message_arrives(sim_world *world, uint32_t index)
 {
-    const sim_message *message = &world->messages[index];
-    sim_proxy *proxy = &world->proxies[message->proxy];
-    pcl_report report = message->report;
-    uint32_t node = message->server;
-    uint32_t attempt = message->attempt;
-    bool is_probe = message->is_probe;
+    const sim_message message = world->messages[index];
+    sim_proxy *proxy = &world->proxies[message.proxy];
+    uint32_t node = message.server;
     sim_message_free(world, index);
-    s_hear(world, proxy, node, &report);
-    if (attempt == SIM_NONE || !world->policy->no_piggyback) {
-        (void)pcl_membership_report(proxy->members, node, &report, world->now_us);
-        proxy->memories[node].rif = report.rif;
+    s_hear(world, proxy, node, &message.report);
+    if (message.attempt == SIM_NONE || !world->policy->no_piggyback) {
+        (void)pcl_membership_report(proxy->members, node, &message.report, world->now_us);
+        proxy->memories[node].rif = message.report.rif;
     }
-    if (is_probe) {
-        s_note_probe(proxy, node, &report, world->now_us);
+    if (message.is_probe) {
+        s_note_probe(proxy, &message, world->now_us);
         pcl_strategy_probed(&proxy->state, &pcl_membership_at(proxy->members, node)->candidate,
                             world->now_us);
     }
-    if (attempt != SIM_NONE) {
-        sim_query_answered(world, attempt, &report);
+    if (message.attempt != SIM_NONE) {
+        sim_query_answered(world, message.attempt, &message.report);
     }
 }

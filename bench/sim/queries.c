@@ -115,8 +115,7 @@ static void s_withdraw(sim_world *world, const sim_query *query, bool late)
                              pcl_ejection_of_end(PCL_ATTEMPT_EXPIRED, true, waited_us));
         }
         if (world->policy->observe != NULL) { /* it would have taken longer still */
-            world->policy->observe(&world->proxies[attempt->proxy], attempt->server,
-                                   (double)waited_us, world->now_us);
+            world->policy->observe(&world->proxies[attempt->proxy], attempt, (double)waited_us);
         }
         sim_schedule(world, world->now_us + world->net_us, SIM_EVENT_CANCEL, index, attempt->life);
     }
@@ -169,7 +168,7 @@ static void s_note_time(sim_world *world, const sim_attempt *attempt, const pcl_
                                       .queue_us = report->queue_us},
                         world->now_us);
     if (world->policy->observe != NULL) {
-        world->policy->observe(proxy, attempt->server, (double)total_us, world->now_us);
+        world->policy->observe(proxy, attempt, (double)total_us);
     }
 }
 

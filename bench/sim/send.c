@@ -151,7 +151,11 @@ static uint32_t s_choose_and_send(sim_world *world, uint32_t query_index,
     if (asked != PCL_CHOICE_NONE) {
         s_ask(world, query, candidates->fit[asked]->index);
     }
-    return s_send_to(world, query_index, candidates->fit[position]->index, candidates->trial);
+    uint32_t node = candidates->fit[position]->index;
+    uint32_t seen_rif = sim_seen_rif(world->policy, &question, node);
+    uint32_t attempt = s_send_to(world, query_index, node, candidates->trial);
+    world->attempts[attempt].seen_rif = seen_rif;
+    return attempt;
 }
 
 /* Coming and going for lag should be rare: each time load moves. */

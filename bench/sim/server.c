@@ -9,6 +9,12 @@ double sim_server_speed(const sim_server *self, uint32_t class_index)
     return class_index == 1 ? speed * self->class_factor : speed;
 }
 
+double sim_server_rounds(const sim_server *self, uint32_t rif)
+{
+    double rounds = (double)rif / self->workers;
+    return rounds > 1 ? rounds : 1;
+}
+
 double sim_server_lag_ms(const sim_server *self, uint64_t now_us)
 {
     double lag_us = self->lag_us + self->lag_slope * (double)(now_us - self->lag_since_us);

@@ -29,6 +29,8 @@ typedef struct sim_attempt {
     bool fault;  /* the node failed it */
     bool is_hedge;
     uint32_t class_index;
+    uint32_t met_rif;   /* at the server on arrival, itself included */
+    uint32_t seen_rif;  /* what the policy took the server's queue for */
     double left_us;     /* work that is not done yet, at speed 1 */
     uint64_t worked_us; /* when left_us was true */
     uint64_t sent_us, reached_us, began_us, ended_us;
@@ -56,7 +58,7 @@ typedef struct sim_server {
     uint32_t expected;                 /* rif and those on their way here: for the oracle */
     double speed_now[SIM_CLASSES_MAX]; /* since the running ones were last brought up to date */
     uint64_t served, errors, seq, boot_id;
-    uint64_t used_us; /* when it last served something */
+    double slot_us; /* prequal-3: smoothed latency over how full it was on arrival */
     pcl_service service;
 } sim_server;
 
@@ -69,5 +71,8 @@ double sim_server_lag_ms(const sim_server *self, uint64_t now_us);
 /* What the agent says now to that proxy; the answered attempt or NULL in a beat. */
 pcl_report sim_server_report(sim_server *self, uint32_t proxy, const sim_attempt *answered,
                              uint64_t now_us);
+
+/* How many rounds of the workers so many statements are, at least 1. */
+double sim_server_rounds(const sim_server *self, uint32_t rif);
 
 #endif

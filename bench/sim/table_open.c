@@ -33,6 +33,7 @@ static const sim_published STALE_PUBLISHED[] = {
     ROW("jsq", 111, 226, 836, 3103, 152, 282, 671),
     ROW("sed", 69, 172, 785, 3053, 110, 209, 519),
     ROW("p2c", 217, 229, 316, 604, 233, 288, 420),
+    ROW("p2c-learned", 112, 119, 151, 238, 118, 142, 193),
 };
 
 const sim_table SIM_TABLE_STALE = {
@@ -40,7 +41,7 @@ const sim_table SIM_TABLE_STALE = {
     .title = "2.A: stale queue lengths, 16 proxies at 90%",
     .scenarios = STALE,
     .scenario_count = sizeof STALE / sizeof STALE[0],
-    .policies = {"weighted-random", "jsq", "sed", "p2c"},
+    .policies = {"weighted-random", "jsq", "sed", "p2c", "p2c-learned"},
     .figures = {SIM_P99_MS, SIM_FANO},
     .figure_count = 2,
     .published = STALE_PUBLISHED,
@@ -64,12 +65,13 @@ static const sim_scenario PROXIES[] = {
 static const sim_published PROXIES_PUBLISHED[] = {
     BY_PROXIES("prequal-3", 89, 100, 127, 186),
     BY_PROXIES("sed3-probe", 82, 82, 83, 82),
+    BY_PROXIES("p3c-learned-probe", 82, 82, 84, 99),
 };
 
 #define POLICIES                                                                                   \
     {                                                                                              \
         "oracle", "custom", "custom-beats", "peak-ewma", "c3", "prequal", "maxscale-adaptive",     \
-            "least-own", "least-inflight", "prequal-3", "sed3-probe"                               \
+            "least-own", "least-inflight", "prequal-3", "sed3-probe", "p3c-learned-probe"          \
     }
 
 const sim_table SIM_TABLE_PROXIES = {
@@ -102,6 +104,7 @@ static const sim_scenario GRAY[] = {
 static const sim_published GRAY_PUBLISHED[] = {
     BY_PROXIES("prequal-3", 100, 110, 144, 214),
     BY_PROXIES("sed3-probe", 205, 205, 205, 205),
+    BY_PROXIES("p3c-learned-probe", 94, 103, 112, 121),
 };
 
 const sim_table SIM_TABLE_GRAY = {
