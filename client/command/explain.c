@@ -56,6 +56,21 @@ static uint32_t s_filled(pcl_bytes list)
     return filled;
 }
 
+/* One cell: numbers as people read them, nothing where nothing is known. */
+static void s_put_cell(pcl_table *table, const char *type, pcl_bytes octets)
+{
+    pcl_mp_value value = pcl_tree_value(octets);
+    if (value.type == PCL_MP_NIL) {
+        pcl_mp_put_text(&table->rows, "");
+    } else if (value.type == PCL_MP_FLOAT && strcmp(type, "DOUBLE") == 0) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "%.1f", value.real);
+        pcl_mp_put_text(&table->rows, text);
+    } else {
+        pcl_table_put_rounded(table, octets);
+    }
+}
+
 /* fits: what to say of each node of the list, but for the chosen one. */
 static void s_put_nodes(pcl_table *table, pcl_bytes list, uint32_t filled, const char *fits,
                         pcl_bytes chosen)
@@ -69,12 +84,7 @@ static void s_put_nodes(pcl_table *table, pcl_bytes list, uint32_t filled, const
         pcl_mp_put_text(&table->rows, pcl_bytes_equal(node, chosen) ? "chosen" : fits);
         for (uint32_t at = 0; at < COLUMN_COUNT; at++) {
             if ((filled >> at & 1u) != 0) {
-                pcl_bytes value = pcl_tree_get(item, s_columns[at].key);
-                if (strcmp(s_columns[at].type, "BIGINT") == 0) {
-                    pcl_table_put_rounded(table, value);
-                } else {
-                    pcl_table_put(table, value);
-                }
+                s_put_cell(table, s_columns[at].type, pcl_tree_get(item, s_columns[at].key));
             }
         }
     }
