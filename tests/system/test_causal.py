@@ -28,7 +28,7 @@ SESSIONS = 10  # of each
 REGISTERS = PROCESSES * SESSIONS
 READS = volume(24_000, 1_000_000)
 SECONDS = volume(45, 2400)
-BEHIND = "21"  # as causal_check.c counts it
+OVERLOADED, BEHIND = "7", "21"  # as causal_check.c counts them
 
 
 @pytest.fixture
@@ -100,8 +100,14 @@ def lagging(cluster, node, seconds):
         change, word = "CHANGE MASTER TO MASTER_DELAY = {}", "SLAVE"
     else:
         change, word = "CHANGE REPLICATION SOURCE TO SOURCE_DELAY = {}", "REPLICA"
+
     def set_delay(delay):
-        cluster.sql(node, f"STOP {word}; {change.format(delay)}; START {word}")
+        for _ in range(20):  # an agent that has just come back may start it again in between
+            with contextlib.suppress(AssertionError):
+                cluster.sql(node, f"STOP {word}; {change.format(delay)}; START {word}")
+                return
+        raise AssertionError(f"{node}: the delay of replication cannot be set")
+
     set_delay(seconds)
     try:
         yield
@@ -184,8 +190,8 @@ def test_causal_reads_are_never_stale(registers, start, strategy):
     assert sums["reopened"] > 0
     assert sums["replica"] > 0, "no replica read anything: nothing was tested"
     # The source is asked last, and a read may find too many waiting there for a commit to show.
-    assert set(sums["failures"]) <= {BEHIND}, sums["failures"]
-    assert sum(sums["failures"].values()) < sums["reads"] / 50, sums["failures"]
+    assert set(sums["failures"]) <= {OVERLOADED, BEHIND}, sums["failures"]
+    assert sum(sums["failures"].values()) < sums["reads"] / 100, sums["failures"]
 
 
 def test_parallel_requests_of_one_client_are_never_stale(registers, start):
