@@ -9,7 +9,7 @@
 
 enum { REFRESH_EVERY = 64 };
 
-static const float LOAD_MAX = 0.8f;
+static const float LOAD_MAX = 0.9f;
 static const double CHARGED_AFTER = 4; /* times the delay: a slow read is not a long statement */
 
 bool pcl_hedge_may(pcl_op op, bool read, bool pinned, bool source_only)

@@ -12,7 +12,7 @@
  *     long, and so are late each time, would all run twice.
  *  4. A copy goes only to a node that is expected to be idle: one of its connections
  *     is free, by the last report and our own books.  None is sent while the
- *     connections of the other nodes are more than four fifths in use: then all are
+ *     connections of the other nodes are more than nine tenths in use: then all are
  *     slow, and copies would make them slower.
  *  5. One copy a request, and only while more time is left than half of the reads
  *     take.  What was refused for a reason that passes is looked at again.

@@ -63,7 +63,8 @@ static void s_put_hedges(const pcl_proxy *self, pcl_buffer *buffer)
     } else {
         pcl_mp_put_nil(buffer);
     }
-    s_uint(buffer, "tokens", (uint64_t)self->hedge.tokens);
+    pcl_mp_put_text(buffer, "tokens");
+    pcl_mp_put_int(buffer, (int64_t)self->hedge.tokens);
     s_uint(buffer, "sent", self->hedges_sent);
     s_uint(buffer, "won", self->hedges_won);
     s_uint(buffer, "cancel_late", self->hedges_late);

@@ -136,6 +136,34 @@ static void test_an_idle_loop_sleeps(void **state)
     s_close(bench);
 }
 
+static void s_on_woken_turn(void *context, uint64_t now_us)
+{
+    s_bench *bench = context;
+    bench->turns++;
+    if (now_us >= bench->last_us) {
+        bench->last_us = now_us;
+        pcl_loop_stop(bench->loop);
+    } else {
+        pcl_loop_wake_at(bench->loop, bench->last_us);
+    }
+}
+
+/* Between two ticks, and not before. */
+static void test_the_loop_turns_when_it_shall_be_woken(void **state)
+{
+    (void)state;
+    s_bench *bench = s_open("inproc://loop-wake");
+    uint64_t begun_us = pcl_now_us();
+    bench->last_us = begun_us + 30000;
+    pcl_loop_set_tick(bench->loop, 10000000, s_on_tick, s_on_woken_turn, bench);
+    pcl_loop_wake_at(bench->loop, begun_us + 5000);
+    pcl_loop_run(bench->loop);
+    assert_int_equal(bench->ticks, 0);
+    assert_in_range(bench->turns, 2, 20);
+    assert_in_range(bench->last_us - begun_us, 30000, 5000000);
+    s_close(bench);
+}
+
 static bool s_is_enough(void *context)
 {
     const s_bench *bench = context;
@@ -169,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_everything_that_waits_is_read),
         cmocka_unit_test(test_ticks_come_at_their_interval),
         cmocka_unit_test(test_an_idle_loop_sleeps),
+        cmocka_unit_test(test_the_loop_turns_when_it_shall_be_woken),
         cmocka_unit_test(test_the_guard_ends_the_loop),
         cmocka_unit_test(test_the_clocks_go_on),
     };
