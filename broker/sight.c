@@ -12,10 +12,55 @@ enum { LABEL_SIZE = 64, STATUS_PAIRS = 12 };
 
 /* --- Metrics ----------------------------------------------------------------- */
 
+static const pcl_metric_plan REFUSALS = {PCL_METRIC_COUNTER, offsetof(pcl_broker_metrics, refusals),
+                                         "portcullis_broker_refusals_total",
+                                         "Requests that the broker refused, by rule."};
+static const pcl_metric_plan LANES[] = {
+    {PCL_METRIC_GAUGE, offsetof(pcl_broker_metrics, queued), "portcullis_broker_queue_requests",
+     "Requests that wait for room below."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_broker_metrics, windows), "portcullis_broker_window_requests",
+     "How many requests may be below at a time, as the agents' queues allow."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_broker_metrics, below),
+     "portcullis_broker_window_used_requests", "How many of them are."},
+};
+static const pcl_metric_plan METRICS[] = {
+    {PCL_METRIC_GAUGE, offsetof(pcl_broker_metrics, queue_octets), "portcullis_broker_queue_bytes",
+     "Octets of the payloads that wait."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_broker_metrics, queue_dropped),
+     "portcullis_broker_queue_dropped_total",
+     "Requests that waited too long in a line that stood, and were answered OVERLOADED."},
+    {PCL_METRIC_HISTOGRAM, offsetof(pcl_broker_metrics, queue_wait),
+     "portcullis_broker_queue_wait_seconds", "How long requests waited in the queue that went on."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_broker_metrics, sealed), "portcullis_broker_seals_total",
+     "Requests whose seal was found good."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_broker_metrics, channels), "portcullis_broker_seal_channels",
+     "Channels whose sequence is remembered."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_broker_metrics, callers), "portcullis_broker_principals",
+     "Principals that have spoken and are in the policy."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_broker_metrics, dismissed),
+     "portcullis_broker_principals_gone_total",
+     "Principals that were taken out of the policy, or got another key, after they had spoken."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_broker_metrics, audit_lines),
+     "portcullis_broker_audit_lines_total", "Lines of the audit that were written."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_broker_metrics, audit_lost),
+     "portcullis_broker_audit_lost_total", "Records that the audit could not take."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_broker_metrics, audit_waiting),
+     "portcullis_broker_audit_queue_bytes", "Octets of records that wait to be written."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_broker_metrics, audit_state), "portcullis_broker_audit_state",
+     "0 fine (or no audit), 1 it cannot be written just now, 2 broken."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_broker_metrics, audit_muted),
+     "portcullis_broker_audit_muted_total",
+     "Lines left out, beyond so many a second, of what no rate bounds: requests that nobody is "
+     "proved to have made, that the rate refused, and cancels."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_broker_metrics, dropped),
+     "portcullis_broker_messages_dropped_total",
+     "Messages that were not of the protocol, or a stranger's."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_broker_metrics, cache_entries),
+     "portcullis_broker_sql_cache_entries", "Statements whose verdict is kept."},
+};
+
 static void s_make_refusals(pcl_broker *self)
 {
-    static const char name[] = "portcullis_broker_refusals_total";
-    static const char help[] = "Requests that the broker refused, by rule.";
     static const char *const why[] = {
         [PCL_REFUSAL_STRANGER] = "stranger", [PCL_REFUSAL_REQUEST] = "request",
         [PCL_REFUSAL_HEAD] = "head",         [PCL_REFUSAL_GONE] = "gone",
@@ -25,14 +70,11 @@ static void s_make_refusals(pcl_broker *self)
     pcl_metrics *registry = self->args->metrics;
     pcl_broker_metrics *made = &self->metrics;
     char label[LABEL_SIZE];
-    for (int index = 0; index < PCL_REFUSAL_COUNT; index++) {
-        (void)snprintf(label, sizeof label, "rule=\"%s\"", why[index]);
-        made->refusals[index] = pcl_metrics_counter(registry, name, label, help);
-    }
+    pcl_metrics_make_each(registry, made, &REFUSALS, "rule", why, PCL_REFUSAL_COUNT);
     for (int rule = PCL_POLICY_RULE_NONE + 1; rule < PCL_POLICY_RULE_COUNT; rule++) {
         (void)snprintf(label, sizeof label, "rule=\"%s\"",
                        pcl_policy_rule_text((pcl_policy_rule)rule));
-        made->rules[rule] = pcl_metrics_counter(registry, name, label, help);
+        made->rules[rule] = pcl_metrics_counter(registry, REFUSALS.name, label, REFUSALS.help);
         made->dry_runs[rule] = pcl_metrics_counter(
             registry, "portcullis_broker_dry_runs_total", label,
             "Requests that a rule on trial would have refused or cut, by rule.");
@@ -41,60 +83,11 @@ static void s_make_refusals(pcl_broker *self)
 
 static void s_make_lanes(pcl_broker *self)
 {
-    static const char *const labels[] = {
-        [PCL_QUEUE_READS] = "lane=\"reads\"", [PCL_QUEUE_REST] = "lane=\"rest\""};
-    pcl_metrics *registry = self->args->metrics;
-    pcl_broker_metrics *made = &self->metrics;
-    for (int lane = 0; lane < (int)PCL_QUEUE_LANES; lane++) {
-        made->queued[lane] = pcl_metrics_gauge(registry, "portcullis_broker_queue_requests",
-                                               labels[lane], "Requests that wait for room below.");
-        made->windows[lane] = pcl_metrics_gauge(
-            registry, "portcullis_broker_window_requests", labels[lane],
-            "How many requests may be below at a time, as the agents' queues allow.");
-        made->below[lane] = pcl_metrics_gauge(registry, "portcullis_broker_window_used_requests",
-                                              labels[lane], "How many of them are.");
+    static const char *const lanes[] = {[PCL_QUEUE_READS] = "reads", [PCL_QUEUE_REST] = "rest"};
+    for (size_t index = 0; index < sizeof LANES / sizeof LANES[0]; index++) {
+        pcl_metrics_make_each(self->args->metrics, &self->metrics, &LANES[index], "lane", lanes,
+                              PCL_QUEUE_LANES);
     }
-    made->queue_octets = pcl_metrics_gauge(registry, "portcullis_broker_queue_bytes", "",
-                                           "Octets of the payloads that wait.");
-    made->queue_dropped = pcl_metrics_counter(
-        registry, "portcullis_broker_queue_dropped_total", "",
-        "Requests that waited too long in a line that stood, and were answered OVERLOADED.");
-    made->queue_wait = pcl_metrics_histogram(registry, "portcullis_broker_queue_wait_seconds", "",
-                                             "How long requests waited in the queue that went on.");
-}
-
-static void s_make_principals(pcl_broker *self)
-{
-    pcl_metrics *registry = self->args->metrics;
-    pcl_broker_metrics *made = &self->metrics;
-    made->sealed = pcl_metrics_counter(registry, "portcullis_broker_seals_total", "",
-                                       "Requests whose seal was found good.");
-    made->channels = pcl_metrics_gauge(registry, "portcullis_broker_seal_channels", "",
-                                       "Channels whose sequence is remembered.");
-    made->callers = pcl_metrics_gauge(registry, "portcullis_broker_principals", "",
-                                      "Principals that have spoken and are in the policy.");
-    made->dismissed = pcl_metrics_counter(
-        registry, "portcullis_broker_principals_gone_total", "",
-        "Principals that were taken out of the policy, or got another key, after they had spoken.");
-}
-
-static void s_make_audit(pcl_broker *self)
-{
-    pcl_metrics *registry = self->args->metrics;
-    pcl_broker_metrics *made = &self->metrics;
-    made->audit_lines = pcl_metrics_counter(registry, "portcullis_broker_audit_lines_total", "",
-                                            "Lines of the audit that were written.");
-    made->audit_lost = pcl_metrics_counter(registry, "portcullis_broker_audit_lost_total", "",
-                                           "Records that the audit could not take.");
-    made->audit_waiting = pcl_metrics_gauge(registry, "portcullis_broker_audit_queue_bytes", "",
-                                            "Octets of records that wait to be written.");
-    made->audit_state = pcl_metrics_gauge(
-        registry, "portcullis_broker_audit_state", "",
-        "0 fine (or no audit), 1 it cannot be written just now, 2 broken.");
-    made->audit_muted = pcl_metrics_counter(
-        registry, "portcullis_broker_audit_muted_total", "",
-        "Lines left out, beyond so many a second, of what no rate bounds: requests that nobody is "
-        "proved to have made, that the rate refused, and cancels.");
 }
 
 void pcl_broker_metrics_make(pcl_broker *self)
@@ -105,14 +98,9 @@ void pcl_broker_metrics_make(pcl_broker *self)
     pcl_broker_metrics *made = &self->metrics;
     s_make_refusals(self);
     s_make_lanes(self);
-    s_make_principals(self);
-    s_make_audit(self);
-    made->dropped = pcl_metrics_counter(registry, "portcullis_broker_messages_dropped_total", "",
-                                        "Messages that were not of the protocol, or a stranger's.");
+    pcl_metrics_make(registry, made, "", METRICS, sizeof METRICS / sizeof METRICS[0]);
     made->cache_hits = pcl_metrics_counter(registry, name, "result=\"hit\"", help);
     made->cache_misses = pcl_metrics_counter(registry, name, "result=\"miss\"", help);
-    made->cache_entries = pcl_metrics_gauge(registry, "portcullis_broker_sql_cache_entries", "",
-                                            "Statements whose verdict is kept.");
 }
 
 static void s_publish_audit(pcl_broker *self)

@@ -18,10 +18,14 @@ static const struct {
     {100000, "0.1"}, {200000, "0.2"},  {500000, "0.5"},  {1000000, "1"},   {2000000, "2"},
     {5000000, "5"},  {10000000, "10"}, {20000000, "20"}, {60000000, "60"},
 };
+enum { LABELS_SIZE = 128 }; /* of one label that a role's table names */
 enum { BUCKET_COUNT = sizeof BUCKETS / sizeof BUCKETS[0] };
 
-typedef enum s_kind { COUNTER = 0, GAUGE, HISTOGRAM } s_kind;
-static const char *const KIND_NAMES[] = {"counter", "gauge", "histogram"};
+static const char *const KIND_NAMES[] = {
+    [PCL_METRIC_COUNTER] = "counter",
+    [PCL_METRIC_GAUGE] = "gauge",
+    [PCL_METRIC_HISTOGRAM] = "histogram",
+};
 
 typedef struct s_family s_family;
 
@@ -38,7 +42,7 @@ struct s_family {
     s_family *next;
     const char *name; /* borrowed */
     const char *help; /* borrowed */
-    s_kind kind;
+    pcl_metric_kind kind;
     pcl_metric *first;
 };
 
@@ -91,7 +95,8 @@ void pcl_metrics_destroy(pcl_metrics **self_p)
     *self_p = NULL;
 }
 
-static s_family *s_family_get(pcl_metrics *self, const char *name, const char *help, s_kind kind)
+static s_family *s_family_get(pcl_metrics *self, const char *name, const char *help,
+                              pcl_metric_kind kind)
 {
     s_family **link = &self->first;
     while (*link != NULL && strcmp((*link)->name, name) != 0) {
@@ -108,7 +113,7 @@ static s_family *s_family_get(pcl_metrics *self, const char *name, const char *h
 }
 
 static pcl_metric *s_get(pcl_metrics *self, const char *name, const char *labels, const char *help,
-                         s_kind kind)
+                         pcl_metric_kind kind)
 {
     assert(self != NULL);
     assert(name != NULL && labels != NULL && help != NULL);
@@ -123,7 +128,7 @@ static pcl_metric *s_get(pcl_metrics *self, const char *name, const char *labels
         metric->family = family;
         metric->labels = s_alloc(strlen(labels) + 1, 1);
         memcpy(metric->labels, labels, strlen(labels));
-        if (kind == HISTOGRAM) {
+        if (kind == PCL_METRIC_HISTOGRAM) {
             metric->buckets = s_alloc(BUCKET_COUNT + 1, sizeof *metric->buckets);
         }
         *link = metric;
@@ -136,30 +141,56 @@ static pcl_metric *s_get(pcl_metrics *self, const char *name, const char *labels
 pcl_metric *pcl_metrics_counter(pcl_metrics *self, const char *name, const char *labels,
                                 const char *help)
 {
-    return s_get(self, name, labels, help, COUNTER);
+    return s_get(self, name, labels, help, PCL_METRIC_COUNTER);
 }
 
 pcl_metric *pcl_metrics_gauge(pcl_metrics *self, const char *name, const char *labels,
                               const char *help)
 {
-    return s_get(self, name, labels, help, GAUGE);
+    return s_get(self, name, labels, help, PCL_METRIC_GAUGE);
 }
 
 pcl_metric *pcl_metrics_histogram(pcl_metrics *self, const char *name, const char *labels,
                                   const char *help)
 {
-    return s_get(self, name, labels, help, HISTOGRAM);
+    return s_get(self, name, labels, help, PCL_METRIC_HISTOGRAM);
+}
+
+static pcl_metric **s_place(void *owner, const pcl_metric_plan *plan)
+{
+    return (pcl_metric **)(void *)((char *)owner + plan->place);
+}
+
+void pcl_metrics_make(pcl_metrics *self, void *owner, const char *labels,
+                      const pcl_metric_plan *plans, size_t count)
+{
+    for (size_t index = 0; index < count; index++) {
+        const pcl_metric_plan *plan = &plans[index];
+        *s_place(owner, plan) = s_get(self, plan->name, labels, plan->help, plan->kind);
+    }
+}
+
+void pcl_metrics_make_each(pcl_metrics *self, void *owner, const pcl_metric_plan *plan,
+                           const char *label, const char *const *words, size_t count)
+{
+    pcl_metric **handles = s_place(owner, plan);
+    for (size_t index = 0; index < count; index++) {
+        char labels[LABELS_SIZE];
+        int size = snprintf(labels, sizeof labels, "%s=\"%s\"", label, words[index]);
+        assert(size > 0 && (size_t)size < sizeof labels);
+        handles[index] = s_get(self, plan->name, labels, plan->help, plan->kind);
+    }
 }
 
 void pcl_metric_add(pcl_metric *self, uint64_t count)
 {
-    assert(self->family->kind == COUNTER);
+    assert(self->family->kind == PCL_METRIC_COUNTER);
     atomic_fetch_add_explicit(&self->value, count, memory_order_relaxed);
 }
 
 void pcl_metric_set(pcl_metric *self, double value)
 {
-    assert(self->family->kind == GAUGE);
+    assert(self->family->kind == PCL_METRIC_GAUGE);
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
     atomic_store_explicit(&self->value, bits, memory_order_relaxed);
@@ -167,7 +198,7 @@ void pcl_metric_set(pcl_metric *self, double value)
 
 void pcl_metric_observe_us(pcl_metric *self, uint64_t us)
 {
-    assert(self->family->kind == HISTOGRAM);
+    assert(self->family->kind == PCL_METRIC_HISTOGRAM);
     size_t low = 0;
     size_t high = BUCKET_COUNT; /* the first bucket whose bound is not under us */
     while (low < high) {
@@ -184,8 +215,8 @@ void pcl_metric_observe_us(pcl_metric *self, uint64_t us)
 
 uint64_t pcl_metric_count(const pcl_metric *self)
 {
-    assert(self->family->kind != GAUGE);
-    if (self->family->kind == COUNTER) {
+    assert(self->family->kind != PCL_METRIC_GAUGE);
+    if (self->family->kind == PCL_METRIC_COUNTER) {
         return atomic_load_explicit(&self->value, memory_order_relaxed);
     }
     uint64_t count = 0;
@@ -274,13 +305,13 @@ static void s_put_family(pcl_buffer *buffer, const s_family *family)
     s_put(buffer, "\n");
     for (const pcl_metric *metric = family->first; metric != NULL; metric = metric->next) {
         switch (family->kind) {
-        case COUNTER:
+        case PCL_METRIC_COUNTER:
             s_put_count(buffer, metric, "", "", pcl_metric_count(metric));
             break;
-        case GAUGE:
+        case PCL_METRIC_GAUGE:
             s_put_gauge(buffer, metric);
             break;
-        case HISTOGRAM:
+        case PCL_METRIC_HISTOGRAM:
             s_put_histogram(buffer, metric);
             break;
         }

@@ -9,6 +9,7 @@
 
 #include "common/buffer.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct pcl_metrics pcl_metrics;
@@ -29,6 +30,28 @@ pcl_metric *pcl_metrics_gauge(pcl_metrics *self, const char *name, const char *l
  * to 60 s, about three a decade.  Name must end in _seconds. */
 pcl_metric *pcl_metrics_histogram(pcl_metrics *self, const char *name, const char *labels,
                                   const char *help);
+
+typedef enum pcl_metric_kind {
+    PCL_METRIC_COUNTER = 0,
+    PCL_METRIC_GAUGE,
+    PCL_METRIC_HISTOGRAM,
+} pcl_metric_kind;
+
+/* A row of a role's table of metrics: the handle (an array of them, for _make_each) stands in the
+ * role's struct at place, an offsetof(). */
+typedef struct pcl_metric_plan {
+    pcl_metric_kind kind;
+    size_t place;
+    const char *name;
+    const char *help;
+} pcl_metric_plan;
+
+/* Makes each of the table's, all with the same labels. */
+void pcl_metrics_make(pcl_metrics *self, void *owner, const char *labels,
+                      const pcl_metric_plan *plans, size_t count);
+/* Makes one of the plan's for each word: `label="word"`, in the order of the handles. */
+void pcl_metrics_make_each(pcl_metrics *self, void *owner, const pcl_metric_plan *plan,
+                           const char *label, const char *const *words, size_t count);
 
 void pcl_metric_add(pcl_metric *self, uint64_t count);     /* counter */
 void pcl_metric_set(pcl_metric *self, double value);       /* gauge */

@@ -20,60 +20,76 @@ static const char *const DROP_TEXTS[] = {
 };
 static_assert(sizeof DROP_TEXTS / sizeof DROP_TEXTS[0] == PCL_PROXY_DROP_COUNT, "a text a reason");
 
+static const pcl_metric_plan DROPPED = {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, dropped),
+                                        "portcullis_proxy_dropped_total",
+                                        "Messages dropped, by reason."};
+static const pcl_metric_plan NODES = {PCL_METRIC_GAUGE, offsetof(pcl_proxy_telemetry, nodes),
+                                      "portcullis_proxy_nodes",
+                                      "Nodes known, by membership state."};
+
+static const pcl_metric_plan METRICS[] = {
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, behind), "portcullis_proxy_behind_total",
+     "Reads that a node did not have the write for which they must see."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, retries), "portcullis_proxy_retries_total",
+     "Reads sent again to another node."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, probes), "portcullis_proxy_probes_total",
+     "Nodes asked for a fresh report."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, unreachable),
+     "portcullis_proxy_unreachable_total", "Sends that found no connection to the node."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, cancels), "portcullis_proxy_cancels_total",
+     "Requests told to stop, by a cancel or because their client went."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, releases), "portcullis_proxy_releases_total",
+     "Sessions and cursors that nobody held any more, told to their node."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, gone), "portcullis_proxy_gone_total",
+     "Requests of a session or cursor whose node had gone."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, hedges_sent),
+     "portcullis_proxy_hedges_sent_total", "Second copies of late reads sent."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, hedges_won),
+     "portcullis_proxy_hedges_won_total", "Reads answered by their second copy."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, hedges_late),
+     "portcullis_proxy_hedges_cancel_late_total",
+     "Copies that had run to their end when they were withdrawn."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, hedges_starved),
+     "portcullis_proxy_hedges_budget_exhausted_total",
+     "Late reads that found no token for a second copy."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_proxy_telemetry, hedge_delay),
+     "portcullis_proxy_hedge_delay_seconds",
+     "How long a read is at its node before it is late; -1 not known yet."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_proxy_telemetry, inflight), "portcullis_proxy_in_flight",
+     "Requests accepted and not yet answered."},
+    {PCL_METRIC_HISTOGRAM, offsetof(pcl_proxy_telemetry, decision),
+     "portcullis_proxy_decision_seconds", "Time to find the candidates and choose among them."},
+    {PCL_METRIC_HISTOGRAM, offsetof(pcl_proxy_telemetry, duration),
+     "portcullis_proxy_request_seconds", "Time from a request's arrival to its answer."},
+};
+
 void pcl_proxy_telemetry_start(pcl_proxy *self)
 {
     pcl_proxy_telemetry *telemetry = &self->telemetry;
     pcl_metrics *metrics = self->args->metrics;
-    char labels[64];
-    for (int why = 0; why < PCL_PROXY_DROP_COUNT; why++) {
-        snprintf(labels, sizeof labels, "reason=\"%s\"", DROP_TEXTS[why]);
-        telemetry->dropped[why] = pcl_metrics_counter(metrics, "portcullis_proxy_dropped_total",
-                                                      labels, "Messages dropped, by reason.");
-    }
+    const char *states[PCL_MEMBER_STATE_COUNT];
     for (int state = 0; state < PCL_MEMBER_STATE_COUNT; state++) {
-        snprintf(labels, sizeof labels, "state=\"%s\"",
-                 pcl_member_state_text((pcl_member_state)state));
-        telemetry->nodes[state] = pcl_metrics_gauge(metrics, "portcullis_proxy_nodes", labels,
-                                                    "Nodes known, by membership state.");
+        states[state] = pcl_member_state_text((pcl_member_state)state);
     }
-    telemetry->behind = pcl_metrics_counter(
-        metrics, "portcullis_proxy_behind_total", "",
-        "Reads that a node did not have the write for which they must see.");
-    telemetry->retries = pcl_metrics_counter(metrics, "portcullis_proxy_retries_total", "",
-                                             "Reads sent again to another node.");
-    telemetry->probes = pcl_metrics_counter(metrics, "portcullis_proxy_probes_total", "",
-                                            "Nodes asked for a fresh report.");
-    telemetry->unreachable = pcl_metrics_counter(metrics, "portcullis_proxy_unreachable_total", "",
-                                                 "Sends that found no connection to the node.");
-    telemetry->cancels = pcl_metrics_counter(
-        metrics, "portcullis_proxy_cancels_total", "",
-        "Requests told to stop, by a cancel or because their client went.");
-    telemetry->releases = pcl_metrics_counter(
-        metrics, "portcullis_proxy_releases_total", "",
-        "Sessions and cursors that nobody held any more, told to their node.");
-    telemetry->gone = pcl_metrics_counter(metrics, "portcullis_proxy_gone_total", "",
-                                          "Requests of a session or cursor whose node had gone.");
-    telemetry->hedges_sent = pcl_metrics_counter(metrics, "portcullis_proxy_hedges_sent_total", "",
-                                                 "Second copies of late reads sent.");
-    telemetry->hedges_won = pcl_metrics_counter(metrics, "portcullis_proxy_hedges_won_total", "",
-                                                "Reads answered by their second copy.");
-    telemetry->hedges_late = pcl_metrics_counter(
-        metrics, "portcullis_proxy_hedges_cancel_late_total", "",
-        "Copies that had run to their end when they were withdrawn.");
-    telemetry->hedges_starved = pcl_metrics_counter(
-        metrics, "portcullis_proxy_hedges_budget_exhausted_total", "",
-        "Late reads that found no token for a second copy.");
-    telemetry->hedge_delay = pcl_metrics_gauge(
-        metrics, "portcullis_proxy_hedge_delay_seconds", "",
-        "How long a read is at its node before it is late; -1 not known yet.");
-    telemetry->inflight = pcl_metrics_gauge(metrics, "portcullis_proxy_in_flight", "",
-                                            "Requests accepted and not yet answered.");
-    telemetry->decision = pcl_metrics_histogram(
-        metrics, "portcullis_proxy_decision_seconds", "",
-        "Time to find the candidates and choose among them.");
-    telemetry->duration = pcl_metrics_histogram(metrics, "portcullis_proxy_request_seconds", "",
-                                                "Time from a request's arrival to its answer.");
+    pcl_metrics_make_each(metrics, telemetry, &DROPPED, "reason", DROP_TEXTS, PCL_PROXY_DROP_COUNT);
+    pcl_metrics_make_each(metrics, telemetry, &NODES, "state", states, PCL_MEMBER_STATE_COUNT);
+    pcl_metrics_make(metrics, telemetry, "", METRICS, sizeof METRICS / sizeof METRICS[0]);
 }
+
+static const pcl_metric_plan NODE_METRICS[] = {
+    {PCL_METRIC_COUNTER, offsetof(pcl_proxy_node, pinned), "portcullis_proxy_pinned_total",
+     "Requests of sessions and cursors sent, by node."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_proxy_node, up), "portcullis_proxy_node_up",
+     "1 while the node is up and its database ready."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_proxy_node, ejected), "portcullis_proxy_node_ejected",
+     "1 while the node gets no reads, since it failed."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_proxy_node, inflight), "portcullis_proxy_node_in_flight",
+     "Requests of this proxy at the node."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_proxy_node, lag), "portcullis_proxy_node_lag_seconds",
+     "How far the node is behind; -1 unknown."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_proxy_node, rtt), "portcullis_proxy_node_rtt_seconds",
+     "Smoothed time of an answer that the node did not spend on it."},
+};
 
 void pcl_proxy_telemetry_node(pcl_proxy *self, uint32_t index)
 {
@@ -88,18 +104,8 @@ void pcl_proxy_telemetry_node(pcl_proxy *self, uint32_t index)
                                                  "Statements sent, by node and strategy.");
     }
     snprintf(labels, sizeof labels, "node=\"%s\"", name);
-    node->pinned = pcl_metrics_counter(metrics, "portcullis_proxy_pinned_total", labels,
-                                       "Requests of sessions and cursors sent, by node.");
-    node->up = pcl_metrics_gauge(metrics, "portcullis_proxy_node_up", labels,
-                                 "1 while the node is up and its database ready.");
-    node->ejected = pcl_metrics_gauge(metrics, "portcullis_proxy_node_ejected", labels,
-                                      "1 while the node gets no reads, since it failed.");
-    node->inflight = pcl_metrics_gauge(metrics, "portcullis_proxy_node_in_flight", labels,
-                                       "Requests of this proxy at the node.");
-    node->lag = pcl_metrics_gauge(metrics, "portcullis_proxy_node_lag_seconds", labels,
-                                  "How far the node is behind; -1 unknown.");
-    node->rtt = pcl_metrics_gauge(metrics, "portcullis_proxy_node_rtt_seconds", labels,
-                                  "Smoothed time of an answer that the node did not spend on it.");
+    pcl_metrics_make(metrics, node, labels, NODE_METRICS,
+                     sizeof NODE_METRICS / sizeof NODE_METRICS[0]);
 }
 
 void pcl_proxy_note_left_out(pcl_proxy *self, const pcl_candidates *candidates)

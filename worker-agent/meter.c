@@ -9,33 +9,67 @@ static_assert((int)PCL_ERR_COUNT <= (int)PCL_METER_CODES, "a column a code");
 
 #define MS_PER_S_REAL 1e3
 
+static const pcl_metric_plan METRICS[] = {
+    {PCL_METRIC_HISTOGRAM, offsetof(pcl_meter, exec), "portcullis_agent_exec_seconds",
+     "Time that statements took in the database."},
+    {PCL_METRIC_HISTOGRAM, offsetof(pcl_meter, queue), "portcullis_agent_queue_seconds",
+     "Time that statements waited for a thread."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, queued), "portcullis_agent_queued",
+     "Statements that wait for a thread."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, running), "portcullis_agent_running",
+     "Statements that the database runs for the agent."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, lag), "portcullis_agent_lag_seconds",
+     "How far behind the source the node may be; -1 unknown."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, threads_running), "portcullis_agent_threads_running",
+     "The database server's Threads_running."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, ready), "portcullis_agent_ready",
+     "1: the node is set up and its database answers."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, read_only), "portcullis_agent_read_only",
+     "1: the database takes no writes."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, semi_sync), "portcullis_agent_semi_sync",
+     "1: commits here wait for a replica."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_meter, kills), "portcullis_agent_kills_total",
+     "KILLs sent to statements past their deadline, or cancelled."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_meter, cache_hits),
+     "portcullis_agent_statement_cache_hits_total", "Statements that were prepared already."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_meter, cache_misses),
+     "portcullis_agent_statement_cache_misses_total", "Statements that had to be prepared."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_meter, messages_dropped),
+     "portcullis_agent_messages_dropped_total", "Messages that are not of the protocol."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_meter, replies_dropped),
+     "portcullis_agent_replies_dropped_total", "Replies that the proxy did not take."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_meter, late), "portcullis_agent_late_total",
+     "Statements that came back after their answer was given."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, held_running), "portcullis_agent_held_running",
+     "Requests of sessions and cursors that run."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, held_threads), "portcullis_agent_held_threads",
+     "Threads that run requests of sessions and cursors."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, line), "portcullis_agent_held_queued",
+     "Requests that wait for another of their session or cursor."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, ending), "portcullis_agent_held_ending",
+     "Sessions and cursors that are being rolled back or closed."},
+};
+static const pcl_metric_plan OPEN = {PCL_METRIC_GAUGE, offsetof(pcl_meter, open),
+                                     "portcullis_agent_held_open",
+                                     "Sessions, and unfinished results outside of them."};
+static const pcl_metric_plan OPENED = {PCL_METRIC_COUNTER, offsetof(pcl_meter, opened),
+                                       "portcullis_agent_held_opened_total",
+                                       "Sessions and cursors opened."};
+static const pcl_metric_plan CANCELS = {PCL_METRIC_COUNTER, offsetof(pcl_meter, cancels),
+                                        "portcullis_agent_cancels_total",
+                                        "Cancels, by what they found."};
+
 static void s_init_held(pcl_meter *self)
 {
-    static const char CONNECTIONS[] = "Open connections to the database: of threads, of sessions "
-                                      "and cursors, and those that wait for the next of them.";
     static const char *const KINDS[] = {"cursor", "session"};
     static const char *const FOUND[] = {"waiting", "running", "late"};
     pcl_metrics *metrics = self->metrics;
-    const char *name = "portcullis_agent_connections";
-    self->worker_connections = pcl_metrics_gauge(metrics, name, "use=\"worker\"", CONNECTIONS);
-    self->held_connections = pcl_metrics_gauge(metrics, name, "use=\"held\"", CONNECTIONS);
-    self->spare_connections = pcl_metrics_gauge(metrics, name, "use=\"spare\"", CONNECTIONS);
-    self->held_running = pcl_metrics_gauge(metrics, "portcullis_agent_held_running", "",
-                                           "Requests of sessions and cursors that run.");
-    self->held_threads = pcl_metrics_gauge(metrics, "portcullis_agent_held_threads", "",
-                                           "Threads that run requests of sessions and cursors.");
-    self->line = pcl_metrics_gauge(metrics, "portcullis_agent_held_queued", "",
-                                   "Requests that wait for another of their session or cursor.");
-    self->ending = pcl_metrics_gauge(metrics, "portcullis_agent_held_ending", "",
-                                     "Sessions and cursors that are being rolled back or closed.");
+    pcl_metrics_make_each(metrics, self, &OPEN, "kind", KINDS, 2);
+    pcl_metrics_make_each(metrics, self, &OPENED, "kind", KINDS, 2);
+    pcl_metrics_make_each(metrics, self, &CANCELS, "found", FOUND, PCL_METER_CANCEL_COUNT);
     for (uint32_t kind = 0; kind < 2; kind++) {
-        char labels[64];
-        (void)snprintf(labels, sizeof labels, "kind=\"%s\"", KINDS[kind]);
-        self->open[kind] = pcl_metrics_gauge(metrics, "portcullis_agent_held_open", labels,
-                                             "Sessions, and unfinished results outside of them.");
-        self->opened[kind] = pcl_metrics_counter(metrics, "portcullis_agent_held_opened_total",
-                                                 labels, "Sessions and cursors opened.");
         for (uint32_t end = PCL_HELD_END_NONE + 1; end < PCL_HELD_END_COUNT; end++) {
+            char labels[64];
             (void)snprintf(labels, sizeof labels, "kind=\"%s\",reason=\"%s\"", KINDS[kind],
                            pcl_held_end_text((pcl_held_end)end));
             self->ended[kind][end] = pcl_metrics_counter(
@@ -43,50 +77,23 @@ static void s_init_held(pcl_meter *self)
                 "Sessions and cursors that ended, by reason.");
         }
     }
-    for (uint32_t found = 0; found < PCL_METER_CANCEL_COUNT; found++) {
-        char labels[64];
-        (void)snprintf(labels, sizeof labels, "found=\"%s\"", FOUND[found]);
-        self->cancels[found] = pcl_metrics_counter(metrics, "portcullis_agent_cancels_total",
-                                                   labels, "Cancels, by what they found.");
-    }
+}
+
+static void s_init_connections(pcl_meter *self)
+{
+    static const char NAME[] = "portcullis_agent_connections";
+    static const char HELP[] = "Open connections to the database: of threads, of sessions and "
+                               "cursors, and those that wait for the next of them.";
+    self->worker_connections = pcl_metrics_gauge(self->metrics, NAME, "use=\"worker\"", HELP);
+    self->held_connections = pcl_metrics_gauge(self->metrics, NAME, "use=\"held\"", HELP);
+    self->spare_connections = pcl_metrics_gauge(self->metrics, NAME, "use=\"spare\"", HELP);
 }
 
 void pcl_meter_init(pcl_meter *self, pcl_metrics *metrics)
 {
-    *self = (pcl_meter){
-        .metrics = metrics,
-        .exec = pcl_metrics_histogram(metrics, "portcullis_agent_exec_seconds", "",
-                                      "Time that statements took in the database."),
-        .queue = pcl_metrics_histogram(metrics, "portcullis_agent_queue_seconds", "",
-                                       "Time that statements waited for a thread."),
-        .queued = pcl_metrics_gauge(metrics, "portcullis_agent_queued", "",
-                                    "Statements that wait for a thread."),
-        .running = pcl_metrics_gauge(metrics, "portcullis_agent_running", "",
-                                     "Statements that the database runs for the agent."),
-        .lag = pcl_metrics_gauge(metrics, "portcullis_agent_lag_seconds", "",
-                                 "How far behind the source the node may be; -1 unknown."),
-        .threads_running = pcl_metrics_gauge(metrics, "portcullis_agent_threads_running", "",
-                                             "The database server's Threads_running."),
-        .ready = pcl_metrics_gauge(metrics, "portcullis_agent_ready", "",
-                                   "1: the node is set up and its database answers."),
-        .read_only = pcl_metrics_gauge(metrics, "portcullis_agent_read_only", "",
-                                       "1: the database takes no writes."),
-        .semi_sync = pcl_metrics_gauge(metrics, "portcullis_agent_semi_sync", "",
-                                       "1: commits here wait for a replica."),
-        .kills = pcl_metrics_counter(metrics, "portcullis_agent_kills_total", "",
-                                     "KILLs sent to statements past their deadline, or cancelled."),
-        .cache_hits = pcl_metrics_counter(metrics, "portcullis_agent_statement_cache_hits_total",
-                                          "", "Statements that were prepared already."),
-        .cache_misses = pcl_metrics_counter(metrics,
-                                            "portcullis_agent_statement_cache_misses_total", "",
-                                            "Statements that had to be prepared."),
-        .messages_dropped = pcl_metrics_counter(metrics, "portcullis_agent_messages_dropped_total",
-                                                "", "Messages that are not of the protocol."),
-        .replies_dropped = pcl_metrics_counter(metrics, "portcullis_agent_replies_dropped_total",
-                                               "", "Replies that the proxy did not take."),
-        .late = pcl_metrics_counter(metrics, "portcullis_agent_late_total", "",
-                                    "Statements that came back after their answer was given."),
-    };
+    *self = (pcl_meter){.metrics = metrics};
+    pcl_metrics_make(metrics, self, "", METRICS, sizeof METRICS / sizeof METRICS[0]);
+    s_init_connections(self);
     s_init_held(self);
 }
 

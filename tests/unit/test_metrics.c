@@ -101,6 +101,32 @@ static void *s_count(void *metric)
     return NULL;
 }
 
+static void test_a_table_makes_the_handles_of_a_struct(void **state)
+{
+    (void)state;
+    typedef struct owner {
+        int beside;
+        pcl_metric *gauge;
+        pcl_metric *counters[2];
+    } owner;
+    static const pcl_metric_plan GAUGES[] = {
+        {PCL_METRIC_GAUGE, offsetof(owner, gauge), GAUGE, "A gauge."}};
+    static const pcl_metric_plan COUNTERS = {PCL_METRIC_COUNTER, offsetof(owner, counters), COUNTER,
+                                             "Counters."};
+    static const char *const WORDS[] = {"one", "two"};
+    owner made = {.beside = 7};
+    pcl_metrics *metrics = pcl_metrics_new();
+    pcl_metrics_make(metrics, &made, "node=\"a\"", GAUGES, 1);
+    pcl_metrics_make_each(metrics, &made, &COUNTERS, "word", WORDS, 2);
+    pcl_metric_set(made.gauge, 1);
+    pcl_metric_add(made.counters[1], 5);
+    const char *text = s_render(metrics);
+    assert_non_null(strstr(text, GAUGE "{node=\"a\"} 1\n"));
+    assert_non_null(strstr(text, COUNTER "{word=\"one\"} 0\n" COUNTER "{word=\"two\"} 5\n"));
+    assert_int_equal(made.beside, 7);
+    pcl_metrics_destroy(&metrics);
+}
+
 static void test_updates_of_threads_all_count(void **state)
 {
     (void)state;
@@ -153,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_form),
         cmocka_unit_test(test_the_same_name_and_labels_are_one),
+        cmocka_unit_test(test_a_table_makes_the_handles_of_a_struct),
         cmocka_unit_test(test_updates_of_threads_all_count),
         cmocka_unit_test(test_promtool_finds_nothing_to_say),
     };
