@@ -33,22 +33,23 @@
 static const float PRIOR_COUNT = 10;       /* statements that the mean of all counts for */
 static const float MEAN_COUNT_MAX = 200;   /* no node decides the mean alone */
 static const float SERVICE_BAND = 1.2f;    /* up to this many times the quickest is as quick */
-static const float SERVICE_DEVIATIONS = 2; /* ... and within so many standard errors */
+static const float SERVICE_DEVIATIONS = 3; /* ... and within so many standard errors */
 static const float VARIATION_MIN = 0.3f;   /* service times vary by this at least ... */
 static const float VARIATION_MAX = 2;      /* ... and count as varying by this at most */
 static const float RTT_BAND = 1.25f;       /* likewise ... */
 static const float RTT_JITTER_US = 150;    /* ... plus this much */
 static const float FAST_COUNT_MIN = 3;     /* statements of the last moment to trust them */
 static const float FAST_DEVIATIONS = 4;    /* by how many standard errors they must differ */
-static const float SERVICE_FADE_US = 3e6f; /* time constants of what is known without news */
+static const float SERVICE_FADE_US = 6e6f; /* time constants of what is known without news */
 static const float SERVICE_FAST_FADE_US = 2e5f;
 static const float RTT_FADE_US = 1e7f;
 static const float MEANS_FADE_US = 1e6f;
 static const float OWN_MEAN_MIN = 0.01f;
 static const float SERVICE_UNKNOWN_US = 1000; /* nobody has served anything yet */
 static const float UTILISATION_WEIGHT = 0.1f;
-static const float STALL_DEVIATIONS = 3; /* our statements there are older than chance explains */
-static const float LAG_WEIGHT = 0.25f;   /* cost of a node that is all but too far behind */
+static const float STALL_DEVIATIONS =
+    3.7f;                              /* our statements there are older than chance explains */
+static const float LAG_WEIGHT = 0.25f; /* cost of a node that is all but too far behind */
 static const float SLOW_START_US = 3e7f;
 static const float SLOW_START_MIN = 0.1f;
 static const float TIE_BAND = 1.002f; /* costs this near are the same */
@@ -218,7 +219,10 @@ static float s_rtt_us(const pcl_candidate *candidate, const fleet *all, uint64_t
  *
  * Statements that take m on average and vary by v are found, at any moment, at
  * an age of (m^2 + v) / 2m: long ones are met more often.  Their ages vary by
- * m^2/12 when all take equally long, and by about v when they do not. */
+ * m^2/12 when all take equally long, and by about v when they do not.  The mean
+ * of a few is skewed to the right, as a gamma distribution is: the last term of
+ * the bound, without which a false alarm in a hundred choices fed on itself,
+ * since a node that is avoided has none but old statements. */
 static float s_stall_us(const pcl_candidate *candidate, float stay_us, float rounds,
                         uint64_t now_us)
 {
@@ -233,7 +237,8 @@ static float s_stall_us(const pcl_candidate *candidate, float stay_us, float rou
     float variance = candidate->service_variance * rounds;
     float spread = stay_us * stay_us / 12 + variance * fmaxf(1, variance / (stay_us * stay_us));
     float expected_us = (stay_us + variance / stay_us) / 2;
-    float bound_us = expected_us + STALL_DEVIATIONS * sqrtf(spread / own);
+    float error = STALL_DEVIATIONS * sqrtf(spread / own);
+    float bound_us = expected_us + error + error * error / (3 * expected_us);
     return age_us > bound_us ? age_us : 0;
 }
 
