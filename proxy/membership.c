@@ -173,8 +173,9 @@ static void s_set_boot(pcl_member *member, uint64_t boot_id)
     member->reported = false;
 }
 
-/* A new run, or one that nobody heard for long.  Those that are there when the proxy itself starts
- * have served others all the while. */
+/* A run that is heard again, or a new one, after a long time: an agent that merely starts again
+ * finds its database as warm as it left it.  Those that are there when the proxy itself starts have
+ * served others all the while. */
 static bool s_comes_cold(const pcl_membership *self, pcl_member_action action, uint64_t away_us,
                          uint64_t now_us)
 {
@@ -182,7 +183,6 @@ static bool s_comes_cold(const pcl_membership *self, pcl_member_action action, u
     case PCL_MEMBER_ADMIT:
         return pcl_time_since_us(self->started_us, now_us) > PCL_MEMBER_AWAY_US;
     case PCL_MEMBER_REPLACE:
-        return true;
     case PCL_MEMBER_RETURN:
         return away_us > PCL_MEMBER_AWAY_US;
     case PCL_MEMBER_NOTHING:
@@ -224,6 +224,27 @@ bool pcl_membership_heard(pcl_membership *self, uint32_t index, uint64_t boot_id
     return true;
 }
 
+/* What its reports say of how long it was away while its agent lived. */
+static void s_note_absence(const pcl_membership *self, pcl_member *member, uint64_t reported_us)
+{
+    const pcl_report *report = &member->report;
+    pcl_lag_gate *gate = &member->lag_gate;
+    uint64_t since_us = reported_us;
+    if (report->state == PCL_NODE_NOT_READY) {
+        member->unready_us = member->unready_us == 0 ? reported_us : member->unready_us;
+    } else if (member->unready_us != 0) {
+        since_us = member->unready_us;
+        member->unready_us = 0;
+    }
+    if (pcl_lag_gate_note(gate, report->lag_ms, self->lag_ms_max, reported_us) &&
+        gate->out_us < since_us) {
+        since_us = gate->out_us;
+    }
+    if (pcl_time_since_us(since_us, reported_us) > PCL_MEMBER_AWAY_US) {
+        member->candidate.slow_since_us = reported_us;
+    }
+}
+
 bool pcl_membership_report(pcl_membership *self, uint32_t index, const pcl_report *report,
                            uint64_t reported_us)
 {
@@ -243,11 +264,7 @@ bool pcl_membership_report(pcl_membership *self, uint32_t index, const pcl_repor
     member->report.gtid = pcl_bytes_of(member->gtid_text, report->gtid.size);
     member->reported = true;
     pcl_candidate_report(&member->candidate, report, reported_us);
-    pcl_lag_gate *gate = &member->lag_gate;
-    if (pcl_lag_gate_note(gate, report->lag_ms, self->lag_ms_max, reported_us) &&
-        pcl_time_since_us(gate->out_us, reported_us) > PCL_MEMBER_AWAY_US) {
-        member->candidate.slow_since_us = reported_us;
-    }
+    s_note_absence(self, member, reported_us);
     return true;
 }
 

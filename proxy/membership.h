@@ -92,6 +92,7 @@ typedef struct pcl_member {
     pcl_candidate candidate;
     pcl_health health; /* outlives the agent's runs */
     pcl_lag_gate lag_gate;
+    uint64_t unready_us;                      /* since when its database is not ready; 0: it is */
     uint64_t old_boots[PCL_MEMBER_OLD_BOOTS]; /* runs that ended, against their late messages */
     uint32_t old_boot_next;
 } pcl_member;

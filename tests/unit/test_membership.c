@@ -238,6 +238,106 @@ static void test_names_are_names_and_room_is_bounded(void **state)
     pcl_membership_destroy(&members);
 }
 
+/* Whatever happens to the node: what an operator said stands until an operator says else. */
+static void test_nothing_that_happens_lifts_a_drain(void **state)
+{
+    (void)state;
+    pcl_membership *members = pcl_membership_new(1, START_US);
+    uint32_t index = pcl_membership_add(members, pcl_bytes_text("n1"));
+    pcl_member *member = pcl_membership_at(members, index);
+    pcl_rng rng = pcl_test_rng("drain");
+    uint64_t now_us = START_US;
+    uint64_t boot_id = 7;
+    member->drained = true;
+    for (uint64_t seq = 1; seq < 20000; seq++) {
+        pcl_member_action action = PCL_MEMBER_NOTHING;
+        pcl_report report = s_report(boot_id, seq);
+        report.state = (pcl_node_state)pcl_rng_below(&rng, PCL_NODE_STATE_COUNT);
+        now_us += pcl_rng_below(&rng, 300) * MS;
+        switch (pcl_rng_below(&rng, 6)) {
+        case 0:
+            boot_id++;
+            break;
+        case 1:
+            (void)pcl_membership_bye(members, index);
+            break;
+        case 2:
+            (void)pcl_membership_unreachable(members, index);
+            break;
+        case 3:
+            (void)s_tick(members, now_us);
+            break;
+        default:
+            if (pcl_membership_heard(members, index, boot_id, now_us, &action)) {
+                (void)pcl_membership_report(members, index, &report, now_us);
+            }
+            break;
+        }
+        assert_true(member->drained);
+    }
+    pcl_membership_destroy(&members);
+}
+
+static uint64_t s_slow_since(const pcl_membership *members)
+{
+    return pcl_membership_at(members, 0)->candidate.slow_since_us;
+}
+
+static void test_who_was_away_for_long_starts_slowly(void **state)
+{
+    (void)state;
+    uint64_t now_us = START_US;
+    pcl_membership *members = pcl_membership_new(2, now_us);
+    (void)pcl_membership_add(members, pcl_bytes_text("n1"));
+    (void)pcl_membership_add(members, pcl_bytes_text("n2"));
+    pcl_report report = s_report(7, 1);
+    (void)s_beat(members, 0, 7, now_us); /* the proxy is new, not the node */
+    assert_true(pcl_membership_report(members, 0, &report, now_us));
+    assert_int_equal(s_slow_since(members), 0);
+    now_us += 4 * PCL_US_PER_S; /* its agent starts again */
+    (void)s_beat(members, 0, 8, now_us);
+    assert_int_equal(s_slow_since(members), 0);
+    now_us += 6 * PCL_US_PER_S;
+    (void)s_beat(members, 0, 9, now_us);
+    assert_int_equal(s_slow_since(members), now_us);
+    (void)s_beat(members, 1, 10, now_us); /* nobody has seen it here before */
+    assert_int_equal(pcl_membership_at(members, 1)->candidate.slow_since_us, now_us);
+    pcl_membership_destroy(&members);
+}
+
+static void test_a_database_that_was_away_for_long_starts_slowly(void **state)
+{
+    (void)state;
+    for (uint64_t away_s = 4; away_s <= 6; away_s += 2) {
+        uint64_t now_us = START_US;
+        pcl_membership *members = pcl_membership_new(1, now_us);
+        (void)pcl_membership_add(members, pcl_bytes_text("n1"));
+        pcl_membership_set_lag_max(members, 10000);
+        (void)s_beat(members, 0, 7, now_us);
+        pcl_report report = s_report(7, 1);
+        report.state = PCL_NODE_NOT_READY;
+        assert_true(pcl_membership_report(members, 0, &report, now_us));
+        now_us += away_s * PCL_US_PER_S;
+        report = s_report(7, 2);
+        assert_true(pcl_membership_report(members, 0, &report, now_us));
+        assert_int_equal(s_slow_since(members), away_s > 5 ? now_us : 0);
+        pcl_membership_at(members, 0)->candidate.slow_since_us = 0;
+        report = s_report(7, 3);
+        report.lag_ms = 20000;
+        assert_true(pcl_membership_report(members, 0, &report, now_us));
+        now_us += (away_s - 1) * PCL_US_PER_S;
+        for (uint64_t seq = 4; seq < 6; seq++) {
+            assert_true(pcl_membership_at(members, 0)->lag_gate.out);
+            report = s_report(7, seq);
+            now_us += PCL_US_PER_S / 2;
+            assert_true(pcl_membership_report(members, 0, &report, now_us));
+        }
+        assert_false(pcl_membership_at(members, 0)->lag_gate.out);
+        assert_int_equal(s_slow_since(members), away_s > 5 ? now_us : 0);
+        pcl_membership_destroy(&members);
+    }
+}
+
 /* Beats 160 to 240 ms apart, ticks 10 ms apart, stops of the proxy of any
  * length: whoever beats is never suspected. */
 static void test_who_beats_is_never_suspected(void **state)
@@ -271,6 +371,9 @@ int main(void)
         cmocka_unit_test(test_a_goodbye_ends_with_the_run),
         cmocka_unit_test(test_only_newer_reports_of_this_run_count),
         cmocka_unit_test(test_names_are_names_and_room_is_bounded),
+        cmocka_unit_test(test_nothing_that_happens_lifts_a_drain),
+        cmocka_unit_test(test_who_was_away_for_long_starts_slowly),
+        cmocka_unit_test(test_a_database_that_was_away_for_long_starts_slowly),
         cmocka_unit_test(test_who_beats_is_never_suspected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
