@@ -152,6 +152,10 @@ class Cluster:
         if status != 200:
             return False
         seen = json.loads(text)["nodes"]
+        if any(node["health"]["state"] != "sound" for node in seen):
+            with contextlib.suppress(portcullis.PortcullisError), self.client() as client:
+                client.query("SELECT 1", strategy="random")  # someone has to try it again
+            return False
         return (len(seen) == len(self.nodes())
                 and all((node["member"], node["state"]) == ("up", "up") and node["lag_ms"] >= 0
                         for node in seen)

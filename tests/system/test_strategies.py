@@ -22,6 +22,8 @@ def test_round_robin_takes_turns(cluster, client):
 
 def test_least_inflight_avoids_the_busy_node(cluster, client):
     """Slow reads spread evenly, since each sees those before it in flight."""
+    wait_until(lambda: all(node["start_share"] >= 1 for node in client.status()["nodes"]), 40,
+               "nobody starts slowly")
     outcomes = []
 
     def hold():
