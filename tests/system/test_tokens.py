@@ -1,11 +1,15 @@
 """Tokens: who makes them, who proves them, and what a read with one sees."""
 import base64
+import collections
+import pathlib
 import re
+import subprocess
 import threading
+import time
 
 import pytest
 
-from harness import wait_until
+from harness import FLAVOR, wait_until
 from portcullis import PortcullisError
 
 TABLE = "demo.tokens"
@@ -36,6 +40,10 @@ def refusal(client, **request):
     return caught.value
 
 
+def last_number(gtids):
+    return int(re.split("[:-]", gtids)[-1])
+
+
 def position(token):
     return token.split(".", 2)[2]
 
@@ -54,7 +62,7 @@ def test_every_form_of_write_names_itself(client, table):
     for token in tokens:
         assert re.fullmatch(r"1\.[A-Za-z0-9_-]{22}\.[0-9a-z,:_-]+", token), token
     assert len(set(tokens)) == len(tokens)
-    last = max(int(re.split("[:-]", position(token))[-1]) for token in tokens)
+    last = max(last_number(position(token)) for token in tokens)
     assert count(client, "session", tokens[-1]).rows == [[1]] and last > 0
 
 
@@ -87,8 +95,24 @@ def test_a_reply_covers_what_its_request_named(client, table):
     answer = client.query(COUNT, ["one"],
                           consistency={"after": [first, second], "monotonic": True})
     assert answer.rows[0][0] >= 1
-    numbers = [int(re.split("[:-]", position(token))[-1]) for token in (second, answer.token)]
-    assert numbers[1] >= numbers[0]
+    assert last_number(position(answer.token)) >= last_number(position(second))
+
+
+def test_a_write_that_changed_nothing_names_what_it_saw(cluster, client, table):
+    """The connection's last GTID is that of an earlier write."""
+    for _ in range(20):
+        write(client, "noop")
+    executed = "@@gtid_binlog_pos" if FLAVOR == "mariadb" else "@@GLOBAL.gtid_executed"
+    past = cluster.sql(cluster.source(), f"INSERT INTO {TABLE} (word) VALUES ('past the gate'); "
+                       f"SELECT {executed}")[0][0]
+    for _ in range(20):
+        answer = client.query(f"UPDATE {TABLE} SET word = 'x' WHERE id = -1",
+                              consistency={"monotonic": True})
+        assert answer.affected == 0
+        assert last_number(position(answer.token)) >= last_number(past)
+    with client.begin(consistency={"monotonic": True}) as session:
+        assert session.query(COUNT, ["noop"]).token
+        assert last_number(position(session.commit().token)) >= last_number(past)
 
 
 # --- Who proves them -----------------------------------------------------------------
@@ -233,3 +257,100 @@ def test_readers_that_wait_leave_threads_for_others(cluster, client, table):
     finally:
         for node in cluster.replicas():
             cluster.start_applying(node)
+
+
+# --- What was lost, and what was put back -----------------------------------------------
+
+
+STOP_RECEIVING, FORGET_SOURCE = {
+    "mariadb": ("STOP SLAVE IO_THREAD", "STOP SLAVE; RESET SLAVE ALL"),
+    "mysql": ("STOP REPLICA IO_THREAD", "STOP REPLICA; RESET REPLICA ALL")}[FLAVOR]
+
+
+def promote(cluster, node, old):
+    """The replica becomes the source, as an operator would do it by hand; the old one is gone."""
+    part = cluster.agent_of(node)
+    cluster.stop(cluster.agent_of(old))
+    cluster.kill(old)
+    config = pathlib.Path(cluster.part(part)["config"])
+    cluster.stop(part)
+    cluster.sql(node, FORGET_SOURCE)
+    config.write_text(re.sub(r'role = "?replica"?', 'role = "source"', config.read_text()))
+    cluster.start(part)
+    wait_until(lambda: cluster.node_status(node)["role"] == "source", 15, "it is the source")
+
+
+def test_what_a_failover_lost_is_asked_for_in_vain_and_never_answered(new_cluster):
+    """The new source counts on from where it was, so its numbers pass those of the lost writes."""
+    cluster = new_cluster("lost", nodes=2)
+    source, replica = cluster.source(), cluster.replicas()[0]
+    with cluster.client() as client:
+        client.query(f"CREATE TABLE {TABLE} (id BIGINT AUTO_INCREMENT PRIMARY KEY,"
+                     " word VARCHAR(64))")
+        kept = write(client, "kept")
+        cluster.wait_replicated()
+        cluster.sql(replica, STOP_RECEIVING)
+        lost = [write(client, "lost") for _ in range(3)]
+        assert count(client, "lost", lost[-1]).rows == [[3]]
+        promote(cluster, replica, source)
+        later = [write(client, "later") for _ in range(10)]
+        assert count(client, "kept", kept).rows == [[1]]
+        assert count(client, "later", later[-1]).rows == [[10]]
+        assert count(client, "later", [kept, later[0]]).rows == [[10]]
+        for after in (*lost, [lost[0], later[-1]], [kept, *lost]):
+            with pytest.raises(PortcullisError) as caught:
+                count(client, "lost", after, timeout_ms=3000)
+            assert (caught.value.code, caught.value.retry) == ("BEHIND", "safe"), after
+        # Whoever goes on writing is not rid of what it had asked for.
+        more = client.query(f"INSERT INTO {TABLE} (word) VALUES ('more')",
+                            consistency={"after": lost[-1]}).token
+        with pytest.raises(PortcullisError) as caught:
+            count(client, "more", more, timeout_ms=3000)
+        assert caught.value.code == "BEHIND"
+
+
+def test_a_replica_put_back_from_an_old_copy_is_not_believed(new_cluster):
+    """Its agent's, and the proxy's, last word on it was that it has all."""
+    cluster = new_cluster("copy", nodes=2)
+    replica = cluster.replicas()[0]
+    data = cluster.var / replica / "data"
+    with cluster.client() as client:
+        client.query(f"CREATE TABLE {TABLE} (id BIGINT AUTO_INCREMENT PRIMARY KEY,"
+                     " word VARCHAR(64))")
+        cluster.wait_replicated()
+        cluster.stop(replica)
+        subprocess.run(["cp", "-a", data, f"{data}.old"], check=True)
+        cluster.start(replica)
+        cluster.wait_serving(replica)
+        token = write(client, "new")
+        cluster.wait_replicated()
+        wait_until(lambda: count(client, "new", token).route["node"] == replica, 5, "it has it")
+        stop, answers, failed = threading.Event(), collections.Counter(), []
+
+        def read():
+            with cluster.client() as one:
+                while not stop.is_set():
+                    try:
+                        answer = count(one, "new", token, timeout_ms=4000)
+                        answers[answer.route["node"]] += 1
+                        if answer.rows != [[1]]:
+                            failed.append(answer.rows)
+                    except PortcullisError as error:
+                        answers[error.code] += 1
+        threads = [threading.Thread(target=read) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(2):
+                cluster.kill(replica)
+                subprocess.run(["rm", "-rf", data], check=True)
+                subprocess.run(["cp", "-a", f"{data}.old", data], check=True)
+                cluster.start(replica)
+                cluster.wait_serving(replica)
+                time.sleep(1)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert not failed, failed
+        assert answers[cluster.source()] > 0 and answers[replica] > 0, answers
