@@ -5,6 +5,7 @@
 #include "net/time.h"
 #include "sql/classify.h"
 #include "wire/reply.h"
+#include "wire/token.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -221,6 +222,14 @@ static bool s_is_told(pcl_broker *self, const pcl_relay_entry *entry, const pcl_
            pcl_broker_audit_first(self, entry);
 }
 
+/* Where it stands in the database's log, which is what a reader of the audit looks for. */
+static pcl_bytes s_position(pcl_bytes token)
+{
+    uint8_t mac[PCL_TOKEN_MAC_SIZE];
+    pcl_bytes position;
+    return pcl_token_read(token, mac, &position) ? position : token;
+}
+
 void pcl_broker_audit_end(pcl_broker *self, const pcl_relay_entry *entry, pcl_relay_reply *reply,
                           uint64_t now_us)
 {
@@ -243,7 +252,7 @@ void pcl_broker_audit_end(pcl_broker *self, const pcl_relay_entry *entry, pcl_re
     pcl_reply decoded;
     if (started && zmq_msg_size(&reply->payload) <= TOKEN_REPLY_SIZE_MAX &&
         pcl_reply_decode(&decoded, pcl_frame_bytes(&reply->payload)) == PCL_ERR_OK) {
-        record.token = decoded.token;
+        record.token = s_position(decoded.token);
         record.has_statement = decoded.has_error_statement;
         record.statement = decoded.error_statement;
     }
