@@ -392,8 +392,10 @@ static bool s_try(pcl_worker *self, single *run)
     }
     job->started = true;
     uint64_t began_us = pcl_now_us();
-    bool read = pcl_sql_is_read((pcl_sql_class)attempt->sql_class);
-    if (s_enter_schema(self, run) && (!read || pcl_worker_reach(self, job, attempt))) {
+    /* A write goes on from where the source is, but what it shows must not be the past. */
+    bool shows = pcl_sql_is_read((pcl_sql_class)attempt->sql_class) ||
+                 attempt->sql_class == PCL_SQL_LOCKING_READ;
+    if (s_enter_schema(self, run) && (!shows || pcl_worker_reach(self, job, attempt))) {
         pcl_attempt_run(attempt);
         s_settle(self, run);
     }

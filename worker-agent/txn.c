@@ -267,7 +267,10 @@ static pcl_ending s_try(txn *self)
         return PCL_ENDING_NONE;
     }
     pcl_worker_watch(self->worker, self->connection, self->job);
-    s_begin(self);
+    self->attempt.connection = self->connection;
+    if (pcl_worker_reach(self->worker, self->job, &self->attempt)) {
+        s_begin(self);
+    }
     if (!self->attempt.failed) {
         s_run_statements(self);
     }

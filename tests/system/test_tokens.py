@@ -301,6 +301,10 @@ def test_what_a_failover_lost_is_asked_for_in_vain_and_never_answered(new_cluste
             with pytest.raises(PortcullisError) as caught:
                 count(client, "lost", after, timeout_ms=3000)
             assert (caught.value.code, caught.value.retry) == ("BEHIND", "safe"), after
+        for begin in (client.begin, lambda **more: client.txn([("SELECT 1",)], **more)):
+            with pytest.raises(PortcullisError) as caught:
+                begin(consistency={"after": lost[0]}, timeout_ms=3000)
+            assert caught.value.code == "BEHIND"
         # Whoever goes on writing is not rid of what it had asked for.
         more = client.query(f"INSERT INTO {TABLE} (word) VALUES ('more')",
                             consistency={"after": lost[-1]}).token
