@@ -248,18 +248,35 @@ def until_interrupted():
 
 # --- The comparison --------------------------------------------------------------
 
+def settle(cluster, back_at):
+    """Until the proxy thinks well of every replica again.  One that comes back gets its share of
+    the reads little by little, over half a minute: back_at is when that began, at the latest."""
+    def sound():
+        with cluster.client() as client:
+            for _ in range(20):  # one of them may be the trial of a node that is out
+                client.query("SELECT 1", strategy="round-robin")
+            return all(one["health"]["state"] == "sound" for one in client.status()["nodes"])
+
+    wait_until(sound, 60, "every node to be in use", every_s=0.2)
+    time.sleep(max(back_at - time.monotonic(), 0))
+
+
 def compare(cluster, node, proxy, options):
     """{condition: {strategy: Outcome}}, of interleaved rounds."""
     strategies = options.strategies.split(",")
     outcomes = {name: {one: Outcome() for one in strategies}
                 for name in ("healthy", *options.faults)}
+    back_at = time.monotonic() + options.settle  # its agent was just started
     with until_interrupted():
         for turn in range(options.rounds):
             for name, found in outcomes.items():
+                settle(cluster, back_at)
                 with FAULTS.get(name, healthy)(cluster, node, proxy):
                     for strategy, row in measure(cluster, strategies, options, turn + 1).items():
                         found[strategy].add(row)
                 cluster.wait_serving(node, 30)
+                if name in ("failing", "lagging"):
+                    back_at = time.monotonic() + options.settle
             print(f"round {turn + 1} of {options.rounds} done", file=sys.stderr, flush=True)
     return {name: found for name, found in outcomes.items()
             if all(one.requests for one in found.values())}
@@ -378,6 +395,7 @@ def start(options):
     """A cluster for run(); the caller ends it."""
     cluster = Cluster("nodes", nodes=options.nodes, demo=False,
                       sets=[f"proxy:routing/lag_ms_max={LAG_MS_MAX}",
+                            "proxy:routing/replicas_min=1",
                             "proxy:ejection/latency_factor=0", "proxy:hedge/enabled=0"])
     try:
         cluster.up()
@@ -392,12 +410,14 @@ def read_options(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--nodes", type=int, choices=range(3, 10), default=4, metavar="N",
                         help="3 to 9: a source and N - 1 replicas, which serve the reads")
-    parser.add_argument("--faults", default="slow,flapping,failing,paused,lagging",
+    parser.add_argument("--faults", default="slow,flapping,paused,failing,lagging",
                         help=f"of {', '.join(FAULTS)}")
     parser.add_argument("--strategies", default=STRATEGIES)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6, help="of each turn of a strategy")
     parser.add_argument("--warmup", type=float, default=2)
+    parser.add_argument("--settle", type=float, default=30,
+                        help="seconds for a replica that comes back, until it has its full share")
     parser.add_argument("--service-ms", type=float, default=20, help="of a statement, on average")
     parser.add_argument("--rate", type=float, default=0, help="a second; 65 a replica if not given")
     parser.add_argument("--no-hedging", dest="hedging", action="store_false",

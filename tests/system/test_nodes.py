@@ -14,7 +14,7 @@ import nodes  # noqa: E402  (its folder must be on the path first)
 def found():
     """(outcomes, hedging, node) of one short run."""
     options = nodes.read_options(["--faults", "slow,failing,lagging", "--rounds", "1", "--seconds",
-                                  "3", "--strategies", "random,custom"])
+                                  "3", "--strategies", "random,custom", "--settle", "1"])
     cluster = nodes.start(options)
     try:
         result = nodes.run(options, cluster)
