@@ -51,8 +51,8 @@ typedef struct pcl_agent {
     bool ready_shown; /* what /ready says */
     bool shown;       /* ... and that it was ever said */
     pcl_service service;
-    uint64_t sampled_us; /* when service was last fed */
-    uint64_t canary_us;  /* ... and when the look was taken that it was last fed with */
+    uint64_t sampled_us; /* when a statement was last a sample for it */
+    uint64_t canary_us;  /* when the look was taken that it was last told */
     uint64_t seq, served, errors;
     uint32_t news;      /* what the last report said that is worth a beat of its own */
     uint32_t proxy_run; /* counts the runs of the proxy that were heard */

@@ -8,6 +8,9 @@
  * magnify rounding. */
 #define WEIGHT_MIN 1e-6
 
+#define LOOK_SMOOTHING  0.2
+#define LOOK_FACTOR_MAX 16.0
+
 static double s_decay(uint64_t gone_us, uint64_t tau_us)
 {
     return exp(-(double)gone_us / (double)tau_us);
@@ -44,6 +47,20 @@ void pcl_service_add(pcl_service *self, uint64_t service_us, uint64_t now_us)
     self->slow_square += sample * sample;
     self->fast_weight += 1.0;
     self->fast_us += counted;
+}
+
+void pcl_service_look(pcl_service *self, uint64_t look_us, bool serves, uint64_t now_us)
+{
+    double look = fmax((double)look_us, 1.0);
+    if (serves) {
+        bool first = self->look_us <= 0.0;
+        self->look_us = first ? look : self->look_us + (look - self->look_us) * LOOK_SMOOTHING;
+        self->served_us = (double)pcl_service_summarize(self, now_us).mean_us;
+    } else if (self->served_us > 0.0) {
+        double factor = fmin(look / self->look_us, LOOK_FACTOR_MAX);
+        factor = fmax(factor, 1.0 / LOOK_FACTOR_MAX);
+        pcl_service_add(self, (uint64_t)(self->served_us * factor), now_us);
+    }
 }
 
 pcl_service_summary pcl_service_summarize(const pcl_service *self, uint64_t now_us)

@@ -9,10 +9,16 @@
  * Only what the database itself did is a sample: execution without queueing
  * and without the making of a connection, of reads that succeeded.  Killed statements and the
  * node's own failures say nothing about speed, and writes mostly measure the replicas' answer.
+ *
+ * A node that nobody asks is judged by looks: the time of one tiny query that is made all the time.
+ * A look is no sample, since it takes nothing like a statement's time: on a node ten times too slow
+ * it would still make the mean better than that of any busy node.  How many times as long a look
+ * takes as it took while statements were served says how their mean has changed since.
  */
 #ifndef PCL_WORKER_AGENT_SERVICE_H
 #define PCL_WORKER_AGENT_SERVICE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define PCL_SERVICE_SLOW_TAU_US      UINT64_C(3000000)
@@ -28,6 +34,8 @@ typedef struct pcl_service {
     double slow_square;    /* sum of squared samples */
     double fast_weight;    /* time constant 200 ms */
     double fast_us;
+    double look_us;   /* smoothed, of looks while statements were served; 0 none yet */
+    double served_us; /* the mean then */
 } pcl_service;
 
 typedef struct pcl_service_summary {
@@ -38,6 +46,11 @@ typedef struct pcl_service_summary {
 /* A zeroed struct is a fresh one.  now_us may not run backwards; if it does,
  * nothing decays. */
 void pcl_service_add(pcl_service *self, uint64_t service_us, uint64_t now_us);
+
+/* A look took so long; serves: statements were served lately.  On a node that serves none it counts
+ * as one sample: the mean of when it did, times what looks take now against then, at most 16 times
+ * more or less.  Nothing, where none was ever served. */
+void pcl_service_look(pcl_service *self, uint64_t look_us, bool serves, uint64_t now_us);
 
 /* All zero while there is no sample. */
 pcl_service_summary pcl_service_summarize(const pcl_service *self, uint64_t now_us);

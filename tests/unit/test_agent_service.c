@@ -61,6 +61,36 @@ static void test_counts_decay_with_their_time_constants_and_means_do_not(void **
     assert_true(later.mean_us == 0 && later.count == 0);
 }
 
+/* Looks take 100 us while statements take 20 ms; what they take later says how statements would do
+ * now, and on a node that stays slow they must not talk its mean down. */
+static void test_looks_scale_the_mean_of_a_node_that_nobody_asks(void **state)
+{
+    (void)state;
+    pcl_service service = {0};
+    uint64_t now_us = START_US;
+    pcl_service_look(&service, 100, false, now_us); /* nothing was ever served */
+    assert_true(pcl_service_summarize(&service, now_us).count == 0);
+    for (int count = 0; count < 100; count++) {
+        pcl_service_add(&service, 20000, now_us);
+    }
+    pcl_service_look(&service, 100, true, now_us);
+    for (int second = 0; second < 60; second++) {
+        now_us += PCL_US_PER_S;
+        pcl_service_look(&service, 100, false, now_us);
+        assert_near(pcl_service_summarize(&service, now_us).mean_us, 20000, 1);
+    }
+    for (int second = 0; second < 60; second++) {
+        now_us += PCL_US_PER_S;
+        pcl_service_look(&service, 1000, false, now_us);
+    }
+    assert_near(pcl_service_summarize(&service, now_us).mean_us, 200000, 1);
+    for (int second = 0; second < 60; second++) { /* never further than by 16 */
+        now_us += PCL_US_PER_S;
+        pcl_service_look(&service, 0, false, now_us);
+    }
+    assert_near(pcl_service_summarize(&service, now_us).mean_us, 20000 / 16.0, 1);
+}
+
 static void
 test_a_report_query_counts_five_means_in_the_mean_but_whole_in_the_variance(void **state)
 {
@@ -117,6 +147,7 @@ static void test_a_clock_that_steps_back_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_looks_scale_the_mean_of_a_node_that_nobody_asks),
         cmocka_unit_test(test_no_sample_says_nothing),
         cmocka_unit_test(test_mean_and_variance_of_samples_at_one_time),
         cmocka_unit_test(test_counts_decay_with_their_time_constants_and_means_do_not),
