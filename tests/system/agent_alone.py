@@ -302,6 +302,10 @@ class Agent:
         if accounts is not None:
             accounts(self.folder)
             lines.append("    file = accounts.zpl")
+        key = self.folder / "token.key"
+        key.write_text("5a" * 32 + "\n")
+        key.chmod(0o600)
+        lines.append(f'tokens\n    key_file = "{key}"')
         if source is not None:
             lines.append("replication\n    source_host = \"127.0.0.1\"\n"
                          f"    source_port = {source.port}")
