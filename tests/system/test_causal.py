@@ -262,6 +262,17 @@ def test_tokens_go_from_client_to_client(registers, tmp_path):
     assert wrong.returncode == 78 and "no token" in wrong.stderr
 
 
+@pytest.mark.parametrize("arguments, word", [
+    (["--after", "1.x", "--consistency", "any"], "not both"),
+    (["--after", ""], "token"),
+    (["--after", "two\nlines\x01"], "token"),
+    (["--consistency", "causal"], "max-lag"),
+])
+def test_what_cannot_be_asked_is_said_at_once(cluster, arguments, word):
+    done = cluster.command("query", *arguments, "SELECT 1", check=False)
+    assert done.returncode == 64 and word in done.stderr, done
+
+
 def test_the_example_program(registers):
     cluster = registers
     example = BUILD / "client" / "portcullis-example-causal"
