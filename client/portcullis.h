@@ -166,7 +166,7 @@ PORTCULLIS_API void portcullis_close(portcullis **self_p);
 /* What a causal client has seen, as a text: tokens with a blank between two, "" of none.  For
  * portcullis_add_tokens, in another process and at another time too, and for
  * portcullis_request_set_consistency_after. */
-#define PORTCULLIS_TOKENS_SIZE 4104
+#define PORTCULLIS_TOKENS_SIZE 4111
 PORTCULLIS_API void portcullis_tokens(portcullis *self, char target[PORTCULLIS_TOKENS_SIZE]);
 /* What this client reads is from now on no older than what those tokens name, too.  false: the text
  * has something that is no token, or more than can be kept, or the client is not causal. */

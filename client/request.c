@@ -353,7 +353,7 @@ bool portcullis_request_set_consistency_after(portcullis_request *self, const vo
                                               size_t size)
 {
     pcl_seen after = {.count = 0};
-    if (!pcl_seen_add(&after, pcl_bytes_of(token, size)) || after.count == 0) {
+    if (!pcl_seen_add(&after, pcl_bytes_of(token, size)) || (after.count == 0 && !after.source)) {
         return false;
     }
     self->after = after;
@@ -475,7 +475,8 @@ static void s_set_causal(const portcullis_request *self, const pcl_seen *kept,
     if (kept != NULL) {
         call->causal = request->has_session || request->monotonic;
         call->token_asked = request->monotonic && self->op != PCL_OP_BEGIN && !self->dry_run;
-        call->causal_mark = pcl_seen_mark(kept);
+        bool source = request->consistency == PCL_CONSISTENCY_SOURCE; /* it will be read there */
+        call->causal_mark = source ? pcl_seen_mark(kept) : 0;
     }
 }
 

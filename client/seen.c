@@ -97,14 +97,19 @@ bool pcl_seen_add(pcl_seen *self, pcl_bytes text)
             at++;
         }
         pcl_bytes token = pcl_bytes_of(text.data + start, at - start);
+        uint64_t turns = all.turns;
         if (token.size > 0 && !s_is_token(token)) {
             return false;
         }
-        pcl_seen_note(&all, token, 0); /* an empty one is none */
+        if (pcl_bytes_is(token, PCL_SEEN_SOURCE)) {
+            s_turn_to_source(&all);
+        } else {
+            pcl_seen_note(&all, token, 0); /* an empty one is none */
+            if (all.turns != turns) {
+                return false;
+            }
+        }
         at += at < text.size ? 1 : 0;
-    }
-    if (all.turns != self->turns) {
-        return false;
     }
     *self = all;
     return true;
@@ -113,9 +118,10 @@ bool pcl_seen_add(pcl_seen *self, pcl_bytes text)
 size_t pcl_seen_text(const pcl_seen *self, char target[PCL_SEEN_TEXT_SIZE])
 {
     assert(self != NULL);
-    size_t size = 0;
+    size_t size = self->source ? strlen(PCL_SEEN_SOURCE) : 0;
+    memcpy(target, PCL_SEEN_SOURCE, size);
     for (uint32_t index = 0; index < self->count; index++) {
-        if (index > 0) {
+        if (size > 0) {
             target[size++] = ' ';
         }
         memcpy(target + size, self->tokens[index].text, self->tokens[index].size);

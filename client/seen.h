@@ -19,8 +19,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* All of them as a text, one blank between two, and a NUL. */
-#define PCL_SEEN_TEXT_SIZE (PCL_TOKENS_MAX * (PCL_TOKEN_SIZE_MAX + 1u))
+/* All of them as a text, one blank between two, and a NUL.  Where rule 3 holds it begins with the
+ * word `source`, so that it holds for whoever takes the text over, too. */
+#define PCL_SEEN_SOURCE    "source"
+#define PCL_SEEN_TEXT_SIZE (sizeof PCL_SEEN_SOURCE + PCL_TOKENS_MAX * (PCL_TOKEN_SIZE_MAX + 1u))
 
 typedef struct pcl_seen_token {
     uint16_t size;
@@ -35,8 +37,8 @@ typedef struct pcl_seen {
     uint64_t turns; /* how often it came to hold */
 } pcl_seen;
 
-/* What a request has to remember of the moment when it was made: 0, or under which turn to the
- * source it reads there. */
+/* What a request that will be read at the source has to remember of the moment when it was made: 0,
+ * or under which turn to the source that was.  Of every other it is 0. */
 uint64_t pcl_seen_mark(const pcl_seen *self);
 
 /* A reply brought this token; mark is its request's.  What is no token (1 to 512 octets of

@@ -359,6 +359,16 @@ class _Seen:
         else:
             self.tokens.append(token)
 
+    def take(self, word):
+        """A word of the text of another."""
+        if word == "source":
+            self.miss()
+        else:
+            self.note(word)
+
+    def text(self):
+        return " ".join((["source"] if self.source else []) + self.tokens)
+
     def miss(self):
         """A token did not come, or cannot be kept: the source has it all."""
         self.source, self.turns = True, self.turns + 1
@@ -369,7 +379,7 @@ class _Seen:
         if not isinstance(outcome, Result) or not (asked or "session" in request):
             return
         if outcome.token:
-            self.note(outcome.token, mark)
+            self.note(outcome.token, mark if asked and "source" in consistency else 0)
         elif asked and request.get("op") != "begin" and not request.get("dry_run"):
             self.miss()
 
@@ -387,7 +397,7 @@ class _Seen:
             after = asked.pop("after", [])
             both = _Seen()
             for token in self.tokens + (after.split() if isinstance(after, str) else list(after)):
-                both.note(token)
+                both.take(token)
             if self.source or both.source:
                 asked["source"] = True
             elif both.tokens:
@@ -550,7 +560,7 @@ class Client:
     @property
     def tokens(self):
         """What a causal client has seen, as a text; "" of nothing."""
-        return " ".join(self._seen.tokens) if self._seen else ""
+        return self._seen.text() if self._seen else ""
 
     def add_tokens(self, tokens):
         """What this causal client reads is from now on no older than what those name, too."""
@@ -560,7 +570,7 @@ class Client:
             for token in tokens.split():
                 if not re.fullmatch("[!-~]{1,512}", token):
                     raise ValueError(f"{token!r} is no token")
-                self._seen.note(token)
+                self._seen.take(token)
 
     def forget_tokens(self):
         """Begins anew, as if nothing had been seen."""

@@ -313,6 +313,10 @@ static void without_a_token_the_source_is_asked(void **state)
     portcullis *client = s_open(true);
     s_ask(client, "at 0-1-42", "any monotonic");
     s_ask(client, "none", "after 0-1-42 monotonic");
+    portcullis_request *lagging = portcullis_request_new("at 0-1-43");
+    portcullis_request_set_consistency_max_lag(lagging, 7); /* its token proves nothing here */
+    s_expect(portcullis_call(client, lagging), "max-lag monotonic");
+    portcullis_request_destroy(&lagging);
     s_ask(client, "none", "source monotonic");
     s_ask(client, "at 0-1-50", "source monotonic");
     s_ask(client, "at 0-1-50", "after 0-1-50 monotonic");

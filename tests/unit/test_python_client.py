@@ -482,6 +482,11 @@ class ClientTest(unittest.TestCase):
         client.query("token 0-1-42")
         client.query("none")
         self.assertEqual(self.asks(client, "none"), {"source": True, "monotonic": True})
+        other = self.client(causal=True)
+        other.add_tokens(client.tokens)
+        self.assertEqual(self.asks(other, "token 0-1-50"), {"source": True, "monotonic": True})
+        self.assertEqual(other.tokens, token_of("0-1-50"))
+        client.query("token 0-1-43", consistency={"max_lag_ms": 9})  # proves nothing here
         self.assertEqual(self.asks(client, "token 0-1-50"), {"source": True, "monotonic": True})
         self.assertEqual(self.asks(client, "token 0-1-50"),
                          {"after": [token_of("0-1-50")], "monotonic": True})
@@ -490,7 +495,8 @@ class ClientTest(unittest.TestCase):
         client = self.client(causal=True)
         outcomes = client.query_many([(f"token {domain}-1-5", None) for domain in range(9)])
         self.assertTrue(all(isinstance(one, portcullis.Result) for one in outcomes))
-        self.assertEqual(len(client.tokens.split()), 8)
+        self.assertEqual(len(client.tokens.split()), 1 + 8)
+        self.assertTrue(client.tokens.startswith("source "))
         self.assertEqual(self.asks(client, "token " + ",".join(
             f"{domain}-1-5" for domain in range(9)))["source"], True)
         self.assertEqual(len(client.tokens.split()), 1)

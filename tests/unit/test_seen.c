@@ -149,6 +149,22 @@ static void a_text_hands_them_over(void **state)
     s_expect(&third, s_token("0-1-99"));
 }
 
+static void who_takes_over_reads_from_the_source_too(void **state)
+{
+    (void)state;
+    pcl_seen one = {.count = 0};
+    pcl_seen other = {.count = 0};
+    char text[PCL_SEEN_TEXT_SIZE];
+    s_note(&one, "0-1-42", 0);
+    pcl_seen_miss(&one);
+    assert_true(pcl_seen_text(&one, text) > 0);
+    assert_true(pcl_seen_add(&other, pcl_bytes_text(text)));
+    assert_true(other.source);
+    s_expect(&other, text);
+    s_note(&other, "0-1-50", pcl_seen_mark(&other));
+    s_expect(&other, s_token("0-1-50"));
+}
+
 static void the_largest_tokens_fit_the_text(void **state)
 {
     (void)state;
@@ -160,6 +176,7 @@ static void the_largest_tokens_fit_the_text(void **state)
         token[0] = (char)('a' + index);
         pcl_seen_note(&seen, pcl_bytes_of(token, sizeof token), 0);
     }
+    pcl_seen_miss(&seen);
     assert_int_equal(pcl_seen_text(&seen, text), PCL_SEEN_TEXT_SIZE - 1);
 }
 
@@ -172,6 +189,7 @@ int main(void)
         cmocka_unit_test(more_than_can_be_named_turn_to_the_source),
         cmocka_unit_test(a_token_that_does_not_come_turns_to_the_source),
         cmocka_unit_test(a_text_hands_them_over),
+        cmocka_unit_test(who_takes_over_reads_from_the_source_too),
         cmocka_unit_test(the_largest_tokens_fit_the_text),
     };
     return cmocka_run_group_tests_name("seen", tests, NULL, NULL);
