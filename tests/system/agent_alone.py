@@ -309,10 +309,6 @@ class Agent:
         if source is not None:
             lines.append("replication\n    source_host = \"127.0.0.1\"\n"
                          f"    source_port = {source.port}")
-        key = self.folder / "token.key"
-        key.write_text(bytes(range(32)).hex() + "\n")
-        key.chmod(0o600)
-        lines.append(f'tokens\n    key_file = "{key}"')
         lines.append("pool")
         lines += [f"    {key} = {value}" for key, value in settings.items()]
         for section, values in (sections or {}).items():
