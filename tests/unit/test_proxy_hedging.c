@@ -8,7 +8,7 @@
     "ejection\n    failures = 0\n"                                                                 \
     "hedge\n    share_percent = 50\n"
 
-enum { LATE_MS = 3000, SOON_MS = 1000 };
+enum { LATE_MS = 5000, SOON_MS = 3000 };
 
 static uint64_t s_last_ticket;
 
