@@ -124,16 +124,16 @@ class Faults(threading.Thread):
         self.done, self.error = collections.Counter(), None
 
     def run(self):
-        kinds = [self.stop_applying, self.kill_database, self.lag, self.kill_agent, self.freeze]
+        kinds = [self.stop_applying, self.kill_database, self.lag, self.kill_agent,
+                 self.kill_source, self.freeze]
         try:
             while True:
                 for kind in kinds:
-                    for replica in self.random.sample(self.cluster.replicas(), 1):
-                        if not self.busy():
-                            return
-                        kind(replica)
-                        self.done[kind.__name__] += 1
-                        time.sleep(self.random.uniform(0.1, 0.5))
+                    if not self.busy():
+                        return
+                    kind(self.random.choice(self.cluster.replicas()))
+                    self.done[kind.__name__] += 1
+                    self.pause(0.1, 0.5)
         except Exception as error:  # told by the test, when the load is over
             self.error = error
 
@@ -159,6 +159,14 @@ class Faults(threading.Thread):
         self.cluster.kill(agent)
         self.pause(0.0, 1.0)
         self.cluster.start(agent)
+
+    def kill_source(self, _):
+        """Its agent and its database in turn: what replicas have is all that can be read."""
+        both = [self.cluster.agent_of(self.cluster.source()), self.cluster.source()]
+        part = both[self.done["kill_source"] % 2]
+        self.cluster.kill(part)
+        self.pause(0.0, 0.5)
+        self.cluster.start(part)
 
     def freeze(self, replica):
         agent = self.cluster.agent_of(replica)
@@ -205,7 +213,8 @@ def test_parallel_requests_of_one_client_are_never_stale(registers, start):
 
 
 def test_no_read_is_stale_whatever_dies(registers, start):
-    """The whole: load, lag, frozen and killed agents, killed databases that come back.
+    """The whole: load, lag, frozen and killed agents, killed databases that come back, the
+    source's too.
     1,000,000 reads with PORTCULLIS_TEST_BAR=1."""
     cluster = registers
     random = seeded()
