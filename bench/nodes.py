@@ -297,15 +297,16 @@ def reloads(cluster):
 
 
 def counted(cluster):
-    """Requests and hedges of the proxy, up to now."""
+    """What the proxy has counted up to now: requests, and copies by what became of them."""
     with cluster.client() as client:
         status = client.status()
-    return status["requests"], status["hedges"]["sent"]
+    return collections.Counter(requests=status["requests"], **{
+        key: status["hedges"][key] for key in ("sent", "won", "cancel_late", "budget_exhausted")})
 
 
 def compare_hedging(cluster, options):
-    """{on: Outcome} of `custom` under pauses, and hedges for each request while it was on."""
-    outcomes, sums = {False: Outcome(), True: Outcome()}, [0, 0]
+    """{on: Outcome} of `custom` under pauses, and what the proxy counted while it was on."""
+    outcomes, counts = {False: Outcome(), True: Outcome()}, collections.Counter()
     with until_interrupted():
         for turn in range(options.rounds):
             for on, outcome in outcomes.items():
@@ -315,12 +316,12 @@ def compare_hedging(cluster, options):
                     outcome.add(measure(cluster, ["custom"], options, turn + 1,
                                         options.service_ms / 4)["custom"])
                 if on:
-                    sums = [one + now - then
-                            for one, now, then in zip(sums, counted(cluster), before)]
+                    counts.update(counted(cluster))
+                    counts.subtract(before)
             print(f"hedging: round {turn + 1} of {options.rounds} done", file=sys.stderr,
                   flush=True)
     set_hedging(cluster, False)
-    return {**outcomes, "extra": sums[1] / sums[0]} if sums[0] else None
+    return {**outcomes, "counts": counts} if counts["requests"] else None
 
 
 # --- What is told of it -----------------------------------------------------------
@@ -353,6 +354,12 @@ def show_hedging(hedging):
         print(f"{'on' if on else 'off':15} {one.requests:8} {one.ms(.5):8.2f} {one.ms(.99):8.2f} "
               f"{one.ms(.999):8.2f} {one.failed():7} {one.hedged:7} "
               f"{len(one.doubts):5}/{len(one.rounds)}")
+    print("copies: " + ", ".join(f"{key} {count}" for key, count in hedging["counts"].items()))
+
+
+def extra(hedging):
+    """Copies for each request, while there were any."""
+    return hedging["counts"]["sent"] / hedging["counts"]["requests"]
 
 
 def bars(outcomes, node, hedging):
@@ -377,7 +384,7 @@ def bars(outcomes, node, hedging):
     if hedging:
         bar("paused: p99.9 of custom hedged / unhedged",
             hedging[True].ms(0.999) / hedging[False].ms(0.999), 0.5)
-        bar("paused: hedges / requests", hedging[True].hedged / hedging[True].requests, 0.05)
+        bar("paused: copies / requests", extra(hedging), 0.05)
     return lines
 
 
@@ -453,7 +460,7 @@ def main():
                    for name, found in outcomes.items()}
         if hedging:
             figures["hedging"] = {"off": vars(hedging[False]), "on": vars(hedging[True]),
-                                  "extra": hedging["extra"]}
+                                  "counts": hedging["counts"]}
         pathlib.Path(options.json).write_text(json.dumps(figures, indent=1))
     return not all(met for *_, met in lines)
 
