@@ -191,7 +191,7 @@ static void s_refresh_view(pcl_agent *self, uint64_t now_us)
     s_show_state(self);
     /* A node that nobody asks would keep its old reputation for ever.  A look counts once: while
      * the database does not answer there is no new one, and the last one was a better time's. */
-    if (self->view.ready && self->view.canary_at_us >= self->canary_us + CANARY_US) {
+    if (self->view.ready && self->view.canary_at_us > self->canary_us) {
         bool serves = pcl_time_since_us(self->sampled_us, now_us) < CANARY_US;
         pcl_service_look(&self->service, self->view.canary_us, serves, now_us);
         self->canary_us = self->view.canary_at_us;

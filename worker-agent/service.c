@@ -52,9 +52,17 @@ void pcl_service_add(pcl_service *self, uint64_t service_us, uint64_t now_us)
 void pcl_service_look(pcl_service *self, uint64_t look_us, bool serves, uint64_t now_us)
 {
     double look = fmax((double)look_us, 1.0);
+    look = self->look_least_us > 0.0 ? fmin(self->look_least_us, look) : look;
+    self->look_least_us = look;
+    if (pcl_time_since_us(self->looked_us, now_us) < PCL_SERVICE_LOOKS_US) {
+        return;
+    }
+    self->looked_us = now_us;
+    self->look_least_us = 0.0;
+    bool anew = !self->served;
+    self->served = serves;
     if (serves) {
-        bool first = self->look_us <= 0.0;
-        self->look_us = first ? look : self->look_us + (look - self->look_us) * LOOK_SMOOTHING;
+        self->look_us = anew ? look : self->look_us + (look - self->look_us) * LOOK_SMOOTHING;
         self->served_us = (double)pcl_service_summarize(self, now_us).mean_us;
     } else if (self->served_us > 0.0) {
         double factor = fmin(look / self->look_us, LOOK_FACTOR_MAX);

@@ -13,7 +13,9 @@
  * A node that nobody asks is judged by looks: the time of one tiny query that is made all the time.
  * A look is no sample, since it takes nothing like a statement's time: on a node ten times too slow
  * it would still make the mean better than that of any busy node.  How many times as long a look
- * takes as it took while statements were served says how their mean has changed since.
+ * takes as it took while statements were served says how their mean has changed since.  Of the
+ * looks of a second the least counts, on both sides, since a tiny query is late by many times its
+ * time for reasons of the host; and what looks took is learned anew when statements come back.
  */
 #ifndef PCL_WORKER_AGENT_SERVICE_H
 #define PCL_WORKER_AGENT_SERVICE_H
@@ -23,6 +25,7 @@
 
 #define PCL_SERVICE_SLOW_TAU_US      UINT64_C(3000000)
 #define PCL_SERVICE_FAST_TAU_US      UINT64_C(200000)
+#define PCL_SERVICE_LOOKS_US         UINT64_C(1000000)
 #define PCL_SERVICE_WINSOR_COUNT_MIN 20.0
 #define PCL_SERVICE_WINSOR_FACTOR    5.0
 
@@ -34,8 +37,11 @@ typedef struct pcl_service {
     double slow_square;    /* sum of squared samples */
     double fast_weight;    /* time constant 200 ms */
     double fast_us;
-    double look_us;   /* smoothed, of looks while statements were served; 0 none yet */
-    double served_us; /* the mean then */
+    double look_least_us; /* of the looks since looked_us; 0 none yet */
+    uint64_t looked_us;   /* when the least of them last counted */
+    bool served;          /* whether statements were served then */
+    double look_us;       /* smoothed, of looks while statements were served; 0 none yet */
+    double served_us;     /* the mean then */
 } pcl_service;
 
 typedef struct pcl_service_summary {
@@ -47,9 +53,9 @@ typedef struct pcl_service_summary {
  * nothing decays. */
 void pcl_service_add(pcl_service *self, uint64_t service_us, uint64_t now_us);
 
-/* A look took so long; serves: statements were served lately.  On a node that serves none it counts
- * as one sample: the mean of when it did, times what looks take now against then, at most 16 times
- * more or less.  Nothing, where none was ever served. */
+/* A look took so long; serves: statements were served lately.  On a node that serves none the least
+ * look of a second counts as one sample: the mean of when it did, times what looks take now against
+ * then, at most 16 times more or less.  Nothing, where none was ever served. */
 void pcl_service_look(pcl_service *self, uint64_t look_us, bool serves, uint64_t now_us);
 
 /* All zero while there is no sample. */

@@ -73,6 +73,7 @@ static void test_looks_scale_the_mean_of_a_node_that_nobody_asks(void **state)
     for (int count = 0; count < 100; count++) {
         pcl_service_add(&service, 20000, now_us);
     }
+    now_us += PCL_US_PER_S;
     pcl_service_look(&service, 100, true, now_us);
     for (int second = 0; second < 60; second++) {
         now_us += PCL_US_PER_S;
@@ -89,6 +90,45 @@ static void test_looks_scale_the_mean_of_a_node_that_nobody_asks(void **state)
         pcl_service_look(&service, 0, false, now_us);
     }
     assert_near(pcl_service_summarize(&service, now_us).mean_us, 20000 / 16.0, 1);
+}
+
+static void test_the_least_look_of_a_second_counts(void **state)
+{
+    (void)state;
+    pcl_service service = {0};
+    uint64_t now_us = START_US;
+    for (int count = 0; count < 100; count++) {
+        pcl_service_add(&service, 20000, now_us);
+    }
+    pcl_service_look(&service, 100, true, now_us);
+    for (int look = 1; look <= 50; look++) { /* five a second, four of them late */
+        now_us += PCL_US_PER_S / 5;
+        pcl_service_look(&service, look % 5 == 3 ? 100 : 700, false, now_us);
+    }
+    assert_near(pcl_service_summarize(&service, now_us).mean_us, 20000, 1);
+    assert_true(pcl_service_summarize(&service, now_us).count < 8); /* one a second */
+}
+
+/* Ten times slower, and well again while nobody asked: what looks took when it was slow is no
+ * measure of the statements that come then. */
+static void test_looks_are_learned_anew_when_statements_come_back(void **state)
+{
+    (void)state;
+    pcl_service service = {0};
+    uint64_t now_us = START_US;
+    pcl_service_add(&service, 200000, now_us);
+    pcl_service_look(&service, 1000, true, now_us);
+    for (int second = 0; second < 30; second++) {
+        now_us += PCL_US_PER_S;
+        pcl_service_look(&service, 100, false, now_us);
+    }
+    assert_near(pcl_service_summarize(&service, now_us).mean_us, 20000, 100);
+    pcl_service_add(&service, 20000, now_us);
+    for (int second = 0; second < 30; second++) {
+        now_us += PCL_US_PER_S;
+        pcl_service_look(&service, 100, second == 0, now_us);
+        assert_near(pcl_service_summarize(&service, now_us).mean_us, 20000, 100);
+    }
 }
 
 static void
@@ -148,6 +188,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_looks_scale_the_mean_of_a_node_that_nobody_asks),
+        cmocka_unit_test(test_the_least_look_of_a_second_counts),
+        cmocka_unit_test(test_looks_are_learned_anew_when_statements_come_back),
         cmocka_unit_test(test_no_sample_says_nothing),
         cmocka_unit_test(test_mean_and_variance_of_samples_at_one_time),
         cmocka_unit_test(test_counts_decay_with_their_time_constants_and_means_do_not),
