@@ -17,15 +17,11 @@ typedef struct column {
 } column;
 
 static const column s_columns[] = {
-    {"score", "score", "DOUBLE"},
-    {"lag_ms", "lag ms", "BIGINT"},
-    {"inflight", "in flight", "BIGINT"},
-    {"others", "others' load", "DOUBLE"},
-    {"service_us", "service us", "BIGINT"},
-    {"rtt_us", "rtt us", "BIGINT"},
-    {"health", "health", "VARCHAR"},
-    {"ejected_ms", "ejected ms", "BIGINT"},
-    {"why", "why", "VARCHAR"},
+    {"score", "score", "DOUBLE"},           {"lag_ms", "lag ms", "BIGINT"},
+    {"inflight", "in flight", "BIGINT"},    {"others", "others' load", "DOUBLE"},
+    {"service_us", "service us", "BIGINT"}, {"rtt_us", "rtt us", "BIGINT"},
+    {"health", "health", "VARCHAR"},        {"cause", "cause", "VARCHAR"},
+    {"ejected_ms", "ejected ms", "BIGINT"}, {"why", "why", "VARCHAR"},
 };
 #define COLUMN_COUNT (sizeof s_columns / sizeof s_columns[0])
 
@@ -60,7 +56,7 @@ static uint32_t s_filled(pcl_bytes list)
 static void s_put_cell(pcl_table *table, const char *type, pcl_bytes octets)
 {
     pcl_mp_value value = pcl_tree_value(octets);
-    if (value.type == PCL_MP_NIL) {
+    if (value.type == PCL_MP_NIL || value.type == PCL_MP_INT) { /* below 0 is not known */
         pcl_mp_put_text(&table->rows, "");
     } else if (value.type == PCL_MP_FLOAT && strcmp(type, "DOUBLE") == 0) {
         char text[32];

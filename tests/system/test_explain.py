@@ -14,7 +14,8 @@ def explain(cluster):
     """The decision on a statement as --json has it, and the exit code."""
     def ask(sql, *options):
         done = cluster.command("explain", "--json", sql, *options, check=False)
-        return json.loads(done.stdout), done.returncode
+        nothing = {"candidates": [], "left_out": [], "error": done.stderr}
+        return json.loads(done.stdout) if done.stdout else nothing, done.returncode
     return ask
 
 
@@ -78,6 +79,17 @@ def test_a_lagging_replica_is_too_far_behind(cluster, explain):
     try:
         wait_until(lambda: reasons(explain(READ, "-c", "max-lag=500")[0]).get(lagging)
                    == "too far behind", 20, "the lag to be the reason")
+    finally:
+        cluster.start_applying(lagging)
+
+
+def test_a_replica_without_what_must_be_seen_says_so(cluster, client, explain):
+    lagging = cluster.replicas()[0]
+    cluster.stop_applying(lagging)
+    try:
+        token = client.query("UPDATE demo.customers SET balance = balance + 1 WHERE id = 1").token
+        wait_until(lambda: reasons(explain(READ, "-c", f"after={token}")[0]).get(lagging)
+                   == "does not have what the request must see", 20, "the token to be the reason")
     finally:
         cluster.start_applying(lagging)
 
