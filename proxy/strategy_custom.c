@@ -66,11 +66,26 @@ typedef struct fleet {
     float foreign_us; /* others' work in flight on average, in service time over all workers */
 } fleet;
 
+/* One instruction each, where fmaxf and fminf are calls. */
+static inline float s_max(float left, float right)
+{
+    return left > right ? left : right;
+}
+
+static inline float s_min(float left, float right)
+{
+    return left < right ? left : right;
+}
+
 /* What is left of something after since_us without news: exp(-age / fade_us),
  * as far as it matters, and cheaper. */
 static float s_kept(uint64_t since_us, uint64_t now_us, float fade_us)
 {
-    float age = (float)pcl_time_since_us(since_us, now_us) / fade_us;
+    float age_us = (float)pcl_time_since_us(since_us, now_us);
+    if (age_us < 0.01f * fade_us) {
+        return 1; /* nearly always, and divisions are what a choice among many costs */
+    }
+    float age = age_us / fade_us;
     return 1 / (1 + age * (1 + age * (0.5f + age / 6)));
 }
 
@@ -84,7 +99,7 @@ static float s_fleet_mean(const pcl_choice_input *input, const float *counts)
     float weight_sum = 0;
     float sum = 0;
     for (uint32_t position = 0; position < input->count; position++) {
-        float weight = fminf(counts[position], MEAN_COUNT_MAX);
+        float weight = s_min(counts[position], MEAN_COUNT_MAX);
         weight_sum += weight;
         sum += weight * input->candidates[position]->service_mean_us;
     }
@@ -124,7 +139,7 @@ static void s_note_quickest(fleet *out, const pcl_choice_input *input)
     float deviation_us = sqrtf(input->candidates[quickest]->service_variance);
     out->service_us_min = service_us;
     out->count_min = out->counts[quickest];
-    out->deviation_us_min = fminf(fmaxf(deviation_us, VARIATION_MIN * service_us),
+    out->deviation_us_min = s_min(s_max(deviation_us, VARIATION_MIN * service_us),
                                   VARIATION_MAX * service_us);
 }
 
@@ -136,7 +151,7 @@ static void s_time(fleet *out, const pcl_choice_input *input)
         const pcl_candidate *candidate = input->candidates[position];
         out->counts[position] = candidate->service_count *
                                 s_kept(candidate->sampled_us, input->now_us, SERVICE_FADE_US);
-        rtt_us_min = candidate->rtt_at_us != 0 ? fminf(rtt_us_min, candidate->rtt_us) : rtt_us_min;
+        rtt_us_min = candidate->rtt_at_us != 0 ? s_min(rtt_us_min, candidate->rtt_us) : rtt_us_min;
     }
     float mean_us = s_fleet_mean(input, out->counts);
     for (uint32_t position = 0; position < input->count; position++) {
@@ -144,21 +159,24 @@ static void s_time(fleet *out, const pcl_choice_input *input)
         float known = out->counts[position];
         float count = known + PRIOR_COUNT;
         float service_us = (known * candidate->service_mean_us + PRIOR_COUNT * mean_us) / count;
-        out->service_us[position] = fmaxf(s_with_change(service_us, candidate, input->now_us), 1);
+        out->service_us[position] = s_max(s_with_change(service_us, candidate, input->now_us), 1);
         out->counts[position] = count;
     }
     out->rtt_us_min = isinf(rtt_us_min) ? 0 : rtt_us_min;
     s_note_quickest(out, input);
 }
 
-/* Two nodes that are alike differ by this much by chance alone. */
+/* Two nodes that are alike differ by a fifth, or by chance alone by this much. */
 static float s_service_us(const fleet *all, uint32_t position)
 {
-    float error_us = all->deviation_us_min * sqrtf(1 / all->counts[position] + 1 / all->count_min);
-    float bound_us = fmaxf(all->service_us_min * SERVICE_BAND,
-                           all->service_us_min + SERVICE_DEVIATIONS * error_us);
     float service_us = all->service_us[position];
-    return service_us < bound_us ? all->service_us_min : service_us;
+    float excess_us = service_us - all->service_us_min;
+    if (service_us < all->service_us_min * SERVICE_BAND) {
+        return all->service_us_min;
+    }
+    float error_us = SERVICE_DEVIATIONS * all->deviation_us_min;
+    float bound = error_us * error_us * (1 / all->counts[position] + 1 / all->count_min);
+    return excess_us * excess_us < bound ? all->service_us_min : service_us;
 }
 
 /* What others have in flight, averaged over the last second, as the time that
@@ -183,7 +201,7 @@ static void s_note_foreign(fleet *all, pcl_strategy_state *state, const pcl_choi
     state->means_at_us = input->now_us;
     float own_each = state->own_mean / (float)input->count;
     all->own_trust = own_each / (own_each + 1);
-    all->own_ratio = state->foreign_mean / fmaxf(state->own_mean, OWN_MEAN_MIN);
+    all->own_ratio = state->foreign_mean / s_max(state->own_mean, OWN_MEAN_MIN);
     all->foreign_us = state->foreign_mean / rate;
 }
 
@@ -195,7 +213,7 @@ static float s_foreign(const pcl_candidate *candidate, float service_us, const f
                        uint64_t now_us)
 {
     float workers = s_workers(candidate);
-    float stay_us = service_us * fmaxf(1, (float)(candidate->rif + 1) / workers);
+    float stay_us = service_us * s_max(1, (float)(candidate->rif + 1) / workers);
     float kept = s_kept(candidate->reported_us, now_us, stay_us);
     float expected = all->foreign_us * workers / service_us;
     float reported = kept * (float)candidate->foreign + (1 - kept) * expected;
@@ -235,7 +253,7 @@ static float s_stall_us(const pcl_candidate *candidate, float stay_us, float rou
         return 0; /* nearly always */
     }
     float variance = candidate->service_variance * rounds;
-    float spread = stay_us * stay_us / 12 + variance * fmaxf(1, variance / (stay_us * stay_us));
+    float spread = stay_us * stay_us / 12 + variance * s_max(1, variance / (stay_us * stay_us));
     float expected_us = (stay_us + variance / stay_us) / 2;
     float error = STALL_DEVIATIONS * sqrtf(spread / own);
     float bound_us = expected_us + error + error * error / (3 * expected_us);
@@ -256,7 +274,7 @@ static float s_lag_factor(const pcl_candidate *candidate, uint32_t lag_ms_max)
     if (lag_ms_max == 0 || candidate->lag_ms <= 0) {
         return 1;
     }
-    return 1 + LAG_WEIGHT * fminf((float)candidate->lag_ms / (float)lag_ms_max, 1);
+    return 1 + LAG_WEIGHT * s_min((float)candidate->lag_ms / (float)lag_ms_max, 1);
 }
 
 /* A node that has just come up has cold caches, and nobody knows how it does.
@@ -271,9 +289,9 @@ static float s_slow_factor(const pcl_candidate *candidate, const pcl_choice_inpu
     if (age_us >= SLOW_START_US) {
         return 1;
     }
-    float part = fmaxf(age_us / SLOW_START_US, SLOW_START_MIN);
+    float part = s_max(age_us / SLOW_START_US, SLOW_START_MIN);
     bool drawn = (float)pcl_rng_below(input->rng, 1u << 16) < part * (1u << 16);
-    float own_max = candidate->rtt_at_us == 0 ? 1 : fmaxf(1, s_workers(candidate) * part);
+    float own_max = candidate->rtt_at_us == 0 ? 1 : s_max(1, s_workers(candidate) * part);
     return drawn && (float)candidate->own < own_max ? 1 : 1 / part;
 }
 
@@ -282,7 +300,7 @@ static float s_cost_us(const pcl_candidate *candidate, float service_us, const f
 {
     float workers = s_workers(candidate);
     float there = (float)candidate->own + s_foreign(candidate, service_us, all, input->now_us);
-    float wait = fmaxf(0, (there + 1 - workers) / workers);
+    float wait = s_max(0, (there + 1 - workers) / workers);
     float rtt_us = s_rtt_us(candidate, all, input->now_us);
     float stay_us = rtt_us + service_us * (1 + wait);
     float cost_us = stay_us + service_us * UTILISATION_WEIGHT * there / workers +
@@ -302,7 +320,7 @@ uint32_t pcl_strategy_custom(pcl_strategy_state *state, const pcl_choice_input *
     for (uint32_t position = 0; position < input->count; position++) {
         costs[position] = s_cost_us(input->candidates[position], all.service_us[position], &all,
                                     input);
-        cost_min = fminf(cost_min, costs[position]);
+        cost_min = s_min(cost_min, costs[position]);
         if (input->out_costs != NULL) {
             input->out_costs[position] = costs[position];
         }

@@ -392,6 +392,291 @@ static void test_prequal_probes_uniformly_and_others_do_not_probe(void **state)
                      PCL_CHOICE_NONE);
 }
 
+/* --- Pitfalls of custom ------------------------------------------------------ */
+
+/* Statements that are not answered prove a stall before any answer could. */
+static void test_custom_sees_a_stall_by_age(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    s_fleet(&fleet, 2, pcl_test_rng("stall"));
+    for (uint32_t sent = 0; sent < 3; sent++) {
+        pcl_candidate_sent(&fleet.nodes[0], START_US - 20000); /* twenty times the service time */
+        pcl_candidate_sent(&fleet.nodes[1], START_US - 800);
+    }
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 1000);
+    assert_int_equal(counts[1], 1000);
+    pcl_candidate_done(&fleet.nodes[0], START_US - 20000);
+    pcl_candidate_done(&fleet.nodes[0], START_US - 20000);
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 1000);
+    assert_int_equal(counts[1], 1000); /* one is proof enough, when it is that old */
+}
+
+/* Long statements are found in flight more often than short ones (the inspection
+ * paradox): where service times vary, an age above their mean is no alarm. */
+static void test_custom_expects_the_old_where_service_varies(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 2, pcl_test_rng("paradox"));
+    for (uint32_t index = 0; index < 2; index++) {
+        fleet.nodes[index].rtt_us = 0;
+        for (uint32_t sent = 0; sent < 7; sent++) {
+            pcl_candidate_sent(&fleet.nodes[index], START_US - 1800);
+        }
+    }
+    fleet.nodes[0].service_variance = 4e6f; /* seven of them, 1.8 service times old */
+    fleet.nodes[1].service_variance = 1e4f;
+    (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US);
+    assert_true(fleet.costs[0] < 1500);
+    assert_true(fleet.costs[1] > 2500); /* of steady ones half that age is normal */
+}
+
+/* Chance alone raises the alarm in few choices, whatever is in flight. */
+static void test_custom_raises_few_false_alarms(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 2, pcl_test_rng("alarms"));
+    uint32_t alarms = 0;
+    const uint32_t turns = 20000;
+    for (uint32_t turn = 0; turn < turns; turn++) {
+        pcl_candidate *node = &fleet.nodes[0];
+        node->own = 0;
+        node->sent_sum_us = 0;
+        uint32_t own = 1 + turn % 7;
+        for (uint32_t sent = 0; sent < own; sent++) { /* ages of exponential services */
+            double age_us = -1000 * log((pcl_rng_below(&fleet.rng, 1u << 30) + 1.0) / (1u << 30));
+            pcl_candidate_sent(node, START_US - (uint64_t)age_us);
+        }
+        (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US);
+        alarms += fleet.costs[0] > 2000 ? 1 : 0;
+    }
+    if (alarms > turns / 200) {
+        fail_msg("%u false alarms in %u choices", alarms, turns);
+    }
+}
+
+/* A report of long ago attracts nobody: what it saw has ended, and others have
+ * seen the same gap. */
+static void test_custom_forgets_what_a_report_saw(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 4, pcl_test_rng("forgets"));
+    for (uint32_t index = 0; index < 4; index++) {
+        fleet.nodes[index].foreign = index == 0 ? 0 : 40;
+        fleet.nodes[index].rif = fleet.nodes[index].foreign;
+    }
+    for (uint32_t turn = 0; turn < 100; turn++) { /* the average is known by then */
+        assert_int_equal(s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US), 0);
+    }
+    float fresh = fleet.costs[1] - fleet.costs[0];
+    (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US + 30000);
+    float stale = fleet.costs[1] - fleet.costs[0];
+    assert_true(fresh > 2000);
+    assert_true(stale < fresh / 10);
+}
+
+/* Our own statements are never old news, and the busier we are the more they
+ * tell of the others', who judge as we do. */
+static void test_custom_takes_its_own_books_for_the_others(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 2, pcl_test_rng("books"));
+    for (uint32_t index = 0; index < 2; index++) {
+        for (uint32_t sent = 0; sent < (index == 0 ? 12u : 8u); sent++) {
+            pcl_candidate_sent(&fleet.nodes[index], START_US);
+        }
+        fleet.nodes[index].foreign = 30;
+        fleet.nodes[index].rif = 40;
+    }
+    (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US);
+    /* 4 of ours more, and so 12 of the others' more, mostly: rounds of eight. */
+    float difference = fleet.costs[0] - fleet.costs[1];
+    assert_true(difference > 1200 && difference < 2400);
+}
+
+static void test_custom_prefers_the_level_node(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    s_fleet(&fleet, 2, pcl_test_rng("lag"));
+    fleet.nodes[0].lag_ms = 5000;
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 20000);
+    assert_fair(counts, 2); /* no bound, no cliff to steer away from */
+    for (uint32_t turn = 0; turn < 100; turn++) {
+        uint32_t choice = pcl_strategy_choose(PCL_STRATEGY_CUSTOM, &fleet.state,
+                                              &(pcl_choice_input){.candidates = fleet.views,
+                                                                  .count = 2,
+                                                                  .now_us = START_US,
+                                                                  .lag_ms_max = 10000,
+                                                                  .rng = &fleet.rng,
+                                                                  .out_costs = fleet.costs});
+        assert_int_equal(choice, 1);
+        assert_true(fabsf(fleet.costs[0] / fleet.costs[1] - 1.125f) < 0.01f);
+    }
+}
+
+/* A tenth of its share at first, all of it after 30 s. */
+static void test_custom_starts_a_new_node_slowly(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t age_us;
+        double least, most; /* share of two */
+    } cases[] = {{0, 0.03, 0.07}, {15000000, 0.2, 0.3}, {30000000, 0.45, 0.55}};
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        s_fleet(&fleet, 2, pcl_test_rng("slowly"));
+        fleet.nodes[0].slow_since_us = START_US - cases[index].age_us;
+        s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 20000);
+        double share = counts[0] / 20000.0;
+        if (share < cases[index].least || share > cases[index].most) {
+            fail_msg("after %.0f s a share of %.3f", (double)cases[index].age_us / 1e6, share);
+        }
+    }
+    /* Until it has answered it has one statement, and no second one. */
+    s_fleet(&fleet, 2, pcl_test_rng("slowly"));
+    fleet.nodes[0].slow_since_us = START_US - 20000000;
+    fleet.nodes[0].rtt_at_us = 0;
+    pcl_candidate_sent(&fleet.nodes[0], START_US);
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 1000);
+    assert_int_equal(counts[0], 0);
+}
+
+/* What was waited for in vain keeps a node out for a while, and not for good. */
+static void test_custom_remembers_what_it_gave_up(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[NODES_MAX];
+    s_fleet(&fleet, 2, pcl_test_rng("vain"));
+    for (uint32_t index = 0; index < 2; index++) {
+        fleet.nodes[index].latency_us = 1100;
+    }
+    pcl_candidate_gave_up(&fleet.nodes[0], 3000, START_US); /* three times as long: bad luck */
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 20000);
+    assert_fair(counts, 2);
+    pcl_candidate_gave_up(&fleet.nodes[0], 100000, START_US);
+    s_count(&fleet, PCL_STRATEGY_CUSTOM, counts, 1000);
+    assert_int_equal(counts[0], 0);
+    (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US + 10 * PCL_US_PER_S);
+    assert_true(fleet.costs[0] < fleet.costs[1] * 1.01f);
+}
+
+static void test_giving_up_makes_nothing_better(void **state)
+{
+    (void)state;
+    pcl_candidate node = {.index = 0};
+    pcl_candidate_gave_up(&node, 500000, START_US);
+    assert_true(node.peak_at_us == 0 && node.latency_us == 0); /* no answer was ever timed */
+    pcl_candidate_timed(&node, &(pcl_timing){.total_us = 5000, .exec_us = 4000}, START_US);
+    pcl_candidate_gave_up(&node, 100, START_US);
+    assert_true(node.peak_us == 5000 && node.answer_us == 5000 && node.latency_us == 5000);
+    pcl_candidate_gave_up(&node, 90000, START_US);
+    assert_true(node.peak_us == 90000 && node.answer_us == 90000 && node.latency_us > 5000);
+    assert_true(node.service_count == 0 && node.execution_us == 4000);
+}
+
+/* --- Properties --------------------------------------------------------------- */
+
+/* own and the sum of send times are those of what is in flight, in any order. */
+static void test_books_stay_true(void **state)
+{
+    (void)state;
+    pcl_rng rng = pcl_test_rng("books");
+    pcl_candidate node = {.index = 0};
+    static uint64_t sent_us[64];
+    uint32_t count = 0;
+    for (uint32_t turn = 0; turn < 20000; turn++) {
+        if (count < 64 && pcl_rng_below(&rng, 2) == 0) {
+            sent_us[count] = START_US + turn * 100 + pcl_rng_below(&rng, 100);
+            pcl_candidate_sent(&node, sent_us[count++]);
+        } else if (count > 0) {
+            uint32_t slot = pcl_rng_below(&rng, count);
+            pcl_candidate_done(&node, sent_us[slot]);
+            sent_us[slot] = sent_us[--count];
+        }
+        if (turn % 1000 == 0) {
+            pcl_candidate_reset(&node, START_US + turn * 100); /* what is in flight stays */
+        }
+        uint64_t sum = 0;
+        for (uint32_t slot = 0; slot < count; slot++) {
+            sum += sent_us[slot];
+        }
+        assert_int_equal(node.own, count);
+        assert_true(node.sent_sum_us == sum);
+    }
+}
+
+static float s_any(pcl_rng *rng, float limit)
+{
+    float part = (float)pcl_rng_below(rng, 1000) / 1000;
+    return pcl_rng_below(rng, 4) == 0 ? 0 : part * part * limit;
+}
+
+static uint64_t s_any_time(pcl_rng *rng)
+{
+    return pcl_rng_below(rng, 4) == 0 ? 0 : START_US - pcl_rng_below(rng, 100000000) + 1000000;
+}
+
+/* Whatever stands in the books and the reports, and a report may say anything:
+ * the choice is one of the candidates, and each cost is a number. */
+static void test_any_figures_give_a_choice(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    pcl_rng rng = pcl_test_rng("any");
+    s_fleet(&fleet, 1, rng);
+    for (uint32_t turn = 0; turn < 20000; turn++) {
+        fleet.count = 1 + pcl_rng_below(&rng, NODES_MAX);
+        for (uint32_t index = 0; index < fleet.count; index++) {
+            fleet.views[index] = &fleet.nodes[index];
+            fleet.nodes[index] = (pcl_candidate){
+                .index = index,
+                .role = pcl_rng_below(&rng, 2) == 0 ? PCL_NODE_SOURCE : PCL_NODE_REPLICA,
+                .slow_since_us = s_any_time(&rng),
+                .own = pcl_rng_below(&rng, 3) == 0 ? 0 : pcl_rng_below(&rng, 2000),
+                .rtt_us = s_any(&rng, 1e6f),
+                .rtt_at_us = s_any_time(&rng),
+                .peak_us = s_any(&rng, 1e7f),
+                .peak_at_us = s_any_time(&rng),
+                .answer_us = s_any(&rng, 1e7f),
+                .execution_us = s_any(&rng, 1e7f),
+                .queued_mean = s_any(&rng, 1e4f),
+                .late_us = 1 + s_any(&rng, 1e7f),
+                .late_at_us = s_any_time(&rng),
+                .reported_us = s_any_time(&rng),
+                .sampled_us = s_any_time(&rng),
+                .rif = pcl_rng_below(&rng, 5000),
+                .foreign = pcl_rng_below(&rng, 5000),
+                .workers = (uint16_t)pcl_rng_below(&rng, 64),
+                .lag_ms = (int32_t)pcl_rng_below(&rng, 100000) - 1,
+                .service_mean_us = s_any(&rng, 1e7f),
+                .service_count = s_any(&rng, 1e6f),
+                .service_variance = s_any(&rng, 1e13f),
+                .service_fast_us = s_any(&rng, 1e7f),
+                .service_fast_count = s_any(&rng, 1e5f),
+            };
+            fleet.nodes[index].sent_sum_us = fleet.nodes[index].own * START_US;
+            pcl_strategy_probed(&fleet.state, &fleet.nodes[index], START_US);
+        }
+        pcl_strategy_kind kind = (pcl_strategy_kind)(PCL_STRATEGY_DIRECT +
+                                                     turn % (PCL_STRATEGY_COUNT - 1));
+        uint32_t choice = s_choose(&fleet, kind, START_US);
+        assert_true(choice < fleet.count ||
+                    (kind == PCL_STRATEGY_DIRECT && choice == PCL_CHOICE_NONE));
+        for (uint32_t index = 0; index < fleet.count; index++) {
+            assert_true(isfinite(fleet.costs[index]) && fleet.costs[index] > -1e8f);
+        }
+    }
+}
+
 /* --- A simulated fleet ------------------------------------------------------ */
 
 typedef struct s_running {
@@ -686,6 +971,17 @@ int main(void)
         cmocka_unit_test(test_prequal_takes_the_quick_among_the_cold),
         cmocka_unit_test(test_prequal_forgets_probes_after_a_second),
         cmocka_unit_test(test_prequal_probes_uniformly_and_others_do_not_probe),
+        cmocka_unit_test(test_custom_sees_a_stall_by_age),
+        cmocka_unit_test(test_custom_expects_the_old_where_service_varies),
+        cmocka_unit_test(test_custom_raises_few_false_alarms),
+        cmocka_unit_test(test_custom_forgets_what_a_report_saw),
+        cmocka_unit_test(test_custom_takes_its_own_books_for_the_others),
+        cmocka_unit_test(test_custom_prefers_the_level_node),
+        cmocka_unit_test(test_custom_starts_a_new_node_slowly),
+        cmocka_unit_test(test_custom_remembers_what_it_gave_up),
+        cmocka_unit_test(test_giving_up_makes_nothing_better),
+        cmocka_unit_test(test_books_stay_true),
+        cmocka_unit_test(test_any_figures_give_a_choice),
         cmocka_unit_test(test_sim_equals_share),
         cmocka_unit_test(test_sim_a_slow_node_gets_next_to_nothing),
         cmocka_unit_test(test_sim_a_slow_node_is_avoided_at_low_rates),
