@@ -240,9 +240,11 @@ static float s_rtt_us(const pcl_candidate *candidate, const fleet *all, uint64_t
  * m^2/12 when all take equally long, and by about v when they do not.  The mean
  * of a few is skewed to the right, as a gamma distribution is: the last term of
  * the bound, without which a false alarm in a hundred choices fed on itself,
- * since a node that is avoided has none but old statements. */
-static float s_stall_us(const pcl_candidate *candidate, float stay_us, float rounds,
-                        uint64_t now_us)
+ * since a node that is avoided has none but old statements.  The
+ * variance is one that goes with the service time we believe in: a slow node's
+ * own, beside a mean that has faded, would explain any age. */
+static float s_stall_us(const pcl_candidate *candidate, float service_us, float rounds,
+                        float stay_us, uint64_t now_us)
 {
     if (candidate->own == 0) {
         return 0;
@@ -252,7 +254,8 @@ static float s_stall_us(const pcl_candidate *candidate, float stay_us, float rou
     if (age_us <= stay_us / 2) {
         return 0; /* nearly always */
     }
-    float variance = candidate->service_variance * rounds;
+    float deviation_us = VARIATION_MAX * service_us;
+    float variance = rounds * s_min(candidate->service_variance, deviation_us * deviation_us);
     float spread = stay_us * stay_us / 12 + variance * s_max(1, variance / (stay_us * stay_us));
     float expected_us = (stay_us + variance / stay_us) / 2;
     float error = STALL_DEVIATIONS * sqrtf(spread / own);
@@ -304,7 +307,7 @@ static float s_cost_us(const pcl_candidate *candidate, float service_us, const f
     float rtt_us = s_rtt_us(candidate, all, input->now_us);
     float stay_us = rtt_us + service_us * (1 + wait);
     float cost_us = stay_us + service_us * UTILISATION_WEIGHT * there / workers +
-                    s_stall_us(candidate, stay_us, 1 + wait, input->now_us) +
+                    s_stall_us(candidate, service_us, 1 + wait, stay_us, input->now_us) +
                     s_late_us(candidate, input->now_us);
     return cost_us * s_lag_factor(candidate, input->lag_ms_max) * s_slow_factor(candidate, input);
 }

@@ -433,6 +433,21 @@ static void test_custom_expects_the_old_where_service_varies(void **state)
     assert_true(fleet.costs[1] > 2500); /* of steady ones half that age is normal */
 }
 
+/* A slow node of which nothing is known any more is tried as if it were like the
+ * others; then its own old variance must not explain what happens to the try. */
+static void test_custom_sees_the_stall_of_a_node_it_forgot(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 2, pcl_test_rng("forgot"));
+    fleet.nodes[0].service_mean_us = 200000;
+    fleet.nodes[0].service_variance = 4e10f;
+    fleet.nodes[0].service_count = 0.01f;
+    pcl_candidate_sent(&fleet.nodes[0], START_US - 60000);
+    (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US);
+    assert_true(fleet.costs[0] > 60000);
+}
+
 /* Chance alone raises the alarm in few choices, whatever is in flight. */
 static void test_custom_raises_few_false_alarms(void **state)
 {
@@ -973,6 +988,7 @@ int main(void)
         cmocka_unit_test(test_prequal_probes_uniformly_and_others_do_not_probe),
         cmocka_unit_test(test_custom_sees_a_stall_by_age),
         cmocka_unit_test(test_custom_expects_the_old_where_service_varies),
+        cmocka_unit_test(test_custom_sees_the_stall_of_a_node_it_forgot),
         cmocka_unit_test(test_custom_raises_few_false_alarms),
         cmocka_unit_test(test_custom_forgets_what_a_report_saw),
         cmocka_unit_test(test_custom_takes_its_own_books_for_the_others),
