@@ -143,7 +143,7 @@ class Cluster:
             self.script("part.sh", "start", *dead)
         for name in sorted(self.parts(), key=lambda name: not name.startswith("node")):
             self.wait_ready(name)
-        wait_until(self.whole, 30, "the proxy sees every node")
+        wait_until(self.whole, 45, "the proxy sees every node")
 
     def whole(self):
         """Does the proxy see every node up, and how far behind each is?"""
