@@ -31,8 +31,12 @@ static void s_refresh(pcl_hedge *self)
     qsort(sorted_us, self->count, sizeof sorted_us[0], s_compare);
     self->p50_us = sorted_us[self->count / 2];
     self->p95_us = sorted_us[self->count * 19 / 20];
+    self->p99_us = sorted_us[self->count * 99 / 100];
     if (self->p95_us < PCL_HEDGE_DELAY_MIN) {
         self->p95_us = PCL_HEDGE_DELAY_MIN;
+    }
+    if (self->p99_us < self->p95_us) {
+        self->p99_us = self->p95_us;
     }
     self->fresh = 0;
 }
@@ -57,7 +61,7 @@ bool pcl_hedge_delay_us(const pcl_hedge *self, uint64_t *out_delay_us)
     if (self->p95_us == 0) {
         return false;
     }
-    *out_delay_us = self->p95_us;
+    *out_delay_us = self->tokens >= PCL_HEDGE_TOKENS_MAX / 2 ? self->p95_us : self->p99_us;
     return true;
 }
 

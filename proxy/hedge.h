@@ -4,7 +4,9 @@
  *  1. Only reads that stand alone are hedged: no write, nothing of a session or a
  *     cursor, no begin, nothing that only the source may serve.
  *  2. A read is late once it has been at its node for longer than 95 of 100 of the
- *     last 512 were (1 ms at least).  Until 200 have been seen nobody is.
+ *     last 512 were (1 ms at least), or, with less than half of the tokens left, 99 of
+ *     100: else what is merely a little slow, 5 of 100 always, would leave none for a
+ *     pause.  Until 200 have been seen nobody is late.
  *  3. Each read that may be hedged earns `share` of a token, a copy costs one, 20
  *     are kept, and the first has to be earned: so copies are never more than that
  *     share of the reads.  A copy costs a token of the retry budget, too.  One that runs
@@ -44,10 +46,11 @@ typedef struct pcl_hedge {
     uint32_t samples_us[PCL_HEDGE_SAMPLES]; /* a ring; count of them */
     uint32_t count;
     uint32_t next;
-    uint32_t fresh; /* since the two below were computed */
+    uint32_t fresh; /* since the three below were computed */
     uint32_t p50_us;
     uint32_t p95_us; /* 0: not known yet */
-    double tokens;   /* -20 to 20 */
+    uint32_t p99_us;
+    double tokens; /* -20 to 20 */
 } pcl_hedge;
 
 /* Rule 1. */

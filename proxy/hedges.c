@@ -206,11 +206,13 @@ void pcl_proxy_hedge(pcl_proxy *self, uint64_t now_us)
     uint64_t since_us = 0;
     uint64_t ticket = 0;
     uint64_t wake_us = UINT64_MAX;
-    if (self->settings.hedge_share == 0 || self->agents_wait ||
-        !pcl_hedge_delay_us(&self->hedge, &delay_us)) {
+    if (self->settings.hedge_share == 0 || self->agents_wait) {
         return;
     }
     for (uint32_t looks = 0; (ticket = pcl_hedge_line_first(self->line, &since_us)) != 0; looks++) {
+        if (!pcl_hedge_delay_us(&self->hedge, &delay_us)) { /* it changes with the tokens */
+            return;
+        }
         if (looks == LOOKS_MAX || since_us + delay_us > now_us) {
             wake_us = since_us + delay_us;
             break;

@@ -51,10 +51,30 @@ static void the_delay_is_what_95_of_100_stay_below(void **state)
     for (uint32_t sample = 0; sample < 2000; sample++) { /* 2000 to 2099, evenly */
         pcl_hedge_observe(&hedge, 2000 + sample * 37 % 100);
     }
+    hedge.tokens = PCL_HEDGE_TOKENS_MAX;
     uint64_t delay_us = 0;
     assert_true(pcl_hedge_delay_us(&hedge, &delay_us));
     assert_in_range(delay_us, 2090, 2097);
     assert_in_range(hedge.p50_us, 2045, 2055);
+}
+
+static void what_is_a_little_slow_leaves_half_of_the_tokens(void **state)
+{
+    (void)state;
+    pcl_hedge hedge = {0};
+    for (uint32_t sample = 0; sample < 2000; sample++) {
+        pcl_hedge_observe(&hedge, 2000 + sample * 37 % 100);
+    }
+    uint64_t delay_us = 0;
+    for (double tokens = -5; tokens <= 20; tokens += 1) {
+        hedge.tokens = tokens;
+        assert_true(pcl_hedge_delay_us(&hedge, &delay_us));
+        if (tokens < 10) {
+            assert_in_range(delay_us, 2097, 2099);
+        } else {
+            assert_in_range(delay_us, 2090, 2097);
+        }
+    }
 }
 
 static void the_delay_is_a_millisecond_at_least(void **state)
@@ -171,7 +191,8 @@ static void statements_that_always_take_long_do_not_all_run_twice(void **state)
         bool slow = reads % 25 == 0;
         uint64_t time_us = slow ? 2000000 : 5000;
         pcl_hedge_earn(&hedge, 0.05);
-        if (slow && pcl_hedge_delay_us(&hedge, &delay_us) && pcl_hedge_has(&hedge)) {
+        bool late = pcl_hedge_delay_us(&hedge, &delay_us) && time_us > delay_us;
+        if (slow && late && pcl_hedge_has(&hedge)) {
             pcl_hedge_spend(&hedge);
             pcl_hedge_charge(&hedge, time_us - delay_us);
             doubled++;
@@ -344,6 +365,7 @@ int main(void)
         cmocka_unit_test(only_reads_that_stand_alone_are_hedged),
         cmocka_unit_test(nobody_is_late_before_enough_was_seen),
         cmocka_unit_test(the_delay_is_what_95_of_100_stay_below),
+        cmocka_unit_test(what_is_a_little_slow_leaves_half_of_the_tokens),
         cmocka_unit_test(the_delay_is_a_millisecond_at_least),
         cmocka_unit_test(what_is_old_is_forgotten),
         cmocka_unit_test(cut_off_times_do_not_pull_the_delay_down),
