@@ -47,9 +47,12 @@ def test_custom_answers_from_the_quickest(cluster, client):
     slow, quick = cluster.replicas()[:2]
     with cluster.database_behind_proxy(slow) as proxy:
         proxy.delay_s = 0.03
-        _nodes_of(client, "random", 40)  # both are measured
-        custom = _nodes_of(client, "custom", 100)
         random = _nodes_of(client, "random", 60)
+        # Both are measured, with these statements: what others took before them fades in seconds.
+        until = time.monotonic() + 8
+        while time.monotonic() < until:
+            _nodes_of(client, "random", 10)
+        custom = _nodes_of(client, "custom", 100)
     print("custom", dict(custom), "random", dict(random))
     assert custom[quick] >= 90, custom
     assert random[slow] >= 10, random
