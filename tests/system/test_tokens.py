@@ -352,7 +352,7 @@ def test_a_replica_put_back_from_an_old_copy_is_not_believed(new_cluster):
                 cluster.start(replica)
                 cluster.resume(cluster.agent_of(replica))
                 before = answers[replica]
-                wait_until(lambda before=before: answers[replica] > before, 30, "it is back")
+                wait_until(lambda before=before: answers[replica] > before, 60, "it is back")
         finally:
             stop.set()
             for thread in threads:
