@@ -8,17 +8,22 @@
 
 /* ---- nodes ------------------------------------------------------------------------------ */
 
-/* "up", "up, drained", "gone": membership first, since without it nothing else is known. */
+/* "up", "up, drained", "up, ejected", "gone": membership first, since without it nothing else is
+ * known. */
 static void s_put_state(pcl_table *table, pcl_bytes node)
 {
     char member[64];
     char state[64];
+    char health[64];
     char text[200];
     bool drained = pcl_tree_value(pcl_tree_get(node, "drained")).boolean;
     pcl_tree_text(node, "member", member, sizeof member);
     pcl_tree_text(node, "state", state, sizeof state);
+    pcl_tree_text(pcl_tree_get(node, "health"), "state", health, sizeof health);
+    bool out = strcmp(health, "ejected") == 0 || strcmp(health, "trial") == 0;
     bool same = strcmp(member, state) == 0 || strcmp(member, "up") != 0;
-    (void)snprintf(text, sizeof text, "%s%s", same ? member : state, drained ? ", drained" : "");
+    (void)snprintf(text, sizeof text, "%s%s%s", same ? member : state, drained ? ", drained" : "",
+                   out ? ", ejected" : "");
     pcl_mp_put_text(&table->rows, text);
 }
 

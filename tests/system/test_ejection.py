@@ -187,3 +187,23 @@ def drain_and_look(cluster, client, session, drained, agent):
             assert answer.route["node"] == cluster.source(), answer.route
             assert left_out(answer, drained) in ("its agent drains", "leaving")
     assert session.query("SELECT 1").route["node"] == drained
+
+
+def test_a_replica_far_slower_than_the_others_is_ejected(cluster, client):
+    """A strategy that does not look keeps sending there: the proxy takes it out of the choice."""
+    slow = cluster.replicas()[0]
+    with cluster.database_behind_proxy(slow) as proxy:
+        proxy.delay_s = 0.06
+        reads = [("SELECT @@server_id", None)] * 40
+
+        def out():
+            client.query_many(reads, strategy="random")
+            return health(cluster, slow)["state"] == "ejected"
+
+        wait_until(out, 30, f"{slow} is ejected", every_s=0)
+        assert health(cluster, slow)["cause"] == "far slower than the others"
+        assert "up, ejected" in cluster.command("status").stdout
+        answer = client.query("SELECT 1", strategy="random", explain_route=True)
+        assert answer.route["node"] != slow or "tries" in answer.route["decision"]
+        proxy.delay_s = 0
+        wait_sound(cluster, client, slow)
