@@ -132,7 +132,7 @@ def test_what_could_outlive_the_transaction_is_refused(cluster, caller, text):
 
 def test_keys_that_do_not_go_with_a_txn(caller):
     for keys in ({"page_rows": 10}, {"session": bytes(16)}, {"sql": "SELECT 1"},
-                 {"strategy": "direct"}, {"consistency": "source"}, {"read_only": True}):
+                 {"strategy": "direct"}, {"read_only": True}):
         error = caller.fail(**{**txn("SELECT 1"), **keys})
         assert fate(error) == ("MALFORMED", "never"), (keys, error)
     assert fate(caller.fail(op="txn", statements=[]))[0] in ("MALFORMED", "TOO_LARGE")
