@@ -11,7 +11,7 @@
 #define OUTLIER_FACTOR   4.0f    /* a sample counts for at most this many times the estimate ... */
 #define OUTLIER_FLOOR_US 1000.0f /* ... or for this, if that is more */
 #define C3_SMOOTHING     0.9f    /* C3 believes the last answer, as its authors' simulator does */
-#define LATE_FACTOR      8.0f    /* so many times the latency is more than an unlucky answer */
+#define LATE_FACTOR      4.0f    /* so many times the usual is more than bad luck */
 #define PEAK_FADE_US     1e7f    /* Finagle's time constant */
 
 void pcl_candidate_sent(pcl_candidate *self, uint64_t now_us)
@@ -85,12 +85,17 @@ void pcl_candidate_timed(pcl_candidate *self, const pcl_timing *timing, uint64_t
 
 void pcl_candidate_gave_up(pcl_candidate *self, uint64_t waited_us, uint64_t now_us)
 {
-    assert(self != NULL);
-    float waited = (float)waited_us;
-    if (waited > LATE_FACTOR * self->latency_us) {
-        self->late_us = waited;
+    pcl_candidate_outrun(self, waited_us, now_us);
+    if ((float)waited_us > LATE_FACTOR * (self->rtt_us + self->service_mean_us)) {
+        self->late_us = (float)waited_us;
         self->late_at_us = now_us;
     }
+}
+
+void pcl_candidate_outrun(pcl_candidate *self, uint64_t waited_us, uint64_t now_us)
+{
+    assert(self != NULL);
+    float waited = (float)waited_us;
     if (self->rtt_at_us == 0) {
         return; /* no smoothed figures yet that could get worse */
     }

@@ -66,8 +66,12 @@ typedef struct pcl_timing {
  * timed: failing fast must not look quick. */
 void pcl_candidate_timed(pcl_candidate *self, const pcl_timing *timing, uint64_t now_us);
 
-/* No answer came in waited_us, and none is waited for any more.  It would have
- * taken longer still, so what is known of the node gets worse by it or stays. */
+/* No answer came in waited_us, and none is waited for any more, since another
+ * copy was answered first.  It would have taken longer still, so what is known
+ * of the node gets worse by it or stays. */
+void pcl_candidate_outrun(pcl_candidate *self, uint64_t waited_us, uint64_t now_us);
+
+/* The same, since the time was up. */
 void pcl_candidate_gave_up(pcl_candidate *self, uint64_t waited_us, uint64_t now_us);
 
 /* A report that was true at reported_us. */

@@ -77,8 +77,8 @@ void pcl_proxy_hedge_won(pcl_proxy *self, pcl_proxy_request *request, uint64_t n
         self->hedges_won++;
         pcl_metric_add(self->telemetry.hedges_won, 1);
     }
-    pcl_candidate_gave_up(&pcl_membership_at(self->members, twin->node)->candidate,
-                          pcl_time_since_us(twin->sent_us, now_us), now_us);
+    pcl_candidate_outrun(&pcl_membership_at(self->members, twin->node)->candidate,
+                         pcl_time_since_us(twin->sent_us, now_us), now_us);
     if (!twin->withdrawn) {
         twin->withdrawn = pcl_proxy_withdraw(self, twin, request->twin, now_us);
     }
