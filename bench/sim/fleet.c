@@ -145,8 +145,10 @@ void sim_attempt_ends(sim_world *world, uint32_t index, uint32_t version)
     attempt->is_running = false;
     attempt->ended_us = world->now_us;
     server->served++;
-    s_note_slot(server, attempt);
-    pcl_service_add(&server->service, attempt->ended_us - attempt->began_us, world->now_us);
+    if (!attempt->killed) {
+        s_note_slot(server, attempt);
+        pcl_service_add(&server->service, attempt->ended_us - attempt->began_us, world->now_us);
+    }
     s_leave(world, index);
     s_begin_next(world, server);
 }
@@ -176,6 +178,10 @@ void sim_attempt_cancelled(sim_world *world, uint32_t index, uint32_t life)
     }
     sim_server *server = &world->servers[attempt->server];
     attempt->failed = true;
+    if (attempt->is_running && !(sim_server_speed(server, attempt->class_index) > 0)) {
+        attempt->killed = true;
+        return;
+    }
     if (attempt->in_queue) {
         s_unqueue(world, server, index);
         attempt->in_queue = false;
@@ -195,7 +201,7 @@ void sim_server_speed_changed(sim_world *world, uint32_t index)
         sim_attempt *attempt = &world->attempts[server->running[place]];
         double speed = server->speed_now[attempt->class_index];
         double done_us = speed * (double)(world->now_us - attempt->worked_us);
-        attempt->left_us = fmax(0, attempt->left_us - done_us);
+        attempt->left_us = attempt->killed ? 0 : fmax(0, attempt->left_us - done_us);
         s_schedule_end(world, server->running[place]);
     }
     for (uint32_t class_index = 0; class_index < SIM_CLASSES_MAX; class_index++) {

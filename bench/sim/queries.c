@@ -110,6 +110,9 @@ static void s_withdraw(sim_world *world, const sim_query *query, bool late)
         sim_attempt *attempt = &world->attempts[index];
         attempt->withdrawn = true;
         uint64_t waited_us = world->now_us - attempt->sent_us;
+        pcl_membership *members = world->proxies[attempt->proxy].members;
+        pcl_candidate_gave_up(&pcl_membership_at(members, attempt->server)->candidate, waited_us,
+                              world->now_us);
         if (late) {
             sim_proxy_judges(world, attempt,
                              pcl_ejection_of_end(PCL_ATTEMPT_EXPIRED, true, waited_us));

@@ -24,6 +24,7 @@ typedef struct sim_attempt {
     uint32_t life;    /* rises whenever the place is used anew */
     uint32_t next;    /* in the server's queue, or the list of free ones */
     bool withdrawn;   /* the proxy expects no answer any more */
+    bool killed;      /* cancelled while its server stands still: it goes when that moves again */
     bool here, in_queue, is_running;
     bool failed; /* the node failed it, or it was cancelled */
     bool fault;  /* the node failed it */
