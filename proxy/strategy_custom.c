@@ -79,14 +79,21 @@ static inline float s_min(float left, float right)
 
 /* What is left of something after since_us without news: exp(-age / fade_us),
  * as far as it matters, and cheaper. */
+static float s_decayed(float age_us, float fade_us)
+{
+    float age = age_us / fade_us;
+    return 1 / (1 + age * (1 + age * (0.5f + age / 6)));
+}
+
+/* The same, but fresh news is worth all of itself.  Not for what is smoothed a
+ * little at each choice: rounded up, it would never move. */
 static float s_kept(uint64_t since_us, uint64_t now_us, float fade_us)
 {
     float age_us = (float)pcl_time_since_us(since_us, now_us);
     if (age_us < 0.01f * fade_us) {
         return 1; /* nearly always, and divisions are what a choice among many costs */
     }
-    float age = age_us / fade_us;
-    return 1 / (1 + age * (1 + age * (0.5f + age / 6)));
+    return s_decayed(age_us, fade_us);
 }
 
 static float s_workers(const pcl_candidate *candidate)
@@ -195,7 +202,8 @@ static void s_note_foreign(fleet *all, pcl_strategy_state *state, const pcl_choi
         rate += s_workers(candidate) / all->service_us[position];
     }
     bool first = state->means_at_us == 0;
-    float kept = first ? 0 : s_kept(state->means_at_us, input->now_us, MEANS_FADE_US);
+    float age_us = (float)pcl_time_since_us(state->means_at_us, input->now_us);
+    float kept = first ? 0 : s_decayed(age_us, MEANS_FADE_US);
     state->foreign_mean = state->foreign_mean * kept + foreign * (1 - kept);
     state->own_mean = state->own_mean * kept + own * (1 - kept);
     state->means_at_us = input->now_us;
