@@ -111,9 +111,11 @@ static void s_withdraw(sim_world *world, const sim_query *query, bool late)
         attempt->withdrawn = true;
         uint64_t waited_us = world->now_us - attempt->sent_us;
         pcl_membership *members = world->proxies[attempt->proxy].members;
-        pcl_candidate_gave_up(&pcl_membership_at(members, attempt->server)->candidate, waited_us,
-                              world->now_us);
-        if (late) {
+        pcl_candidate *candidate = &pcl_membership_at(members, attempt->server)->candidate;
+        if (!late) {
+            pcl_candidate_outrun(candidate, waited_us, world->now_us);
+        } else {
+            pcl_candidate_gave_up(candidate, waited_us, world->now_us);
             sim_proxy_judges(world, attempt,
                              pcl_ejection_of_end(PCL_ATTEMPT_EXPIRED, true, waited_us));
         }
