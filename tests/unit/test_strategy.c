@@ -494,6 +494,22 @@ static void test_custom_forgets_what_a_report_saw(void **state)
     assert_true(stale < fresh / 10);
 }
 
+/* However thick the choices come, the averages follow within some seconds. */
+static void test_custom_averages_at_any_rate(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 2, pcl_test_rng("rate"));
+    (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US);
+    assert_true(fleet.state.foreign_mean == 0);
+    fleet.nodes[0].foreign = 10;
+    fleet.nodes[1].foreign = 10;
+    for (uint64_t now_us = START_US; now_us < START_US + 5 * PCL_US_PER_S; now_us += 100) {
+        (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, now_us);
+    }
+    assert_true(fabsf(fleet.state.foreign_mean - 20) < 1);
+}
+
 /* Our own statements are never old news, and the busier we are the more they
  * tell of the others', who judge as we do. */
 static void test_custom_takes_its_own_books_for_the_others(void **state)
@@ -991,6 +1007,7 @@ int main(void)
         cmocka_unit_test(test_custom_sees_the_stall_of_a_node_it_forgot),
         cmocka_unit_test(test_custom_raises_few_false_alarms),
         cmocka_unit_test(test_custom_forgets_what_a_report_saw),
+        cmocka_unit_test(test_custom_averages_at_any_rate),
         cmocka_unit_test(test_custom_takes_its_own_books_for_the_others),
         cmocka_unit_test(test_custom_prefers_the_level_node),
         cmocka_unit_test(test_custom_starts_a_new_node_slowly),
