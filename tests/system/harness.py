@@ -143,7 +143,8 @@ class Cluster:
             self.script("part.sh", "start", *dead)
         for name in sorted(self.parts(), key=lambda name: not name.startswith("node")):
             self.wait_ready(name)
-        wait_until(self.whole, 45, "the proxy sees every node")
+        wait_until(self.whole, 30, "the proxy sees every node")
+        wait_until(self.trusted, 45, "the proxy trusts every node")
 
     def whole(self):
         """Does the proxy see every node up, and how far behind each is?"""
@@ -152,14 +153,18 @@ class Cluster:
         if status != 200:
             return False
         seen = json.loads(text)["nodes"]
-        if any(node["health"]["state"] != "sound" for node in seen):
-            with contextlib.suppress(portcullis.PortcullisError), self.client() as client:
-                client.query("SELECT 1", strategy="random")  # someone has to try it again
-            return False
         return (len(seen) == len(self.nodes())
                 and all((node["member"], node["state"]) == ("up", "up") and node["lag_ms"] >= 0
                         for node in seen)
                 and any(node["role"] == "source" and not node["read_only"] for node in seen))
+
+    def trusted(self):
+        """Is no node ejected?  If one is, a read comes that may try it again."""
+        with contextlib.suppress(portcullis.PortcullisError), self.client() as client:
+            if all(node["health"]["state"] == "sound" for node in client.status()["nodes"]):
+                return True
+            client.query("SELECT 1", strategy="random")
+        return False
 
     # --- A part ------------------------------------------------------------------
 

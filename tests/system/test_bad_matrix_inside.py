@@ -257,7 +257,6 @@ NO_REPLIES = {
     "another signature": _changed(signature=b"XX"),
     "version 2": _changed(version=2),
     "reserved is set": _changed(reserved=1),
-    "a flag that is not known": _changed(flags=128),
     "a code that is not known": _changed(code=200),
     "a retry that is not known": _changed(retry=9),
     "an op that is not known": _changed(op=99),
