@@ -17,7 +17,8 @@ pcl_health_verdict pcl_ejection_of_reply(pcl_err code, bool fault, uint64_t wait
         return hasty ? PCL_HEALTH_SILENT : PCL_HEALTH_FAILED;
     }
     bool database_spoke = code == PCL_ERR_OK || code == PCL_ERR_SQL || code == PCL_ERR_EXPECT ||
-                          code == PCL_ERR_ABORTED || code == PCL_ERR_TOO_LARGE;
+                          code == PCL_ERR_ABORTED || code == PCL_ERR_TOO_LARGE ||
+                          code == PCL_ERR_BEHIND; /* it was asked what it has */
     return database_spoke ? PCL_HEALTH_ANSWERED : PCL_HEALTH_SILENT;
 }
 

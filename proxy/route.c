@@ -24,8 +24,7 @@ pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request)
         .replicas_min = self->settings.replicas_min,
         .node_inflight_max = self->settings.node_inflight_max,
         .tried = request->tried,
-        .may_try = request->attempts == 0 && request->repeat == PCL_REPEAT_ANYWHERE &&
-                   request->head.after.size == 0,
+        .may_try = request->attempts == 0 && request->repeat == PCL_REPEAT_ANYWHERE,
         .turn = self->turn,
         .health = &self->settings.health,
         .after = request->head.after,

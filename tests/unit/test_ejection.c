@@ -16,8 +16,8 @@ static const uint64_t SHORT_US = PCL_US_PER_MS;
 static void test_what_an_answer_says_of_its_node(void **state)
 {
     (void)state;
-    static const pcl_err SPOKE[] = {PCL_ERR_OK, PCL_ERR_SQL, PCL_ERR_EXPECT, PCL_ERR_ABORTED,
-                                    PCL_ERR_TOO_LARGE};
+    static const pcl_err SPOKE[] = {PCL_ERR_OK,      PCL_ERR_SQL,       PCL_ERR_EXPECT,
+                                    PCL_ERR_ABORTED, PCL_ERR_TOO_LARGE, PCL_ERR_BEHIND};
     uint32_t works = 0;
     for (int code = 0; code < PCL_ERR_COUNT; code++) {
         pcl_health_verdict verdict = pcl_ejection_of_reply((pcl_err)code, false, LONG_US);
