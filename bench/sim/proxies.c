@@ -16,6 +16,9 @@ static void s_start(sim_world *world, sim_proxy *proxy)
     uint32_t nodes = world->scenario->nodes;
     proxy->members = pcl_membership_new(nodes, SIM_START_US);
     assert(proxy->members != NULL);
+    if (world->scenario->lag_bound_ms > 0) {
+        pcl_membership_set_lag_max(proxy->members, (uint32_t)world->scenario->lag_bound_ms);
+    }
     proxy->memories = sim_new(nodes, sizeof *proxy->memories);
     proxy->retries = pcl_retry_budget_full(SIM_START_US);
     for (uint32_t node = 0; node < nodes; node++) {

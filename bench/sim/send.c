@@ -161,7 +161,8 @@ static uint32_t s_choose_and_send(sim_world *world, uint32_t query_index,
 /* Coming and going for lag should be rare: each time load moves. */
 static void s_note_lag_move(sim_world *world, sim_proxy *proxy, const pcl_candidates *candidates)
 {
-    bool behind = candidates->why[world->scenario->watched] == PCL_LEFT_OUT_LAG;
+    pcl_left_out why = candidates->why[world->scenario->watched];
+    bool behind = why == PCL_LEFT_OUT_LAG || why == PCL_LEFT_OUT_LAG_SETTLES;
     world->counts.lag_moves += behind != proxy->watched_behind ? 1 : 0;
     proxy->watched_behind = behind;
 }
