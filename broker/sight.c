@@ -158,31 +158,25 @@ void pcl_broker_dry_run(pcl_broker *self, const pcl_relay_entry *entry, uint32_t
 
 /* --- Status ------------------------------------------------------------------ */
 
-static void s_uint(pcl_buffer *buffer, const char *key, uint64_t value)
-{
-    pcl_mp_put_text(buffer, key);
-    pcl_mp_put_uint(buffer, value);
-}
-
 static void s_put_status(const pcl_broker *self, pcl_buffer *buffer)
 {
     const pcl_config *config = self->config;
     const pcl_window *windows = self->windows;
     pcl_mp_put_text(buffer, "broker");
     pcl_mp_put_map(buffer, STATUS_PAIRS);
-    s_uint(buffer, "inflight", pcl_relay_count(self->relay));
-    s_uint(buffer, "inflight_max", self->work_max);
-    s_uint(buffer, "queued", pcl_queue_count(self->queue));
-    s_uint(buffer, "queue_max", pcl_config_uint(config, "queue/requests_max"));
-    s_uint(buffer, "queued_octets", pcl_queue_octets(self->queue));
-    s_uint(buffer, "queue_octets_max", pcl_config_uint(config, "queue/size_max"));
-    s_uint(buffer, "window_reads", windows[PCL_QUEUE_READS].size);
-    s_uint(buffer, "window_rest", windows[PCL_QUEUE_REST].size);
-    s_uint(buffer, "seal_channels", pcl_replay_count(self->replay));
-    s_uint(buffer, "seal_channels_max", pcl_config_uint(config, "seal/channels_max"));
-    s_uint(buffer, "messages_max", pcl_config_uint(config, "limits/queue_max"));
-    s_uint(buffer, "audit_queue_max",
-           self->audit != NULL ? pcl_config_uint(config, "audit/queue_size") : 0);
+    pcl_mp_pair_uint(buffer, "inflight", pcl_relay_count(self->relay));
+    pcl_mp_pair_uint(buffer, "inflight_max", self->work_max);
+    pcl_mp_pair_uint(buffer, "queued", pcl_queue_count(self->queue));
+    pcl_mp_pair_uint(buffer, "queue_max", pcl_config_uint(config, "queue/requests_max"));
+    pcl_mp_pair_uint(buffer, "queued_octets", pcl_queue_octets(self->queue));
+    pcl_mp_pair_uint(buffer, "queue_octets_max", pcl_config_uint(config, "queue/size_max"));
+    pcl_mp_pair_uint(buffer, "window_reads", windows[PCL_QUEUE_READS].size);
+    pcl_mp_pair_uint(buffer, "window_rest", windows[PCL_QUEUE_REST].size);
+    pcl_mp_pair_uint(buffer, "seal_channels", pcl_replay_count(self->replay));
+    pcl_mp_pair_uint(buffer, "seal_channels_max", pcl_config_uint(config, "seal/channels_max"));
+    pcl_mp_pair_uint(buffer, "messages_max", pcl_config_uint(config, "limits/queue_max"));
+    pcl_mp_pair_uint(buffer, "audit_queue_max",
+                     self->audit != NULL ? pcl_config_uint(config, "audit/queue_size") : 0);
 }
 
 /* How many pairs a map has, and what stands behind its head.  false: it is no map. */
@@ -251,7 +245,7 @@ void pcl_broker_cancel_add(pcl_relay_reply *reply, uint32_t count)
     if (pcl_reply_decode(&decoded, pcl_frame_bytes(&reply->payload)) == PCL_ERR_OK) {
         pcl_buffer buffer;
         s_open(&decoded, &buffer);
-        s_uint(&buffer, "affected", decoded.affected + count);
+        pcl_mp_pair_uint(&buffer, "affected", decoded.affected + count);
         s_replace(reply, &buffer);
     }
 }

@@ -5,24 +5,6 @@
 #include <assert.h>
 #include <stdio.h>
 
-static void s_text(pcl_buffer *buffer, const char *key, const char *value)
-{
-    pcl_mp_put_text(buffer, key);
-    pcl_mp_put_text(buffer, value);
-}
-
-static void s_uint(pcl_buffer *buffer, const char *key, uint64_t value)
-{
-    pcl_mp_put_text(buffer, key);
-    pcl_mp_put_uint(buffer, value);
-}
-
-static void s_real(pcl_buffer *buffer, const char *key, double value)
-{
-    pcl_mp_put_text(buffer, key);
-    pcl_mp_put_double(buffer, value);
-}
-
 static const char *s_rule_text(pcl_strategy_kind strategy)
 {
     switch (strategy) {
@@ -67,7 +49,7 @@ static void s_put_decision(const pcl_proxy_choice *choice, pcl_buffer *buffer)
         (void)snprintf(text, sizeof text, "%s of %u that fit%s%s", s_rule_text(choice->strategy),
                        candidates->count, doubt, panic);
     }
-    s_text(buffer, "decision", text);
+    pcl_mp_pair_text(buffer, "decision", text);
 }
 
 static bool s_is_out(const pcl_member *member)
@@ -80,15 +62,15 @@ static void s_put_node(const pcl_member *member, uint64_t now_us, pcl_buffer *bu
     const pcl_candidate *candidate = &member->candidate;
     pcl_mp_put_text(buffer, "lag_ms");
     pcl_mp_put_int(buffer, member->reported ? member->report.lag_ms : -1);
-    s_uint(buffer, "inflight", candidate->own);
-    s_uint(buffer, "others", candidate->foreign);
-    s_real(buffer, "service_us", (double)candidate->service_mean_us);
-    s_real(buffer, "rtt_us", (double)candidate->rtt_us);
-    s_text(buffer, "health", pcl_health_state_text(member->health.state));
+    pcl_mp_pair_uint(buffer, "inflight", candidate->own);
+    pcl_mp_pair_uint(buffer, "others", candidate->foreign);
+    pcl_mp_pair_double(buffer, "service_us", (double)candidate->service_mean_us);
+    pcl_mp_pair_double(buffer, "rtt_us", (double)candidate->rtt_us);
+    pcl_mp_pair_text(buffer, "health", pcl_health_state_text(member->health.state));
     if (s_is_out(member)) {
-        s_text(buffer, "cause", pcl_health_cause_text(member->health.cause));
-        s_uint(buffer, "ejected_ms",
-               pcl_time_left_us(member->health.until_us, now_us) / PCL_US_PER_MS);
+        pcl_mp_pair_text(buffer, "cause", pcl_health_cause_text(member->health.cause));
+        pcl_mp_pair_uint(buffer, "ejected_ms",
+                         pcl_time_left_us(member->health.until_us, now_us) / PCL_US_PER_MS);
     }
 }
 
@@ -117,9 +99,9 @@ void pcl_proxy_explain_pairs(const pcl_proxy *self, const pcl_proxy_choice *choi
         const pcl_member *member = pcl_membership_at(self->members,
                                                      candidates->fit[position]->index);
         pcl_mp_put_map(buffer, 3 + s_pairs(member));
-        s_text(buffer, "node", member->name);
-        s_text(buffer, "role", s_role_text(member));
-        s_real(buffer, "score", (double)choice->costs[position]);
+        pcl_mp_pair_text(buffer, "node", member->name);
+        pcl_mp_pair_text(buffer, "role", s_role_text(member));
+        pcl_mp_pair_double(buffer, "score", (double)choice->costs[position]);
         s_put_node(member, now_us, buffer);
     }
     pcl_mp_put_text(buffer, "left_out");
@@ -128,9 +110,9 @@ void pcl_proxy_explain_pairs(const pcl_proxy *self, const pcl_proxy_choice *choi
         if (candidates->why[index] != PCL_LEFT_OUT_NOT) {
             const pcl_member *member = pcl_membership_at(self->members, index);
             pcl_mp_put_map(buffer, 3 + s_pairs(member));
-            s_text(buffer, "node", member->name);
-            s_text(buffer, "why", pcl_left_out_text(candidates->why[index]));
-            s_text(buffer, "role", s_role_text(member));
+            pcl_mp_pair_text(buffer, "node", member->name);
+            pcl_mp_pair_text(buffer, "why", pcl_left_out_text(candidates->why[index]));
+            pcl_mp_pair_text(buffer, "role", s_role_text(member));
             s_put_node(member, now_us, buffer);
         }
     }

@@ -7,36 +7,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void s_text(pcl_buffer *buffer, const char *key, const char *value)
-{
-    pcl_mp_put_text(buffer, key);
-    pcl_mp_put_text(buffer, value);
-}
-
-static void s_uint(pcl_buffer *buffer, const char *key, uint64_t value)
-{
-    pcl_mp_put_text(buffer, key);
-    pcl_mp_put_uint(buffer, value);
-}
-
-static void s_bool(pcl_buffer *buffer, const char *key, bool value)
-{
-    pcl_mp_put_text(buffer, key);
-    pcl_mp_put_bool(buffer, value);
-}
-
-static void s_real(pcl_buffer *buffer, const char *key, float value)
-{
-    pcl_mp_put_text(buffer, key);
-    pcl_mp_put_double(buffer, (double)value);
-}
-
 /* Hexadecimal text: JSON readers round integers of 64 bits. */
 static void s_hex(pcl_buffer *buffer, const char *key, uint64_t value)
 {
     char text[17];
     snprintf(text, sizeof text, "%016" PRIx64, value);
-    s_text(buffer, key, text);
+    pcl_mp_pair_text(buffer, key, text);
 }
 
 static void s_put_limits(const pcl_proxy *self, pcl_buffer *buffer)
@@ -44,12 +20,12 @@ static void s_put_limits(const pcl_proxy *self, pcl_buffer *buffer)
     const pcl_proxy_settings *settings = &self->settings;
     pcl_mp_put_text(buffer, "limits");
     pcl_mp_put_map(buffer, 6);
-    s_uint(buffer, "inflight_max", settings->inflight_max);
-    s_uint(buffer, "node_inflight_max", settings->node_inflight_max);
-    s_uint(buffer, "queue_max", settings->queue_max);
-    s_uint(buffer, "attempts_max", PCL_ATTEMPTS_MAX);
-    s_uint(buffer, "lag_ms_max", settings->lag_ms_max);
-    s_uint(buffer, "replicas_min", settings->replicas_min);
+    pcl_mp_pair_uint(buffer, "inflight_max", settings->inflight_max);
+    pcl_mp_pair_uint(buffer, "node_inflight_max", settings->node_inflight_max);
+    pcl_mp_pair_uint(buffer, "queue_max", settings->queue_max);
+    pcl_mp_pair_uint(buffer, "attempts_max", PCL_ATTEMPTS_MAX);
+    pcl_mp_pair_uint(buffer, "lag_ms_max", settings->lag_ms_max);
+    pcl_mp_pair_uint(buffer, "replicas_min", settings->replicas_min);
 }
 
 static void s_put_hedges(const pcl_proxy *self, pcl_buffer *buffer)
@@ -65,33 +41,33 @@ static void s_put_hedges(const pcl_proxy *self, pcl_buffer *buffer)
     }
     pcl_mp_put_text(buffer, "tokens");
     pcl_mp_put_int(buffer, (int64_t)self->hedge.tokens);
-    s_uint(buffer, "sent", self->hedges_sent);
-    s_uint(buffer, "won", self->hedges_won);
-    s_uint(buffer, "cancel_late", self->hedges_late);
-    s_uint(buffer, "budget_exhausted", self->hedges_starved);
+    pcl_mp_pair_uint(buffer, "sent", self->hedges_sent);
+    pcl_mp_pair_uint(buffer, "won", self->hedges_won);
+    pcl_mp_pair_uint(buffer, "cancel_late", self->hedges_late);
+    pcl_mp_pair_uint(buffer, "budget_exhausted", self->hedges_starved);
 }
 
 static void s_put_report(const pcl_member *member, pcl_buffer *buffer)
 {
     const pcl_report *report = &member->report;
-    s_text(buffer, "flavor", pcl_flavor_text(report->flavor));
+    pcl_mp_pair_text(buffer, "flavor", pcl_flavor_text(report->flavor));
     pcl_mp_put_text(buffer, "lag_ms");
     pcl_mp_put_int(buffer, member->reported ? report->lag_ms : -1);
-    s_uint(buffer, "rif", report->rif);
-    s_uint(buffer, "running", report->running);
-    s_uint(buffer, "queued", report->queued);
-    s_uint(buffer, "queue_max", report->queue_max);
-    s_uint(buffer, "workers", report->workers);
-    s_uint(buffer, "threads_running", report->threads_running);
-    s_real(buffer, "service_us", report->service_mean_us);
-    s_uint(buffer, "errors", report->errors);
-    s_uint(buffer, "served", report->served);
-    s_bool(buffer, "read_only", report->read_only);
-    s_bool(buffer, "replicating", report->replicating);
-    s_uint(buffer, "term", report->term);
-    s_uint(buffer, "database_port", report->database_port);
-    s_uint(buffer, "sessions", report->sessions);
-    s_uint(buffer, "cursors", report->cursors);
+    pcl_mp_pair_uint(buffer, "rif", report->rif);
+    pcl_mp_pair_uint(buffer, "running", report->running);
+    pcl_mp_pair_uint(buffer, "queued", report->queued);
+    pcl_mp_pair_uint(buffer, "queue_max", report->queue_max);
+    pcl_mp_pair_uint(buffer, "workers", report->workers);
+    pcl_mp_pair_uint(buffer, "threads_running", report->threads_running);
+    pcl_mp_pair_double(buffer, "service_us", report->service_mean_us);
+    pcl_mp_pair_uint(buffer, "errors", report->errors);
+    pcl_mp_pair_uint(buffer, "served", report->served);
+    pcl_mp_pair_bool(buffer, "read_only", report->read_only);
+    pcl_mp_pair_bool(buffer, "replicating", report->replicating);
+    pcl_mp_pair_uint(buffer, "term", report->term);
+    pcl_mp_pair_uint(buffer, "database_port", report->database_port);
+    pcl_mp_pair_uint(buffer, "sessions", report->sessions);
+    pcl_mp_pair_uint(buffer, "cursors", report->cursors);
     pcl_mp_put_text(buffer, "gtid");
     pcl_mp_put_str(buffer, member->reported ? report->gtid : pcl_bytes_of(NULL, 0));
 }
@@ -103,12 +79,12 @@ static void s_put_health(const pcl_member *member, uint64_t now_us, pcl_buffer *
     uint64_t out_us = out ? pcl_time_left_us(health->until_us, now_us) : 0;
     pcl_mp_put_text(buffer, "health");
     pcl_mp_put_map(buffer, 6);
-    s_text(buffer, "state", pcl_health_state_text(health->state));
-    s_text(buffer, "cause", pcl_health_cause_text(health->cause));
-    s_uint(buffer, "failures", health->failures);
-    s_uint(buffer, "ejections", health->ejections);
-    s_uint(buffer, "ejected_ms", out_us / PCL_US_PER_MS);
-    s_bool(buffer, "lag_settles", member->lag_gate.out);
+    pcl_mp_pair_text(buffer, "state", pcl_health_state_text(health->state));
+    pcl_mp_pair_text(buffer, "cause", pcl_health_cause_text(health->cause));
+    pcl_mp_pair_uint(buffer, "failures", health->failures);
+    pcl_mp_pair_uint(buffer, "ejections", health->ejections);
+    pcl_mp_pair_uint(buffer, "ejected_ms", out_us / PCL_US_PER_MS);
+    pcl_mp_pair_bool(buffer, "lag_settles", member->lag_gate.out);
 }
 
 static void s_put_left_out(const pcl_proxy_node *node, pcl_buffer *buffer)
@@ -121,7 +97,7 @@ static void s_put_left_out(const pcl_proxy_node *node, pcl_buffer *buffer)
     pcl_mp_put_map(buffer, count);
     for (int why = 0; why < PCL_LEFT_OUT_COUNT; why++) {
         if (node->left_out[why] > 0) {
-            s_uint(buffer, pcl_left_out_text((pcl_left_out)why), node->left_out[why]);
+            pcl_mp_pair_uint(buffer, pcl_left_out_text((pcl_left_out)why), node->left_out[why]);
         }
     }
 }
@@ -130,13 +106,14 @@ static void s_put_node(const pcl_proxy *self, uint32_t index, uint64_t now_us, p
 {
     const pcl_member *member = pcl_membership_at(self->members, index);
     pcl_mp_put_map(buffer, 31);
-    s_text(buffer, "name", member->name);
-    s_text(buffer, "role",
-           pcl_node_role_text(member->reported ? member->report.role : PCL_NODE_UNKNOWN));
-    s_text(buffer, "member", pcl_member_state_text(member->state));
-    s_text(buffer, "state",
-           pcl_node_state_text(member->reported ? member->report.state : PCL_NODE_NOT_READY));
-    s_bool(buffer, "drained", member->drained);
+    pcl_mp_pair_text(buffer, "name", member->name);
+    pcl_mp_pair_text(buffer, "role",
+                     pcl_node_role_text(member->reported ? member->report.role : PCL_NODE_UNKNOWN));
+    pcl_mp_pair_text(buffer, "member", pcl_member_state_text(member->state));
+    pcl_mp_pair_text(
+        buffer, "state",
+        pcl_node_state_text(member->reported ? member->report.state : PCL_NODE_NOT_READY));
+    pcl_mp_pair_bool(buffer, "drained", member->drained);
     s_hex(buffer, "boot_id", member->boot_id);
     pcl_mp_put_text(buffer, "last_heard_ms");
     if (member->boot_id == 0) {
@@ -144,12 +121,13 @@ static void s_put_node(const pcl_proxy *self, uint32_t index, uint64_t now_us, p
     } else {
         pcl_mp_put_uint(buffer, pcl_time_since_us(member->heard_us, now_us) / PCL_US_PER_MS);
     }
-    s_uint(buffer, "inflight", member->candidate.own);
-    s_real(buffer, "rtt_us", member->candidate.rtt_us);
-    s_uint(buffer, "retries", self->nodes[index].retries);
+    pcl_mp_pair_uint(buffer, "inflight", member->candidate.own);
+    pcl_mp_pair_double(buffer, "rtt_us", member->candidate.rtt_us);
+    pcl_mp_pair_uint(buffer, "retries", self->nodes[index].retries);
     s_put_health(member, now_us, buffer);
     s_put_left_out(&self->nodes[index], buffer);
-    s_real(buffer, "start_share", pcl_candidate_start_share(&member->candidate, now_us));
+    pcl_mp_pair_double(buffer, "start_share",
+                       pcl_candidate_start_share(&member->candidate, now_us));
     s_put_report(member, buffer);
 }
 
@@ -197,21 +175,22 @@ void pcl_proxy_status_encode(const pcl_proxy *self, uint64_t now_us, pcl_buffer 
 {
     uint32_t count = pcl_membership_count(self->members);
     pcl_mp_put_map(buffer, 18);
-    s_text(buffer, "version", PCL_VERSION);
-    s_text(buffer, "proxy", pcl_config_text(self->config, "proxy/name"));
+    pcl_mp_pair_text(buffer, "version", PCL_VERSION);
+    pcl_mp_pair_text(buffer, "proxy", pcl_config_text(self->config, "proxy/name"));
     s_hex(buffer, "boot_id", self->args->boot_id);
-    s_uint(buffer, "uptime_s", pcl_time_since_us(self->started_us, now_us) / PCL_US_PER_S);
-    s_bool(buffer, "draining", self->draining);
-    s_text(buffer, "strategy", pcl_strategy_text(self->settings.strategy));
-    s_bool(buffer, "reads_on_source", self->settings.reads_on_source);
+    pcl_mp_pair_uint(buffer, "uptime_s",
+                     pcl_time_since_us(self->started_us, now_us) / PCL_US_PER_S);
+    pcl_mp_pair_bool(buffer, "draining", self->draining);
+    pcl_mp_pair_text(buffer, "strategy", pcl_strategy_text(self->settings.strategy));
+    pcl_mp_pair_bool(buffer, "reads_on_source", self->settings.reads_on_source);
     s_put_limits(self, buffer);
-    s_uint(buffer, "inflight", pcl_proxy_unanswered(self));
-    s_uint(buffer, "parked", self->parked_count);
-    s_uint(buffer, "requests", self->request_count);
-    s_uint(buffer, "retries", self->retry_count);
-    s_uint(buffer, "dropped", self->dropped_count);
-    s_uint(buffer, "cancels", self->cancel_count);
-    s_uint(buffer, "releases", self->release_count);
+    pcl_mp_pair_uint(buffer, "inflight", pcl_proxy_unanswered(self));
+    pcl_mp_pair_uint(buffer, "parked", self->parked_count);
+    pcl_mp_pair_uint(buffer, "requests", self->request_count);
+    pcl_mp_pair_uint(buffer, "retries", self->retry_count);
+    pcl_mp_pair_uint(buffer, "dropped", self->dropped_count);
+    pcl_mp_pair_uint(buffer, "cancels", self->cancel_count);
+    pcl_mp_pair_uint(buffer, "releases", self->release_count);
     s_put_hedges(self, buffer);
     pcl_mp_put_text(buffer, "nodes");
     pcl_mp_put_array(buffer, count);

@@ -450,6 +450,30 @@ void pcl_mp_put_raw(pcl_buffer *buffer, pcl_bytes octets)
     pcl_buffer_put(buffer, octets.data, octets.size);
 }
 
+void pcl_mp_pair_text(pcl_buffer *buffer, const char *key, const char *value)
+{
+    pcl_mp_put_text(buffer, key);
+    pcl_mp_put_text(buffer, value);
+}
+
+void pcl_mp_pair_uint(pcl_buffer *buffer, const char *key, uint64_t value)
+{
+    pcl_mp_put_text(buffer, key);
+    pcl_mp_put_uint(buffer, value);
+}
+
+void pcl_mp_pair_bool(pcl_buffer *buffer, const char *key, bool value)
+{
+    pcl_mp_put_text(buffer, key);
+    pcl_mp_put_bool(buffer, value);
+}
+
+void pcl_mp_pair_double(pcl_buffer *buffer, const char *key, double value)
+{
+    pcl_mp_put_text(buffer, key);
+    pcl_mp_put_double(buffer, value);
+}
+
 size_t pcl_mp_put_array_later(pcl_buffer *buffer)
 {
     assert(buffer != NULL);

@@ -100,6 +100,12 @@ void pcl_mp_put_map(pcl_buffer *buffer, uint32_t count);
 /* A value that is msgpack already. */
 void pcl_mp_put_raw(pcl_buffer *buffer, pcl_bytes octets);
 
+/* A key and its value, in a map. */
+void pcl_mp_pair_text(pcl_buffer *buffer, const char *key, const char *value);
+void pcl_mp_pair_uint(pcl_buffer *buffer, const char *key, uint64_t value);
+void pcl_mp_pair_bool(pcl_buffer *buffer, const char *key, bool value);
+void pcl_mp_pair_double(pcl_buffer *buffer, const char *key, double value);
+
 /* An array head of fixed width (array 32), whose count is filled in later:
  * returns the offset for pcl_mp_patch_array. */
 size_t pcl_mp_put_array_later(pcl_buffer *buffer);

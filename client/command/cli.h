@@ -85,6 +85,10 @@ bool pcl_cli_uint(const pcl_cli_line *line, const char *name, uint32_t min, uint
 void pcl_cli_help(const pcl_cli *cli, const pcl_cli_command *command, pcl_buffer *buffer);
 /* A manual page, in man(7)'s macros. */
 void pcl_cli_manual(const pcl_cli *cli, pcl_buffer *buffer);
+/* What the command `help` prints: of the command that the line's operand names, of the whole
+ * program, or with the option --man its manual page.  false: there is no such command. */
+bool pcl_cli_help_on(const pcl_cli *cli, const pcl_cli_line *line,
+                     pcl_buffer *buffer) PCL_MUST_CHECK;
 /* shell: "bash", "zsh", "fish"; false: another. */
 bool pcl_cli_completion(const pcl_cli *cli, const char *shell, pcl_buffer *buffer) PCL_MUST_CHECK;
 

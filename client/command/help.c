@@ -217,13 +217,17 @@ static void s_put_roff_command(const pcl_cli *cli, const pcl_cli_command *comman
 
 void pcl_cli_manual(const pcl_cli *cli, pcl_buffer *buffer)
 {
-    s_put(buffer, ".TH PORTCULLIS 1 \"\" \"portcullis " PCL_VERSION "\" \"User Commands\"\n");
+    s_put(buffer, ".TH ");
+    s_put(buffer, cli->program);
+    s_put(buffer, " 1 \"\" \"portcullis " PCL_VERSION "\" \"User Commands\"\n");
     s_put(buffer, ".ad l\n"); /* ... which leaves words that no line can be adjusted with */
     s_put(buffer, ".SH NAME\n");
     s_put(buffer, cli->program);
     s_put(buffer, " \\- ");
     s_put_roff_text(buffer, cli->summary);
-    s_put(buffer, ".SH SYNOPSIS\n.B portcullis\n\\fICOMMAND\\fR [\\fIOPTIONS\\fR] ...\n");
+    s_put(buffer, ".SH SYNOPSIS\n.B ");
+    s_put(buffer, cli->program);
+    s_put(buffer, "\n\\fICOMMAND\\fR [\\fIOPTIONS\\fR] ...\n");
     s_put(buffer, ".SH DESCRIPTION\n");
     s_put_roff_text(buffer, cli->description);
     s_put(buffer, ".SH COMMANDS\n");
@@ -236,4 +240,21 @@ void pcl_cli_manual(const pcl_cli *cli, pcl_buffer *buffer)
     s_put(buffer, ".SH FILES\nThe bundle, one file with addresses and keys, is looked for at:\n");
     s_put_roff_lines(buffer, ".PP\n", cli->files);
     s_put_roff_lines(buffer, ".SH EXAMPLES\n", cli->examples);
+}
+
+bool pcl_cli_help_on(const pcl_cli *cli, const pcl_cli_line *line, pcl_buffer *buffer)
+{
+    const pcl_cli_command *command = NULL;
+    if (line->operand_count > 0) {
+        command = pcl_cli_find(cli, line->operands[0]);
+        if (command == NULL) {
+            return false;
+        }
+    }
+    if (pcl_cli_has(line, "man")) {
+        pcl_cli_manual(cli, buffer);
+    } else {
+        pcl_cli_help(cli, command, buffer);
+    }
+    return true;
 }

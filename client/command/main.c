@@ -188,21 +188,11 @@ static int s_print(const pcl_buffer *text)
 
 static int s_help(const pcl_cli_line *line)
 {
-    const pcl_cli_command *command = NULL;
-    if (line->operand_count > 0) {
-        command = pcl_cli_find(&s_cli, line->operands[0]);
-        if (command == NULL) {
-            return pcl_command_usage(line, "there is no such command");
-        }
-    }
     pcl_buffer text;
     pcl_buffer_init(&text, SIZE_MAX);
-    if (pcl_cli_has(line, "man")) {
-        pcl_cli_manual(&s_cli, &text);
-    } else {
-        pcl_cli_help(&s_cli, command, &text);
-    }
-    int code = s_print(&text);
+    int code = pcl_cli_help_on(&s_cli, line, &text)
+                   ? s_print(&text)
+                   : pcl_command_usage(line, "there is no such command");
     pcl_buffer_release(&text);
     return code;
 }
