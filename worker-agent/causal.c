@@ -168,8 +168,11 @@ void pcl_causal_put_token(pcl_answer *answer, const pcl_agent_options *options, 
     char merged[PCL_GTID_SIZE_MAX + 1];
     char position[PCL_GTID_SIZE_MAX + 1];
     char token[PCL_TOKEN_SIZE_MAX + 1];
+    if (named.size == 0 || options->tokens.count == 0) {
+        return; /* a token of `after` alone would hide that what was seen has no name */
+    }
     size_t size = pcl_gtid_merge(named, after, merged, sizeof merged);
-    if (size == 0 || options->tokens.count == 0) {
+    if (size == 0) {
         return;
     }
     memcpy(position, merged, size + 1);

@@ -57,9 +57,9 @@ pcl_reach pcl_causal_reach(pcl_causal *self, MYSQL *mysql, bool source, pcl_byte
 bool pcl_causal_seen(MYSQL *mysql, char out_position[PCL_GTID_SIZE_MAX + 1],
                      pcl_sql_error *out_error) PCL_MUST_CHECK;
 
-/* Puts the pair `token`, for all that both name; nothing where neither names anything, what they
- * name has no room, or there is no key.  furthest: of each of MariaDB's domains the last
- * transaction is enough, since this server has executed all of both. */
+/* Puts the pair `token`, for all that both name; nothing where named is empty, whatever after says,
+ * where what they name has no room, or there is no key.  furthest: of each of MariaDB's domains the
+ * last transaction is enough, since this server has executed all of both. */
 void pcl_causal_put_token(pcl_answer *answer, const pcl_agent_options *options, pcl_bytes named,
                           pcl_bytes after, bool furthest);
 
