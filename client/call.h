@@ -25,6 +25,13 @@ typedef struct pcl_call_terms {
     uint32_t page_size;
 } pcl_call_terms;
 
+/* What a good reply tells a causal client beside its rows; of a begin, what those to the session's
+ * requests do, for which the begin speaks. */
+typedef struct pcl_call_promise {
+    bool token;    /* it has one: where it has none, what was seen has no name */
+    uint64_t mark; /* of client/seen.h */
+} pcl_call_promise;
+
 typedef struct pcl_call {
     struct pcl_call *next; /* in a list of submitted or of unsent calls */
     struct pcl_call *previous;
@@ -35,8 +42,7 @@ typedef struct pcl_call {
     uint8_t cursor[PCL_ID_SIZE]; /* of a fetch: the one that it uses up */
     bool idempotent;             /* running it twice does no harm */
     bool causal;                 /* its client keeps the token of its reply */
-    bool token_asked;            /* ... and a good reply has one */
-    uint64_t causal_mark;        /* client/seen.h */
+    pcl_call_promise promise;
     pcl_pin pin;                 /* it goes over this connection or not at all */
     portcullis *client;          /* borrowed: the channel ends before its client */
     portcullis_session *session; /* counted; NULL: of none */

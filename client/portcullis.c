@@ -261,8 +261,8 @@ void pcl_client_note(portcullis *self, const pcl_call *call, const portcullis_re
     }
     (void)pthread_mutex_lock(&self->seen_mutex);
     if (size > 0) {
-        pcl_seen_note(&self->seen, pcl_bytes_of(token, size), call->causal_mark);
-    } else if (call->token_asked) {
+        pcl_seen_note(&self->seen, pcl_bytes_of(token, size), call->promise.mark);
+    } else if (call->promise.token && call->op != PCL_OP_BEGIN) {
         pcl_seen_miss(&self->seen);
     }
     (void)pthread_mutex_unlock(&self->seen_mutex);

@@ -474,9 +474,9 @@ static void s_set_causal(const portcullis_request *self, const pcl_seen *kept,
 {
     if (kept != NULL) {
         call->causal = request->has_session || request->monotonic;
-        call->token_asked = request->monotonic && self->op != PCL_OP_BEGIN && !self->dry_run;
         bool source = request->consistency == PCL_CONSISTENCY_SOURCE; /* it will be read there */
-        call->causal_mark = source ? pcl_seen_mark(kept) : 0;
+        call->promise = (pcl_call_promise){.token = request->monotonic && !self->dry_run,
+                                           .mark = source ? pcl_seen_mark(kept) : 0};
     }
 }
 

@@ -45,7 +45,8 @@ struct portcullis_result {
     /* What is held at the node: */
     portcullis *client; /* counted; NULL when nothing is */
     pcl_pin pin;
-    pcl_call_terms terms; /* of the next page */
+    pcl_call_terms terms;     /* of the next page */
+    pcl_call_promise promise; /* of a session */
     bool has_cursor;
     uint8_t cursor[PCL_ID_SIZE];
     bool has_session; /* nobody took it yet */
@@ -204,6 +205,7 @@ void pcl_result_hold(portcullis_result *self, const pcl_call *call)
     self->client = pcl_client_ref(call->client);
     self->pin = call->pin.generation != 0 ? call->pin : call->way;
     self->terms = call->terms;
+    self->promise = call->promise;
     self->has_cursor = self->reply.has_cursor || unfetched;
     memcpy(self->cursor, unfetched ? call->cursor : self->reply.cursor, sizeof self->cursor);
     self->has_session = self->reply.has_session;
@@ -223,7 +225,7 @@ portcullis_session *portcullis_result_take_session(portcullis_result *self)
         return NULL;
     }
     portcullis_session *session = pcl_session_new(self->client, self->reply.session, self->pin,
-                                                  self->terms.timeout_ms);
+                                                  self->terms.timeout_ms, self->promise);
     if (session != NULL) {
         self->has_session = false;
         s_settle(self);

@@ -8,7 +8,7 @@
  *      several domains, of the time around a failover): those are all kept, and all named.
  *   3. More than a request may name, or none where one was asked for, and the client reads from the
  *      source: nothing that it has seen is missing there.  It does so until a token comes from a
- *      request that was sent so.
+ *      request that was sent so, or from a session that was begun so.
  */
 #ifndef PCL_CLIENT_SEEN_H
 #define PCL_CLIENT_SEEN_H

@@ -16,11 +16,12 @@ struct portcullis_session {
     uint8_t id[PCL_ID_SIZE];
     pcl_pin pin;
     uint32_t timeout_ms; /* of commit and rollback */
-    atomic_bool open;    /* as far as the answers until now say */
+    pcl_call_promise promise;
+    atomic_bool open; /* as far as the answers until now say */
 };
 
 portcullis_session *pcl_session_new(portcullis *client, const uint8_t *id, pcl_pin pin,
-                                    uint32_t timeout_ms)
+                                    uint32_t timeout_ms, pcl_call_promise promise)
 {
     portcullis_session *self = calloc(1, sizeof *self);
     if (self == NULL) {
@@ -31,6 +32,7 @@ portcullis_session *pcl_session_new(portcullis *client, const uint8_t *id, pcl_p
     self->client = pcl_client_ref(client);
     self->pin = pin;
     self->timeout_ms = timeout_ms;
+    self->promise = promise;
     memcpy(self->id, id, sizeof self->id);
     return self;
 }
@@ -99,6 +101,7 @@ static pcl_err s_make_call(portcullis_session *self, const portcullis_request *r
         (void)atomic_fetch_add(&self->refs, 1);
         (*out_call)->session = self;
         (*out_call)->pin = self->pin;
+        (*out_call)->promise = self->promise;
     }
     return err;
 }

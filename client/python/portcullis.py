@@ -116,6 +116,7 @@ class Result:
         self.warnings, self.token = reply.get("warnings", 0), reply.get("token")
         self.route, self.metadata = reply.get("route", {}), reply.get("metadata", [])
         self._way = way  # the connection that it came over
+        self._seen_mark = None  # of a causal client's begin: replies in its session have a token
 
     def __iter__(self):
         return iter(self.rows)
@@ -185,6 +186,7 @@ class Session:
     def __init__(self, client, result, timeout_ms):
         self.id, self.route, self.is_open = result.reply["session"], result.route, True
         self._client, self._way, self._timeout_ms = client, result._way, timeout_ms
+        self._seen_mark = result._seen_mark
 
     def __enter__(self):
         return self
@@ -215,7 +217,8 @@ class Session:
 
     def _do(self, what, *arguments, **options):
         try:
-            result = what(*arguments, session=self.id, _way=self._way, **options)
+            result = what(*arguments, session=self.id, _way=self._way, _seen_mark=self._seen_mark,
+                          **options)
         except PortcullisError as error:
             lost = error.code == "LOST" and error.hop == "client"
             self.is_open = self.is_open and not lost and error.code != "GONE"
@@ -328,8 +331,8 @@ class _Seals:
 class _Seen:
     """Which tokens a causal client keeps; the rules are client/seen.h's."""
 
-    def __init__(self):
-        self.tokens, self.source, self.turns = [], False, 0
+    def __init__(self, turns=0):
+        self.tokens, self.source, self.turns = [], False, turns
 
     @staticmethod
     def _covers(token, other):
@@ -373,14 +376,22 @@ class _Seen:
         """A token did not come, or cannot be kept: the source has it all."""
         self.source, self.turns = True, self.turns + 1
 
-    def note_outcome(self, request, outcome, mark):
+    def note_outcome(self, request, outcome, mark, session_mark=None):
+        """session_mark: of the begin of the request's session."""
         consistency = request.get("consistency")
         asked = isinstance(consistency, dict) and "monotonic" in consistency
         if not isinstance(outcome, Result) or not (asked or "session" in request):
             return
+        if "session" in request:
+            asked, mark = session_mark is not None, session_mark or 0
+        elif "source" not in consistency:
+            mark = 0
+        begins = request.get("op") == "begin"
+        if begins:
+            outcome._seen_mark = mark
         if outcome.token:
-            self.note(outcome.token, mark if asked and "source" in consistency else 0)
-        elif asked and request.get("op") != "begin" and not request.get("dry_run"):
+            self.note(outcome.token, mark)
+        elif asked and not begins and not request.get("dry_run"):
             self.miss()
 
     def put(self, request):
@@ -484,12 +495,12 @@ class _Gatekeeper:
 class _Call:
     """One request on its way to its one outcome.  pin: the only connection that it may go over."""
 
-    def __init__(self, request, idempotent, pin, timeout_s, now):
+    def __init__(self, request, idempotent, pin, timeout_s, now, session_mark):
         self.request, self.idempotent, self.pin, self.born = request, idempotent, pin, now
         self.deadline = now + timeout_s
         self.connect_by = self.deadline if pin else min(self.deadline, now + CONNECT_S)
         self.gatekeeper, self.way, self.sent_at, self.mark = None, None, 0.0, None
-        self.tried, self.outcome = set(), None
+        self.tried, self.outcome, self.session_mark = set(), None, session_mark
 
     def retry_unknown(self):
         """When it is not known whether it was done."""
@@ -576,7 +587,7 @@ class Client:
         """Begins anew, as if nothing had been seen."""
         with self._lock:
             if self._seen is not None:
-                self._seen = _Seen()
+                self._seen = _Seen(self._seen.turns)  # a session's reply ends no later turn
 
     def query(self, sql, params=None, max_rows=MAX_ROWS, **options):
         """Runs one statement, a Result with all rows; TOO_LARGE when they are more than max_rows.
@@ -752,7 +763,7 @@ class Client:
             seen_mark = self._seen.mark() if self._seen is not None else 0
             for request in requests:
                 request = {key: value for key, value in request.items() if value is not None}
-                pin = request.pop("_way", None)
+                pin, session_mark = request.pop("_way", None), request.pop("_seen_mark", None)
                 idempotent = request.pop("idempotent", False) and pin is None
                 request = {"v": 1, "id": os.urandom(16), **request}
                 timeout_ms = request.setdefault("timeout_ms", self.timeout_ms)
@@ -761,7 +772,7 @@ class Client:
                 msgpack.packb(request, default=_pack_more)  # a wrong value is the caller's error
                 if not isinstance(timeout_ms, int) or timeout_ms < 1:
                     timeout_ms = self.timeout_ms  # for us; the gatekeeper shall say what is wrong
-                calls.append(_Call(request, idempotent, pin, timeout_ms / 1e3, now))
+                calls.append(_Call(request, idempotent, pin, timeout_ms / 1e3, now, session_mark))
             try:
                 self._send_ends()
                 self._drive(calls)
@@ -773,7 +784,7 @@ class Client:
             finally:
                 self._calls.clear()  # what comes later finds no ticket
             for call in calls if self._seen is not None else []:
-                self._seen.note_outcome(call.request, call.outcome, seen_mark)
+                self._seen.note_outcome(call.request, call.outcome, seen_mark, call.session_mark)
             return [call.outcome for call in calls]
 
     def _drive(self, calls):

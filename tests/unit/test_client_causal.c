@@ -362,6 +362,51 @@ static void a_session_and_its_commit_are_seen_afterwards(void **state)
     portcullis_close(&client);
 }
 
+static portcullis_session *s_begin(portcullis *client, const portcullis_request *begin,
+                                   const char *text)
+{
+    portcullis_result *result = NULL;
+    portcullis_session *session = portcullis_session_begin(client, begin, &result);
+    assert_non_null(session);
+    s_expect(result, text);
+    return session;
+}
+
+static void s_ask_session(portcullis_session *session, const char *sql)
+{
+    portcullis_request *request = portcullis_request_new(sql);
+    s_expect(portcullis_session_call(session, request), "any");
+    portcullis_request_destroy(&request);
+}
+
+static void what_a_session_cannot_name_is_read_at_the_source(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(true);
+    s_ask(client, "at 0-1-42", "any monotonic");
+    portcullis_request *begin = portcullis_request_new_begin(true);
+    portcullis_session *session = s_begin(client, begin, "after 0-1-42 monotonic");
+    s_ask(client, "at 0-1-42", "after 0-1-42 monotonic"); /* a begin alone shows nothing */
+    s_ask_session(session, "none");
+    s_ask_session(session, "at 0-1-43"); /* not of the source's: it proves nothing */
+    s_ask(client, "none", "source monotonic");
+    s_expect(portcullis_session_rollback(session), "any");
+    portcullis_session_destroy(&session);
+    session = s_begin(client, begin, "source monotonic");
+    s_ask_session(session, "at 0-1-50");
+    s_ask(client, "at 0-1-50", "after 0-1-50 monotonic");
+    s_expect(portcullis_session_rollback(session), "any"); /* nor does it name anything */
+    s_ask(client, "at 0-1-51", "source monotonic");
+    portcullis_session_destroy(&session);
+    portcullis_request_set_consistency_any(begin); /* who asks for no token misses none */
+    session = s_begin(client, begin, "any");
+    s_ask_session(session, "none");
+    s_ask(client, "at 0-1-51", "after 0-1-51 monotonic");
+    portcullis_session_destroy(&session);
+    portcullis_request_destroy(&begin);
+    portcullis_close(&client);
+}
+
 static void a_child_may_not_use_it(void **state)
 {
     (void)state;
@@ -395,6 +440,7 @@ int main(void)
         cmocka_unit_test(without_a_token_the_source_is_asked),
         cmocka_unit_test(tokens_go_from_client_to_client),
         cmocka_unit_test(a_session_and_its_commit_are_seen_afterwards),
+        cmocka_unit_test(what_a_session_cannot_name_is_read_at_the_source),
         cmocka_unit_test(a_child_may_not_use_it),
     };
     return cmocka_run_group_tests_name("client_causal", tests, s_setup, s_teardown);

@@ -491,6 +491,33 @@ class ClientTest(unittest.TestCase):
         self.assertEqual(self.asks(client, "token 0-1-50"),
                          {"after": [token_of("0-1-50")], "monotonic": True})
 
+    def test_what_a_session_cannot_name_is_read_at_the_source(self):
+        client = self.client(causal=True)
+        client.query("token 0-1-42")
+        session = client.begin(read_only=True)
+        self.assertEqual(self.asks(client, "token 0-1-42")["after"], [token_of("0-1-42")])
+        session.query("none")
+        session.query("token 0-1-43")  # not of the source's: it proves nothing
+        self.assertEqual(self.asks(client, "none"), {"source": True, "monotonic": True})
+        session = client.begin()
+        self.assertIn("source", self.gates[0].requests[-1]["consistency"])
+        session.query("token 0-1-50")
+        self.assertEqual(self.asks(client, "token 0-1-50")["after"], [token_of("0-1-50")])
+        session.commit()  # the played gate's has no token
+        self.assertTrue(client.tokens.startswith("source "))
+        self.asks(client, "token 0-1-50")
+        client.begin(consistency="any").query("none")  # who asks for no token misses none
+        self.assertEqual(client.tokens, token_of("0-1-50"))
+
+    def test_a_session_begun_before_tokens_were_forgotten_ends_no_turn_after(self):
+        client = self.client(causal=True)
+        client.query("none")
+        session = client.begin()
+        client.forget_tokens()
+        client.query("none")
+        session.query("token 0-1-51")
+        self.assertTrue(client.tokens.startswith("source"))
+
     def test_tokens_that_do_not_cover_each_other_are_all_named(self):
         client = self.client(causal=True)
         outcomes = client.query_many([(f"token {domain}-1-5", None) for domain in range(9)])
