@@ -24,6 +24,8 @@
 /* A KILL's time: when a statement that has not come back is answered without it.  The proxy waits
  * PCL_GRACE_PROXY_MS. */
 #define PCL_AGENT_SILENCE_GRACE_US (15 * PCL_US_PER_MS)
+/* A database that has answered no look of the observer's for so long answers nobody. */
+#define PCL_AGENT_LOOKS_MISSED_US  (PCL_BEATS_GONE * PCL_BEAT_INTERVAL_MS * PCL_US_PER_MS)
 
 typedef struct pcl_agent {
     const pcl_role_args *args;

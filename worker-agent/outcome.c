@@ -7,6 +7,7 @@
 #define ER_SERVER_SHUTDOWN      1053u
 #define ER_NEW_ABORTING         1184u
 #define ER_TOO_MANY_USER        1203u
+#define ER_USER_LIMIT           1226u
 #define ER_NO_PASSWORD          1698u
 #define ER_PASSWORD_EXPIRED     1862u
 #define ER_CONNECTION_KILLED    1927u /* MariaDB */
@@ -84,6 +85,12 @@ static pcl_outcome s_loss(pcl_stage stage, bool is_read, pcl_ending ending)
                          .broken = true};
 }
 
+/* Of one account only: its password, its limits.  Other roles' statements run. */
+static bool s_is_of_account(uint32_t mysql_errno)
+{
+    return pcl_errno_is_refusal(mysql_errno) || mysql_errno == ER_USER_LIMIT;
+}
+
 pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno,
                                  pcl_ending ending, bool rolled_back)
 {
@@ -104,11 +111,11 @@ pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t my
         return (pcl_outcome){.err = PCL_ERR_SQL,
                              .retry = s_safe_if(unstarted || is_read || rolled_back)};
     case PCL_ER_CON_COUNT:
-    case ER_TOO_MANY_USER:
-    case PCL_ER_MAX_PREPARED:
+    case ER_TOO_MANY_USER:    /* of one account */
+    case PCL_ER_MAX_PREPARED: /* sessions may prepare statements of their own */
         return (pcl_outcome){.err = PCL_ERR_OVERLOADED,
                              .retry = s_safe_if(unstarted || is_read),
-                             .node_fault = true};
+                             .node_fault = mysql_errno == PCL_ER_CON_COUNT};
     case ER_OUTOFMEMORY:
     case CR_OUT_OF_MEMORY:
     case ER_OUT_OF_SORTMEMORY: /* one large sort is enough for these two: the statement's own */
@@ -128,7 +135,9 @@ pcl_outcome pcl_outcome_of_error(pcl_stage stage, uint8_t sql_class, uint32_t my
         break;
     }
     if (stage == PCL_STAGE_CONNECT) { /* the server refuses the agent itself */
-        return (pcl_outcome){.err = PCL_ERR_NO_NODE, .retry = PCL_RETRY_SAFE, .node_fault = true};
+        return (pcl_outcome){.err = PCL_ERR_NO_NODE,
+                             .retry = PCL_RETRY_SAFE,
+                             .node_fault = !s_is_of_account(mysql_errno)};
     }
     return (pcl_outcome){.err = PCL_ERR_SQL, .retry = PCL_RETRY_NEVER};
 }
@@ -141,13 +150,14 @@ pcl_outcome pcl_outcome_of_success(uint8_t sql_class, pcl_ending ending)
     return pcl_outcome_of_ending(ending, pcl_sql_is_read((pcl_sql_class)sql_class));
 }
 
-pcl_outcome pcl_outcome_of_silence(pcl_op op, uint8_t sql_class)
+pcl_outcome pcl_outcome_of_silence(pcl_op op, uint8_t sql_class, bool node_answers)
 {
     bool read = pcl_sql_is_read((pcl_sql_class)sql_class);
     bool traceless = op == PCL_OP_BEGIN || op == PCL_OP_ROLLBACK || op == PCL_OP_CLOSE ||
                      (op == PCL_OP_QUERY && read);
     pcl_outcome outcome = pcl_outcome_of_ending(PCL_ENDING_DEADLINE, traceless);
-    outcome.node_fault = read; /* a KILL ends it at once; undoing a write may take its time */
+    /* What answers the agent is well; undoing a write may take its time. */
+    outcome.node_fault = read && !node_answers;
     if (op == PCL_OP_FETCH) {
         outcome.retry = PCL_RETRY_NEVER;
     }

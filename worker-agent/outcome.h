@@ -19,8 +19,8 @@ typedef struct pcl_outcome {
     pcl_err err;
     pcl_retry retry;
     bool node_fault; /* the node's own reason: it cannot be reached, ended the connection, is short
-                        of something, or answered nothing.  Nothing that a statement can bring
-                        about, and no full queue of ours: that is load */
+                        of something, or answers nobody.  Nothing that a statement can bring
+                        about or that is one account's, and no full queue of ours: that is load */
     bool broken;     /* the connection cannot be used any more */
 } pcl_outcome;
 
@@ -76,8 +76,9 @@ bool pcl_class_may_not_end(uint8_t sql_class);
 
 /* Of a request that has not come back at its deadline.  What begin opens is closed when it comes
  * back, and what close and rollback leave behind is what they were asked for; a page that fetch
- * took cannot be had again. */
-pcl_outcome pcl_outcome_of_silence(pcl_op op, uint8_t sql_class);
+ * took cannot be had again.  node_answers: the database does answer the agent's own questions; then
+ * the statement is one that a KILL ends late, and says nothing of the node. */
+pcl_outcome pcl_outcome_of_silence(pcl_op op, uint8_t sql_class, bool node_answers);
 
 /* True when the connection was lost, or never there. */
 bool pcl_errno_is_loss(uint32_t mysql_errno);

@@ -301,6 +301,12 @@ void pcl_agent_stop_running(pcl_agent *self)
     }
 }
 
+static bool s_database_answers(const pcl_agent *self, uint64_t now_us)
+{
+    uint64_t silent_us = pcl_time_since_us(self->view.canary_at_us, now_us);
+    return self->view.ready && silent_us < PCL_AGENT_LOOKS_MISSED_US;
+}
+
 void pcl_agent_check_deadlines(pcl_agent *self, uint64_t now_us)
 {
     uint64_t ticket = 0;
@@ -317,9 +323,10 @@ void pcl_agent_check_deadlines(pcl_agent *self, uint64_t now_us)
         entry->answered = true;
         s_count_out(self, job);
         pcl_ticket_table_set_deadline(self->flights, ticket, UINT64_MAX);
-        pcl_agent_refuse(self, head, pcl_outcome_of_silence(head->op, head->sql_class),
-                         "the database did not answer by the deadline",
-                         &(pcl_reply_note){.ran = true}, now_us);
+        pcl_agent_refuse(
+            self, head,
+            pcl_outcome_of_silence(head->op, head->sql_class, s_database_answers(self, now_us)),
+            "the database did not answer by the deadline", &(pcl_reply_note){.ran = true}, now_us);
     }
 }
 

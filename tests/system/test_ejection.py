@@ -113,11 +113,40 @@ def test_what_clients_do_wrong_ejects_nobody(cluster, client):
             fails(client, "SQL", "SELECT * FROM demo.no_such_table", strategy=strategy)
             fails(client, "SQL", "SELECT FROM WHERE", strategy=strategy)
         fails(client, "SQL", "INSERT INTO owned VALUES (1)", db="demo")
-    for _ in range(4):  # a statement that a KILL ends is slow; its node is not to blame
-        for strategy in ("round-robin", "direct"):
-            fails(client, "DEADLINE", "SELECT SLEEP(5)", strategy=strategy, timeout_ms=200)
+    assert_nobody_was_ejected(client, before)
+
+
+def assert_nobody_was_ejected(client, before):
     for name, one in healths(client).items():
         assert one["ejections"] == before[name] and one["state"] == "sound", (name, one)
+
+
+@pytest.mark.parametrize("timeout_ms", [200, 700])
+def test_a_statement_that_a_kill_ends_is_no_fault_of_its_node(cluster, client, timeout_ms):
+    before = {name: one["ejections"] for name, one in healths(client).items()}
+    for _ in range(4):
+        for strategy in ("round-robin", "direct"):
+            fails(client, "DEADLINE", "SELECT SLEEP(5)", strategy=strategy, timeout_ms=timeout_ms)
+    assert_nobody_was_ejected(client, before)
+
+
+# Servers look for a KILL between two rows, and this has one: it is back when it is done.
+DEAF = "SELECT " + ", ".join(["LENGTH(SHA2(REPEAT('x', 15000000), 512))"] * 60)
+
+
+def late(cluster):
+    """Statements that came back after they had been answered."""
+    return sum(cluster.metrics(cluster.agent_of(node))["portcullis_agent_late_total"]
+               for node in cluster.replicas())
+
+
+def test_a_statement_that_no_kill_ends_soon_is_no_fault_of_its_node(cluster, client):
+    before = {name: one["ejections"] for name, one in healths(client).items()}
+    late_before = late(cluster)
+    for _ in range(9):  # three at each node
+        fails(client, "DEADLINE", DEAF, strategy="round-robin", timeout_ms=700)
+    wait_until(lambda: late(cluster) >= late_before + 4, 30, "the KILLs came to nothing")
+    assert_nobody_was_ejected(client, before)
 
 
 def test_when_all_replicas_fail_half_of_them_stay(cluster, client):

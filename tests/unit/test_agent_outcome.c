@@ -103,11 +103,12 @@ static void test_failures_mean_what_the_table_says(void **state)
 static void test_the_node_is_blamed_for_its_own_failures_only(void **state)
 {
     (void)state;
-    static const uint32_t NODES[] = {1037, 1040, 1053, 1184, 1203, 1461, 1927, 2002,
-                                     2003, 2006, 2008, 2013, 2055, 3169, 4031};
-    static const uint32_t CLIENTS[] = {1021, 1038, 1048, 1054, 1062, 1064, 1142, 1146,
-                                       1205, 1213, 1264, 1290, 1317, 1365, 1451, 1792,
+    static const uint32_t NODES[] = {1037, 1040, 1053, 1184, 1927, 2002, 2003,
+                                     2006, 2008, 2013, 2055, 3169, 4031};
+    static const uint32_t CLIENTS[] = {1021, 1038, 1048, 1054, 1062, 1064, 1142, 1146, 1203,
+                                       1205, 1213, 1264, 1290, 1317, 1365, 1451, 1461, 1792,
                                        1969, 2020, 2057, 3024, 3100, 3819, 4025};
+    static const uint32_t ACCOUNTS[] = {1044, 1045, 1203, 1226, 1698, 1862};
     for (pcl_stage stage = PCL_STAGE_CONNECT; stage <= PCL_STAGE_EXECUTE; stage++) {
         for (size_t index = 0; index < sizeof NODES / sizeof NODES[0]; index++) {
             assert_true(
@@ -122,9 +123,15 @@ static void test_the_node_is_blamed_for_its_own_failures_only(void **state)
             }
         }
     }
-    /* The server refuses the agent itself. */
-    assert_true(pcl_outcome_of_error(PCL_STAGE_CONNECT, PCL_SQL_READ, 1045, PCL_ENDING_NONE, false)
+    /* The server refuses the agent itself, or only one role's account. */
+    assert_true(pcl_outcome_of_error(PCL_STAGE_CONNECT, PCL_SQL_READ, 1130, PCL_ENDING_NONE, false)
                     .node_fault);
+    for (size_t index = 0; index < sizeof ACCOUNTS / sizeof ACCOUNTS[0]; index++) {
+        pcl_outcome outcome = pcl_outcome_of_error(PCL_STAGE_CONNECT, PCL_SQL_READ, ACCOUNTS[index],
+                                                   PCL_ENDING_NONE, false);
+        assert_false(outcome.node_fault);
+        assert_int_equal(outcome.retry, PCL_RETRY_SAFE);
+    }
     /* What we ended was ended by us, whatever the server then said. */
     for (uint32_t number = 1; number < 5000; number++) {
         if (pcl_errno_is_loss(number)) {
@@ -133,8 +140,10 @@ static void test_the_node_is_blamed_for_its_own_failures_only(void **state)
                              .node_fault);
         }
     }
-    assert_true(pcl_outcome_of_silence(PCL_OP_QUERY, PCL_SQL_READ).node_fault);
-    assert_false(pcl_outcome_of_silence(PCL_OP_QUERY, PCL_SQL_WRITE).node_fault);
+    /* A statement may be one that no KILL ends soon, while the database answers others. */
+    assert_true(pcl_outcome_of_silence(PCL_OP_QUERY, PCL_SQL_READ, false).node_fault);
+    assert_false(pcl_outcome_of_silence(PCL_OP_QUERY, PCL_SQL_READ, true).node_fault);
+    assert_false(pcl_outcome_of_silence(PCL_OP_QUERY, PCL_SQL_WRITE, false).node_fault);
 }
 
 /* Whatever the error: a write that was sent is only said to be safe when the
@@ -213,8 +222,8 @@ static void test_silence_is_safe_only_where_nothing_can_stand(void **state)
         {PCL_OP_FETCH, PCL_SQL_READ, PCL_RETRY_NEVER},
     };
     for (size_t index = 0; index < sizeof ROWS / sizeof ROWS[0]; index++) {
-        pcl_outcome outcome = pcl_outcome_of_silence(ROWS[index].op,
-                                                     (uint8_t)ROWS[index].sql_class);
+        pcl_outcome outcome = pcl_outcome_of_silence(ROWS[index].op, (uint8_t)ROWS[index].sql_class,
+                                                     true);
         assert_int_equal(outcome.err, PCL_ERR_DEADLINE);
         assert_int_equal(outcome.retry, ROWS[index].retry);
     }
