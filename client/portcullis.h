@@ -168,8 +168,9 @@ PORTCULLIS_API void portcullis_close(portcullis **self_p);
  * portcullis_request_set_consistency_after. */
 #define PORTCULLIS_TOKENS_SIZE 4111
 PORTCULLIS_API void portcullis_tokens(portcullis *self, char target[PORTCULLIS_TOKENS_SIZE]);
-/* What this client reads is from now on no older than what those tokens name, too.  false: the text
- * has something that is no token, or more than can be kept, or the client is not causal. */
+/* What this client reads is from now on no older than what those tokens name, too; where it can
+ * keep no more (8), it reads from the source.  false: the text has something that is no token, or
+ * the client is not causal. */
 PORTCULLIS_API bool portcullis_add_tokens(portcullis *self, const char *tokens);
 /* Begins anew, as if nothing had been seen. */
 PORTCULLIS_API void portcullis_forget_tokens(portcullis *self);
@@ -236,8 +237,9 @@ PORTCULLIS_API void portcullis_request_set_consistency_any(portcullis_request *s
 PORTCULLIS_API void portcullis_request_set_consistency_source(portcullis_request *self);
 PORTCULLIS_API void portcullis_request_set_consistency_max_lag(portcullis_request *self,
                                                                uint32_t lag_ms_max);
-/* Not before the write, or the read, whose result had this token; several with blanks between them.
- * false: there is none, there are more than 8, or one is over 512 octets or not printable ASCII. */
+/* Not before the write, or the read, whose result had this token; several with blanks between them,
+ * and more than 8 are the source's.  false: there is none, or one is over 512 octets or not
+ * printable ASCII. */
 PORTCULLIS_API bool portcullis_request_set_consistency_after(portcullis_request *self,
                                                              const void *token, size_t size);
 /* The result of a read shall have a token, too: who reads after it sees no older state. */

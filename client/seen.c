@@ -97,7 +97,6 @@ bool pcl_seen_add(pcl_seen *self, pcl_bytes text)
             at++;
         }
         pcl_bytes token = pcl_bytes_of(text.data + start, at - start);
-        uint64_t turns = all.turns;
         if (token.size > 0 && !s_is_token(token)) {
             return false;
         }
@@ -105,9 +104,6 @@ bool pcl_seen_add(pcl_seen *self, pcl_bytes text)
             s_turn_to_source(&all);
         } else {
             pcl_seen_note(&all, token, 0); /* an empty one is none */
-            if (all.turns != turns) {
-                return false;
-            }
         }
         at += at < text.size ? 1 : 0;
     }

@@ -47,8 +47,8 @@ void pcl_seen_note(pcl_seen *self, pcl_bytes token, uint64_t mark);
 /* A reply brought none, though one was asked for. */
 void pcl_seen_miss(pcl_seen *self);
 
-/* Notes each token of a text, with blanks between them.  false: one is none, or they are more than
- * can be kept; then nothing has changed. */
+/* Notes each token of a text, with blanks between them; where they are more than can be kept, rule
+ * 3 holds.  false: one is none; then nothing has changed. */
 bool pcl_seen_add(pcl_seen *self, pcl_bytes text);
 /* Writes such a text and its NUL, and returns its size, 0 of none. */
 size_t pcl_seen_text(const pcl_seen *self, char target[PCL_SEEN_TEXT_SIZE]);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool s_fail(const char *file, const char *why)
@@ -29,7 +30,7 @@ static bool s_lock(int fd, short how)
  */
 static bool s_add(portcullis *client, int fd, const char **out_why)
 {
-    char text[PORTCULLIS_TOKENS_SIZE + 1];
+    char text[PORTCULLIS_TOKENS_SIZE + 2]; /* its line, one octet too many, and a NUL */
     size_t size = 0;
     ssize_t got = 0;
     while (size < sizeof text - 1 && (got = read(fd, text + size, sizeof text - 1 - size)) > 0) {
@@ -40,8 +41,9 @@ static bool s_add(portcullis *client, int fd, const char **out_why)
         *out_why = strerror(errno);
         return false;
     }
-    *out_why = "holds something that is no token";
-    return strlen(text) == size && portcullis_add_tokens(client, text);
+    *out_why = "holds something that is no token, or too much";
+    return size <= PORTCULLIS_TOKENS_SIZE && strlen(text) == size &&
+           portcullis_add_tokens(client, text);
 }
 
 bool pcl_command_load_tokens(portcullis *client, const char *file)
@@ -59,9 +61,26 @@ bool pcl_command_load_tokens(portcullis *client, const char *file)
     return good;
 }
 
-bool pcl_command_save_tokens(portcullis *client, const char *file)
+/* There is no moment at which the file holds less than the runs have seen: it is written over, with
+ * blanks over what was longer, and only then cut. */
+static bool s_write(portcullis *client, int fd)
 {
     char text[PORTCULLIS_TOKENS_SIZE];
+    struct stat now;
+    portcullis_tokens(client, text);
+    size_t size = strlen(text);
+    memset(text + size, ' ', sizeof text - size);
+    text[size++] = '\n'; /* in the place of the NUL */
+    if (fstat(fd, &now) != 0) {
+        return false;
+    }
+    size_t old = now.st_size < (off_t)sizeof text ? (size_t)now.st_size : sizeof text;
+    size_t all = old > size ? old : size;
+    return pwrite(fd, text, all, 0) == (ssize_t)all && ftruncate(fd, (off_t)size) == 0;
+}
+
+bool pcl_command_save_tokens(portcullis *client, const char *file)
+{
     const char *why = NULL;
     int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
@@ -70,11 +89,8 @@ bool pcl_command_save_tokens(portcullis *client, const char *file)
     /* Another run may have come further meanwhile. */
     bool good = s_lock(fd, F_WRLCK) && s_add(client, fd, &why);
     if (good) {
-        portcullis_tokens(client, text);
-        size_t size = strlen(text);
-        text[size] = '\n'; /* in the place of the NUL */
         why = NULL;
-        good = ftruncate(fd, 0) == 0 && pwrite(fd, text, size + 1, 0) == (ssize_t)size + 1;
+        good = s_write(client, fd);
     }
     if (!good) {
         (void)s_fail(file, why != NULL ? why : strerror(errno));

@@ -139,7 +139,6 @@ static void a_text_hands_them_over(void **state)
     assert_true(pcl_seen_add(&other, pcl_bytes_text("")));
     assert_true(pcl_seen_add(&other, pcl_bytes_text(" \n")));
     s_expect(&other, text);
-    assert_false(pcl_seen_add(&other, pcl_bytes_text(s_token("8-1-1")))); /* too many */
     assert_false(pcl_seen_add(&other, pcl_bytes_text("1.a \x01")));
     assert_false(other.source);
     s_expect(&other, text);
@@ -147,6 +146,20 @@ static void a_text_hands_them_over(void **state)
     pcl_seen third = {.count = 0};
     assert_true(pcl_seen_add(&third, pcl_bytes_text(text)));
     s_expect(&third, s_token("0-1-99"));
+}
+
+static void more_than_fit_from_two_are_read_at_the_source(void **state)
+{
+    (void)state;
+    pcl_seen one = {.count = 0};
+    char text[PCL_SEEN_TEXT_SIZE];
+    char all[2 * PCL_SEEN_TEXT_SIZE];
+    s_fill(&one);
+    (void)pcl_seen_text(&one, text);
+    assert_true(pcl_seen_add(&one, pcl_bytes_text(s_token("8-1-1"))));
+    assert_true(one.source);
+    (void)snprintf(all, sizeof all, PCL_SEEN_SOURCE " %s", text);
+    s_expect(&one, all);
 }
 
 static void who_takes_over_reads_from_the_source_too(void **state)
@@ -189,6 +202,7 @@ int main(void)
         cmocka_unit_test(more_than_can_be_named_turn_to_the_source),
         cmocka_unit_test(a_token_that_does_not_come_turns_to_the_source),
         cmocka_unit_test(a_text_hands_them_over),
+        cmocka_unit_test(more_than_fit_from_two_are_read_at_the_source),
         cmocka_unit_test(who_takes_over_reads_from_the_source_too),
         cmocka_unit_test(the_largest_tokens_fit_the_text),
     };
