@@ -409,6 +409,7 @@ static size_t s_write(position *self, char *target, size_t target_size)
         size_t item_size = s_write_item(&self->items[index], text);
         size_t comma_size = index > 0 ? 1 : 0;
         if (target_size - size <= comma_size + item_size) {
+            target[0] = '\0';
             return 0;
         }
         if (index > 0) {

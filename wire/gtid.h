@@ -62,8 +62,8 @@ bool pcl_gtid_reaches(pcl_bytes set, pcl_bytes position);
 bool pcl_gtid_covers(pcl_bytes a, pcl_bytes b);
 
 /* The position of two sets (b may be empty), with all their origins, written the one way there is,
- * and NUL terminated.  Returns its size; 0 when one is malformed, the flavors differ, nothing is in
- * them or it does not fit. */
+ * and NUL terminated.  Returns its size; 0, and target is "", when one is malformed, the flavors
+ * differ, nothing is in them or it does not fit. */
 size_t pcl_gtid_merge(pcl_bytes a, pcl_bytes b, char *target, size_t target_size);
 
 /* Of each domain of a MariaDB position the item that is furthest, for functions of the server that

@@ -151,6 +151,11 @@ static void test_what_does_not_fit_is_not_merged(void **state)
     assert_int_equal(pcl_gtid_merge(pcl_bytes_text("0-1-42"), pcl_bytes_text(""), text, 7), 6);
     assert_string_equal(text, "0-1-42");
     assert_int_equal(pcl_gtid_merge(pcl_bytes_text("0-1-142"), pcl_bytes_text(""), text, 7), 0);
+    pcl_bytes two = pcl_bytes_text("0-1-1,1-1-42"); /* the first of them fits */
+    assert_int_equal(pcl_gtid_merge(two, pcl_bytes_text(""), text, 7), 0);
+    assert_string_equal(text, "");
+    assert_int_equal(pcl_gtid_furthest(two, text, 7), 0);
+    assert_string_equal(text, "");
     char many[4096];
     char target[8192];
     size_t size = 0;
