@@ -322,7 +322,8 @@ static void s_settle(pcl_worker *worker, single *self)
         bool ask = attempt->rows && sql_class != PCL_SQL_LOCKING_READ;
         pcl_worker_name_write(worker, connection, ask, self->gtid);
     }
-    if (!attempt->failed && self->request->monotonic && self->gtid[0] == '\0') {
+    if (!attempt->failed && self->request->monotonic &&
+        pcl_worker_shows_more(attempt, self->gtid)) {
         pcl_worker_name_seen_there(connection, self->gtid);
     }
     if (sql_class == PCL_SQL_DDL) {

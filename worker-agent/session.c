@@ -351,7 +351,7 @@ static void s_answer_statement(visit *self, pcl_ending ending)
         s_answer_failure(self, outcome);
         return;
     }
-    if (self->held->monotonic && self->gtid[0] == '\0') {
+    if (self->held->monotonic && pcl_worker_shows_more(attempt, self->gtid)) {
         pcl_worker_name_seen(self->worker, job, self->gtid);
     }
     if (attempt->more) {

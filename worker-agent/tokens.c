@@ -53,6 +53,11 @@ void pcl_worker_name_write(pcl_worker *self, pcl_connection *connection, bool as
     pcl_causal_acknowledged(self->causal, gtid);
 }
 
+bool pcl_worker_shows_more(const pcl_attempt *attempt, const char *gtid)
+{
+    return gtid[0] == '\0' || attempt->rows || attempt->sql_class == PCL_SQL_CALL;
+}
+
 void pcl_worker_name_seen_there(pcl_connection *connection, char gtid[PCL_TOKEN_SIZE_MAX + 1])
 {
     static_assert(PCL_GTID_SIZE_MAX <= PCL_TOKEN_SIZE_MAX, "a position fits");

@@ -79,6 +79,9 @@ bool pcl_worker_reach(pcl_worker *self, pcl_job *job, pcl_attempt *attempt) PCL_
 /* The GTID of the write just run, "" where there is none (pcl_connection_token). */
 void pcl_worker_name_write(pcl_worker *self, pcl_connection *connection, bool ask,
                            char gtid[PCL_TOKEN_SIZE_MAX + 1]);
+/* Whether what has run can have shown more than the write of that name: nothing was written, or
+ * rows came with it, or somebody else's routine did both in any order. */
+bool pcl_worker_shows_more(const pcl_attempt *attempt, const char *gtid);
 /* What was read until now, asked on the connection itself, "" where the server does not say. */
 void pcl_worker_name_seen_there(pcl_connection *connection, char gtid[PCL_TOKEN_SIZE_MAX + 1]);
 /* The same where the connection must not be asked, since a result is open there, or its session's
