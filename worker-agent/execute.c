@@ -372,6 +372,7 @@ static bool s_open(single *run)
         pcl_attempt_fail_unrun(attempt, ending);
         return false;
     }
+    attempt->stage = PCL_STAGE_PREPARE; /* it lets us in */
     return true;
 }
 

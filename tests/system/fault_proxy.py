@@ -7,6 +7,7 @@ corrupt what passes.  One thread a direction and connection; enough for tests, n
         proxy.delay_s = 0.05        # every chunk of the answers comes later by this
         proxy.slower = 10           # each answer takes 10 times as long as it did
         proxy.fail_at = b"SLEEP"    # whoever sends this is cut off at once
+        proxy.fails_left = 1        # ... and this many times
         proxy.stalled.set()         # connections stay open, nothing passes
         proxy.cut()                 # all present connections are closed
 """
@@ -29,6 +30,7 @@ class FaultProxy:
         self.delay_s = 0.0            # added to each chunk from the target to the client
         self.slower = 1.0             # how many times as long as the target an answer takes
         self.fail_at = None           # octets at which a connection is cut
+        self.fails_left = None        # how often; None is always
         self.stalled = threading.Event()
         self.bytes_up = 0             # from clients to the target
         self.bytes_down = 0
@@ -81,6 +83,15 @@ class FaultProxy:
         if held_s > 0:
             time.sleep(held_s)
 
+    def _fails(self, octets):
+        """Whether to cut the connection that sends this."""
+        with self._lock:
+            if self.fail_at is None or self.fail_at not in octets or self.fails_left == 0:
+                return False
+            if self.fails_left is not None:
+                self.fails_left -= 1
+            return True
+
     def _pump(self, source, sink, upward, pair, asked):
         try:
             while True:
@@ -90,7 +101,7 @@ class FaultProxy:
                 if upward:
                     self.bytes_up += len(octets)
                     asked[0] = time.monotonic()
-                    if self.fail_at is not None and self.fail_at in octets:
+                    if self._fails(octets):
                         break
                 else:
                     self.bytes_down += len(octets)

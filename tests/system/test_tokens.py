@@ -289,6 +289,23 @@ def test_when_all_replicas_stand_still_the_source_answers(cluster, client, table
             cluster.start_applying(node)
 
 
+QUESTION = {"mariadb": b"gtid_slave_pos AS applied", "mysql": b"GTID_SUBSET"}[FLAVOR]
+
+
+def test_a_connection_that_is_lost_at_the_question_is_replaced(cluster, client, table):
+    """Nobody above hears of it, and it is held against no node."""
+    replica = cluster.replicas()[0]
+    token = write(client, "asked")
+    cluster.wait_replicated()
+    with cluster.database_behind_proxy(replica) as proxy:
+        before = retries(cluster)
+        for _ in range(3):
+            proxy.fails_left, proxy.fail_at = 1, QUESTION
+            wait_until(lambda: count(client, "asked", token, strategy="random").rows == [[1]] and
+                       proxy.fails_left == 0, 10, "the replica is asked")
+        assert retries(cluster) == before
+
+
 def test_a_session_begins_after_its_token(cluster, client, table):
     for number in range(10):
         word = f"session-{number}"
