@@ -1,5 +1,5 @@
 /* token_keys.h - the keys that make and prove causal tokens (wire/token.h;
- * docs/rfc/2-hop-protocol.md, section 4.8).
+ * docs/rfc/2-hop-protocol.md, section 4.9).
  *
  * Agents and brokers of one cluster have the same file: keys of 64 hexadecimal digits, blanks or
  * line ends between them.  The first makes tokens, each of them proves one, so a key is changed by

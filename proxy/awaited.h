@@ -1,5 +1,5 @@
 /* awaited.h - which candidates shall answer a read that must see a write
- * (docs/rfc/2-hop-protocol.md, section 4.8).
+ * (docs/rfc/2-hop-protocol.md, section 4.9).
  *
  *  1. Replicas whose last report has it.  (They are asked all the same: a report may be of a life
  *     that is over.)

@@ -1,4 +1,4 @@
-/* token.h - the text of a causal token: docs/rfc/2-hop-protocol.md, section 4.8.
+/* token.h - the text of a causal token: docs/rfc/2-hop-protocol.md, section 4.9.
  *
  *   1.5ToIE9FAUUi_8ppQ3D71dQ.0-1-42      "1." MAC "." position
  *

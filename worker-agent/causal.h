@@ -1,5 +1,5 @@
 /* causal.h - reads that must see a write, and what the tokens of replies name
- * (docs/rfc/2-hop-protocol.md, section 4.8).
+ * (docs/rfc/2-hop-protocol.md, section 4.9).
  *
  * Why a read is never answered by less than it asked for:
  *
