@@ -1,6 +1,7 @@
 #include "worker-agent/beater.h"
 
 #include "net/time.h"
+#include "worker-agent/flavor.h"
 #include "worker-agent/query.h"
 #include "worker-agent/ticker.h"
 
@@ -19,12 +20,24 @@ struct pcl_beater {
     pcl_ticker *ticker;
 };
 
+/* What stood in the log before a write is seen once that write is acknowledged, whoever wrote it
+ * and in whatever domain. */
+static bool s_ask_logged(MYSQL *mysql, char logged[PCL_GTID_SIZE_MAX + 1], pcl_sql_error *error)
+{
+    logged[0] = '\0';
+    return !pcl_flavor_of(mysql)->polls_source || pcl_causal_seen(mysql, logged, error);
+}
+
 static bool s_beat(pcl_beater *self, pcl_sql_error *error)
 {
+    char logged[PCL_GTID_SIZE_MAX + 1];
     if (!pcl_connection_open(self->connection, error)) {
         return false;
     }
     MYSQL *mysql = pcl_connection_mysql(self->connection);
+    if (!s_ask_logged(mysql, logged, error)) {
+        return false;
+    }
     char node[2 * PCL_NAME_SIZE_MAX + 1];
     char sql[sizeof node + 256];
     unsigned long size = (unsigned long)strlen(self->options->node);
@@ -36,9 +49,12 @@ static bool s_beat(pcl_beater *self, pcl_sql_error *error)
     if (!pcl_query_run(mysql, sql, error)) {
         return false;
     }
-    char gtid[PCL_TOKEN_SIZE_MAX + 1]; /* what stands before it in the log reads see by now */
-    pcl_connection_token(self->connection, true, gtid, sizeof gtid);
-    pcl_causal_acknowledged(self->causal, gtid);
+    if (mysql_affected_rows(mysql) == 1) {
+        char gtid[PCL_TOKEN_SIZE_MAX + 1];
+        pcl_connection_token(self->connection, true, gtid, sizeof gtid);
+        pcl_causal_acknowledged(self->causal, gtid);
+        pcl_causal_acknowledged(self->causal, logged);
+    }
     return true;
 }
 

@@ -11,7 +11,8 @@
  *  3. A MariaDB source writes a transaction to its log before reads see it, and while it waits for
  * a replica's acknowledgement replicas may already show it.  Commits become visible in the order of
  * the log; so a write that was acknowledged proves all before it, and what lies behind the last one
- * that this agent knows of is waited for.  The heartbeat is such a write, five times a second.
+ * that this agent knows of is waited for.  The heartbeat is such a write, five times a second, for
+ * all that the log had before it, in any domain.
  *  4. MariaDB compares positions by sequence alone.  After a failover the new source counts on from
  *     where it was, and a replica that has its 43 need not have the old source's 42.  So the log,
  * or the position, must name a sequence as great of the very server that the token names.

@@ -186,6 +186,29 @@ def test_a_history_that_no_token_can_name(new_cluster):
         assert count(client, "short", last).rows == [[2]]
 
 
+@pytest.mark.skipif(FLAVOR != "mariadb", reason="MySQL has no domains")
+def test_a_source_shows_what_others_wrote_in_domains_of_their_own(new_cluster):
+    """No agent has seen those writes acknowledged; the next heartbeat proves them."""
+    cluster = new_cluster("domains", nodes=1)
+    with cluster.client() as client:
+        client.query(f"CREATE TABLE {TABLE} (id BIGINT AUTO_INCREMENT PRIMARY KEY,"
+                     " word VARCHAR(64))")
+        cluster.sql(cluster.source(), "SET gtid_domain_id = 7;"
+                    f" INSERT INTO {TABLE} (word) VALUES ('seven')")
+        token = client.query(COUNT, ["seven"], consistency={"monotonic": True}).token
+        assert ",7-" in position(token)
+        cluster.restart(cluster.agent_of(cluster.source()))
+        cluster.wait_serving(cluster.source())
+
+        def shown():
+            try:
+                return count(client, "seven", token, timeout_ms=3000).rows == [[1]]
+            except PortcullisError as error:
+                assert error.code == "BEHIND"
+                return False
+        wait_until(shown, 10, "the source shows it", every_s=0.1)
+
+
 # --- Who proves them -----------------------------------------------------------------
 
 
