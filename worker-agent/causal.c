@@ -26,12 +26,20 @@ struct pcl_causal {
     char acknowledged[PCL_GTID_SIZE_MAX + 1]; /* a position; under the lock */
 };
 
+pcl_causal_room pcl_causal_room_of(uint32_t threads)
+{
+    uint32_t quarter = threads < 4 ? 1 : threads / 4;
+    return (pcl_causal_room){.long_max = threads < 3 ? 0 : quarter,
+                             .short_max = threads < 2 ? 1 : threads / 2};
+}
+
 pcl_causal *pcl_causal_new(uint32_t threads)
 {
     pcl_causal *self = calloc(1, sizeof *self);
     assert(self != NULL); /* at the start only */
-    self->long_max = threads < 4 ? 1 : threads / 4;
-    self->short_max = threads < 2 ? 1 : threads / 2;
+    pcl_causal_room room = pcl_causal_room_of(threads);
+    self->long_max = room.long_max;
+    self->short_max = room.short_max;
     int failed = pthread_mutex_init(&self->lock, NULL);
     assert(failed == 0);
     return self;

@@ -34,8 +34,16 @@
 
 typedef struct pcl_causal pcl_causal;
 
-/* Of so many threads a quarter may wait for GTIDs for as long as their requests allow, and another
- * half for a moment; at least one each. */
+/* How many threads may wait for GTIDs at a time. */
+typedef struct pcl_causal_room {
+    uint32_t long_max;  /* for as long as their requests allow */
+    uint32_t short_max; /* for a moment */
+} pcl_causal_room;
+
+/* Of so many: a quarter, and another half, but always less than all.  One that is alone may wait
+ * for a moment.  Pure. */
+pcl_causal_room pcl_causal_room_of(uint32_t threads);
+
 pcl_causal *pcl_causal_new(uint32_t threads);
 void pcl_causal_destroy(pcl_causal **self_p);
 

@@ -69,11 +69,26 @@ static void test_what_has_no_name_gets_no_token(void **state)
     assert_string_equal(position, "3e11fa47-71ca-11e1-9e33-c80aa9429562:7");
 }
 
+static void test_reads_that_wait_leave_a_thread(void **state)
+{
+    (void)state;
+    for (uint32_t threads = 2; threads <= 64; threads++) {
+        pcl_causal_room room = pcl_causal_room_of(threads);
+        assert_in_range(room.long_max + room.short_max, 1, threads - 1);
+        assert_true(room.short_max > 0);
+        assert_true(threads < 3 || room.long_max > 0);
+    }
+    pcl_causal_room alone = pcl_causal_room_of(1);
+    assert_int_equal(alone.long_max, 0);
+    assert_int_equal(alone.short_max, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_token_names_what_was_done_and_asked_for),
         cmocka_unit_test(test_what_has_no_name_gets_no_token),
+        cmocka_unit_test(test_reads_that_wait_leave_a_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
