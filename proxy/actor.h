@@ -184,8 +184,9 @@ typedef struct pcl_proxy {
     pcl_rng rng;
     pcl_retry_budget retry_budget;
     pcl_hedge hedge;
-    pcl_hedge_line *line; /* reads that may become late */
-    uint32_t extra_count; /* entries that are no request of their own: second copies, losers */
+    pcl_hedge_line *line;   /* reads that may become late */
+    uint32_t extra_count;   /* entries that are no request of their own: second copies, losers */
+    uint64_t hedge_rest_us; /* no look at late reads before */
     uint64_t started_us;
     uint64_t published_us;
     uint64_t compared_us; /* when the nodes' times were compared last */

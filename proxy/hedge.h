@@ -17,7 +17,8 @@
  *     connections of the other nodes are more than nine tenths in use: then all are
  *     slow, and copies would make them slower.
  *  5. One copy a request, and only while more time is left than half of the reads
- *     take.  What was refused for a reason that passes is looked at again.
+ *     take.  What was refused for a reason that passes is looked at again,
+ *     of many late reads some each millisecond.
  *  6. The first success is the answer, and the other copy is withdrawn.  An end of
  *     another kind waits for the other copy; the last one speaks for both.
  *  7. A read's time counts once, from its first sending to its answer: of a copy that

@@ -5,9 +5,12 @@
 #include <assert.h>
 
 enum {
-    LOOKS_MAX = 32,      /* at late requests, a turn of the loop */
+    LOOKS_MAX = 32,      /* at late requests, between two rests */
     EXTRA_SHARE_MAX = 8, /* second copies and losers have at most this part of the table */
 };
+
+/* While nodes stand still, thousands may be late whom nobody can help. */
+static const uint64_t REST_US = 1000;
 
 pcl_copy pcl_proxy_copy(const pcl_proxy_request *request)
 {
@@ -132,9 +135,15 @@ static pcl_hedge_verdict s_judge(pcl_proxy *self, const pcl_proxy_request *reque
         .tokens = pcl_hedge_has(&self->hedge) && pcl_retry_budget_has(&self->retry_budget, now_us),
         .room = self->extra_count < inflight_max / EXTRA_SHARE_MAX &&
                 pcl_ticket_table_count(self->requests) < inflight_max,
+        .other = true,
+        .idle = true,
         .left_us = pcl_time_left_us(request->deadline_us, now_us),
         .attempts = request->attempts,
     };
+    pcl_hedge_verdict verdict = pcl_hedge_decide(&self->hedge, &facts);
+    if (verdict != PCL_HEDGE_SEND) { /* not even to the best of nodes: no need to search */
+        return verdict;
+    }
     pcl_need need = pcl_proxy_need(self, request);
     need.stale_reads = false;
     pcl_candidates_find(self->members, &need, now_us, candidates);
@@ -209,12 +218,21 @@ void pcl_proxy_hedge(pcl_proxy *self, uint64_t now_us)
     if (self->settings.hedge_share == 0 || self->agents_wait) {
         return;
     }
+    if (now_us < self->hedge_rest_us) {
+        pcl_loop_wake_at(self->loop, self->hedge_rest_us);
+        return;
+    }
     for (uint32_t looks = 0; (ticket = pcl_hedge_line_first(self->line, &since_us)) != 0; looks++) {
         if (!pcl_hedge_delay_us(&self->hedge, &delay_us)) { /* it changes with the tokens */
             return;
         }
-        if (looks == LOOKS_MAX || since_us + delay_us > now_us) {
+        if (since_us + delay_us > now_us) {
             wake_us = since_us + delay_us;
+            break;
+        }
+        if (looks == LOOKS_MAX) {
+            self->hedge_rest_us = now_us + REST_US;
+            wake_us = self->hedge_rest_us;
             break;
         }
         s_look(self, ticket, now_us);

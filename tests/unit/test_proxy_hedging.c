@@ -2,13 +2,15 @@
  * copy and in whatever order, and books that are exact afterwards. */
 #include "tests/unit/proxy_bench.h"
 
+#include <time.h>
+
 /* Every second read may have a copy, so that a test need not earn for long. */
 #define SETTINGS                                                                                   \
     "routing\n    strategy = \"random\"\n    reads_on_source = 0\n"                                \
     "ejection\n    failures = 0\n"                                                                 \
     "hedge\n    share_percent = 50\n"
 
-enum { LATE_MS = 5000, SOON_MS = 3000 };
+enum { LATE_MS = 5000, SOON_MS = 3000, LATE_COUNT = 6000 };
 
 static uint64_t s_last_ticket;
 
@@ -290,6 +292,60 @@ static uint32_t s_wait_third(uint32_t first, uint32_t second)
     uint32_t third = 6 - first - second;
     (void)s_wait_held(third, 1);
     return third;
+}
+
+static uint64_t s_cpu_us(void)
+{
+    struct timespec spent;
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent), 0);
+    return (uint64_t)spent.tv_sec * PCL_US_PER_S + (uint64_t)spent.tv_nsec / 1000;
+}
+
+/* The share of a processor that the proxy takes with so many reads at nodes that do not answer. */
+static double s_share_with_late(uint32_t count)
+{
+    enum { AT_A_TIME = 40, LOOK_MS = 300 };
+    for (uint32_t sent = 0; sent < count; sent += AT_A_TIME) {
+        for (uint32_t index = 0; index < AT_A_TIME; index++) {
+            s_ask(
+                &(order){.ticket = ++s_last_ticket, .sql_class = PCL_SQL_READ, .budget_ms = 60000});
+        }
+        for (uint32_t held = 0; held < AT_A_TIME;) {
+            assert_silence(0);
+            held += s_bench.agents[1].held_count + s_bench.agents[2].held_count;
+            s_forget(&s_bench.agents[1]);
+            s_forget(&s_bench.agents[2]);
+        }
+    }
+    uint64_t since_us = pcl_now_us();
+    uint64_t cpu_us = s_cpu_us();
+    zclock_sleep(LOOK_MS);
+    double share = (double)(s_cpu_us() - cpu_us) / (double)(pcl_now_us() - since_us);
+    print_message("%u late reads: %.2f of a processor\n", count, share);
+    return share;
+}
+
+static void test_late_reads_without_tokens_do_not_keep_the_proxy_busy(void **state)
+{
+    (void)state;
+    s_open_taught("routing\n    strategy = \"random\"\n    reads_on_source = 0\n"
+                  "hedge\n    share_percent = 1\n"
+                  "limits\n    node_inflight_max = 20000\n",
+                  3);
+    for (uint32_t index = 1; index <= 2; index++) {
+        s_bench.agents[index].report.workers = UINT16_MAX;
+        s_agent_beat(&s_bench.agents[index]);
+    }
+    assert_true(s_share_with_late(LATE_COUNT) < 0.2);
+    assert_true(s_counter("sent") <= 3 + LATE_COUNT / 100);
+    assert_true(s_counter("budget_exhausted") > 0);
+}
+
+static void test_late_reads_at_busy_nodes_do_not_keep_the_proxy_busy(void **state)
+{
+    (void)state;
+    s_open_taught(SETTINGS "limits\n    node_inflight_max = 20000\n", 3);
+    assert_true(s_share_with_late(LATE_COUNT) < 0.2);
 }
 
 static void test_what_both_nodes_refuse_goes_to_a_third_as_a_first_copy(void **state)
@@ -605,6 +661,8 @@ int main(void)
         PROXY_TEST(test_copies_are_never_more_than_their_share),
         PROXY_TEST(test_who_switches_it_off_has_none),
         PROXY_TEST(test_a_copy_waits_until_a_connection_is_free),
+        PROXY_TEST(test_late_reads_without_tokens_do_not_keep_the_proxy_busy),
+        PROXY_TEST(test_late_reads_at_busy_nodes_do_not_keep_the_proxy_busy),
         PROXY_TEST(test_what_both_nodes_refuse_goes_to_a_third_as_a_first_copy),
         PROXY_TEST(test_the_copy_at_a_suspect_node_is_moved_when_the_other_fails),
         PROXY_TEST(test_a_cursor_that_a_loser_opened_is_released),
