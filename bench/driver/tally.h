@@ -42,7 +42,7 @@ typedef struct pcl_tally {
     pcl_histogram lag_us; /* how much later than due requests were sent */
     uint64_t unsent;      /* due, but this side had no room for them; they count as failed */
     uint64_t retries;     /* attempts beyond the first */
-    uint64_t hedged;      /* of which a second copy ran */
+    uint64_t hedged;      /* answers of second copies */
     uint64_t in_time;     /* successes that came while requests were still due */
     uint64_t time_us;     /* how long requests were due */
     uint64_t busy;        /* of the machine's processors, meanwhile: 0 to machine */
