@@ -28,10 +28,20 @@ static bool s_ask_logged(MYSQL *mysql, char logged[PCL_GTID_SIZE_MAX + 1], pcl_s
     return !pcl_flavor_of(mysql)->polls_source || pcl_causal_seen(mysql, logged, error);
 }
 
+/* A server that let go of us may have lost what it had. */
+static bool s_open(pcl_beater *self, pcl_sql_error *error)
+{
+    pcl_connection *connection = self->connection;
+    if (!pcl_connection_is_open(connection) || !pcl_connection_is_alive(connection)) {
+        pcl_causal_forget(self->causal);
+    }
+    return pcl_connection_open(connection, error);
+}
+
 static bool s_beat(pcl_beater *self, pcl_sql_error *error)
 {
     char logged[PCL_GTID_SIZE_MAX + 1];
-    if (!pcl_connection_open(self->connection, error)) {
+    if (!s_open(self, error)) {
         return false;
     }
     MYSQL *mysql = pcl_connection_mysql(self->connection);
@@ -65,6 +75,9 @@ static uint32_t s_turn(void *context)
     pcl_sql_error error;
     pcl_observer_view(self->observer, &view);
     bool source = view.ready && view.role == PCL_NODE_SOURCE && !view.read_only;
+    if (view.ready && !source) {
+        pcl_causal_forget(self->causal); /* it may lose some of it before it is a source again */
+    }
     if (source && !s_beat(self, &error)) {
         pcl_connection_close(self->connection);
         return RETRY_MS; /* the observer says why */

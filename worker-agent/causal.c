@@ -70,6 +70,13 @@ void pcl_causal_acknowledged(pcl_causal *self, const char *gtid)
     (void)pthread_mutex_unlock(&self->lock);
 }
 
+void pcl_causal_forget(pcl_causal *self)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    self->acknowledged[0] = '\0';
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
 static void s_copy_acknowledged(pcl_causal *self, char target[PCL_GTID_SIZE_MAX + 1])
 {
     (void)pthread_mutex_lock(&self->lock);

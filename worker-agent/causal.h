@@ -12,7 +12,8 @@
  * a replica's acknowledgement replicas may already show it.  Commits become visible in the order of
  * the log; so a write that was acknowledged proves all before it, and what lies behind the last one
  * that this agent knows of is waited for.  The heartbeat is such a write, five times a second, for
- * all that the log had before it, in any domain.
+ * all that the log had before it, in any domain.  What was acknowledged is forgotten with the
+ * heartbeat's connection, and with the role (rule 1).
  *  4. MariaDB compares positions by sequence alone.  After a failover the new source counts on from
  *     where it was, and a replica that has its 43 need not have the old source's 42.  So the log,
  * or the position, must name a sequence as great of the very server that the token names.
@@ -47,8 +48,10 @@ pcl_causal_room pcl_causal_room_of(uint32_t threads);
 pcl_causal *pcl_causal_new(uint32_t threads);
 void pcl_causal_destroy(pcl_causal **self_p);
 
-/* The server has acknowledged a write that it calls this; "" is nothing. */
+/* The server has acknowledged a write that it calls this, or one behind it; "" is nothing. */
 void pcl_causal_acknowledged(pcl_causal *self, const char *gtid);
+/* The server may have lost what it acknowledged, or is no source now. */
+void pcl_causal_forget(pcl_causal *self);
 
 typedef enum pcl_reach {
     PCL_REACH_THERE = 0,

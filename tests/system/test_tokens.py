@@ -468,3 +468,42 @@ def test_a_replica_put_back_from_an_old_copy_is_not_believed(new_cluster):
                 thread.join()
         assert not failed, failed
         assert answers[cluster.source()] > 0, answers
+
+
+@pytest.mark.skipif(FLAVOR != "mariadb", reason="MySQL itself says what it shows")
+def test_a_source_put_back_from_an_old_copy_is_not_believed(new_cluster):
+    """Its log counts anew through numbers that its agent has seen acknowledged."""
+    cluster = new_cluster("source-copy", nodes=2)
+    source = cluster.source()
+    data = cluster.var / source / "data"
+    with cluster.client() as client:
+        client.query(f"CREATE TABLE {TABLE} (id BIGINT AUTO_INCREMENT PRIMARY KEY,"
+                     " word VARCHAR(64))")
+        cluster.wait_replicated()
+        cluster.stop(source)
+        subprocess.run(["cp", "-a", data, f"{data}.old"], check=True)
+        cluster.start(source)
+        cluster.wait_serving(source)
+        for _ in range(100):
+            write(client, "lost")
+        cluster.wait_replicated()
+        cluster.pause(cluster.agent_of(source))
+        cluster.kill(source)
+        subprocess.run(["rm", "-rf", data], check=True)
+        subprocess.run(["cp", "-a", f"{data}.old", data], check=True)
+        cluster.start(source)
+        cluster.sql(cluster.replicas()[0], STOP_RECEIVING)
+        cluster.resume(cluster.agent_of(source))
+        cluster.wait_serving(source, timeout_s=30)
+        cluster.sql(source, "SET GLOBAL rpl_semi_sync_master_enabled = 1")
+
+        def waits():
+            """What the heartbeat's thread is doing."""
+            return cluster.sql(source, "SELECT 1 FROM information_schema.processlist WHERE"
+                               " info LIKE 'UPDATE portcullis.heartbeat%' AND state LIKE '%ACK%'")
+        wait_until(waits, 10, "the heartbeat waits for a replica")
+        seen = {"monotonic": True, "source": True}
+        token = client.query(f"SELECT COUNT(*) FROM {TABLE}", consistency=seen).token
+        with pytest.raises(PortcullisError) as caught:
+            count(client, "lost", token, strategy="direct", timeout_ms=3000)
+        assert caught.value.code == "BEHIND"
