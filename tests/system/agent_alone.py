@@ -68,6 +68,7 @@ class PlayedProxy:
         self.answers = {}  # ticket of a PING: the report that answered it
         self.tickets = 0
         self.replies = {}
+        self.answered = {}  # ticket: time.time() when its reply was read
         self.notes = {}  # ticket: flags and session of the reply's head
         self.owners = {}  # ticket: its principal
         self.heads = {}  # ticket: (budget_us, rows, role) of the reply's head
@@ -107,6 +108,7 @@ class PlayedProxy:
                 self.said_bye = True
             elif kind == REPLY:
                 assert ticket not in self.replies, "two replies to one request"
+                self.answered[ticket] = time.time()
                 self.replies[ticket] = msgpack.unpackb(payload, strict_map_key=False)
                 self.notes[ticket] = (octets[19], octets[72:88])
                 self.owners[ticket] = octets[96:96 + octets[92]]

@@ -225,16 +225,13 @@ class Strike:
             self.ticket = insert(proxy, nonce, self.session, pause=slow)
         self.cancel_at = time.time() + rng.choice([0, 0, 0.001, 0.002, 0.005, 0.01, 0.03, 0.1])
         self.cancels = rng.random() < 0.7
-        self.answered = None
 
     def look(self, proxy):
         """True: it is answered."""
         if self.cancels and time.time() >= self.cancel_at:
             self.cancels = False
             proxy.cancel(self.ticket)
-        if self.answered is None and self.ticket in proxy.replies:
-            self.answered = time.time()
-        return self.answered is not None
+        return self.ticket in proxy.replies
 
     def judge(self, proxy, log, rows):
         """What is wrong with it; None: nothing."""
@@ -245,8 +242,8 @@ class Strike:
             return None if there == (self.kind not in ("read",)) else "OK, and its row is not there"
         if code != "CANCELLED":
             return f"it was not cancelled: {proxy.replies[self.ticket]}"
-        if [when for when in seen if when > self.answered]:
-            return f"executed {max(seen) - self.answered:.4f} s after it was answered"
+        if seen and max(seen) > proxy.answered[self.ticket]:
+            return f"executed {max(seen) - proxy.answered[self.ticket]:.4f} s after it was answered"
         if retry == "safe" and there:
             return "safe, and its row is there"
         if proxy.heads[self.ticket][2] == b"" and seen:

@@ -9,7 +9,7 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 cd "$root"
 readonly mac=AAAAAAAAAAAAAAAAAAAAAA
-readonly key='vvE2Jx*8O2$MJ.rN[W0sCp4=9AQVyKuB]b:}:RtL'
+readonly key='rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7'
 
 fail()
 {
