@@ -97,9 +97,10 @@ def _words(cluster, like):
 def test_what_it_had_queued_never_runs(small, how):
     make_table(small, "queued", "n INT PRIMARY KEY")
     with Caller(small.bundle) as caller:
-        sleepers = [caller.post("SELECT SLEEP(4), 'in the way'", timeout_ms=20000)
-                    for _ in range(4)]
-        wait_until(lambda: len(statements(small, "node1", "in the way")) == 4, 5, "a full pool")
+        # Four threads are for all; one more is for who has no other write below.
+        sleepers = [caller.post("SELECT SLEEP(4), 'in the way'" + how, timeout_ms=20000)
+                    for how in ["", "", "", "", " FOR UPDATE"]]
+        wait_until(lambda: len(statements(small, "node1", "in the way")) == 5, 5, "a full pool")
         plan = {"sql": [[f"INSERT INTO demo.queued VALUES ({number})", ENDLESS]
                         for number in range(20)]}
         with client_that_dies(small, plan, how):
