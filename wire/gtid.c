@@ -267,26 +267,46 @@ static bool s_covers_item(const pcl_gtid_item *has, const pcl_gtid_item *wanted)
 
 typedef bool(s_compare)(const pcl_gtid_item *has, const pcl_gtid_item *wanted);
 
-/* Each item of wanted, which is well-formed and has any, meets one of set. */
-static bool s_has_all(pcl_bytes set, pcl_bytes wanted, s_compare *meets)
+typedef struct item_list {
+    uint32_t count;
+    pcl_gtid_item items[PCL_GTID_ORIGINS_MAX];
+} item_list;
+
+/* The items of a well-formed set that has any. */
+static bool s_list(item_list *self, pcl_bytes text)
 {
-    if (pcl_gtid_flavor(wanted) == PCL_FLAVOR_UNKNOWN) {
-        return false;
-    }
-    pcl_gtid_reader outer = pcl_gtid_reader_of(wanted);
+    pcl_gtid_reader reader = pcl_gtid_reader_of(text);
     pcl_gtid_item item;
-    while (pcl_gtid_next(&outer, &item)) {
-        pcl_gtid_reader inner = pcl_gtid_reader_of(set);
-        pcl_gtid_item has;
-        bool met = false;
-        while (!met && pcl_gtid_next(&inner, &has)) {
-            met = meets(&has, &item);
-        }
-        if (!met) {
+    self->count = 0;
+    while (pcl_gtid_next(&reader, &item)) {
+        if (self->count == PCL_GTID_ORIGINS_MAX ||
+            (self->count > 0 && self->items[0].flavor != item.flavor)) {
             return false;
         }
+        self->items[self->count++] = item;
     }
-    return true;
+    return !reader.failed && self->count > 0;
+}
+
+/* Each item of wanted meets one of set.  Asked at every choice of a node: each is read once. */
+static bool s_has_all(pcl_bytes set, pcl_bytes wanted, s_compare *meets)
+{
+    item_list missing;
+    if (!s_list(&missing, wanted)) {
+        return false;
+    }
+    pcl_gtid_reader reader = pcl_gtid_reader_of(set);
+    pcl_gtid_item has;
+    while (missing.count > 0 && pcl_gtid_next(&reader, &has)) {
+        for (uint32_t index = 0; index < missing.count;) {
+            if (meets(&has, &missing.items[index])) {
+                missing.items[index] = missing.items[--missing.count];
+            } else {
+                index++;
+            }
+        }
+    }
+    return missing.count == 0;
 }
 
 bool pcl_gtid_reaches(pcl_bytes set, pcl_bytes position)
@@ -301,11 +321,6 @@ bool pcl_gtid_covers(pcl_bytes a, pcl_bytes b)
 
 /* --- Positions -------------------------------------------------------------- */
 
-typedef struct position {
-    uint32_t count;
-    pcl_gtid_item items[PCL_GTID_ORIGINS_MAX];
-} position;
-
 typedef bool(s_same)(const pcl_gtid_item *a, const pcl_gtid_item *b);
 
 static bool s_same_domain(const pcl_gtid_item *a, const pcl_gtid_item *b)
@@ -315,7 +330,7 @@ static bool s_same_domain(const pcl_gtid_item *a, const pcl_gtid_item *b)
 }
 
 /* Items that are the same in that sense become the last of them. */
-static bool s_add(position *self, pcl_bytes text, s_same *same)
+static bool s_add(item_list *self, pcl_bytes text, s_same *same)
 {
     pcl_gtid_reader reader = pcl_gtid_reader_of(text);
     pcl_gtid_item item;
@@ -359,7 +374,7 @@ static int s_order(const pcl_gtid_item *a, const pcl_gtid_item *b)
 }
 
 /* There are few, and mostly in order. */
-static void s_sort(position *self)
+static void s_sort(item_list *self)
 {
     for (uint32_t index = 1; index < self->count; index++) {
         pcl_gtid_item item = self->items[index];
@@ -400,7 +415,7 @@ static size_t s_write_item(const pcl_gtid_item *item, char text[ITEM_SIZE_MAX])
                             item->server, item->last);
 }
 
-static size_t s_write(position *self, char *target, size_t target_size)
+static size_t s_write(item_list *self, char *target, size_t target_size)
 {
     size_t size = 0;
     s_sort(self);
@@ -425,7 +440,7 @@ static size_t s_write(position *self, char *target, size_t target_size)
 size_t pcl_gtid_merge(pcl_bytes a, pcl_bytes b, char *target, size_t target_size)
 {
     assert(target != NULL && target_size > 0);
-    position both;
+    item_list both;
     both.count = 0;
     target[0] = '\0';
     bool whole = s_add(&both, a, s_same_origin) && s_add(&both, b, s_same_origin);
@@ -435,7 +450,7 @@ size_t pcl_gtid_merge(pcl_bytes a, pcl_bytes b, char *target, size_t target_size
 size_t pcl_gtid_furthest(pcl_bytes text, char *target, size_t target_size)
 {
     assert(target != NULL && target_size > 0);
-    position furthest;
+    item_list furthest;
     furthest.count = 0;
     target[0] = '\0';
     return s_add(&furthest, text, s_same_domain) ? s_write(&furthest, target, target_size) : 0;

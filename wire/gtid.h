@@ -24,7 +24,7 @@
 
 #define PCL_GTID_UUID_SIZE    16u
 #define PCL_GTID_TAG_SIZE_MAX 32u
-#define PCL_GTID_ORIGINS_MAX  96u /* of one position */
+#define PCL_GTID_ORIGINS_MAX  96u /* of one position: nothing has one of more items */
 
 /* One interval of one origin. */
 typedef struct pcl_gtid_item {

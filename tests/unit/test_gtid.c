@@ -118,6 +118,41 @@ static void test_a_mysql_set_reaches_what_lies_in_its_intervals(void **state)
     assert_true(s_reaches(A ":Tag:1-3", A ":tAG:3"));
 }
 
+/* count items "domain-1-sequence", from the last domain to the first where backwards. */
+static void s_many(char *text, size_t size, uint32_t count, uint32_t sequence, bool backwards)
+{
+    size_t used = 0;
+    for (uint32_t index = 0; index < count; index++) {
+        uint32_t domain = backwards ? count - 1 - index : index;
+        used += (size_t)snprintf(text + used, size - used, "%s%u-1-%u", index > 0 ? "," : "",
+                                 domain, sequence);
+    }
+    assert_true(used < size);
+}
+
+static void test_each_of_many_origins_is_looked_for_in_any_order(void **state)
+{
+    (void)state;
+    char set[2048];
+    char position[2048];
+    for (uint32_t count = 1; count <= PCL_GTID_ORIGINS_MAX + 1; count++) {
+        bool fits = count <= PCL_GTID_ORIGINS_MAX;
+        s_many(position, sizeof position, count, 7, false);
+        s_many(set, sizeof set, count, 7, true);
+        assert_int_equal(s_reaches(set, position), fits);
+        assert_int_equal(s_covers(set, position), fits);
+        assert_int_equal(s_reaches(set, set), fits);
+        s_many(set, sizeof set, count, 6, true);
+        assert_false(s_reaches(set, position));
+        s_many(set, sizeof set, count - 1, 8, false); /* the last one is not there */
+        assert_false(s_reaches(set, position));
+    }
+    /* One interval has several of them, and one that none has is not forgotten. */
+    assert_true(s_reaches(A ":1-9," B ":1-3", A ":2:4:6," B ":3"));
+    assert_false(s_reaches(A ":1-9," B ":1-3", A ":2:4:60," B ":3"));
+    assert_false(s_reaches(A ":1-9", "0-1-42," A ":2"));
+}
+
 static void test_what_is_no_set_reaches_nothing(void **state)
 {
     (void)state;
@@ -255,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_a_mariadb_position_reaches_what_lies_before_it),
         cmocka_unit_test(test_only_the_same_servers_number_proves_a_mariadb_transaction),
         cmocka_unit_test(test_a_mysql_set_reaches_what_lies_in_its_intervals),
+        cmocka_unit_test(test_each_of_many_origins_is_looked_for_in_any_order),
         cmocka_unit_test(test_what_is_no_set_reaches_nothing),
         cmocka_unit_test(test_positions_merge_to_the_last_of_each_origin),
         cmocka_unit_test(test_what_does_not_fit_is_not_merged),
