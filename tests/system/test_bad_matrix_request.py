@@ -313,7 +313,7 @@ def before_agents(cluster, raw, payload, codes):
 
 
 def statements(cluster):
-    """What the agents have been asked so far, of clients.  One that was asked nothing shows none."""
+    """What the agents have been asked of clients.  One that was asked nothing shows none."""
     found = [value for node in cluster.nodes()
              for series, value in cluster.metrics(cluster.agent_of(node)).items()
              if series.startswith("portcullis_agent_statements_total")]
