@@ -315,6 +315,11 @@ def test_sessions_and_transactions_are_causal(registers):
                 assert session.query("SELECT n FROM causal WHERE id = 1").rows == [[12]]
             assert client.query("SELECT n FROM demo.causal WHERE id = 1",
                                 consistency="any").route["role"] == "replica"
+            session = client.begin(read_only=True, db="demo")
+            session.query("SET @here = 1")
+            assert session.query("SELECT id FROM causal", page_rows=1, max_rows=10 ** 6).rows
+            session.rollback()
+            assert "source" not in client.tokens.split(), "a reply had no token"
     finally:
         for replica in cluster.replicas():
             cluster.start_applying(replica)
