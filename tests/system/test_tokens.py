@@ -142,21 +142,26 @@ def test_a_routine_that_writes_and_then_reads_names_what_it_read(cluster, client
     cluster.sql(cluster.source(),
                 f"DROP PROCEDURE IF EXISTS {TABLE}_both;\nDELIMITER //\n"
                 f"CREATE PROCEDURE {TABLE}_both() BEGIN"
-                f" INSERT INTO {TABLE} (word) VALUES ('routine'); DO SLEEP(1);"
+                f" INSERT INTO {TABLE} (word) VALUES ('routine'); COMMIT; DO SLEEP(1);"
                 f" SELECT COUNT(*) FROM {TABLE} WHERE word = 'past the gate'; END //\n")
 
     def written():
         return cluster.sql(cluster.source(), f"SELECT id FROM {TABLE} WHERE word = 'routine'")
 
-    before, answers = written(), []
-    thread = threading.Thread(target=lambda: answers.append(
-        client.query(f"CALL {TABLE}_both()", consistency={"monotonic": True})))
-    thread.start()
-    wait_until(lambda: written() != before, 10, "it has written")
-    past = wrote_past_the_gate(cluster)
-    thread.join()
-    assert answers[0].rows[0][0] >= 1
-    assert last_number(position(answers[0].token)) >= last_number(past)
+    def check(call):
+        before, answers = written(), []
+        thread = threading.Thread(target=lambda: answers.append(call(f"CALL {TABLE}_both()")))
+        thread.start()
+        wait_until(lambda: written() != before, 10, "it has written")
+        past = wrote_past_the_gate(cluster)
+        thread.join()
+        assert answers[0].rows[0][0] >= 1
+        assert last_number(position(answers[0].token)) >= last_number(past)
+
+    monotonic = {"monotonic": True}
+    check(lambda sql: client.query(sql, consistency=monotonic))
+    with client.begin(consistency=monotonic) as session:
+        check(session.query)
 
 
 FILL = {"mariadb": "SET gtid_domain_id = 42949672{0:02}, server_id = 4294967295;"
