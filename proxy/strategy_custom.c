@@ -30,17 +30,18 @@
 #include <math.h>
 #include <stddef.h>
 
-static const float PRIOR_COUNT = 10;       /* statements that the mean of all counts for */
-static const float MEAN_COUNT_MAX = 200;   /* no node decides the mean alone */
-static const float SERVICE_BAND = 1.2f;    /* up to this many times the quickest is as quick */
-static const float SERVICE_DEVIATIONS = 3; /* ... and within so many standard errors */
-static const float VARIATION_MIN = 0.3f;   /* service times vary by this at least ... */
-static const float VARIATION_MAX = 2;      /* ... and count as varying by this at most */
-static const float RTT_BAND = 1.25f;       /* likewise ... */
-static const float RTT_JITTER_US = 150;    /* ... plus this much */
-static const float FAST_COUNT_MIN = 3;     /* statements of the last moment to trust them */
-static const float FAST_DEVIATIONS = 4;    /* by how many standard errors they must differ */
-static const float SERVICE_FADE_US = 6e6f; /* time constants of what is known without news */
+static const float PRIOR_COUNT = 10;        /* statements that the mean of all counts for */
+static const float MEAN_COUNT_MAX = 200;    /* no node decides the mean alone */
+static const float SERVICE_BAND = 1.2f;     /* up to this many times the quickest is as quick ... */
+static const float SERVICE_JITTER_US = 100; /* ... plus this much: less is the host's doing */
+static const float SERVICE_DEVIATIONS = 3;  /* ... and within so many standard errors */
+static const float VARIATION_MIN = 0.3f;    /* service times vary by this at least ... */
+static const float VARIATION_MAX = 2;       /* ... and count as varying by this at most */
+static const float RTT_BAND = 1.25f;        /* likewise ... */
+static const float RTT_JITTER_US = 150;     /* ... plus this much */
+static const float FAST_COUNT_MIN = 3;      /* statements of the last moment to trust them */
+static const float FAST_DEVIATIONS = 4;     /* by how many standard errors they must differ */
+static const float SERVICE_FADE_US = 6e6f;  /* time constants of what is known without news */
 static const float SERVICE_FAST_FADE_US = 2e5f;
 static const float RTT_FADE_US = 1e7f;
 static const float MEANS_FADE_US = 1e6f;
@@ -173,12 +174,13 @@ static void s_time(fleet *out, const pcl_choice_input *input)
     s_note_quickest(out, input);
 }
 
-/* Two nodes that are alike differ by a fifth, or by chance alone by this much. */
+/* Two nodes that are alike differ by a fifth and some scheduling, or by chance alone by this
+ * much. */
 static float s_service_us(const fleet *all, uint32_t position)
 {
     float service_us = all->service_us[position];
     float excess_us = service_us - all->service_us_min;
-    if (service_us < all->service_us_min * SERVICE_BAND) {
+    if (service_us < all->service_us_min * SERVICE_BAND + SERVICE_JITTER_US) {
         return all->service_us_min;
     }
     float error_us = SERVICE_DEVIATIONS * all->deviation_us_min;
