@@ -174,7 +174,7 @@ def test_reads_survive_an_agents_death(cluster, how):
             assert replica not in outcomes, "a dead agent's node answered"
             # 0.15 s before the death, a second after it, and the statement's own time again.
             assert max(latencies) < 0.15 + 1.0 + 0.4, sorted(latencies)
-            assert max(latencies) > 0.6, "no read was on the agent that died: nothing was tested"
+            assert max(latencies) > 0.5, "no read was on the agent that died: nothing was tested"
             client.query("SELECT 1", strategy="random")
         finally:
             if how == signal.SIGSTOP:

@@ -223,7 +223,10 @@ def test_a_key_off_the_list_is_out(cluster):
             assert raw.ask(request(sql="SELECT 1"))["ok"]
             cluster.dismiss("visitor")
             time.sleep(1.0)
-            answer = raw.ask(request(sql="SELECT 1"), timeout_s=1.0)
+            try:
+                answer = raw.ask(request(sql="SELECT 1"), timeout_s=1.0)
+            except zmq.Again:
+                answer = None  # there is no connection left to send it on
             assert answer is None or answer["error"]["code"] == "FORBIDDEN"
         with portcullis.Client(cluster.bundle) as client:
             assert client.query("SELECT 1").rows == [[1]]
