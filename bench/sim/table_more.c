@@ -79,7 +79,7 @@ static const sim_scenario MORE[] = {
      .run_s = 22,
      AFTER(SLOW_CLASS)},
     {.name = "no beats", FLEET(0.7), EXPONENTIAL, .beat_ms = 200, .run_s = 22, AFTER(SILENCE)},
-    {.name = "no beats, slow",
+    {.name = "no beats+slow",
      FLEET(0.7),
      EXPONENTIAL,
      .beat_ms = 200,
