@@ -33,7 +33,7 @@
 static const float PRIOR_COUNT = 10;        /* statements that the mean of all counts for */
 static const float MEAN_COUNT_MAX = 200;    /* no node decides the mean alone */
 static const float SERVICE_BAND = 1.2f;     /* up to this many times the quickest is as quick ... */
-static const float SERVICE_JITTER_US = 100; /* ... plus this much: less is the host's doing */
+static const float SERVICE_JITTER_US = 100; /* ... and by so little: it is the host's doing */
 static const float SERVICE_DEVIATIONS = 3;  /* ... and within so many standard errors */
 static const float VARIATION_MIN = 0.3f;    /* service times vary by this at least ... */
 static const float VARIATION_MAX = 2;       /* ... and count as varying by this at most */
@@ -174,13 +174,13 @@ static void s_time(fleet *out, const pcl_choice_input *input)
     s_note_quickest(out, input);
 }
 
-/* Two nodes that are alike differ by a fifth and some scheduling, or by chance alone by this
+/* Two nodes that are alike differ by a fifth, or some scheduling, or by chance alone by this
  * much. */
 static float s_service_us(const fleet *all, uint32_t position)
 {
     float service_us = all->service_us[position];
     float excess_us = service_us - all->service_us_min;
-    if (service_us < all->service_us_min * SERVICE_BAND + SERVICE_JITTER_US) {
+    if (service_us < all->service_us_min * SERVICE_BAND || excess_us < SERVICE_JITTER_US) {
         return all->service_us_min;
     }
     float error_us = SERVICE_DEVIATIONS * all->deviation_us_min;
