@@ -24,9 +24,10 @@
 # wait most of their time.  There the terminal shows when a step starts and ends,
 # and what a failed one wrote.
 #
-# What fails in a lane may have failed for want of the processor: up to three tests of
-# a step are run once more when nothing else runs.  Those that pass then are UNSTEADY,
-# named in the summary, and no failure; their first failure stays in the log.
+# What fails in a lane may have failed for want of the processor: a unit test is run
+# once more there, and up to three system tests of a step when nothing else runs.
+# Those that pass then are UNSTEADY, named in the summary, and no failure; their first
+# failure stays in the log.
 #
 # Exit: 0 every step passed (or was skipped), 1 one failed, 64 usage.
 set -euo pipefail
@@ -37,6 +38,7 @@ cd "$PCL_CHECKOUT"
 export PYTHONDONTWRITEBYTECODE=1
 readonly logs=$PCL_CHECKOUT/build/test-logs
 jobs=$(nproc)
+readonly ctest_repeat=(--repeat until-pass:2)
 scratch=
 groups=()    # process groups of what runs now
 in_lane=0    # this shell is one lane of several
@@ -58,9 +60,10 @@ step()
     elif [[ $status -ne 0 ]]; then
         verdict=FAIL
     fi
+    [[ $verdict != pass || -z $(failed_units "$name") ]] || verdict=UNSTEADY
     printf '%s %s %d\n' "$name" "$verdict" $((SECONDS - start)) >> "$results"
     step_tell "$name" "$verdict" $((SECONDS - start))
-    [[ $verdict == pass ]]
+    [[ $verdict == pass || $verdict == UNSTEADY ]]
 }
 
 step_run()
@@ -98,7 +101,7 @@ step_tell()
     elif [[ $in_lane -eq 1 && $verdict == FAIL ]]; then
         say_together "!!! $name FAILED after $seconds s:" "$logs/$name.log"
     elif [[ $in_lane -eq 1 ]]; then
-        say_together "    $name: passed in $seconds s"
+        say_together "    $name: $verdict after $seconds s"
     fi
 }
 
@@ -165,7 +168,7 @@ run_ctest()
 {
     local fixed=(setarch "$(uname -m)" -R)
     "${fixed[@]}" true 2> /dev/null || fixed=()
-    "${fixed[@]}" ctest --preset "$1" -j "$jobs"
+    "${fixed[@]}" ctest --preset "$1" -j "$jobs" "${ctest_repeat[@]}"
 }
 
 # Files among the arguments are run instead of all.
@@ -203,7 +206,7 @@ inside_root()
     grep -E 'MySQL client library' "$PORTCULLIS_ROOT_BUILD/mysql.log" || true
     grep -E ': warning: ' "$PORTCULLIS_ROOT_BUILD/mysql.log" || true
     local status=0
-    ctest --test-dir "$folder" -j "$jobs" --output-on-failure || status=1
+    ctest --test-dir "$folder" -j "$jobs" --output-on-failure "${ctest_repeat[@]}" || status=1
     PORTCULLIS_TEST_FLAVOR=mysql run_pytest "$folder" "$@" || status=1
     return "$status"
 }
@@ -233,9 +236,11 @@ fuzz_edges()
 
 # A target must see more edges than a blind one would (its harness alone), and in a
 # run of a minute or more reach some that its checked-in corpus does not.
+# fuzz_all SECONDS [OPTION...]: options are libFuzzer's.
 fuzz_all()
 {
     local seconds=$1 target name from to found=0
+    shift
     build fuzz || return 1
     for target in build/fuzz/tests/fuzz/fuzz_*; do
         [[ -x $target && -f $target ]] || continue
@@ -244,7 +249,7 @@ fuzz_all()
         mkdir -p "build/fuzz/corpus/$name"
         "$target" -runs=0 "tests/fuzz/corpus/$name" > "$logs/fuzz-$name-corpus.log" 2>&1 || true
         from=$(fuzz_edges "$logs/fuzz-$name-corpus.log")
-        if ! "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+        if ! "$target" "$@" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
             -print_final_stats=1 -artifact_prefix="build/fuzz/" "build/fuzz/corpus/$name" \
             "tests/fuzz/corpus/$name" > "$logs/fuzz-$name.log" 2>&1; then
             tail -n 30 "$logs/fuzz-$name.log"
@@ -391,7 +396,8 @@ lane_mariadb()
     step system-mariadb system_mariadb || true
     lane_tsan
     step warnings low style_warnings || true
-    step fuzz low fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-5}" || true
+    # The same inputs each time: what fails here is what was changed.
+    step fuzz low fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-5}" -seed=1 || true
 }
 
 lane_mysql()
@@ -413,6 +419,13 @@ everything()
         second_look tsan-system tsan_system
         second_look asan-system asan_system
     fi
+}
+
+# The unit tests of a step that failed at least once, a name a line.
+failed_units()
+{
+    sed -nE 's/^.*Test +#[0-9]+: ([^ ]+) .*\*\*\*(Failed|Timeout|Exception).*$/\1/p' \
+        "$logs/$1.log" | sort -u
 }
 
 # The failed tests of a lane's step, an id a line.
@@ -463,7 +476,12 @@ summary()
     done < "$results"
     while read -r name verdict seconds; do
         [[ $verdict != UNSTEADY ]] \
-            || failed_tests "$name" | sed "s|^|!!! $name, failed once, passed alone: |"
+            || { failed_units "$name"; failed_tests "$name"; } \
+            | sed "s|^|!!! $name, failed once, then passed: |"
+    done < "$results"
+    while read -r name verdict seconds; do
+        [[ $verdict != FAIL || ! -e $logs/$name.log ]] \
+            || { say "" && say "!!! $name FAILED, at last:" && tail -n 20 "$logs/$name.log"; }
     done < "$results"
     say ""
     if grep -q ' FAIL ' "$results"; then
