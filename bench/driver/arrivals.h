@@ -16,15 +16,24 @@ typedef enum pcl_arrivals_kind {
     PCL_ARRIVALS_FIXED,   /* gaps are equal */
 } pcl_arrivals_kind;
 
+/* Both rates over 0.  Equal ones are no ramp. */
+typedef struct pcl_arrivals_rate {
+    double from;      /* requests a second, until hold_us */
+    double to;        /* and from hold_us + ramp_us on; between them it changes evenly */
+    uint64_t hold_us; /* since the start */
+    uint64_t ramp_us; /* 0: the rate jumps */
+} pcl_arrivals_rate;
+
 typedef struct pcl_arrivals {
     pcl_arrivals_kind kind;
-    double gap_us; /* on average */
-    double at_us;  /* of the last one, since the start */
+    pcl_arrivals_rate rate;
+    double due; /* of the last one: how many were to be expected by then */
     pcl_rng rng;
 } pcl_arrivals;
 
 /* rate: requests a second, over 0. */
 pcl_arrivals pcl_arrivals_of(pcl_arrivals_kind kind, double rate, uint64_t seed);
+pcl_arrivals pcl_arrivals_ramp(pcl_arrivals_kind kind, pcl_arrivals_rate rate, uint64_t seed);
 
 /* The next one, in microseconds since the start; never before the last. */
 uint64_t pcl_arrivals_next_us(pcl_arrivals *self);

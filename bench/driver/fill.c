@@ -46,21 +46,22 @@ static bool s_do_sql(portcullis *client, const char *db, const char *format, con
     return good;
 }
 
-/* Rows from first to last, in one statement. */
+/* Rows from first to last, in one statement; rows: how many there will be. */
 static bool s_insert(portcullis *client, const char *db, const char *table, uint32_t first,
-                     uint32_t last, pcl_rng *rng)
+                     uint32_t last, uint32_t rows, pcl_rng *rng)
 {
     const pcl_value_rule rule = {.kind = PCL_VALUE_TEXT, .size = PAD_SIZE};
-    char row[PAD_SIZE + 32];
+    char row[PAD_SIZE + 64];
     char pad[PAD_SIZE];
     pcl_buffer sql;
     pcl_buffer_init(&sql, PCL_SQL_SIZE_MAX);
-    int size = snprintf(row, sizeof row, "INSERT INTO %.64s VALUES ", table);
+    int size = snprintf(row, sizeof row, "INSERT INTO %.64s (id, k, pad) VALUES ", table);
     pcl_buffer_put(&sql, row, (size_t)size);
     for (uint32_t id = first; id <= last; id++) {
         pcl_value_draw_text(&rule, rng, pad);
-        size = snprintf(row, sizeof row, "%s(%" PRIu32 ",'%.*s')", id > first ? "," : "", id,
-                        (int)sizeof pad, pad);
+        uint32_t k = 1 + pcl_rng_below(rng, rows);
+        size = snprintf(row, sizeof row, "%s(%" PRIu32 ",%" PRIu32 ",'%.*s')",
+                        id > first ? "," : "", id, k, (int)sizeof pad, pad);
         pcl_buffer_put(&sql, row, (size_t)size);
     }
     portcullis_request *request = sql.failed ? NULL
@@ -77,15 +78,15 @@ static bool s_fill(portcullis *client, const char *db, const char *table, uint32
     pcl_rng rng = pcl_rng_from_seed(1);
     if (!s_do_sql(client, db, "DROP TABLE IF EXISTS @", table) ||
         !s_do_sql(client, db,
-                  "CREATE TABLE @ (id INT UNSIGNED NOT NULL PRIMARY KEY, "
-                  "pad CHAR(100) NOT NULL)",
+                  "CREATE TABLE @ (id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, "
+                  "k INT UNSIGNED NOT NULL, pad CHAR(100) NOT NULL, KEY (k))",
                   table)) {
         return false;
     }
     for (uint32_t first = 1; first <= rows && first > 0;) {
         uint32_t left = rows - first;
         uint32_t last = first + (left < ROWS_A_STATEMENT ? left : ROWS_A_STATEMENT - 1);
-        if (!s_insert(client, db, table, first, last, &rng)) {
+        if (!s_insert(client, db, table, first, last, rows, &rng)) {
             return false;
         }
         first = last + 1;

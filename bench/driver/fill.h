@@ -1,4 +1,4 @@
-/* fill.h - the table that point and range read. */
+/* fill.h - the table that the workloads use. */
 #ifndef PCL_BENCH_FILL_H
 #define PCL_BENCH_FILL_H
 

@@ -1,5 +1,6 @@
 #include "bench/driver/load.h"
 
+#include "bench/driver/maker.h"
 #include "client/portcullis.h"
 #include "common/clock.h"
 #include "net/time.h"
@@ -22,10 +23,11 @@
 typedef struct lane {
     pcl_load *load;
     portcullis *client;
-    pthread_mutex_t mutex;       /* over all below */
-    portcullis_request *request; /* of the present run */
-    pcl_rng rng;                 /* of its values */
+    pthread_mutex_t mutex; /* over all below */
+    pcl_maker *maker;      /* of the present run */
     pcl_tally tally;
+    pcl_series_cell cell; /* what was not poured into the run's series yet: */
+    uint32_t cell_index;  /* it belongs there */
     uint64_t outstanding;
 } lane;
 
@@ -34,7 +36,9 @@ struct pcl_load {
     pcl_load_hooks hooks;
     lane *lanes;
     uint32_t lane_count;
+    pthread_mutex_t series_mutex; /* taken last */
     /* Of the present run; set before its first request is sent. */
+    pcl_load_run *run;
     uint64_t warm_us; /* what is due before this time is not measured */
     uint64_t end_us;  /* nothing is due from here on */
 };
@@ -43,6 +47,7 @@ struct pcl_load {
 typedef struct pending {
     lane *lane;
     uint64_t due_us;
+    uint32_t part;
 } pending;
 
 static void s_on_result(portcullis_result *result, void *context);
@@ -53,60 +58,62 @@ static const char *s_code_name(portcullis_code code)
     return pcl_err_code((int)code);
 }
 
-static bool s_bind_values(lane *self)
+/* The lane's mutex is held. */
+static void s_pour(lane *self)
 {
-    const pcl_plan *plan = self->load->plan;
-    char text[PCL_VALUE_TEXT_SIZE_MAX];
-    bool good = true;
-    portcullis_request_clear_params(self->request);
-    for (uint32_t index = 0; index < plan->param_count && good; index++) {
-        const pcl_value_rule *rule = &plan->params[index];
-        switch (rule->kind) {
-        case PCL_VALUE_INT:
-            good = portcullis_request_add_int(self->request, pcl_value_draw_int(rule, &self->rng));
-            break;
-        case PCL_VALUE_REAL:
-        case PCL_VALUE_EXP:
-            good = portcullis_request_add_double(self->request,
-                                                 pcl_value_draw_real(rule, &self->rng));
-            break;
-        case PCL_VALUE_TEXT:
-            pcl_value_draw_text(rule, &self->rng, text);
-            good = portcullis_request_add_text_sized(self->request, text, rule->size);
-            break;
-        }
-    }
-    return good;
+    pcl_load *load = self->load;
+    (void)pthread_mutex_lock(&load->series_mutex);
+    pcl_series_cell_merge(&load->run->series.cells[self->cell_index], &self->cell);
+    (void)pthread_mutex_unlock(&load->series_mutex);
+    memset(&self->cell, 0, sizeof self->cell);
 }
 
-/* The mutex is held. */
-static void s_note_unsent(lane *self, uint64_t due_us, portcullis_code code)
+/* The mutex is held.  What came of a request that counts; code NULL: success. */
+static void s_note(lane *self, const pending *one, uint64_t now_us, const char *code,
+                   bool due_still, const pcl_tally_route *route)
 {
-    const pcl_tally_route none = {.attempts = 0};
-    if (due_us >= self->load->warm_us) {
-        self->tally.unsent++;
-        pcl_tally_note_failure(&self->tally, s_code_name(code), 0,
-                               self->load->plan->timeout_ms * PCL_US_PER_MS, &none);
+    uint64_t took_us = pcl_time_since_us(one->due_us, now_us);
+    uint64_t timeout_us = self->load->plan->timeout_ms * PCL_US_PER_MS;
+    if (code == NULL) {
+        pcl_tally_note_ok(&self->tally, took_us, due_still, route);
+    } else {
+        pcl_tally_note_failure(&self->tally, code, took_us, timeout_us, route);
+        took_us = took_us > timeout_us ? took_us : timeout_us;
     }
+    pcl_tally_note_part(&self->tally, one->part, took_us, code == NULL);
+    uint64_t gone_us = pcl_time_since_us(self->load->warm_us, now_us);
+    uint32_t index = pcl_series_index(&self->load->run->series, gone_us);
+    if (index != self->cell_index) {
+        s_pour(self);
+        self->cell_index = index;
+    }
+    pcl_series_cell_note(&self->cell, took_us, code == NULL);
 }
 
 /* The mutex is held.  Callbacks come on another thread, or, where this is one, later. */
 static void s_send(lane *self, uint64_t due_us)
 {
+    pending now = {.lane = self, .due_us = due_us};
     pending *one = malloc(sizeof *one);
+    const portcullis_request *request = pcl_maker_next(self->maker, &now.part);
     portcullis_code code = PORTCULLIS_NO_MEMORY;
-    if (one != NULL && s_bind_values(self)) {
-        *one = (pending){.lane = self, .due_us = due_us};
-        if (due_us >= self->load->warm_us) {
+    bool counts = due_us >= self->load->warm_us;
+    if (one != NULL && request != NULL) {
+        *one = now;
+        if (counts) {
             pcl_tally_note_sent(&self->tally, pcl_time_since_us(due_us, pcl_now_us()));
         }
-        code = portcullis_submit(self->client, self->request, s_on_result, one);
+        code = portcullis_submit(self->client, request, s_on_result, one);
     }
     if (code == PORTCULLIS_OK) {
         self->outstanding++;
-    } else {
-        free(one);
-        s_note_unsent(self, due_us, code);
+        return;
+    }
+    free(one);
+    if (counts) {
+        const pcl_tally_route none = {.attempts = 0};
+        self->tally.unsent++;
+        s_note(self, &now, pcl_now_us(), s_code_name(code), false, &none);
     }
 }
 
@@ -116,17 +123,13 @@ static void s_on_result(portcullis_result *result, void *context)
     pending *one = context;
     lane *self = one->lane;
     const pcl_load *load = self->load;
-    uint64_t took_us = pcl_time_since_us(one->due_us, now_us);
+    bool good = portcullis_result_code(result) == PORTCULLIS_OK;
     pcl_tally_route route = pcl_tally_read_route(portcullis_result_route(result));
     bool due_still = now_us < load->end_us && !load->hooks.stop();
     (void)pthread_mutex_lock(&self->mutex);
-    if (one->due_us < load->warm_us) {
-        (void)0; /* it was for warming up */
-    } else if (portcullis_result_code(result) == PORTCULLIS_OK) {
-        pcl_tally_note_ok(&self->tally, took_us, due_still, &route);
-    } else {
-        pcl_tally_note_failure(&self->tally, portcullis_result_code_text(result), took_us,
-                               load->plan->timeout_ms * PCL_US_PER_MS, &route);
+    if (one->due_us >= load->warm_us) { /* else it was for warming up */
+        s_note(self, one, now_us, good ? NULL : portcullis_result_code_text(result), due_still,
+               &route);
     }
     self->outstanding--;
     if (load->plan->clients > 0 && due_still) {
@@ -187,26 +190,59 @@ static void s_sleep_us(uint64_t us)
     (void)nanosleep(&time, NULL); /* cut short by a signal: whoever sleeps looks again */
 }
 
+static void s_pour_all(pcl_load *self)
+{
+    for (uint32_t index = 0; index < self->lane_count; index++) {
+        lane *one = &self->lanes[index];
+        (void)pthread_mutex_lock(&one->mutex);
+        s_pour(one);
+        (void)pthread_mutex_unlock(&one->mutex);
+    }
+}
+
+/* The last point that is whole. */
+static void s_view(pcl_load *self, uint64_t now_us, pcl_progress_view *out_view)
+{
+    const pcl_series *series = &self->run->series;
+    uint64_t gone_us = pcl_time_since_us(self->warm_us, now_us);
+    uint32_t index = pcl_series_index(series, gone_us);
+    (void)pthread_mutex_lock(&self->series_mutex);
+    for (uint32_t each = 0; each <= index; each++) {
+        out_view->failed += series->cells[each].failed;
+    }
+    if (index > 0) {
+        pcl_series_point point = pcl_series_at(series, index - 1);
+        out_view->measures = true;
+        out_view->rate = (double)point.ok / (double)series->width_s;
+        out_view->p50_us = point.p50_us;
+        out_view->p99_us = point.p99_us;
+    }
+    (void)pthread_mutex_unlock(&self->series_mutex);
+}
+
 static void s_show(pcl_load *self, uint64_t now_us, uint64_t *next_us)
 {
     if (self->hooks.progress == NULL || now_us < *next_us) {
         return;
     }
     *next_us = now_us + PROGRESS_US;
-    pcl_tally *tally = calloc(1, sizeof *tally);
-    if (tally != NULL) {
-        s_collect(self, tally);
-        tally->time_us = pcl_time_since_us(self->warm_us, now_us);
-        self->hooks.progress(self->hooks.context, tally, tally->time_us);
-        free(tally);
-    }
+    pcl_progress_view view = {.gone_us = now_us + self->plan->warmup_us - self->warm_us};
+    s_pour_all(self);
+    s_view(self, now_us, &view);
+    self->hooks.progress(self->hooks.context, &view);
 }
 
 /* Sends each when it is due, whatever comes back; when this side is late, all that are due at
  * once.  Returns when it ended. */
 static uint64_t s_open_loop(pcl_load *self, uint64_t start_us, uint64_t seed)
 {
-    pcl_arrivals arrivals = pcl_arrivals_of(self->plan->arrivals, self->plan->rate, seed);
+    const pcl_plan *plan = self->plan;
+    pcl_arrivals arrivals = pcl_arrivals_ramp(plan->arrivals,
+                                              (pcl_arrivals_rate){.from = plan->rate,
+                                                                  .to = plan->rate_end,
+                                                                  .hold_us = plan->warmup_us,
+                                                                  .ramp_us = plan->time_us},
+                                              seed);
     uint64_t due_us = start_us + pcl_arrivals_next_us(&arrivals);
     uint64_t show_us = start_us;
     uint32_t next = 0;
@@ -250,36 +286,36 @@ static uint64_t s_closed_loop(pcl_load *self, uint64_t start_us)
 /* false: memory is out. */
 static bool s_prepare(lane *self, const char *strategy, uint64_t seed)
 {
-    const pcl_plan *plan = self->load->plan;
     memset(&self->tally, 0, sizeof self->tally);
-    self->rng = pcl_rng_from_seed(seed);
-    portcullis_request_destroy(&self->request);
-    self->request = portcullis_request_new(plan->sql);
-    if (self->request == NULL || !portcullis_request_set_db(self->request, plan->db) ||
-        !portcullis_request_set_strategy(self->request, strategy)) {
-        return false;
-    }
-    if (plan->lag_ms_max != UINT32_MAX) {
-        portcullis_request_set_consistency_max_lag(self->request, plan->lag_ms_max);
-    }
-    portcullis_request_set_timeout(self->request, plan->timeout_ms);
-    return true;
+    memset(&self->cell, 0, sizeof self->cell);
+    self->cell_index = 0;
+    pcl_maker_destroy(&self->maker);
+    self->maker = pcl_maker_new(self->load->plan, strategy, seed);
+    return self->maker != NULL;
 }
 
-bool pcl_load_run(pcl_load *self, const char *strategy, uint64_t seed, pcl_tally *out_tally)
+/* false: memory is out. */
+static bool s_prepare_all(pcl_load *self, const char *strategy, pcl_rng *seeds)
 {
-    pcl_rng seeds = pcl_rng_from_seed(seed);
-    uint64_t arrivals_seed = pcl_rng_next(&seeds);
-    for (uint32_t index = 0; index < self->lane_count; index++) {
-        if (!s_prepare(&self->lanes[index], strategy, pcl_rng_next(&seeds))) {
-            return false;
-        }
+    const pcl_plan *plan = self->plan;
+    uint64_t total_us = plan->time_us + plan->timeout_ms * PCL_US_PER_MS;
+    bool good = pcl_series_init(&self->run->series, total_us, plan->points_max);
+    for (uint32_t index = 0; index < self->lane_count && good; index++) {
+        good = s_prepare(&self->lanes[index], strategy, pcl_rng_next(seeds));
     }
+    return good;
+}
+
+/* Sends, and waits for all answers. */
+static void s_run(pcl_load *self, uint64_t arrivals_seed)
+{
+    pcl_tally *tally = &self->run->tally;
     uint64_t all[2];
     uint64_t busy[2];
     uint64_t start_us = pcl_now_us();
     self->warm_us = start_us + self->plan->warmup_us;
     self->end_us = self->warm_us + self->plan->time_us;
+    self->run->start_us = self->warm_us;
     s_machine(&all[0], &busy[0]);
     uint64_t ended_us = self->plan->clients > 0 ? s_closed_loop(self, start_us)
                                                 : s_open_loop(self, start_us, arrivals_seed);
@@ -288,11 +324,37 @@ bool pcl_load_run(pcl_load *self, const char *strategy, uint64_t seed, pcl_tally
     while (s_outstanding(self) > 0) {
         s_sleep_us(DRAIN_US);
     }
-    s_collect(self, out_tally);
-    out_tally->time_us += pcl_time_since_us(self->warm_us, ended_us);
-    out_tally->machine += all[1] - all[0];
-    out_tally->busy += busy[1] - busy[0];
-    return true;
+    s_pour_all(self);
+    s_collect(self, tally);
+    tally->time_us += pcl_time_since_us(self->warm_us, ended_us);
+    tally->machine += all[1] - all[0];
+    tally->busy += busy[1] - busy[0];
+}
+
+pcl_load_run *pcl_load_do(pcl_load *self, const char *strategy, uint64_t seed)
+{
+    pcl_rng seeds = pcl_rng_from_seed(seed);
+    uint64_t arrivals_seed = pcl_rng_next(&seeds);
+    pcl_load_run *run = calloc(1, sizeof *run);
+    self->run = run;
+    if (run != NULL && !s_prepare_all(self, strategy, &seeds)) {
+        pcl_load_run_destroy(&run);
+    }
+    if (run != NULL) {
+        s_run(self, arrivals_seed);
+    }
+    self->run = NULL;
+    return run;
+}
+
+void pcl_load_run_destroy(pcl_load_run **self_p)
+{
+    assert(self_p != NULL);
+    if (*self_p != NULL) {
+        pcl_series_release(&(*self_p)->series);
+        free(*self_p);
+        *self_p = NULL;
+    }
 }
 
 /* Is the cluster there?  Over the connection, so that no request has to wait for its making. */
@@ -323,7 +385,7 @@ static bool s_open_lane(pcl_load *self, char *error, size_t error_size)
     if (one->client == NULL) {
         return false;
     }
-    (void)pthread_mutex_init(&one->mutex, NULL); /* cannot fail with default attributes */
+    (void)pthread_mutex_init(&one->mutex, NULL); /* as above */
     self->lane_count++;
     return s_greet(one->client, error, error_size);
 }
@@ -343,6 +405,7 @@ pcl_load *pcl_load_open(const pcl_plan *plan, pcl_load_hooks hooks, char *error,
         return NULL;
     }
     *self = (pcl_load){.plan = plan, .hooks = hooks, .lanes = lanes};
+    (void)pthread_mutex_init(&self->series_mutex, NULL); /* cannot fail with default attributes */
     for (uint32_t index = 0; index < plan->connections && self != NULL; index++) {
         if (!s_open_lane(self, error, error_size)) {
             pcl_load_close(&self);
@@ -361,9 +424,10 @@ void pcl_load_close(pcl_load **self_p)
     for (uint32_t index = 0; index < self->lane_count; index++) {
         lane *one = &self->lanes[index];
         portcullis_close(&one->client);
-        portcullis_request_destroy(&one->request);
+        pcl_maker_destroy(&one->maker);
         (void)pthread_mutex_destroy(&one->mutex);
     }
+    (void)pthread_mutex_destroy(&self->series_mutex);
     free(self->lanes);
     free(self);
     *self_p = NULL;

@@ -7,6 +7,8 @@
 #define PCL_BENCH_LOAD_H
 
 #include "bench/driver/plan.h"
+#include "bench/driver/progress.h"
+#include "bench/driver/series.h"
 #include "bench/driver/tally.h"
 
 #include <stdbool.h>
@@ -17,8 +19,8 @@ typedef struct pcl_load pcl_load;
 
 typedef struct pcl_load_hooks {
     bool (*stop)(void); /* asked often: shall it end early? */
-    /* Once a second, of the run up to now; NULL: nobody wants to know. */
-    void (*progress)(void *context, const pcl_tally *tally, uint64_t gone_us);
+    /* Once a second; NULL: nobody wants to know. */
+    void (*progress)(void *context, const pcl_progress_view *view);
     void *context;
 } pcl_load_hooks;
 
@@ -26,10 +28,17 @@ typedef struct pcl_load_hooks {
 pcl_load *pcl_load_open(const pcl_plan *plan, pcl_load_hooks hooks, char *error, size_t error_size);
 void pcl_load_close(pcl_load **self_p);
 
+/* What a run gave. */
+typedef struct pcl_load_run {
+    pcl_tally tally;
+    pcl_series series; /* since start_us; points_max is the plan's */
+    uint64_t start_us; /* when it began to measure, as pcl_now_us has it */
+} pcl_load_run;
+
 /* Warm-up, then what is measured, then until the last answer is there.  strategy: as
  * portcullis_request_set_strategy takes it.  With equal seeds the same load is due at the same
- * times.  false: memory is out. */
-bool pcl_load_run(pcl_load *self, const char *strategy, uint64_t seed,
-                  pcl_tally *out_tally) PCL_MUST_CHECK;
+ * times.  NULL: memory is out. */
+pcl_load_run *pcl_load_do(pcl_load *self, const char *strategy, uint64_t seed) PCL_MUST_CHECK;
+void pcl_load_run_destroy(pcl_load_run **self_p);
 
 #endif

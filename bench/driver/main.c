@@ -1,32 +1,23 @@
 /* portcullis-bench - compares strategies on a running cluster.  Wiring only: the tables of its
- * commands, and the rounds. */
+ * commands. */
 #include "bench/driver/bench.h"
 #include "bench/driver/fill.h"
-#include "bench/driver/load.h"
-#include "bench/driver/plan.h"
-#include "bench/driver/report.h"
+#include "bench/driver/measure.h"
 #include "client/portcullis.h"
 #include "common/buffer.h"
-#include "common/clock.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <signal.h>
-#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 static const pcl_cli s_cli;
-static atomic_bool s_stopped; /* set by a signal, read by all threads; free of locks */
 
 #define LOAD_OPTIONS                                                                               \
     {"strategies", 's', "NAMES", NULL,                                                             \
      "Strategies to compare, with commas between them; default is the cluster's own, and the one " \
      "that is measured when none is named."},                                                      \
-        {"rate", 'r', "NUMBER", NULL,                                                              \
-         "Requests a second, whatever comes back (an open loop); 100 when it is not given."},      \
+        {"rate", 'r', "RATE", NULL,                                                                \
+         "Requests a second, whatever comes back (an open loop); 100 when it is not given. "       \
+         "100..5000 is a ramp, from one to the other over the time that is measured."},            \
         {"arrivals", 'a', "KIND", "poisson|fixed",                                                 \
          "How requests follow each other: by chance, as those of many clients do, or at even "     \
          "distances. poisson when it is not given."},                                              \
@@ -50,8 +41,14 @@ static atomic_bool s_stopped; /* set by a signal, read by all threads; free of l
         {"seed", 0, "NUMBER", NULL,                                                                \
          "Of times and values; 1 when it is not given. In one round each strategy gets the "       \
          "same."},                                                                                 \
+        {"label", 'l', "NAME=VALUE", NULL,                                                         \
+         "Something to remember of this measurement; may be given several times."},                \
+        {"json", 'j', "FILE", NULL,                                                                \
+         "Writes all that was measured as JSON; - is standard output, instead of the table."},     \
+        {"csv", 0, "FILE", NULL, "Writes a line for each strategy and round, with commas."},       \
+        {"text", 0, "FILE", NULL, "Writes the table, besides printing it."},                       \
     {                                                                                              \
-        "json", 'j', "FILE", NULL, "Writes all that was measured as JSON; - is standard output."   \
+        "quiet", 'q', NULL, NULL, "Tells nothing of how it goes."                                  \
     }
 
 #define TABLE_OPTIONS                                                                              \
@@ -67,11 +64,43 @@ static const pcl_cli_option s_common_options[] = {
     {"version", 'V', NULL, NULL, "Prints the version, and exits."},
 };
 
+#define SPAN_OPTION                                                                                \
+    {                                                                                              \
+        "span", 0, "ROWS", NULL, "How many rows a range reads; 100 when it is not given."          \
+    }
+
+#define TXN_OPTIONS                                                                                \
+    {"points", 0, "NUMBER", NULL,                                                                  \
+     "How many point selects a transaction has; 10 when it is not given."},                        \
+        {"ranges", 0, "NUMBER", NULL,                                                              \
+         "How often it has each of four ranges: plain, summed up, ordered, distinct; 1 when it "   \
+         "is not given."},                                                                         \
+    {                                                                                              \
+        "writes", 0, "NUMBER", NULL,                                                               \
+            "How often it has each of three writes: an update of an indexed column, one of "       \
+            "another, and a delete with an insert of the same key; 1 when it is not given."        \
+    }
+
 static const pcl_cli_option s_point_options[] = {LOAD_OPTIONS, TABLE_OPTIONS};
 static const pcl_cli_option s_range_options[] = {
     LOAD_OPTIONS,
     TABLE_OPTIONS,
-    {"span", 0, "ROWS", NULL, "How many rows each reads; 100 when it is not given."},
+    SPAN_OPTION,
+};
+static const pcl_cli_option s_mixed_options[] = {
+    LOAD_OPTIONS,
+    TABLE_OPTIONS,
+    {"shares", 'm', "SHARES", NULL,
+     "What requests are, as point:80,range:5,update:10,insert:4,txn:1; point:90,update:10 when it "
+     "is not given."},
+    SPAN_OPTION,
+    TXN_OPTIONS,
+};
+static const pcl_cli_option s_txn_options[] = {LOAD_OPTIONS, TABLE_OPTIONS, SPAN_OPTION,
+                                               TXN_OPTIONS};
+static const pcl_cli_option s_file_options[] = {
+    LOAD_OPTIONS,
+    {"db", 'd', "NAME", NULL, "The default schema."},
 };
 static const pcl_cli_option s_sql_options[] = {
     LOAD_OPTIONS,
@@ -86,169 +115,6 @@ static const pcl_cli_option s_help_options[] = {
     {"man", 0, NULL, NULL, "Prints the manual page of the program, for man(1) to show."},
 };
 
-/* ---- measuring ---------------------------------------------------------------------------- */
-
-static void s_on_signal(int number)
-{
-    (void)number;
-    atomic_store(&s_stopped, true);
-}
-
-/* A second one ends the program. */
-static void s_catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = s_on_signal, .sa_flags = (int)SA_RESETHAND};
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL); /* cannot fail */
-    (void)sigaction(SIGTERM, &action, NULL);
-}
-
-static bool s_is_stopped(void)
-{
-    return atomic_load(&s_stopped);
-}
-
-typedef struct progress {
-    const char *strategy;
-    uint32_t round; /* from 1 */
-    uint32_t rounds;
-} progress;
-
-static void s_show_progress(void *context, const pcl_tally *tally, uint64_t gone_us)
-{
-    const progress *now = context;
-    (void)fprintf(
-        stderr,
-        "\r\033[Kround %" PRIu32 "/%" PRIu32 "  %s  %.0f s  %.0f/s  p50 %.2f  p99 %.2f ms"
-        "  failed %" PRIu64,
-        now->round, now->rounds, now->strategy, (double)gone_us / 1e6, pcl_tally_throughput(tally),
-        (double)pcl_histogram_at(&tally->all_us, 0.5) / 1000.0,
-        (double)pcl_histogram_at(&tally->all_us, 0.99) / 1000.0, pcl_tally_failures(tally));
-}
-
-/* The turns of one round, which begin with another strategy in each.  false: memory is out. */
-static bool s_round(pcl_load *load, const pcl_plan *plan, progress *now, pcl_report_row *rows)
-{
-    bool good = true;
-    pcl_tally *tally = malloc(sizeof *tally);
-    for (uint32_t turn = 0; turn < plan->strategy_count && good && !s_is_stopped(); turn++) {
-        uint32_t index = (now->round - 1 + turn) % plan->strategy_count;
-        now->strategy = plan->strategies[index];
-        good = tally != NULL;
-        if (good) {
-            memset(tally, 0, sizeof *tally);
-            good = pcl_load_run(load, pcl_plan_strategy(plan, index), plan->seed + now->round,
-                                tally);
-        }
-        if (good) {
-            pcl_report_add(&rows[index], tally);
-        }
-    }
-    free(tally);
-    return good && tally != NULL;
-}
-
-/* false: it has been said why. */
-static bool s_write(const char *file, const pcl_buffer *text)
-{
-    bool to_stdout = strcmp(file, "-") == 0;
-    FILE *out = to_stdout ? stdout : fopen(file, "we");
-    bool good = out != NULL && !text->failed &&
-                fwrite(text->data, 1, text->size, out) == text->size && fflush(out) == 0;
-    if (!good) {
-        (void)fprintf(stderr, "portcullis-bench: cannot write %s: %s\n", file,
-                      text->failed ? "out of memory" : strerror(errno));
-    }
-    if (out != NULL && !to_stdout) {
-        (void)fclose(out);
-    }
-    return good;
-}
-
-static int s_report(const pcl_plan *plan, const pcl_report_row *rows)
-{
-    bool interrupted = s_is_stopped();
-    bool json_only = plan->json != NULL && strcmp(plan->json, "-") == 0;
-    bool good = true;
-    pcl_buffer text;
-    pcl_buffer_init(&text, SIZE_MAX);
-    if (plan->json != NULL) {
-        pcl_report_json(plan, rows, interrupted, &text);
-        good = s_write(plan->json, &text);
-        pcl_buffer_clear(&text);
-    }
-    if (!json_only) {
-        pcl_report_text(plan, rows, interrupted, &text);
-        good = s_write("-", &text) && good;
-    }
-    pcl_buffer_release(&text);
-    bool doubt = false;
-    bool measured = false;
-    char reason[PCL_CLI_PROBLEM_SIZE];
-    for (uint32_t index = 0; index < plan->strategy_count; index++) {
-        doubt = pcl_tally_doubt(&rows[index].total, reason, sizeof reason) || doubt;
-        measured = measured || rows[index].total.ok_us.count > 0;
-    }
-    return interrupted          ? PCL_BENCH_EXIT_INTERRUPTED
-           : !good || !measured ? PCL_BENCH_EXIT_FAILED
-           : doubt              ? PCL_BENCH_EXIT_DOUBT
-                                : PCL_BENCH_EXIT_OK;
-}
-
-static int s_measure(const pcl_plan *plan)
-{
-    char error[1024];
-    progress now = {.rounds = plan->rounds};
-    pcl_load_hooks hooks = {.stop = s_is_stopped, .context = &now};
-    if (isatty(STDERR_FILENO)) {
-        hooks.progress = s_show_progress;
-    }
-    pcl_report_row *rows = calloc(plan->strategy_count, sizeof *rows);
-    pcl_load *load = rows != NULL ? pcl_load_open(plan, hooks, error, sizeof error) : NULL;
-    if (load == NULL) {
-        (void)fprintf(stderr, "portcullis-bench: %s\n", rows != NULL ? error : "out of memory");
-        free(rows);
-        return PCL_BENCH_EXIT_CONFIG;
-    }
-    for (uint32_t index = 0; index < plan->strategy_count; index++) {
-        rows[index].strategy = plan->strategies[index];
-    }
-    bool good = true;
-    for (now.round = 1; now.round <= plan->rounds && good && !s_is_stopped(); now.round++) {
-        good = s_round(load, plan, &now, rows);
-    }
-    if (hooks.progress != NULL) {
-        (void)fputs("\r\033[K", stderr);
-    }
-    if (!good) {
-        (void)fprintf(stderr, "portcullis-bench: out of memory\n");
-    }
-    pcl_load_close(&load);
-    int code = s_report(plan, rows);
-    free(rows);
-    return good ? code : PCL_BENCH_EXIT_FAILED;
-}
-
-static int s_run_workload(const pcl_cli_line *line)
-{
-    char problem[PCL_CLI_PROBLEM_SIZE];
-    pcl_plan plan;
-    if (!pcl_plan_read(&plan, line, problem)) {
-        return pcl_bench_usage(line, problem);
-    }
-    if (plan.json != NULL && strcmp(plan.json, "-") != 0) { /* before anything is measured */
-        FILE *file = fopen(plan.json, "ae");
-        if (file == NULL) {
-            (void)snprintf(problem, sizeof problem, "--json: cannot write %.100s: %s", plan.json,
-                           strerror(errno));
-            return pcl_bench_usage(line, problem);
-        }
-        (void)fclose(file);
-    }
-    s_catch_signals();
-    return s_measure(&plan);
-}
-
 /* ---- the command line ---------------------------------------------------------------------- */
 
 int pcl_bench_usage(const pcl_cli_line *line, const char *problem)
@@ -262,7 +128,7 @@ int pcl_bench_usage(const pcl_cli_line *line, const char *problem)
 
 static int s_print(const pcl_buffer *text)
 {
-    return s_write("-", text) ? PCL_BENCH_EXIT_OK : PCL_BENCH_EXIT_FAILED;
+    return pcl_bench_write("-", text) ? PCL_BENCH_EXIT_OK : PCL_BENCH_EXIT_FAILED;
 }
 
 static int s_help(const pcl_cli_line *line)
@@ -286,11 +152,27 @@ static const pcl_cli_command s_commands[] = {
      "--rounds 5 --json result.json\n"
      "# 64 clients that wait for their answers\n"
      "portcullis-bench point --clients 64\n",
-     s_run_workload},
+     pcl_bench_measure},
     {"range", "", NULL, 0, "measures reads of many rows each",
      "Reads rows that follow each other, from a key on that is drawn anew for each request.",
      s_range_options, COUNT(s_range_options),
-     "portcullis-bench range --span 100 --rate 200 --strategies random,custom\n", s_run_workload},
+     "portcullis-bench range --span 100 --rate 200 --strategies random,custom\n",
+     pcl_bench_measure},
+    {"mixed", "", NULL, 0, "measures reads and writes in stated shares",
+     "Each request is one of point, range, update, insert and txn, drawn by its share. What each "
+     "took is told, too. An insert makes the table longer; reads stay within --rows.",
+     s_mixed_options, COUNT(s_mixed_options),
+     "portcullis-bench mixed --shares point:80,range:10,update:10 --rate 500\n"
+     "portcullis-bench mixed --clients 64 --json mixed.json\n",
+     pcl_bench_measure},
+    {"txn", "", NULL, 0, "measures transactions, each in one request",
+     "A transaction as that of sysbench's oltp_read_write: point selects, ranges and writes, with "
+     "one commit. All of it runs on the source.",
+     s_txn_options, COUNT(s_txn_options),
+     "portcullis-bench txn --rate 50\n"
+     "# writes alone, as oltp_write_only\n"
+     "portcullis-bench txn --points 0 --ranges 0 --clients 16\n",
+     pcl_bench_measure},
     {"sql", "SQL", NULL, 1, "measures a statement of your own",
      "Sends the statement again and again, with values for its ? drawn anew for each request.\n\n"
      "A statement that only waits, as the second example, measures the cluster and its routing "
@@ -299,11 +181,21 @@ static const pcl_cli_command s_commands[] = {
      "portcullis-bench sql 'SELECT name FROM customers WHERE id = ?' -d demo -p int:1..1000 -r "
      "500\n"
      "portcullis-bench sql 'SELECT SLEEP(?)' -p exp:0.005 -r 400 -s random,custom\n",
-     s_run_workload},
-    {"fill", "", NULL, 0, "makes the table that point and range read",
+     pcl_bench_measure},
+    {"file", "FILE", "FILE", 1, "measures statements and transactions of a file",
+     "Statements end with `;`, and each request is one of them, drawn by its weight. What stands "
+     "from BEGIN to COMMIT is one transaction, in one request.\n\n"
+     "Lines in front of a statement, or of BEGIN: `-- @weight NUMBER` (1 when it is not given), "
+     "`-- @name TEXT`. In front of a statement: `-- @param RULE` for each of its ?, as of "
+     "`portcullis-bench sql --param`, and same:1 for the first whole number that was drawn for "
+     "the transaction.",
+     s_file_options, COUNT(s_file_options),
+     "portcullis-bench file shop.sql --db shop --rate 200 --text benchmark_results.txt\n",
+     pcl_bench_measure},
+    {"fill", "", NULL, 0, "makes the table that the workloads use",
      "Drops the table, makes it anew and fills it, through the cluster.", s_fill_options,
      COUNT(s_fill_options), "portcullis-bench fill --rows 100000\n", pcl_bench_fill},
-    {"help", "[COMMAND]", "point|range|sql|fill", 1, "tells more of a command",
+    {"help", "[COMMAND]", "point|range|mixed|txn|sql|file|fill", 1, "tells more of a command",
      "Tells what a command does, with its options and examples; without one, what there is.",
      s_help_options, COUNT(s_help_options),
      "portcullis-bench help sql\nportcullis-bench help --man | man -l -\n", s_help},
@@ -355,7 +247,8 @@ static int s_run(const pcl_cli_line *line)
         return code;
     }
     if (line->command == NULL) {
-        return pcl_bench_usage(line, "name a command: point, range, sql, fill, help");
+        return pcl_bench_usage(line,
+                               "name a command: point, range, mixed, txn, sql, file, fill, help");
     }
     return line->command->run(line);
 }

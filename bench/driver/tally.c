@@ -1,5 +1,6 @@
 #include "bench/driver/tally.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,15 @@ void pcl_tally_note_failure(pcl_tally *self, const char *code, uint64_t took_us,
     s_add_code(self, code, 1);
 }
 
+void pcl_tally_note_part(pcl_tally *self, uint32_t part, uint64_t took_us, bool ok)
+{
+    assert(part < PCL_MIX_PARTS_MAX);
+    pcl_tally_part *one = &self->parts[part];
+    one->count++;
+    one->failures += ok ? 0 : 1;
+    pcl_coarse_note(&one->all_us, took_us);
+}
+
 void pcl_tally_merge(pcl_tally *self, const pcl_tally *other)
 {
     pcl_histogram_merge(&self->all_us, &other->all_us);
@@ -121,6 +131,14 @@ void pcl_tally_merge(pcl_tally *self, const pcl_tally *other)
     for (uint32_t index = 0; index < other->node_count; index++) {
         const pcl_tally_node *node = &other->nodes[index];
         s_add_node(self, node->name, node->count, node->sum_us);
+    }
+    for (uint32_t index = 0; index < PCL_MIX_PARTS_MAX; index++) {
+        const pcl_tally_part *part = &other->parts[index];
+        if (part->count > 0) {
+            self->parts[index].count += part->count;
+            self->parts[index].failures += part->failures;
+            pcl_coarse_merge(&self->parts[index].all_us, &part->all_us);
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 #define PCL_BENCH_TALLY_H
 
 #include "bench/driver/histogram.h"
+#include "bench/driver/mix.h"
 #include "common/error.h"
 #include "common/limits.h"
 
@@ -35,6 +36,13 @@ typedef struct pcl_tally_code {
     uint64_t count;
 } pcl_tally_code;
 
+/* Of one of a mix's parts. */
+typedef struct pcl_tally_part {
+    uint64_t count;
+    uint64_t failures;
+    pcl_coarse all_us; /* failures as their timeout */
+} pcl_tally_part;
+
 /* Zero it to begin with. */
 typedef struct pcl_tally {
     pcl_histogram all_us; /* failures as their timeout */
@@ -51,6 +59,7 @@ typedef struct pcl_tally {
     uint32_t code_count;
     pcl_tally_node nodes[PCL_NODES_MAX];
     uint32_t node_count;
+    pcl_tally_part parts[PCL_MIX_PARTS_MAX];
 } pcl_tally;
 
 /* Reads it out of the JSON of portcullis_result_route; what is not there is left zero. */
@@ -62,6 +71,9 @@ void pcl_tally_note_ok(pcl_tally *self, uint64_t took_us, bool in_time,
 /* code: its name.  took_us below timeout_us counts as timeout_us. */
 void pcl_tally_note_failure(pcl_tally *self, const char *code, uint64_t took_us,
                             uint64_t timeout_us, const pcl_tally_route *route);
+/* The same for the part that it was of, besides one of those two.  took_us of a failure: at least
+ * its timeout. */
+void pcl_tally_note_part(pcl_tally *self, uint32_t part, uint64_t took_us, bool ok);
 void pcl_tally_merge(pcl_tally *self, const pcl_tally *other);
 
 uint64_t pcl_tally_failures(const pcl_tally *self);

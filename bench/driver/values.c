@@ -17,6 +17,17 @@ static bool s_parse_int(const char *text, const char *end, int64_t *out_value)
     return errno == 0 && stop == end && stop != text;
 }
 
+static bool s_parse_size(const char *text, const char *end, int64_t min, int64_t max,
+                         uint32_t *out_value)
+{
+    int64_t value = 0;
+    if (!s_parse_int(text, end, &value) || value < min || value > max) {
+        return false;
+    }
+    *out_value = (uint32_t)value;
+    return true;
+}
+
 static bool s_parse_real(const char *text, const char *end, double *out_value)
 {
     char *stop = NULL;
@@ -51,10 +62,11 @@ bool pcl_value_parse(const char *text, pcl_value_rule *out_rule)
         rule.kind = PCL_VALUE_EXP;
         good = s_parse_real(bounds, end, &rule.real_min) && rule.real_min > 0.0;
     } else if (strncmp(text, "text:", 5) == 0) {
-        int64_t size = 0;
         rule.kind = PCL_VALUE_TEXT;
-        good = s_parse_int(bounds, end, &size) && size >= 0 && size <= PCL_VALUE_TEXT_SIZE_MAX;
-        rule.size = good ? (uint32_t)size : 0;
+        good = s_parse_size(bounds, end, 0, PCL_VALUE_TEXT_SIZE_MAX, &rule.size);
+    } else if (strncmp(text, "same:", 5) == 0) {
+        rule.kind = PCL_VALUE_SAME;
+        good = s_parse_size(bounds, end, 1, PCL_VALUE_SAME_MAX, &rule.size);
     }
     if (good) {
         *out_rule = rule;

@@ -4,6 +4,7 @@
  *   real:0.5..2    a floating-point number, uniform
  *   exp:0.005      a floating-point number, exponential with this mean
  *   text:40        so many letters and digits
+ *   same:1         once more the first whole number that was drawn for this request
  */
 #ifndef PCL_BENCH_VALUES_H
 #define PCL_BENCH_VALUES_H
@@ -16,13 +17,17 @@
 
 #define PCL_VALUE_TEXT_SIZE_MAX 1024u
 
-#define PCL_VALUE_RULE "must be int:MIN..MAX, real:MIN..MAX, exp:MEAN or text:SIZE (0-1024)"
+#define PCL_VALUE_SAME_MAX 64u /* how many whole numbers a request keeps */
+
+#define PCL_VALUE_RULE                                                                             \
+    "must be int:MIN..MAX, real:MIN..MAX, exp:MEAN, text:SIZE (0-1024) or same:NUMBER (1-64)"
 
 typedef enum pcl_value_kind {
     PCL_VALUE_INT,
     PCL_VALUE_REAL,
     PCL_VALUE_EXP,
     PCL_VALUE_TEXT,
+    PCL_VALUE_SAME,
 } pcl_value_kind;
 
 typedef struct pcl_value_rule {
@@ -31,7 +36,7 @@ typedef struct pcl_value_rule {
     int64_t int_max;
     double real_min; /* REAL; the mean of EXP */
     double real_max;
-    uint32_t size; /* TEXT */
+    uint32_t size; /* TEXT; which one, of SAME, from 1 */
 } pcl_value_rule;
 
 /* false: it is none of these, or the bounds are the wrong way round. */

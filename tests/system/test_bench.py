@@ -1,6 +1,9 @@
 """portcullis-bench on a real cluster: what it tells, and that it says when it is not believed."""
+import csv
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import time
@@ -53,6 +56,112 @@ def test_it_compares_strategies_on_a_table_of_its_own(cluster):
     assert rows["default"]["requests"] > 50
 
 
+def test_a_mix_is_told_by_its_parts_and_over_time(cluster, tmp_path):
+    text, table = tmp_path / "benchmark_results.txt", tmp_path / "result.csv"
+    assert bench(cluster, "fill", "--rows", "1000").returncode == 0
+    cluster.wait_replicated()
+    whole, rows = measured(cluster, "mixed", "--rows", "1000", "--shares",
+                           "point:60,range:10,update:15,insert:10,txn:5", "--span", "10",
+                           "--rate", "100", "--time", "1", "--warmup", "0.2", "--rounds", "2",
+                           "--strategies", "custom,random", "--label", "condition=healthy",
+                           "--label", "nodes=3", "--text", str(text), "--csv", str(table))
+    assert whole["workload"] == "mixed" and whole["sql"] is None
+    assert whole["labels"] == {"condition": "healthy", "nodes": "3"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", whole["started"])
+    names = [statement["name"] for statement in whole["statements"]]
+    assert names == ["point", "range", "update", "insert", "txn"]
+    assert [statement["transaction"] for statement in whole["statements"]] == [False] * 4 + [True]
+    assert len(whole["statements"][4]["sql"]) == 18
+    for row in rows.values():
+        assert row["failed"] == 0, row["errors"]
+        assert [part["name"] for part in row["parts"]] == names
+        assert sum(part["requests"] for part in row["parts"]) == row["requests"]
+        assert all(part["p50_us"] <= part["p99_us"] for part in row["parts"])
+        assert row["parts"][0]["requests"] > row["requests"] / 3  # 60 of 100
+        assert sum(point["ok"] for point in row["series"]) == row["ok"]
+        assert {point["round"] for point in row["series"]} == {1, 2}
+        assert row["series"][0]["second"] == 0 and row["series_seconds"] == 1
+        first, second = row["rounds"]
+        assert (first["round"], second["round"]) == (1, 2) and second["start_s"] > first["start_s"]
+    # Equal load for all, as the seed has it.
+    assert ([part["requests"] for part in rows["custom"]["parts"]] ==
+            [part["requests"] for part in rows["random"]["parts"]])
+    with open(table, encoding="utf-8") as lines:
+        told = {(line["strategy"], line["round"]): line for line in csv.DictReader(lines)}
+    assert len(told) == 6
+    assert int(told["random", "0"]["requests"]) == rows["random"]["requests"]
+    assert int(told["random", "0"]["p99_us"]) == rows["random"]["latency_us"]["p99"]
+    written = text.read_text()
+    assert "condition healthy" in written and "custom" in written and "txn" in written
+
+
+def test_transactions_of_a_file_are_done_whole(cluster, tmp_path):
+    script = tmp_path / "move.sql"
+    script.write_text("""
+-- @weight 3
+-- @name read
+-- @param int:1..20
+SELECT k FROM bench_moves WHERE id = ?;
+-- @name move
+BEGIN;
+-- @param int:1..20
+UPDATE bench_moves SET k = k + 1 WHERE id = ?;
+-- @param same:1
+UPDATE bench_moves SET k = k + 1000 WHERE id = ?;
+COMMIT;
+""")
+    assert bench(cluster, "fill", "--table", "bench_moves", "--rows", "20").returncode == 0
+    with cluster.client() as client:
+        sum_sql = "SELECT CAST(SUM(k) AS SIGNED) FROM bench_moves"
+        before = client.query(sum_sql, db="demo", consistency="source").rows[0][0]
+        whole, rows = measured(cluster, "file", str(script), "--db", "demo", "--clients", "4",
+                               "--time", "1", "--warmup", "0")
+        after = client.query(sum_sql, db="demo", consistency="source").rows[0][0]
+    row = rows["default"]
+    assert row["failed"] == 0, row["errors"]
+    read, move = row["parts"]
+    assert read["requests"] > move["requests"] > 0
+    assert after - before == 1001 * move["requests"]
+    assert row["latency_corrected_us"]["count"] >= row["requests"]
+    assert row["latency_corrected_us"]["max"] == row["latency_us"]["max"]
+    assert whole["loop"] == "closed" and "rate" not in whole
+
+
+def test_a_ramp_rises(cluster):
+    whole, rows = measured(cluster, "sql", "SELECT 1", "--rate", "20..180", "--arrivals", "fixed",
+                           "--time", "2", "--warmup", "0.5")
+    assert (whole["rate"], whole["rate_end"]) == (20, 180)
+    row = rows["default"]
+    assert row["requests"] == pytest.approx(200, abs=3)  # 100 a second on average
+    # 60 are due in the first second and 140 in the other; a loaded machine answers later.
+    assert row["series"][0]["ok"] <= 65, row["series"]
+
+
+def test_a_terminal_sees_a_bar_and_a_file_lines(cluster):
+    command = [DRIVER, "sql", "SELECT 1", "--rate", "50", "--time", "2", "--warmup", "0",
+               "--strategies", "custom", "--bundle", cluster.bundle]
+    master, terminal = pty.openpty()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal) as running:
+        os.close(terminal)
+        seen = b""
+        while True:
+            try:
+                piece = os.read(master, 4096)
+            except OSError:  # the other side is closed
+                piece = b""
+            if not piece:
+                break
+            seen += piece
+        running.communicate(timeout=30)
+    os.close(master)
+    assert re.search(rb"\[#*-+\] +\d+% \d:\d\d left  custom 1/1", seen), seen
+    assert re.search(rb"\d+/s  p50 \d", seen), seen
+    done = bench(cluster, "sql", "SELECT 1", "--time", "0.3", "--warmup", "0", "--rounds", "2")
+    assert done.stderr.count("\n") == 2 and "round 2/2 default: " in done.stderr
+    done = bench(cluster, "sql", "SELECT 1", "--time", "0.3", "--warmup", "0", "--quiet")
+    assert done.stderr == ""
+
+
 def test_latency_runs_from_when_a_request_was_due(cluster):
     """Eight threads that serve 0.1 s each make 16 replies in 0.2 s: at 400 requests a second a
     queue grows, and every latency has to show it, as would not be if sending waited."""
@@ -83,6 +192,8 @@ def test_an_interrupt_keeps_what_was_measured(cluster):
     assert running.returncode == 130 and whole["interrupted"] is True
     random, custom = whole["strategies"]
     assert random["requests"] > 10 and custom["requests"] == 0
+    assert sum(point["ok"] for point in random["series"]) == random["ok"] > 0
+    assert custom["series"] == custom["rounds"] == []
 
 
 @pytest.mark.parametrize("arguments, complaint", [
@@ -98,6 +209,16 @@ def test_an_interrupt_keeps_what_was_measured(cluster):
     (["point", "--json", "/nonexistent/x"], "--json: cannot write"),
     (["measure"], "there is no command measure"),
     (["fill", "--rows", "x"], "--rows must be a whole number"),
+    (["sql", "SELECT ?"], "has 1 `?`, and values were given for 0"),
+    (["point", "--rate", "5..0"], "--rate must be a number from"),
+    (["point", "--rate", "5..6..7"], "--rate must be a number from"),
+    (["point", "--label", "healthy"], "--label must be NAME=VALUE"),
+    (["point", "--csv", "/nonexistent/x"], "--csv: cannot write"),
+    (["mixed", "--shares", "point:50,delete:50"], '"delete" is none of'),
+    (["txn", "--points", "60"], "at most 64 together"),
+    (["file"], "name the file"),
+    (["file", "/nonexistent"], "/nonexistent: No such file"),
+    (["file", os.devnull], "there is no statement"),
 ])
 def test_a_wrong_argument_is_named(cluster, arguments, complaint):
     done = bench(cluster, *arguments)

@@ -75,6 +75,65 @@ static void test_a_histogram_takes_the_smallest_and_the_greatest(void **state)
     assert_false(pcl_histogram_each(&values, &cursor, &edge, &count));
 }
 
+/* Against HdrHistogram's own loop, value by value. */
+static void test_waits_stand_for_those_that_would_have_come_meanwhile(void **state)
+{
+    (void)state;
+    static pcl_histogram values;
+    static pcl_histogram wanted;
+    static pcl_histogram corrected;
+    pcl_rng rng = pcl_test_rng("correct");
+    for (int turn = 0; turn < 5; turn++) {
+        uint64_t interval = 1 + pcl_rng_below(&rng, 500);
+        memset(&values, 0, sizeof values);
+        memset(&wanted, 0, sizeof wanted);
+        for (int count = 0; count < 300; count++) {
+            /* under 256, so that a bucket is a value, and a few that are no edge but the greatest
+             */
+            uint64_t value = count < 299 ? pcl_rng_below(&rng, 256) : 100000;
+            pcl_histogram_note(&values, value);
+            pcl_histogram_note(&wanted, value);
+            for (uint64_t left = value; left >= 2 * interval; left -= interval) {
+                pcl_histogram_note(&wanted, left - interval);
+            }
+        }
+        pcl_histogram_correct(&values, interval, &corrected);
+        assert_int_equal(wanted.count, corrected.count);
+        assert_int_equal(wanted.sum, corrected.sum);
+        assert_int_equal(wanted.max, corrected.max);
+        assert_memory_equal(wanted.counts, corrected.counts, sizeof wanted.counts);
+    }
+}
+
+static void test_a_coarse_histogram_is_within_four_hundredths(void **state)
+{
+    (void)state;
+    static uint64_t values[VALUES];
+    static pcl_coarse halves[2];
+    static const double shares[] = {0.001, 0.5, 0.99, 1.0};
+    pcl_rng rng = pcl_test_rng("coarse");
+    memset(halves, 0, sizeof halves);
+    assert_int_equal(0, pcl_coarse_at(&halves[0], 0.5));
+    for (size_t index = 0; index < VALUES; index++) {
+        values[index] = pcl_rng_next(&rng) >> (32 + pcl_rng_below(&rng, 32));
+        pcl_coarse_note(&halves[index % 2], values[index]);
+    }
+    pcl_coarse_merge(&halves[0], &halves[1]);
+    qsort(values, VALUES, sizeof values[0], s_compare);
+    for (size_t index = 0; index < sizeof shares / sizeof shares[0]; index++) {
+        uint64_t exact = values[(size_t)ceil(shares[index] * VALUES) - 1];
+        uint64_t told = pcl_coarse_at(&halves[0], shares[index]);
+        assert_true(told >= exact);
+        assert_true((double)told <= (double)exact * 1.032 + 1.0);
+    }
+    pcl_coarse_note(&halves[0], UINT64_MAX);
+    assert_int_equal(PCL_HISTOGRAM_VALUE_MAX, pcl_coarse_at(&halves[0], 1.0));
+    halves[1].counts[7] = UINT32_MAX; /* stays there */
+    pcl_coarse_note(&halves[1], 7);
+    pcl_coarse_merge(&halves[1], &halves[1]);
+    assert_int_equal(UINT32_MAX, halves[1].counts[7]);
+}
+
 static void test_arrivals_keep_their_rate_and_their_seed(void **state)
 {
     (void)state;
@@ -97,6 +156,42 @@ static void test_arrivals_keep_their_rate_and_their_seed(void **state)
     assert_true(mean_us > 950.0 && mean_us < 1050.0);
     double spread = sqrt(squares / VALUES - mean_us * mean_us) / mean_us;
     assert_true(spread > 0.9 && spread < 1.1); /* exponential gaps vary by their mean */
+}
+
+/* Between two times as many come as the area under the rate says. */
+static void test_a_ramp_goes_from_one_rate_to_the_other(void **state)
+{
+    (void)state;
+    pcl_rng rng = pcl_test_rng("ramp");
+    uint64_t seed = pcl_rng_next(&rng);
+    static const pcl_arrivals_rate rates[] = {
+        {.from = 1000, .to = 5000, .hold_us = 1000000, .ramp_us = 4000000},
+        {.from = 5000, .to = 1000, .hold_us = 1000000, .ramp_us = 4000000},
+    };
+    for (size_t index = 0; index < 2; index++) {
+        const pcl_arrivals_rate *rate = &rates[index];
+        pcl_arrivals fixed = pcl_arrivals_ramp(PCL_ARRIVALS_FIXED, *rate, seed);
+        pcl_arrivals poisson = pcl_arrivals_ramp(PCL_ARRIVALS_POISSON, *rate, seed);
+        uint32_t even[7] = {0};
+        uint32_t chance[7] = {0};
+        uint64_t last_us = 0;
+        for (uint64_t at_us = 0; (at_us = pcl_arrivals_next_us(&fixed)) < 7000000;) {
+            assert_true(at_us >= last_us);
+            last_us = at_us;
+            even[at_us / 1000000]++;
+        }
+        for (uint64_t at_us = 0; (at_us = pcl_arrivals_next_us(&poisson)) < 7000000;) {
+            chance[at_us / 1000000]++;
+        }
+        double step = (rate->to - rate->from) / 4.0;
+        for (uint32_t second = 0; second < 7; second++) {
+            double wanted = second < 1   ? rate->from
+                            : second < 5 ? rate->from + step * (second - 0.5)
+                                         : rate->to;
+            assert_true(fabs(even[second] - wanted) <= 2.0);
+            assert_true(fabs(chance[second] - wanted) < 6.0 * sqrt(wanted));
+        }
+    }
 }
 
 static void test_values_stay_within_their_rule(void **state)
@@ -150,6 +245,9 @@ static void test_what_is_no_rule_is_refused(void **state)
                                         "text:-1",
                                         "text:1025",
                                         "text:1x",
+                                        "same:0",
+                                        "same:65",
+                                        "same:x",
                                         "words:3",
                                         "5",
                                         "int: 1.. 2x",
@@ -240,45 +338,87 @@ static void test_a_late_driver_and_a_busy_machine_are_doubted(void **state)
     assert_non_null(strstr(reason, "no room"));
 }
 
+/* A plan of one statement, for reports. */
+static void s_make_plan(pcl_plan *plan)
+{
+    char problem[PCL_MIX_PROBLEM_SIZE];
+    *plan = (pcl_plan){.workload = "sql",
+                       .rate = 10,
+                       .rate_end = 10,
+                       .connections = 1,
+                       .rounds = 2,
+                       .timeout_ms = 5000,
+                       .started = "2026-11-23T05:00:00Z",
+                       .labels = {{.name = "condition=slow", .name_size = 9, .value = "sl\"ow"}},
+                       .label_count = 1,
+                       .strategies = {"random", "custom"},
+                       .strategy_count = 2};
+    pcl_mix_init(&plan->mix);
+    assert_true(pcl_mix_add_part(&plan->mix, "sql", 1, false, problem));
+    assert_true(
+        pcl_mix_add_statement(&plan->mix, pcl_bytes_text("SELECT \"1\""), NULL, 0, problem));
+}
+
+static bool s_has(pcl_buffer *text, const char *wanted)
+{
+    pcl_buffer_put_u8(text, 0);
+    bool found = strstr((const char *)text->data, wanted) != NULL;
+    pcl_buffer_truncate(text, text->size - 1);
+    return found;
+}
+
 static void test_what_was_not_measured_is_not_shown(void **state)
 {
     (void)state;
     static pcl_plan plan;
     static pcl_report_row rows[2];
     static pcl_tally tally;
+    pcl_series series;
     memset(rows, 0, sizeof rows);
     memset(&tally, 0, sizeof tally);
-    plan = (pcl_plan){.sql = "SELECT \"1\"",
-                      .rate = 10,
-                      .connections = 1,
-                      .rounds = 2,
-                      .timeout_ms = 5000,
-                      .strategies = {"random", "custom"},
-                      .strategy_count = 2};
+    s_make_plan(&plan);
+    assert_true(pcl_series_init(&series, 10000000, 100));
     rows[0].strategy = "random";
     rows[1].strategy = "custom";
     pcl_tally_route route = {.node = "node2", .attempts = 1};
     pcl_tally_note_ok(&tally, 1234, true, &route);
-    pcl_report_add(&rows[0], &tally);
+    pcl_tally_note_part(&tally, 0, 1234, true);
+    pcl_series_cell_note(&series.cells[2], 1234, true);
+    assert_true(pcl_report_add(&rows[0], 1, 1500000, &tally, &series));
     memset(&tally, 0, sizeof tally);
-    pcl_report_add(&rows[0], &tally); /* interrupted before anything came */
+    /* interrupted before anything came */
+    assert_true(pcl_report_add(&rows[0], 2, 2500000, &tally, &series));
     assert_int_equal(1, rows[0].round_count);
     pcl_buffer text;
     pcl_buffer_init(&text, SIZE_MAX);
     pcl_report_text(&plan, rows, true, &text);
-    pcl_buffer_put_u8(&text, 0);
-    assert_non_null(strstr((const char *)text.data, "INTERRUPTED"));
-    assert_non_null(strstr((const char *)text.data, "random"));
-    assert_null(strstr((const char *)text.data, "custom"));
+    assert_true(s_has(&text, "INTERRUPTED"));
+    assert_true(s_has(&text, "random"));
+    assert_true(s_has(&text, "condition sl\"ow"));
+    assert_false(s_has(&text, "custom"));
     pcl_buffer_clear(&text);
     pcl_report_json(&plan, rows, true, &text);
-    pcl_buffer_put_u8(&text, 0);
-    assert_non_null(strstr((const char *)text.data, "\"sql\":\"SELECT \\\"1\\\"\""));
-    assert_non_null(strstr((const char *)text.data, "\"interrupted\":true"));
-    assert_non_null(strstr((const char *)text.data, "\"p99\":1234"));
-    assert_non_null(strstr((const char *)text.data, "\"latency_buckets\":[[1239,1]]"));
-    assert_null(strstr((const char *)text.data, "nan"));
+    assert_true(s_has(&text, "\"sql\":\"SELECT \\\"1\\\"\""));
+    assert_true(s_has(&text, "\"labels\":{\"condition\":\"sl\\\"ow\"}"));
+    assert_true(s_has(&text, "\"interrupted\":true"));
+    assert_true(s_has(&text, "\"p99\":1234"));
+    assert_true(s_has(&text, "\"latency_buckets\":[[1239,1]]"));
+    assert_true(s_has(&text, "\"series\":[{\"round\":1,\"second\":0,\"ok\":0,\"failed\":0,"
+                             "\"p50_us\":null,\"p99_us\":null}"));
+    assert_true(s_has(&text, "{\"round\":1,\"second\":2,\"ok\":1,\"failed\":0,\"p50_us\":1234,"
+                             "\"p99_us\":1234}]"));
+    assert_true(s_has(&text, "\"rounds\":[{\"round\":1,\"start_s\":1.500,"));
+    assert_false(s_has(&text, "nan"));
+    assert_false(s_has(&text, "latency_corrected_us"));
+    pcl_buffer_clear(&text);
+    pcl_report_csv(&plan, rows, &text);
+    assert_true(s_has(&text, "\nrandom,0,1,1,0,0,0,"));
+    assert_true(s_has(&text, "\nrandom,1,1,1,0,0,0,"));
+    assert_false(s_has(&text, "custom"));
     pcl_buffer_release(&text);
+    pcl_series_release(&series);
+    pcl_report_row_release(&rows[0]);
+    pcl_mix_release(&plan.mix);
 }
 
 int main(void)
@@ -286,7 +426,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_percentiles_are_within_a_hundredth),
         cmocka_unit_test(test_a_histogram_takes_the_smallest_and_the_greatest),
+        cmocka_unit_test(test_waits_stand_for_those_that_would_have_come_meanwhile),
+        cmocka_unit_test(test_a_coarse_histogram_is_within_four_hundredths),
         cmocka_unit_test(test_arrivals_keep_their_rate_and_their_seed),
+        cmocka_unit_test(test_a_ramp_goes_from_one_rate_to_the_other),
         cmocka_unit_test(test_values_stay_within_their_rule),
         cmocka_unit_test(test_what_is_no_rule_is_refused),
         cmocka_unit_test(test_a_route_is_read),
