@@ -126,6 +126,7 @@ cmd:nft                 nftables
 cmd:ip                  iproute2
 cmd:strace              strace
 cmd:systemd-analyze     systemd
+cmd:sysbench            sysbench
 "
 readonly PCL_NEED_CI="
 cmd:promtool            prometheus

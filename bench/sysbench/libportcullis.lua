@@ -1,0 +1,121 @@
+-- libportcullis.lua - the part of client/portcullis.h that the sysbench driver calls, for LuaJIT.
+--
+-- Returns the loaded library: `lib.portcullis_call(...)`.  PORTCULLIS_LIBRARY names its file; without
+-- it the system's is taken.  What is declared here is what the header declares, word for word but
+-- for PORTCULLIS_API and the like: tests/unit/test_sysbench_api.py compares the two.
+
+local ffi = require("ffi")
+
+ffi.cdef [[
+typedef struct portcullis portcullis;
+typedef struct portcullis_request portcullis_request;
+typedef struct portcullis_result portcullis_result;
+typedef struct portcullis_session portcullis_session;
+
+typedef struct portcullis_gatekeeper {
+    const char *endpoint;
+    const char *public_key;
+} portcullis_gatekeeper;
+
+typedef struct portcullis_options {
+    const char *bundle_file;
+    const portcullis_gatekeeper *gatekeepers;
+    size_t gatekeeper_count;
+    const char *public_key;
+    const char *secret_key;
+    bool insecure;
+    const char *broker_public_key;
+    uint32_t timeout_ms;
+    uint32_t connect_timeout_ms;
+    uint32_t inflight_max;
+    bool causal;
+} portcullis_options;
+
+typedef enum portcullis_type {
+    PORTCULLIS_TYPE_NULL = 0,
+    PORTCULLIS_TYPE_BOOL,
+    PORTCULLIS_TYPE_INT,
+    PORTCULLIS_TYPE_UINT,
+    PORTCULLIS_TYPE_DOUBLE,
+    PORTCULLIS_TYPE_TEXT,
+    PORTCULLIS_TYPE_BLOB,
+} portcullis_type;
+
+typedef struct portcullis_value {
+    portcullis_type type;
+    int64_t integer;
+    uint64_t uinteger;
+    double real;
+    const char *data;
+    size_t size;
+} portcullis_value;
+
+portcullis *portcullis_open_options(const portcullis_options *options, char *error,
+                                    size_t error_size);
+void portcullis_close(portcullis **self_p);
+
+portcullis_request *portcullis_request_new_sized(const char *sql, size_t size);
+portcullis_request *portcullis_request_new_ping(void);
+portcullis_request *portcullis_request_new_status(void);
+portcullis_request *portcullis_request_new_txn(void);
+portcullis_request *portcullis_request_new_begin(bool read_only);
+void portcullis_request_destroy(portcullis_request **self_p);
+bool portcullis_request_add_null(portcullis_request *self);
+bool portcullis_request_add_int(portcullis_request *self, int64_t value);
+bool portcullis_request_add_double(portcullis_request *self, double value);
+bool portcullis_request_add_text_sized(portcullis_request *self, const char *text, size_t size);
+void portcullis_request_clear_params(portcullis_request *self);
+bool portcullis_request_add_statement_sized(portcullis_request *self, const char *sql,
+                                            size_t size);
+bool portcullis_request_set_db(portcullis_request *self, const char *db);
+bool portcullis_request_set_strategy(portcullis_request *self, const char *strategy);
+bool portcullis_request_set_consistency_after(portcullis_request *self, const void *token,
+                                              size_t size);
+void portcullis_request_set_timeout(portcullis_request *self, uint32_t timeout_ms);
+
+portcullis_result *portcullis_call(portcullis *self, const portcullis_request *request);
+portcullis_session *portcullis_session_begin(portcullis *client, const portcullis_request *begin,
+                                             portcullis_result **out_result);
+void portcullis_session_destroy(portcullis_session **self_p);
+portcullis_result *portcullis_session_call(portcullis_session *self,
+                                           const portcullis_request *request);
+portcullis_result *portcullis_session_commit(portcullis_session *self);
+portcullis_result *portcullis_session_rollback(portcullis_session *self);
+
+void portcullis_result_destroy(portcullis_result **self_p);
+const char *portcullis_result_code_text(const portcullis_result *self);
+const char *portcullis_result_message(const portcullis_result *self);
+uint32_t portcullis_result_retry_after(const portcullis_result *self);
+uint32_t portcullis_result_errno(const portcullis_result *self);
+const char *portcullis_result_sqlstate(const portcullis_result *self);
+const char *portcullis_result_hop(const portcullis_result *self);
+uint64_t portcullis_result_affected(const portcullis_result *self);
+const char *portcullis_result_token(const portcullis_result *self, size_t *out_size);
+const char *portcullis_result_route(portcullis_result *self);
+const char *portcullis_result_status(portcullis_result *self);
+uint32_t portcullis_result_statement_count(const portcullis_result *self);
+portcullis_result *portcullis_result_statement(portcullis_result *self, uint32_t index);
+uint32_t portcullis_result_column_count(const portcullis_result *self);
+bool portcullis_result_next(portcullis_result *self);
+const portcullis_value *portcullis_result_value(const portcullis_result *self, uint32_t index);
+uint32_t portcullis_result_row_count(const portcullis_result *self);
+bool portcullis_result_has_more(const portcullis_result *self);
+bool portcullis_result_fetch(portcullis_result *self);
+]]
+
+-- portcullis_code is an enum; an int says the same to the calling convention, and its numbers
+-- never change.
+ffi.cdef [[
+int portcullis_result_code(const portcullis_result *self);
+]]
+
+local file = os.getenv("PORTCULLIS_LIBRARY")
+if file == nil or file == "" then
+   file = "libportcullis.so.0"
+end
+local loaded, lib = pcall(ffi.load, file)
+if not loaded then
+   error("libportcullis is not to be had: " .. tostring(lib) ..
+            "; PORTCULLIS_LIBRARY names its file", 0)
+end
+return lib
