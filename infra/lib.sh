@@ -125,6 +125,7 @@ cmd:debootstrap         debootstrap
 cmd:nft                 nftables
 cmd:ip                  iproute2
 cmd:strace              strace
+cmd:valgrind            valgrind
 cmd:systemd-analyze     systemd
 cmd:sysbench            sysbench
 "

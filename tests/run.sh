@@ -14,6 +14,8 @@
 #   tests/run.sh fuzz [SECONDS]    each fuzz target for so long (default 10)
 #   tests/run.sh style             no warning of gcc and clang, clang-format and
 #                                  the shell scripts
+#   tests/run.sh instructions      what a request costs each hop, counted and held
+#                                  against what it cost before (bench/instructions.py)
 #
 # Installs what is missing with apt (needs root or sudo only then;
 # PORTCULLIS_NO_INSTALL=1 forbids it).  Builds in build/.  Logs are in
@@ -291,6 +293,12 @@ style_warnings()
     done
 }
 
+# In the optimized build that the step before has made.
+count_instructions()
+{
+    bench/instructions.py --build build/warnings-gcc
+}
+
 style_format()
 {
     # Each major version formats a little differently; this one is the judge.
@@ -395,7 +403,9 @@ lane_mariadb()
 {
     step system-mariadb system_mariadb || true
     lane_tsan
-    step warnings low style_warnings || true
+    if step warnings low style_warnings; then
+        step instructions low count_instructions || true
+    fi
     # The same inputs each time: what fails here is what was changed.
     step fuzz low fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-5}" -seed=1 || true
 }
@@ -504,7 +514,7 @@ main()
             inside_root "$@"
             exit
             ;;
-        everything | quick | unit | system | mysql | sanitizers | fuzz | style) ;;
+        everything | quick | unit | system | mysql | sanitizers | fuzz | style | instructions) ;;
         *) usage_fail "unknown step: $mode" ;;
     esac
     prepare
@@ -525,6 +535,11 @@ main()
         sanitizers) lanes lane_asan lane_tsan ;;
         fuzz) step fuzz fuzz_all "${1:-10}" || true ;;
         style) all_style ;;
+        instructions)
+            if step warnings style_warnings; then
+                step instructions count_instructions || true
+            fi
+            ;;
     esac
     summary
 }

@@ -1,0 +1,95 @@
+/* The gatekeeper, asked by a channel of the client library: one DEALER, sealed requests. */
+#include "tests/cost/cost.h"
+
+#include "common/endian.h"
+#include "gatekeeper/gatekeeper.h"
+#include "net/frames.h"
+#include "net/socket.h"
+#include "wire/reply.h"
+
+#include <string.h>
+
+#define CLIENTS "inproc://cost-clients"
+#define BROKER  "inproc://cost-broker"
+
+enum { FRAMES = 4, SEAL_SIZE = 64, STEP_US = 20000, OCTETS_MAX = 1024 };
+
+static zsock_t *s_client;
+
+static void s_open(void)
+{
+    cost_below_open(BROKER, true);
+    cost_actor_open(&pcl_gatekeeper_role, "clients\n    endpoint = \"" CLIENTS "\"\n"
+                                          "broker\n    endpoint = \"" BROKER "\"\n");
+    s_client = zsock_new(ZMQ_DEALER);
+    if (s_client == NULL || zsock_connect(s_client, CLIENTS) != 0) {
+        cost_fail("no client");
+    }
+    zsock_set_linger(s_client, 0);
+}
+
+static bool s_ready(void)
+{
+    static bool ready;
+    bool answered = cost_below_turn();
+    if (!ready) {
+        cost_advance_us(STEP_US);
+    }
+    ready = ready || answered;
+    return ready;
+}
+
+static void s_ask(uint32_t first, uint32_t count)
+{
+    static const uint8_t seal[SEAL_SIZE];
+    for (uint32_t number = first; number < first + count; number++) {
+        uint8_t id[16], ticket[8], octets[OCTETS_MAX];
+        size_t size = sizeof octets;
+        zmq_msg_t frames[FRAMES];
+        pcl_put_be(ticket, number + 1, sizeof ticket);
+        cost_request(number, id, octets, &size);
+        pcl_frame_copy_of(&frames[0], pcl_bytes_of(ticket, sizeof ticket));
+        pcl_frame_copy_of(&frames[1], pcl_bytes_of(NULL, 0));
+        pcl_frame_copy_of(&frames[2], pcl_bytes_of(octets, size));
+        pcl_frame_copy_of(&frames[3], pcl_bytes_of(seal, sizeof seal));
+        if (pcl_frames_send(frames, FRAMES, s_client) != PCL_ERR_OK) {
+            cost_fail("the client cannot send");
+        }
+    }
+}
+
+static uint32_t s_take(void)
+{
+    uint32_t count = 0;
+    pcl_frames frames;
+    while (pcl_frames_recv(&frames, s_client) == PCL_RECV_MESSAGE) {
+        pcl_reply reply;
+        if (frames.count != FRAMES ||
+            pcl_reply_decode(&reply, pcl_frame_bytes(&frames.frame[2])) != PCL_ERR_OK ||
+            !reply.ok) {
+            cost_fail("a request was not served");
+        }
+        pcl_frames_close(&frames);
+        count++;
+    }
+    return count;
+}
+
+static void s_close(void)
+{
+    zsock_destroy(&s_client);
+    cost_actor_close();
+    cost_below_close();
+}
+
+const cost_hop cost_gatekeeper = {
+    .name = "gatekeeper",
+    .open = s_open,
+    .run = cost_actor_run,
+    .ready = s_ready,
+    .ask = s_ask,
+    .answer = cost_below_done,
+    .take = s_take,
+    .stop = cost_actor_stop,
+    .close = s_close,
+};
