@@ -32,8 +32,9 @@
  * 12. While fewer than replicas_min replicas fit, but one does, those least behind
  *     are kept, up to three times the bound, where stale_reads is set: one replica
  *     alone might not bear the load of all.
- * 13. A replica that was beyond routing/lag_ms_max comes back by lag_gate.h, and
- *     until then serves only when nobody else fits, or by rule 12.
+ * 13. A replica that was beyond routing/lag_ms_max, by a report or the age of one,
+ *     comes back by lag_gate.h, and until then serves only when nobody else fits, or
+ *     by rule 12.
  * 14. One that comes back, by this or after a failure, starts slowly (candidate.h):
  *     beside others it has at most that part of its workers' number of requests of
  *     ours, one at least.

@@ -37,7 +37,8 @@ static void test_what_leaves_and_what_returns(void **state)
         size_t count;
         bool out;
     } ROWS[] = {
-        {{0, 9999, 10000, 0}, 4, false},
+        {{0, 9800, 9800, 10000}, 4, false},
+        {{0, 9801, 9801}, 3, true}, /* a beat took it over the bound */
         {{10001}, 1, true},
         {{10001, 9999, 9999, 9999}, 4, true}, /* within the bound is not enough */
         {{10001, 7001, 7001, 7001}, 4, true},
@@ -94,6 +95,78 @@ static void test_a_lag_that_comes_and_goes_is_one_absence(void **state)
     }
 }
 
+/* Between reports a lag grows, and whoever asks is told so: what the age of a report has taken over
+ * the bound must not come back with the next one, since noise makes it a little better. */
+static void test_a_lag_that_grew_over_the_bound_between_reports_has_left(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t before_ms, after_ms;
+        uint32_t gap_ms;
+        bool out;
+    } ROWS[] = {
+        {9900, 9800, 100, false}, /* just within, to the last millisecond */
+        {9900, 9800, 101, true},  {9900, 7000, 200, true}, /* low, but not settled */
+        {9900, 0, 200, true},     {9900, -1, 200, true},      {7001, 7001, 2999, false},
+        {7001, 7001, 3000, true}, {7000, 7000, 60000, false}, /* that was silence, not lag */
+        {0, 0, 60000, false},     {-1, 9999, 60000, false},
+    };
+    for (size_t row = 0; row < sizeof ROWS / sizeof ROWS[0]; row++) {
+        pcl_lag_gate gate = {0};
+        uint64_t now_us = 1000 * PCL_US_PER_S;
+        (void)pcl_lag_gate_note(&gate, ROWS[row].before_ms, LAG_MAX_MS, now_us);
+        now_us += ROWS[row].gap_ms * PCL_US_PER_MS;
+        assert_false(pcl_lag_gate_note(&gate, ROWS[row].after_ms, LAG_MAX_MS, now_us));
+        if (gate.out != ROWS[row].out) {
+            fail_msg("row %zu", row);
+        }
+    }
+}
+
+/* How long it was away counts from the moment at which it was left out. */
+static void test_growth_leaves_at_the_moment_of_the_bound(void **state)
+{
+    (void)state;
+    pcl_lag_gate gate = {0};
+    uint64_t now_us = 1000 * PCL_US_PER_S;
+    (void)pcl_lag_gate_note(&gate, 9900, LAG_MAX_MS, now_us);
+    (void)pcl_lag_gate_note(&gate, 9950, LAG_MAX_MS, now_us + 400 * PCL_US_PER_MS);
+    assert_true(gate.out);
+    assert_int_equal(gate.out_us, now_us + 100 * PCL_US_PER_MS);
+    (void)pcl_lag_gate_note(&gate, 10300, LAG_MAX_MS, now_us + 600 * PCL_US_PER_MS);
+    assert_int_equal(gate.out_us, now_us + 100 * PCL_US_PER_MS);
+}
+
+/* As a proxy sees it that asks all the time: reports every 200 ms, each up to half a second too
+ * high, of a lag that grows by a second a second, and shrinks.  Left out once, taken once. */
+static void test_who_asks_between_reports_sees_one_absence(void **state)
+{
+    (void)state;
+    pcl_rng chance = pcl_test_rng("lag-gate-asked");
+    for (int run = 0; run < 100; run++) {
+        pcl_lag_gate gate = {0};
+        uint64_t start_us = 1000 * PCL_US_PER_S;
+        uint64_t reported_us = start_us;
+        int32_t reported_ms = 0;
+        uint32_t changes = 0;
+        bool was = false;
+        for (uint64_t at_ms = 0; at_ms < 40000; at_ms += 20) {
+            uint64_t now_us = start_us + at_ms * PCL_US_PER_MS;
+            int32_t lag_ms = (int32_t)(at_ms < 20000 ? at_ms : 40000 - at_ms);
+            if (at_ms % BEAT_MS == 0) {
+                reported_ms = lag_ms + (int32_t)pcl_rng_below(&chance, 501);
+                reported_us = now_us;
+                (void)pcl_lag_gate_note(&gate, reported_ms, LAG_MAX_MS, now_us);
+            }
+            uint64_t bound_ms = (uint64_t)reported_ms + (now_us - reported_us) / PCL_US_PER_MS;
+            bool out = gate.out || bound_ms > LAG_MAX_MS;
+            changes += out != was ? 1 : 0;
+            was = out;
+        }
+        assert_int_equal(changes, 2);
+    }
+}
+
 static void test_a_bound_of_nothing_is_one(void **state)
 {
     (void)state;
@@ -114,6 +187,9 @@ int main(void)
         cmocka_unit_test(test_what_leaves_and_what_returns),
         cmocka_unit_test(test_reports_of_one_moment_count_once),
         cmocka_unit_test(test_a_lag_that_comes_and_goes_is_one_absence),
+        cmocka_unit_test(test_a_lag_that_grew_over_the_bound_between_reports_has_left),
+        cmocka_unit_test(test_growth_leaves_at_the_moment_of_the_bound),
+        cmocka_unit_test(test_who_asks_between_reports_sees_one_absence),
         cmocka_unit_test(test_a_bound_of_nothing_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
