@@ -137,6 +137,7 @@ s_run()
             ${PCL_SEED+PCL_SEED="$PCL_SEED"} \
             ${PCL_TEST_SEED+PCL_TEST_SEED="$PCL_TEST_SEED"} \
             ${PORTCULLIS_PORTS+PORTCULLIS_PORTS="$PORTCULLIS_PORTS"} \
+            ${PORTCULLIS_TEST_BAR+PORTCULLIS_TEST_BAR="$PORTCULLIS_TEST_BAR"} \
             LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin PORTCULLIS_ROOT_BUILD="$build" \
             chroot "$root" /bin/bash -c "cd $inside && \"\$@\"; exit \$?" run "$@"
     ' enter "$root" "$checkout" "$inside" "$build" "$@"
