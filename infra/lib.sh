@@ -129,6 +129,14 @@ cmd:valgrind            valgrind
 cmd:systemd-analyze     systemd
 cmd:sysbench            sysbench
 "
+# What measures, beside what tests need.
+readonly PCL_NEED_BENCH="
+cmd:sysbench            sysbench
+cmd:/usr/bin/python3    python3
+py:zmq                  python3-zmq
+py:msgpack              python3-msgpack
+py:nacl                 python3-nacl
+"
 readonly PCL_NEED_CI="
 cmd:promtool            prometheus
 "

@@ -5,6 +5,7 @@
 #
 #   tests/mysql-root.sh make          make the root, once; later calls find it ready
 #   tests/mysql-root.sh run CMD...    run CMD in the root, in the checkout (makes the root first)
+#   tests/mysql-root.sh add PKG...    install more packages into it (makes the root first)
 #   tests/mysql-root.sh path          print where the root is
 #   tests/mysql-root.sh clean         delete it
 #
@@ -89,7 +90,7 @@ s_make()
     fi
     s_copy_apt_settings "$making"
     s_say "installing ${#packages[@]} packages into it"
-    if ! s_install "$making" >> "$root.log" 2>&1 9>&-; then
+    if ! s_install "$making" "${packages[@]}" >> "$root.log" 2>&1 9>&-; then
         tail -n 15 "$root.log" >&2
         s_refuse "the packages could not be installed, see $root.log"
     fi
@@ -103,6 +104,7 @@ s_make()
 s_install()
 {
     local target=$1
+    shift
     # shellcheck disable=SC2016 # the inner shell expands these
     unshare --mount --fork --kill-child bash -euc '
         mount --bind /dev "$1/dev"
@@ -112,7 +114,28 @@ s_install()
         chroot "$1" apt-get update
         chroot "$1" apt-get install -y --no-install-recommends "${@:2}"
         chroot "$1" apt-get clean
-    ' install "$target" "${packages[@]}"
+    ' install "$target" "$@"
+}
+
+# What some need and not all: the mark of a root that is up to date does not know of it.
+s_add()
+{
+    [[ $# -gt 0 ]] || s_usage
+    s_make
+    local package lacking=()
+    for package in "$@"; do
+        [[ -e $root/var/lib/dpkg/info/$package.list ]] || lacking+=("$package")
+    done
+    [[ ${#lacking[@]} -gt 0 ]] || return 0
+    [[ $(id -u) -eq 0 ]] || s_refuse "installing into the root needs root"
+    exec 9> "$root.lock"
+    flock 9
+    s_say "installing ${lacking[*]}"
+    if ! s_install "$root" "${lacking[@]}" >> "$root.log" 2>&1 9>&-; then
+        tail -n 15 "$root.log" >&2
+        s_refuse "${lacking[*]} could not be installed, see $root.log"
+    fi
+    exec 9>&-
 }
 
 s_run()
@@ -152,6 +175,7 @@ s_usage()
 case ${1:-} in
     make) s_make ;;
     run) shift; s_run "$@" ;;
+    add) shift; s_add "$@" ;;
     path) printf '%s\n' "$root" ;;
     clean)
         [[ $(id -u) -eq 0 ]] || s_refuse "deleting the root needs root"
