@@ -32,16 +32,16 @@
 #define SIZE_MOST     65536u
 #define ENDPOINT_SIZE 64u
 #define KEY_SIZE      41u
-#define BATCH_MAX     256u  /* messages taken from one socket before the other has a turn */
+#define BATCH_MAX     256u /* messages taken from one socket before the other has a turn */
 #define QUEUE_MAX     INT32_C(200000)
 #define SILENCE_MS    10000 /* of a chain in which something broke */
 #define WARMUP        200u  /* requests that are not counted */
 
-typedef struct plan {
+typedef struct chain {
     uint32_t hops, requests, inflight, size;
     bool curve;
     char public_key[KEY_SIZE], secret_key[KEY_SIZE]; /* one pair for every hop */
-} plan;
+} chain;
 
 static int s_fail(const char *what)
 {
@@ -59,7 +59,7 @@ static uint64_t s_now_ns(void)
 /* ---- one process ----------------------------------------------------------------------------- */
 
 /* NULL: it could not be made. */
-static void *s_socket(void *context, int type, const plan *plan, bool server)
+static void *s_socket(void *context, int type, const chain *plan, bool server)
 {
     void *socket = context != NULL ? zmq_socket(context, type) : NULL;
     if (socket == NULL) {
@@ -108,7 +108,7 @@ static bool s_pass(void *from, void *to)
 }
 
 /* Passes messages on, or back where next is NULL, until the client has ended. */
-static int s_serve(const plan *plan, const char *next, int report_fd, int end_fd)
+static int s_serve(const chain *plan, const char *next, int report_fd, int end_fd)
 {
     void *context = zmq_ctx_new();
     void *front = s_socket(context, ZMQ_ROUTER, plan, true);
@@ -141,7 +141,7 @@ static int s_serve(const plan *plan, const char *next, int report_fd, int end_fd
 
 /* Starts the chain from its end: every process needs to know the one behind it.  endpoint becomes
  * that of the first.  false: one did not come up. */
-static bool s_start(const plan *plan, char endpoint[ENDPOINT_SIZE], const int end_pipe[2])
+static bool s_start(const chain *plan, char endpoint[ENDPOINT_SIZE], const int end_pipe[2])
 {
     for (uint32_t hop = 0; hop < plan->hops; hop++) {
         int report[2];
@@ -164,9 +164,10 @@ static bool s_start(const plan *plan, char endpoint[ENDPOINT_SIZE], const int en
     return true;
 }
 
-/* ---- the client -------------------------------------------------------------------------------- */
+/* ---- the client --------------------------------------------------------------------------------
+ */
 
-static bool s_send(void *socket, char *payload, const plan *plan)
+static bool s_send(void *socket, char *payload, const chain *plan)
 {
     uint64_t now_ns = s_now_ns();
     memcpy(payload, &now_ns, sizeof now_ns);
@@ -175,7 +176,7 @@ static bool s_send(void *socket, char *payload, const plan *plan)
 
 /* Sends and takes back plan->requests messages after those of the warm-up; times_ns has room for as
  * many.  false: it broke, or nothing came back for too long. */
-static bool s_measure(const plan *plan, const char *endpoint, uint64_t *times_ns,
+static bool s_measure(const chain *plan, const char *endpoint, uint64_t *times_ns,
                       uint64_t *out_took_ns)
 {
     void *context = zmq_ctx_new();
@@ -229,7 +230,7 @@ static double s_cpu_us(void)
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
 }
 
-static void s_print(const plan *plan, uint64_t *times_ns, uint64_t took_ns)
+static void s_print(const chain *plan, uint64_t *times_ns, uint64_t took_ns)
 {
     uint32_t count = plan->requests;
     qsort(times_ns, count, sizeof *times_ns, s_compare);
@@ -243,7 +244,7 @@ static void s_print(const plan *plan, uint64_t *times_ns, uint64_t took_ns)
 }
 
 /* Starts all, measures, ends all. */
-static int s_run(const plan *plan)
+static int s_run(const chain *plan)
 {
     uint64_t *times_ns = calloc(plan->requests, sizeof *times_ns);
     int end_pipe[2];
@@ -253,8 +254,7 @@ static int s_run(const plan *plan)
     }
     char endpoint[ENDPOINT_SIZE] = "";
     uint64_t took_ns = 0;
-    bool good = s_start(plan, endpoint, end_pipe) &&
-                s_measure(plan, endpoint, times_ns, &took_ns);
+    bool good = s_start(plan, endpoint, end_pipe) && s_measure(plan, endpoint, times_ns, &took_ns);
     int code = good ? 0 : s_fail("the measurement");
     (void)close(end_pipe[1]);
     (void)close(end_pipe[0]);
@@ -271,7 +271,8 @@ static int s_run(const plan *plan)
     return code;
 }
 
-/* ---- the command line -------------------------------------------------------------------------- */
+/* ---- the command line --------------------------------------------------------------------------
+ */
 
 static bool s_number(const char *text, uint32_t min, uint32_t max, uint32_t *out_value)
 {
@@ -285,18 +286,30 @@ static bool s_number(const char *text, uint32_t min, uint32_t max, uint32_t *out
     return true;
 }
 
-static bool s_read(plan *plan, int argc, char **argv)
+static bool s_read(chain *plan, int argc, char **argv)
 {
     int option;
     bool good = true;
     while (good && (option = getopt(argc, argv, "h:n:i:s:c")) != -1) {
         switch (option) {
-        case 'h': good = s_number(optarg, 1, HOPS_MAX, &plan->hops); break;
-        case 'n': good = s_number(optarg, 1, REQUESTS_MAX, &plan->requests); break;
-        case 'i': good = s_number(optarg, 1, INFLIGHT_MAX, &plan->inflight); break;
-        case 's': good = s_number(optarg, SIZE_MIN, SIZE_MOST, &plan->size); break;
-        case 'c': plan->curve = true; break;
-        default: good = false; break;
+        case 'h':
+            good = s_number(optarg, 1, HOPS_MAX, &plan->hops);
+            break;
+        case 'n':
+            good = s_number(optarg, 1, REQUESTS_MAX, &plan->requests);
+            break;
+        case 'i':
+            good = s_number(optarg, 1, INFLIGHT_MAX, &plan->inflight);
+            break;
+        case 's':
+            good = s_number(optarg, SIZE_MIN, SIZE_MOST, &plan->size);
+            break;
+        case 'c':
+            plan->curve = true;
+            break;
+        default:
+            good = false;
+            break;
         }
     }
     return good && optind == argc;
@@ -304,7 +317,7 @@ static bool s_read(plan *plan, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    plan plan = {.hops = 4, .requests = 5000, .inflight = 1, .size = 200};
+    chain plan = {.hops = 4, .requests = 5000, .inflight = 1, .size = 200};
     if (!s_read(&plan, argc, argv)) {
         (void)fprintf(stderr,
                       "usage: bare_hops [-h HOPS] [-n REQUESTS] [-i INFLIGHT] [-s SIZE] [-c]\n");

@@ -38,8 +38,8 @@ for folder in (HERE, HERE.parent / "tests/system", HERE.parent / "client/python"
 import compare_report as report  # noqa: E402  (their folders must be on the path first)
 import nodes  # noqa: E402
 from caller import make_numbers  # noqa: E402
-from compare_peers import (CLIENTS_MAX, PEERS, Missing, Sample, first_line, memory_kib,  # noqa: E402
-                           until_parent)
+from compare_peers import (  # noqa: E402
+    CLIENTS_MAX, PEERS, Missing, Sample, first_line, memory_kib, until_parent)
 from harness import BUILD, ROOT, Cluster, wait_until  # noqa: E402
 
 BENCH = BUILD / "bench"

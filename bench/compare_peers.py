@@ -187,15 +187,14 @@ class Router(Peer):
     def program(self):
         if self.root == pathlib.Path("/"):
             return ["mysqlrouter"]
-        paths = [self.root / LIBRARIES, *self.root.glob(f"{LIBRARIES}/mysql*/private"),
-                 *self.root.glob("usr/lib/mysqlrouter*/private")]
+        paths = [self.root / LIBRARIES, self.root / "usr/lib/mysql-router"]
         return [self.root / "lib64/ld-linux-x86-64.so.2", "--library-path",
                 ":".join(map(str, paths)), self.root / "usr/bin/mysqlrouter"]
 
     def plugins(self):
         for found in self.root.glob("usr/lib/**/routing.so"):
             return found.parent
-        raise Missing("MySQL Router's plugin `routing` was not found")
+        raise Missing("the plugin `routing` of mysqlrouter was not found")
 
     def config(self):
         return f"""[DEFAULT]

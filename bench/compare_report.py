@@ -9,6 +9,7 @@ import statistics
 
 DAEMONS = ("gatekeeper", "broker", "proxy", "portcullisd", "agent-node1")
 PEERS = ("haproxy", "proxysql", "router")
+PATHS = ("direct", *PEERS, "apart", "apart-mux", "together", "together-mux")  # as they are shown
 OTHERS_MAX = 0.10  # of the processors, used by somebody else or not given by the host
 POINT = "point_select"
 
@@ -185,6 +186,10 @@ def in_order(values):
     return list(dict.fromkeys(values))
 
 
+def paths_of(runs):
+    return sorted({run["path"] for run in runs}, key=PATHS.index)
+
+
 def failures(runs, path, workload, clients):
     return [run["failed"] for run in runs if run.get("failed") and run["path"] == path
             and run["workload"] == workload and run["clients"] == clients]
@@ -200,7 +205,7 @@ def cell(runs, path, workload, clients, key):
 def figures(runs, workload, key):
     """A table of one figure: a row a number of clients, a column a path."""
     here = [run for run in runs if run["workload"] == workload]
-    paths = in_order(run["path"] for run in here)
+    paths = paths_of(here)
     rows = [["clients", *paths]]
     for clients in sorted({run["clients"] for run in here}):
         rows.append([f"{clients:,}", *(cell(here, path, workload, clients, key)
@@ -211,7 +216,7 @@ def figures(runs, workload, key):
 def ratios(runs, workload):
     """A row a number of clients, a column each of ours: over the best peer, and over direct."""
     here = [run for run in runs if run["workload"] == workload]
-    ours = [path for path in in_order(run["path"] for run in here)
+    ours = [path for path in paths_of(here)
             if path.split("-")[0] in ("apart", "together")]
     rows = [["clients", "best peer", *(f"{path} / {to}" for path in ours
                                        for to in ("peer", "direct"))]]
@@ -230,7 +235,7 @@ def costs(runs, workload):
     """Processor time a query and memory of every process, median over repeats."""
     rows = [["path", "clients", "process", "us a query", "RSS MiB", "PSS MiB"]]
     here = chosen(runs, workload=workload)
-    for path in in_order(run["path"] for run in here):
+    for path in paths_of(here):
         for clients in sorted({run["clients"] for run in here if run["path"] == path}):
             some = chosen(here, path=path, clients=clients)
             for name in some[0]["cpu_us"]:
