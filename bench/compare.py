@@ -111,7 +111,7 @@ def run_sysbench(command, environment, pids, shown, seconds):
                 said.append(line.strip())
     if process.returncode != 0 or len(samples) < 2 or not sum(rates[1:]):
         why = [line for line in said if "FATAL" in line or "rror" in line] or said[-1:]
-        return {"failed": (why or ["it said nothing"])[0][:200]}
+        return {"failed": "; ".join(report.in_order(why)[:2] or ["it said nothing"])[:300]}
     took_s = samples[-1].at_s - samples[0].at_s
     queries = sum(rates[1:]) / len(rates[1:]) * took_s
     return {"qps": round(sum(rates[1:]) / len(rates[1:]), 1), "errors": errors,
@@ -263,7 +263,7 @@ class Comparison:
                                 self.options.seconds)
         command = [BENCH / "driver/portcullis-bench", "sql", POINT_SQL, "--db", "demo", "--param",
                    f"int:1..{self.options.rows}", "--clients", clients, "--time",
-                   self.options.seconds, "--warmup", WARMUP_S, "--json", "-"]
+                   self.options.seconds, "--warmup", WARMUP_S, "--quiet", "--json", "-"]
         return run_driver(command, environment, pids, shown, self.options.seconds)
 
     def paths(self, half, workload, clients, first_half):
