@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+import pathlib
 import pty
 import re
 import signal
@@ -127,6 +128,23 @@ COMMIT;
     assert whole["loop"] == "closed" and "rate" not in whole
 
 
+def test_the_document_has_the_keys_of_the_json(cluster):
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "bench.md").read_text()
+    table = text[text.index("\n| key | meaning |"):]
+    documented = set()
+    for line in table[:table.index("\n\n", 2)].splitlines()[3:]:
+        documented.update(re.findall(r"`(\w+)`", line.split("|")[1]))
+    assert len(documented) > 15
+    whole, rows = measured(cluster, "sql", "SELECT 1", "--clients", "2", "--time", "0.3",
+                           "--warmup", "0")
+    row = rows["default"]
+    assert documented == set(row) - {"series_seconds"}
+    for key in list(whole) + list(row) + [name for item in (
+            row["rounds"][0], row["series"][0], row["parts"][0], whole["statements"][0])
+                                          for name in item]:
+        assert f"`{key}`" in text, f"docs/bench.md does not tell of {key}"
+
+
 def test_a_ramp_rises(cluster):
     whole, rows = measured(cluster, "sql", "SELECT 1", "--rate", "20..180", "--arrivals", "fixed",
                            "--time", "2", "--warmup", "0.5")
@@ -170,6 +188,38 @@ def test_latency_runs_from_when_a_request_was_due(cluster):
     row = rows["direct"]
     assert row["requests"] == pytest.approx(800, abs=2), row
     assert row["latency_us"]["p99"] > 1_000_000, row["latency_us"]
+
+
+def test_a_driver_that_stood_still_says_so(cluster):
+    """What was due meanwhile is sent late, and its wait counts: nothing is left out."""
+    with subprocess.Popen(
+            [DRIVER, "sql", "SELECT 1", "--rate", "100", "--arrivals", "fixed", "--time", "2",
+             "--warmup", "0", "--json", "-", "--quiet"], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PORTCULLIS_BUNDLE": cluster.bundle}) as running:
+        time.sleep(0.8)
+        running.send_signal(signal.SIGSTOP)
+        time.sleep(0.6)
+        running.send_signal(signal.SIGCONT)
+        row = json.loads(running.communicate(timeout=30)[0])["strategies"][0]
+    assert running.returncode == 3 and "after they were due" in row["doubt"], row["doubt"]
+    assert row["requests"] == pytest.approx(200, abs=2)
+    assert row["send_lag_us"]["max"] > 400_000 and row["latency_us"]["p90"] > 200_000, row
+
+
+def test_a_closed_loop_tells_what_it_left_out(cluster):
+    """One client and a proxy that stands still: a single wait is slow, and many would have been."""
+    with subprocess.Popen(
+            [DRIVER, "sql", "SELECT 1", "--clients", "1", "--time", "2", "--warmup", "0",
+             "--json", "-", "--quiet"], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PORTCULLIS_BUNDLE": cluster.bundle}) as running:
+        time.sleep(0.8)
+        cluster.pause("proxy")
+        time.sleep(0.8)
+        cluster.resume("proxy")
+        row = json.loads(running.communicate(timeout=30)[0])["strategies"][0]
+    told, corrected = row["latency_us"], row["latency_corrected_us"]
+    assert corrected["count"] > told["count"] and corrected["max"] == told["max"]
+    assert corrected["p90"] > 200_000 and corrected["p90"] > told["p90"], (told, corrected)
 
 
 def test_failures_count_their_timeout_and_are_told_by_code(cluster):
