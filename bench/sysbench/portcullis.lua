@@ -4,6 +4,7 @@
 -- result in their place, and lets libportcullis do what they ask (libportcullis.lua):
 --
 --   con:query, con:prepare   a request each; parameters go as parameters, so that the node prepares
+--                            (with --db-ps-mode=disable they are written into the text, as there)
 --   BEGIN ... COMMIT         --portcullis-transactions: a session, a read-only session, or the
 --                            statements gathered and sent as one `txn` at the COMMIT
 --   errors                   counted, ignored and restarted as those of sysbench's MySQL driver are,
@@ -496,7 +497,8 @@ end
 
 -- ---- statements -------------------------------------------------------------------
 
--- A parameter as sysbench's own has them: set, set_rand_str; add puts the value into a request.
+-- A parameter as sysbench's own has them: set, set_rand_str; add puts the value into a request,
+-- literal says how it is written in SQL.
 local function param_class(add)
    local class = {add = add}
    class.__index = class
@@ -539,6 +541,14 @@ end
 
 double_param.set = int_param.set
 
+function int_param:literal()
+   return self.value == nil and "NULL" or string.format("%d", self.value)
+end
+
+function double_param:literal()
+   return self.value == nil and "NULL" or string.format("%.17g", self.value)
+end
+
 function text_param:set(value)
    if value == nil then
       self.size = nil
@@ -546,6 +556,13 @@ function text_param:set(value)
    end
    self.size = math.min(#value, self.size_max)
    ffi.copy(self.buffer, value, self.size)
+end
+
+function text_param:literal()
+   if self.size == nil then
+      return "NULL"
+   end
+   return "'" .. ffi.string(self.buffer, self.size):gsub("['\\]", "\\%0") .. "'"
 end
 
 function text_param:set_rand_str(format)
@@ -571,7 +588,8 @@ statement.__index = statement
 function connection:prepare(query)
    local kind = kind_of(query)
    local made = {connection = self, query = query, kind = kind, params = {}}
-   if kind == nil then
+   made.inline = sysbench.opt.db_ps_mode == "disable"
+   if kind == nil and not made.inline then
       made.request = request_keep(lib.portcullis_request_new_sized(query, #query))
    end
    return setmetatable(made, statement)
@@ -594,10 +612,21 @@ function statement:bind_param(...)
    self.params = {...}
 end
 
+-- The text with its parameters in their places.
+local function statement_inline(self)
+   local index = 0
+   return (self.query:gsub("%?", function()
+      index = index + 1
+      return self.params[index] and self.params[index]:literal()
+   end))
+end
+
 function statement:execute()
    local con = self.connection
    if self.kind ~= nil then
       return con[self.kind](con, self.query)
+   elseif self.inline then
+      return con:query(statement_inline(self))
    end
    if con.txn[0] ~= nil then
       return txn_gather(con, self.query, self.params)
