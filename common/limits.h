@@ -25,7 +25,7 @@
 #define PCL_MSGPACK_DEPTH_MAX       8u
 #define PCL_ID_SIZE                 16u
 #define PCL_NAME_SIZE_MAX           63u /* a principal, a role, a node */
-#define PCL_NODES_MAX               128u
+#define PCL_NODES_MAX               256u
 #define PCL_ENVELOPE_FRAMES_MAX     4u /* what a client puts before the delimiter */
 #define PCL_ENVELOPE_FRAME_SIZE_MAX 255u
 #define PCL_INFLIGHT_MAX            1000000u /* tickets of one daemon */
