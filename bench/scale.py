@@ -1,0 +1,703 @@
+#!/usr/bin/env python3
+"""What do thousands of clients and hundreds of agents cost?
+
+Starts a gatekeeper, a broker and a proxy of their own, with CURVE, a policy and seals, and around
+them simulated worker agents (bench/scale/agents.c: a statement is a wait) and simulated clients
+(bench/scale/clients.c: each a connection and a key of its own).  No database is needed.
+
+Four parts:
+
+  idle      more and more clients that have had one answer each and say nothing more: memory and
+            processor time
+  clients   the same clients at a fixed rate of all together, and as fast as it goes with so many
+            requests in flight
+  agents    the same with more and more agents, once with `custom` and once with `random`, which
+            costs next to nothing to choose by: the difference is what a decision costs
+  together  all clients and all agents
+
+and the bars, as lines of `pass` and `FAIL` (exit code 1): nothing fails; memory, and processor time
+a request, grow no faster than linearly with clients and with agents; an idle client takes at most
+40 KiB in the gatekeeper.
+
+    bench/scale.py [--clients 100,1000,10000] [--agents 10,50,200] [--json FILE] [--html FILE]
+    bench/scale.py --quick                    # 200 clients, 10 agents, some ten seconds
+
+PORTCULLIS_TEST_BUILD names the build, which should be a RelWithDebInfo or a Release one; times and
+memory of another say little.  Ports are free ones, from the range of PORTCULLIS_PORTS where it is
+set (FIRST-LAST).
+"""
+import argparse
+import collections
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import platform
+import re
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import zmq
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+BUILD = pathlib.Path(os.environ.get("PORTCULLIS_TEST_BUILD",
+                                    HERE.parent / "build" / "release")).resolve()
+
+ROLES = ("gatekeeper", "broker", "proxy")
+CLIENTS_EACH = 2500      # of a process: a client is four descriptors
+IDLE_KIB_MAX = 40
+GROWTH_FROM = {"clients": 1000, "agents": 50}
+GROWTH_MAX = 1.5         # how much more an added client or agent may cost at the upper end
+LADDER_CLIENTS, LADDER_AGENTS = "100,1000,2500,5000,10000", "10,50,100,200"
+
+
+# --- Processes -------------------------------------------------------------------------
+
+def ports(count):
+    """So many ports that nobody listens on."""
+    text = os.environ.get("PORTCULLIS_PORTS", "")
+    first, _, last = text.partition("-")
+    candidates = range(int(first), int(last) + 1) if last else [0] * count
+    found, open_ones = [], []
+    for candidate in candidates:
+        one = socket.socket()
+        with contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", candidate))
+            found.append(one.getsockname()[1])
+        open_ones.append(one)
+        if len(found) == count:
+            break
+    for one in open_ones:
+        one.close()
+    if len(found) < count:
+        raise RuntimeError(f"no {count} free ports in PORTCULLIS_PORTS={text}")
+    return found
+
+
+def descriptors(wanted):
+    """Raises the limit that children inherit, as far as the system lets us; returns it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (max(hard, wanted), hard):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(limit, wanted)), limit))
+            break
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+class Told:
+    """One of bench/scale/: a process that answers each line with one of JSON."""
+
+    def __init__(self, name, arguments, log):
+        self.name = name
+        self.process = subprocess.Popen(
+            [BUILD / "bench" / "scale" / name, *map(str, arguments)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=log, text=True)
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def hear(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended: {self.process.wait()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(f"{self.name}: {answer['error']}")
+        return answer
+
+    def end(self):
+        """The end of its input is its end."""
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+class Daemon:
+    """Gatekeeper, broker or proxy, and what it costs."""
+
+    def __init__(self, role, config, http_port, log):
+        self.role, self.http_port = role, http_port
+        self.process = subprocess.Popen(
+            [BUILD / role / f"portcullis-{role}", "--config", config], stdin=subprocess.DEVNULL,
+            stdout=log, stderr=log)
+
+    def get(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def says(self, path):
+        """Is the answer yes?  /health: it runs; /ready: it has whom it needs."""
+        if self.process.poll() is not None:
+            raise RuntimeError(f"{self.role} ended: {self.process.returncode}")
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.get(path)[0] == 200
+        return False
+
+    def cpu_us(self):
+        """Processor time of all its threads so far."""
+        total_ns = 0
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                total_ns += int((task / "schedstat").read_text().split()[0])
+        return total_ns / 1000
+
+    def rss_kib(self):
+        text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", text)[1])
+
+    def metric(self, pattern):
+        """The sum of all series that fit."""
+        lines = (line.rpartition(" ") for line in self.get("/metrics")[1].splitlines()
+                 if not line.startswith("#"))
+        return sum(float(value) for series, _, value in lines if re.match(pattern, series))
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def zpl(values):
+    """Settings, "section/key": value, as a configuration has them."""
+    sections = collections.defaultdict(list)
+    for path, value in values.items():
+        section, _, key = path.partition("/")
+        sections[section].append(f'    {key} = "{value}"')
+    return "".join(f"{section}\n" + "\n".join(lines) + "\n" for section, lines in sections.items())
+
+
+def key_pairs(names):
+    return {name: tuple(key.decode() for key in zmq.curve_keypair()) for name in names}
+
+
+class World:
+    """The three daemons, and who is simulated around them."""
+
+    def __init__(self, options):
+        self.options = options
+        self.folder = pathlib.Path(tempfile.mkdtemp(
+            prefix="scale.", dir=os.environ.get("PORTCULLIS_TEST_SCRATCH")))
+        self.daemons, self.agents, self.crowds = {}, None, []
+        self.log = None
+
+    def __enter__(self):
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for one in [*self.crowds, *([self.agents] if self.agents else [])]:
+            one.end()
+        for role in ROLES:
+            if role in self.daemons:
+                self.daemons[role].end()
+        if self.log:
+            self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # --- Its files ---------------------------------------------------------------------
+
+    def _write(self, name, text, secret=False):
+        path = self.folder / name
+        path.touch(0o600 if secret else 0o644)
+        path.write_text(text)
+        return path
+
+    def _write_keys(self):
+        """Whose key is whose, and who may come in where."""
+        own = key_pairs(ROLES)
+        for role, (public, secret) in own.items():
+            self._write(f"{role}.key", f'curve\n    public-key = "{public}"\n'
+                                       f'    secret-key = "{secret}"\n', secret=True)
+        self.clients = [f"client{number}" for number in range(max(self.options.clients))]
+        self.nodes = [f"node{number}" for number in range(max(self.options.agents))]
+        pairs = {"clients": key_pairs(self.clients), "agents": key_pairs(self.nodes)}
+        for group, members in pairs.items():
+            self._write(f"{group}.keys", "".join(f"{name} {public}\n"
+                                                 for name, (public, _) in members.items()))
+            self._write(f"{group}.secret", "".join(
+                f"{name} {public} {secret}\n"
+                for name, (public, secret) in members.items()), secret=True)
+        for list_of, role in (("gatekeepers", "gatekeeper"), ("brokers", "broker")):
+            self._write(f"{list_of}.keys", f"{role} {own[role][0]}\n")
+        self._write("policy.cfg", 'policy\n    version = "1"\nroles\n    app\n'
+                    '        classes = "read write"\n        seal = "required"\nprincipals\n'
+                    + "".join(f'    {name} = "app {public}"\n'
+                              for name, (public, _) in pairs["clients"].items()))
+        return own, next(iter(pairs["clients"].values()))
+
+    def _write_configs(self, own, to, web):
+        folder = self.folder
+        configs = {
+            "gatekeeper": {
+                "clients/endpoint": to["clients"], "clients/keys": folder / "clients.keys",
+                "broker/endpoint": to["gatekeepers"], "broker/public_key": own["broker"][0],
+                # All come from one address, which in life they do not.
+                "clients/connections_max": 100000, "clients/handshakes_address_max": 1000},
+            "broker": {
+                "gatekeepers/endpoint": to["gatekeepers"],
+                "gatekeepers/keys": folder / "gatekeepers.keys",
+                "proxy/endpoint": to["brokers"], "proxy/public_key": own["proxy"][0],
+                "policy/file": folder / "policy.cfg", "audit/folder": folder / "audit"},
+            "proxy": {
+                "brokers/endpoint": to["brokers"], "brokers/keys": folder / "brokers.keys",
+                "agents/endpoint": to["agents"], "agents/keys": folder / "agents.keys",
+                "agents/handshakes_max": 1000, "agents/handshakes_address_max": 1000},
+        }
+        for role, values in configs.items():
+            values["curve/key_file"] = folder / f"{role}.key"
+            values["http/address"] = f"127.0.0.1:{web[role]}"
+            self._write(f"{role}.cfg", zpl(values))
+
+    def _start(self):
+        own, first_client = self._write_keys()
+        numbers = ports(7)
+        to = dict(zip(("clients", "gatekeepers", "brokers", "agents"),
+                      (f"tcp://127.0.0.1:{number}" for number in numbers)))
+        web = dict(zip(ROLES, numbers[4:]))
+        self._write_configs(own, to, web)
+        self._write("client.bundle", zpl({
+            "bundle/version": 1, "bundle/principal": self.clients[0],
+            "gatekeeper/endpoint": to["clients"], "gatekeeper/public-key": own["gatekeeper"][0],
+            "broker/public-key": own["broker"][0],
+            "curve/public-key": first_client[0], "curve/secret-key": first_client[1]}),
+                    secret=True)
+        self.log = open(self.folder / "log", "ab")
+        for role in reversed(ROLES):
+            self.daemons[role] = Daemon(role, self.folder / f"{role}.cfg", web[role], self.log)
+        self._wait(lambda: all(one.says("/health") for one in self.daemons.values()),
+                   "the daemons run")
+        self.agents = Told("scale_agents", [
+            "--proxy", to["agents"], "--proxy-key", own["proxy"][0],
+            "--identities", self.folder / "agents.secret", "--capacity", len(self.nodes),
+            "--service-us", self.options.service_us, "--workers", self.options.workers], self.log)
+        self.grow(min(self.options.agents))
+        self._wait(lambda: all(one.says("/ready") for one in self.daemons.values()),
+                   "the daemons are ready")
+
+    def _wait(self, question, what):
+        end = time.monotonic() + 60
+        while not question():
+            if time.monotonic() > end:
+                raise RuntimeError(f"not within a minute: {what}\n{self.tail()}")
+            time.sleep(0.05)
+
+    def tail(self):
+        return (self.folder / "log").read_text(errors="replace")[-3000:]
+
+    # --- How many there are --------------------------------------------------------------
+
+    def grow(self, agents):
+        self.agents.say(f"grow {agents}")
+        answer = self.agents.hear()
+        if answer["up"] != agents:
+            raise RuntimeError(f"of {agents} agents {answer['up']} are up\n{self.tail()}")
+        self._wait(lambda: self.daemons["proxy"].metric(
+            r'portcullis_proxy_nodes\{state="up"\}') == agents, f"{agents} nodes are up")
+        self.agent_count = agents
+
+    def connect(self, clients):
+        """So many clients in all, over as many processes as they need."""
+        while len(self.crowds) * CLIENTS_EACH < clients:
+            first = len(self.crowds) * CLIENTS_EACH
+            self.crowds.append(Told("scale_clients", [
+                "--bundle", self.folder / "client.bundle",
+                "--identities", self.folder / "clients.secret", "--first", first,
+                "--capacity", min(CLIENTS_EACH, len(self.clients) - first)], self.log))
+        self.parts = [min(CLIENTS_EACH, clients - index * CLIENTS_EACH)
+                      for index in range(len(self.crowds))]
+        start = time.monotonic()
+        for crowd, part in zip(self.crowds, self.parts):
+            crowd.say(f"connect {part}")
+        for crowd in self.crowds:
+            crowd.hear()
+        self.client_count = clients
+        return time.monotonic() - start
+
+    # --- What it costs -------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def costs(self, found):
+        """Processor time and memory of the daemons over the with block, into found."""
+        before, start = {role: one.cpu_us() for role, one in self.daemons.items()}, time.monotonic()
+        yield
+        took = time.monotonic() - start
+        found["seconds"] = took
+        found["cpu_ms_per_s"] = {role: (one.cpu_us() - before[role]) / 1000 / took
+                                 for role, one in self.daemons.items()}
+        found["rss_kib"] = {role: one.rss_kib() for role, one in self.daemons.items()}
+
+    def idle(self, seconds):
+        found = {}
+        with self.costs(found):
+            time.sleep(seconds)
+        return found
+
+    def load(self, kind, amount, strategy):
+        """One load, over all processes: what came of it, and what a request cost each daemon."""
+        options, found = self.options, {}
+        decided = self._decisions()
+        shares = [amount * part / self.client_count for part in self.parts]
+        if kind == "closed":
+            shares = [max(int(share), 1) for share in shares]
+        with self.costs(found):
+            for crowd, share in zip(self.crowds, shares):
+                crowd.say(f"{kind} {share} {options.seconds} {options.warmup} {strategy}")
+            answers = [crowd.hear() for crowd in self.crowds]
+        latency, late, errors = (collections.Counter() for _ in range(3))
+        for answer in answers:
+            latency.update(dict(map(tuple, answer["latency_us"])))
+            late.update(dict(map(tuple, answer["late_us"])))
+            errors.update(answer["errors"])
+        served = sum(answer["ok"] for answer in answers)
+        # The daemons' time also has the warm-up's requests: a request is what they counted.
+        handled = max(self._decisions()[0] - decided[0], 1)
+        spent = self._decisions()[1] - decided[1]
+        found.update(
+            kind=kind, amount=amount, strategy=strategy, served=served, errors=dict(errors),
+            requests=sum(answer["requests"] for answer in answers),
+            throughput=served / options.seconds,
+            latency_us={name: percentile(latency, share) for name, share in SHARES.items()},
+            late_p99_us=percentile(late, 0.99),
+            decision_us=spent * 1e6 / handled,
+            cpu_us_per_request={role: each * 1000 * found["seconds"] / handled
+                                for role, each in found["cpu_ms_per_s"].items()})
+        return found
+
+    def _decisions(self):
+        """How many the proxy has made, and the seconds that it took for them."""
+        proxy = self.daemons["proxy"]
+        return (proxy.metric(r"portcullis_proxy_decision_seconds_count"),
+                proxy.metric(r"portcullis_proxy_decision_seconds_sum"))
+
+
+SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+
+
+def percentile(buckets, share):
+    """The least edge that this share of what was counted does not exceed."""
+    rank, seen = share * sum(buckets.values()), 0
+    for edge in sorted(buckets):
+        seen += buckets[edge]
+        if seen >= rank:
+            return edge
+    return 0
+
+
+# --- The ladders -------------------------------------------------------------------------
+
+def step(world, strategies):
+    """Idle, at a fixed rate, and as fast as it goes, with who is there."""
+    options = world.options
+    row = {"clients": world.client_count, "agents": world.agent_count,
+           "idle": world.idle(options.idle_seconds), "open": {}, "closed": {}}
+    for strategy in strategies:
+        row["open"][strategy] = world.load("open", options.rate, strategy)
+    if options.closed:
+        row["closed"]["custom"] = world.load(
+            "closed", min(options.in_flight, world.client_count), "custom")
+    for strategy, found in row["open"].items():
+        idle, seconds = row["idle"]["cpu_ms_per_s"], found["seconds"]
+        handled = {role: found["cpu_ms_per_s"][role] / found["cpu_us_per_request"][role]
+                   for role in ROLES if found["cpu_us_per_request"][role]}
+        found["net_us_per_request"] = {
+            role: (found["cpu_ms_per_s"][role] - idle[role]) / handled[role] for role in handled}
+        found["requests_per_s"] = found["requests"] / seconds
+    tell(row)
+    return row
+
+
+def tell(row):
+    """A step as a few lines."""
+    print(f"         and {row['agents']} agents")
+    tell_idle(row)
+    for kind in ("open", "closed"):
+        for strategy, found in row[kind].items():
+            latency = found["latency_us"]
+            print(f"       {kind:6} {strategy:7} {found['throughput']:7.0f}/s"
+                  f"  p50 {latency['p50'] / 1000:.2f} ms  p99 {latency['p99'] / 1000:.2f} ms"
+                  f"  us a request " + " ".join(
+                      f"{found['cpu_us_per_request'][role]:.1f}" for role in ROLES)
+                  + f"  decision {found['decision_us']:.2f} us"
+                  + (f"  {found['errors']}" if found["errors"] else ""), flush=True)
+
+
+def tell_idle(row):
+    idle = row["idle"]
+    print(f"{row['clients']:6} clients, idle: rss MiB " + " ".join(
+        f"{role} {idle['rss_kib'][role] / 1024:.1f}" for role in ROLES)
+        + "  cpu ms/s " + " ".join(f"{idle['cpu_ms_per_s'][role]:.1f}" for role in ROLES),
+        flush=True)
+
+
+def measure(options):
+    result = {"machine": machine(), "options": {
+        key: value for key, value in vars(options).items()
+        if isinstance(value, (int, float, list))}, "idle": [], "clients": [], "agents": []}
+    with World(options) as world:
+        result["empty_rss_kib"] = {role: one.rss_kib() for role, one in world.daemons.items()}
+        for count in options.clients:
+            row = {"clients": count, "connect_seconds": world.connect(count),
+                   "idle": world.idle(options.idle_seconds)}
+            result["idle"].append(row)
+            tell_idle(row)
+    with World(options) as world:
+        for count in options.clients:
+            world.connect(count)
+            result["clients"].append(step(world, ["custom"]))
+    with World(options) as world:
+        world.connect(options.clients[(len(options.clients) - 1) // 3])
+        for count in options.agents:
+            world.grow(count)
+            result["agents"].append(step(world, ["custom", "random"]))
+        if options.together:
+            world.connect(options.clients[-1])
+            result["together"] = step(world, ["custom", "random"])
+    return result
+
+
+def machine():
+    found = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    return {"processor": found[1] if found else platform.machine(), "processors": os.cpu_count(),
+            "system": platform.platform(), "build": BUILD.name,
+            "libzmq": zmq.zmq_version(), "date": time.strftime("%Y-%m-%d")}
+
+
+# --- What it says --------------------------------------------------------------------------
+
+def slope(points):
+    """Least squares: how much y grows with each x."""
+    if len({x for x, _ in points}) < 2:
+        return 0.0
+    return statistics.linear_regression(*zip(*points)).slope
+
+
+def growth(points):
+    """How much more an added x costs over the last step than over all: 1 is a straight line."""
+    points = sorted(points)
+    if len(points) < 3:
+        return 0.0
+    (x0, y0), (x1, y1), (x2, y2) = points[0], points[-2], points[-1]
+    whole, last = (y2 - y0) / (x2 - x0), (y2 - y1) / (x2 - x1)
+    return last / whole if whole > 0 else 0.0
+
+
+def curves(result):
+    """What is looked at: name -> (what x is, unit of y, its points, y that is no more than noise).
+    """
+    of_clients, of_agents = result["clients"], result["agents"]
+    found = {}
+    for role in ROLES:
+        found[f"memory of the {role}, all idle"] = (
+            "clients", "MiB", [(row["clients"], row["idle"]["rss_kib"][role] / 1024)
+                               for row in result["idle"]], 4)
+        found[f"processor time of the {role}, all idle"] = (
+            "clients", "ms a second", [(row["clients"], row["idle"]["cpu_ms_per_s"][role])
+                                       for row in result["idle"]], 20)
+        found[f"memory of the {role}, all have been busy"] = (
+            "clients", "MiB", [(row["clients"], row["open"]["custom"]["rss_kib"][role] / 1024)
+                               for row in of_clients], 4)
+        found[f"processor time of the {role} a request"] = (
+            "clients", "us", [(row["clients"], row["open"]["custom"]["net_us_per_request"][role])
+                              for row in of_clients], 20)
+    for strategy in ("custom", "random"):
+        found[f"processor time of the proxy a request, {strategy}"] = (
+            "agents", "us", [(row["agents"], row["open"][strategy]["net_us_per_request"]["proxy"])
+                             for row in of_agents], 20)
+        found[f"time of a decision, {strategy}"] = (
+            "agents", "us", [(row["agents"], row["open"][strategy]["decision_us"])
+                             for row in of_agents], 3)
+    found["memory of the proxy"] = (
+        "agents", "MiB", [(row["agents"], row["idle"]["rss_kib"]["proxy"] / 1024)
+                          for row in of_agents], 4)
+    found["processor time of the proxy, all idle"] = (
+        "agents", "ms a second", [(row["agents"], row["idle"]["cpu_ms_per_s"]["proxy"])
+                                  for row in of_agents], 20)
+    return found
+
+
+def summarize(result):
+    """What an added client and agent cost, and the bars."""
+    clients = [(row["clients"], row["idle"]["rss_kib"]["gatekeeper"]) for row in result["idle"]]
+    proxy = [(row["agents"], row["idle"]["rss_kib"]["proxy"]) for row in result["agents"]]
+    result["idle_kib_per_client"] = slope(clients)
+    result["kib_per_agent"] = slope(proxy)
+    result["idle_us_per_client_s"] = slope(
+        [(row["clients"], row["idle"]["cpu_ms_per_s"]["gatekeeper"] * 1000)
+         for row in result["idle"]])
+    rows = [*result["clients"], *result["agents"],
+            *([result["together"]] if "together" in result else [])]
+    loads = [load for row in rows for kind in ("open", "closed") for load in row[kind].values()]
+    failed = sum(load["requests"] - load["served"] for load in loads)
+    served = sum(load["served"] for load in loads)
+    bars = [("nothing failed", failed == 0 and served > 0, f"{failed} of {failed + served}")]
+    if result["clients"][-1]["clients"] >= 1000:
+        bars.append((f"an idle client takes at most {IDLE_KIB_MAX} KiB in the gatekeeper",
+                     result["idle_kib_per_client"] <= IDLE_KIB_MAX,
+                     f"{result['idle_kib_per_client']:.1f} KiB"))
+    for name, (over, unit, points, noise) in curves(result).items():
+        if len(points) < 3 or points[-1][0] < GROWTH_FROM[over]:
+            continue  # noise would be all that it told
+        values = [y for _, y in points]
+        more = growth(points)
+        flat = max(values) - values[0] <= noise
+        bars.append((f"{name}: no faster than linearly with {over}", flat or more <= GROWTH_MAX,
+                     f"{values[0]:.1f} to {values[-1]:.1f} {unit}, last step "
+                     f"{more:.2f} of a straight line"))
+    result["bars"] = [{"bar": name, "pass": bool(good), "found": found}
+                      for name, good, found in bars]
+    return all(good for _, good, _ in bars)
+
+
+# --- The picture -----------------------------------------------------------------------------
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 240, 56, 34, 34
+
+
+def ticks(top):
+    """Round numbers from 0 to just over top."""
+    step_of = next(each * 10 ** power for power in range(-3, 7) for each in (1, 2, 5)
+                   if each * 10 ** power * 5 >= top)
+    return [step_of * number for number in range(6)]
+
+
+def plain(number):
+    return f"{number:g}"
+
+
+def chart(title, over, unit, points):
+    """One curve, as SVG."""
+    xs, ys = ticks(max(x for x, _ in points)), ticks(max(max(y for _, y in points), 1e-3))
+
+    def place(x, y):
+        return (LEFT + x / xs[-1] * (WIDTH - LEFT - 16),
+                HEIGHT - BOTTOM - y / ys[-1] * (HEIGHT - TOP - BOTTOM))
+
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{title}</title>'
+             f'<text class="name" x="{LEFT}" y="16">{title}</text>'
+             f'<text x="{WIDTH - 16}" y="{HEIGHT - 6}" text-anchor="end">{over}</text>'
+             f'<text x="4" y="{TOP - 6}">{unit}</text>']
+    for y in ys:
+        at = place(0, y)[1]
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - 16}" y1="{at:.1f}" '
+                     f'y2="{at:.1f}"/><text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">'
+                     f'{plain(y)}</text>')
+    for x in xs:
+        at = place(x, 0)[0]
+        parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">'
+                     f'{plain(x)}</text>')
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+    parts.append(f'<polyline points="{line}"/>')
+    parts += [f'<circle cx="{place(x, y)[0]:.1f}" cy="{place(x, y)[1]:.1f}" r="3.5">'
+              f'<title>{plain(x)}: {y:.2f} {unit}</title></circle>' for x, y in points]
+    return "".join(parts) + "</svg>"
+
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:1340px;padding:0 1rem;
+color:#1a1f24;background:#fff}
+main{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr));gap:1rem}
+svg{width:100%;height:auto;border:1px solid #d8dee4;border-radius:6px}
+text{font-size:11px;fill:#57606a}.name{font-size:13px;font-weight:600;fill:currentColor}
+.grid{stroke:#d8dee4}polyline{fill:none;stroke:#0969da;stroke-width:2}circle{fill:#0969da}
+table{border-collapse:collapse}td{padding:.15rem .8rem .15rem 0;vertical-align:top}
+.bad{color:#b35900;font-weight:600}
+@media(prefers-color-scheme:dark){body{color:#d6dde4;background:#0d1117}
+svg,.grid{border-color:#30363d;stroke:#30363d}polyline{stroke:#58a6ff}circle{fill:#58a6ff}
+text{fill:#8b949e;stroke:none}.bad{color:#e3a04f}}
+"""
+
+
+def page(result):
+    """All curves and bars, in one file that needs no other."""
+    charts = "".join(chart(name, over, unit, points)
+                     for name, (over, unit, points, _) in curves(result).items())
+    bars = "".join(
+        f'<tr><td{"" if bar["pass"] else " class=bad"}>{"pass" if bar["pass"] else "FAIL"}</td>'
+        f'<td>{bar["bar"]}</td><td>{bar["found"]}</td></tr>' for bar in result["bars"])
+    where = result["machine"]
+    return ("<!doctype html><html lang=en><meta charset=utf-8>"
+            "<meta name=viewport content='width=device-width,initial-scale=1'>"
+            f"<title>Portcullis: scale</title><style>{STYLE}</style><h1>Scale</h1>"
+            f"<p>{where['processors']} x {where['processor']}, {where['date']}, "
+            f"build {where['build']}. Over clients: {result['clients'][0]['agents']} agents. "
+            f"Over agents: {result['agents'][0]['clients']} clients.</p>"
+            f"<main>{charts}</main><h2>Bars</h2><table>{bars}</table></html>\n")
+
+
+# --- Main --------------------------------------------------------------------------------------
+
+def ladder(text):
+    counts = sorted({int(word) for word in text.split(",")})
+    if counts[0] < 1:
+        raise argparse.ArgumentTypeError("counts must be over 0")
+    return counts
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--clients", type=ladder, default=ladder(LADDER_CLIENTS))
+    parser.add_argument("--agents", type=ladder, default=ladder(LADDER_AGENTS))
+    parser.add_argument("--rate", type=float, default=1000, help="requests a second of all")
+    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--warmup", type=float, default=1)
+    parser.add_argument("--idle-seconds", type=float, default=5)
+    parser.add_argument("--service-us", type=float, default=500, help="of a statement, on average")
+    parser.add_argument("--workers", type=int, default=8, help="of each agent")
+    parser.add_argument("--in-flight", type=int, default=256, help="of the closed loop")
+    parser.add_argument("--no-closed", dest="closed", action="store_false")
+    parser.add_argument("--no-together", dest="together", action="store_false")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json")
+    parser.add_argument("--html")
+    options = parser.parse_args()
+    if options.quick:
+        options.clients, options.agents = [50, 200], [2, 10]
+        options.rate, options.seconds, options.warmup = 200, 0.5, 0.1
+        options.idle_seconds, options.together = 0.2, False
+    return options
+
+
+def main():
+    options = arguments()
+    descriptors(4 * max(CLIENTS_EACH, max(options.clients)) + 1024)
+    result = measure(options)
+    good = summarize(result)
+    for bar in result["bars"]:
+        print(f"{'pass' if bar['pass'] else 'FAIL'}  {bar['bar']}: {bar['found']}")
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
+    if options.html:
+        pathlib.Path(options.html).write_text(page(result))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
