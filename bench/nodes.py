@@ -20,264 +20,37 @@ what is measured; the fault `hog` alone takes processor time, of one database.  
 hedging runs without hedging; and nodes are not taken out of use for being slow
 (ejection/latency_factor), which would hide what the strategies make of them.
 
-    bench/nodes.py [--nodes 4] [--faults slow,paused] [--strategies random,custom] [--rounds 5]
+    bench/nodes.py [--nodes 4] [--faults slow,pauses] [--strategies random,custom] [--rounds 5]
 
 Exit code 1 when a bar is missed.  PORTCULLIS_TEST_BUILD names the build, which should be a
 RelWithDebInfo or a Release one.
 """
 import argparse
 import collections
-import contextlib
 import json
-import os
 import pathlib
-import random
 import re
-import signal
-import statistics
-import subprocess
 import sys
-import threading
-import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-for folder in ("tests/system", "client/python"):
-    sys.path.insert(0, str(HERE.parent / folder))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from conditions import (LASTING, PLAIN, WITHIN_TURN, measure, pauses, rounds,  # noqa: E402
+                        start, until_interrupted, wait_until)
+from outcome import Outcome, ratio  # noqa: E402  (their folder must be on the path first)
 
-from harness import BUILD, Cluster, wait_until  # noqa: E402
-
-DRIVER = BUILD / "bench" / "driver" / "portcullis-bench"
-SLOWER = 10                       # times, of the fault `slow`
-PAUSE_S, PAUSE_EVERY_S = 0.2, 5.0  # of each replica
-FLAP_S = 2.0                      # so long slow, so long not
-LAG_MS_MAX = 1500                 # routing/lag_ms_max of this cluster
+FAULTS = [name for name in (*LASTING, *WITHIN_TURN) if name != "healthy"]
 STRATEGIES = "random,least-inflight,peak-ewma,c3,prequal,custom"
-
-
-# --- What came of it -----------------------------------------------------------
-
-class Outcome:
-    """What portcullis-bench told of one strategy, rounds added up."""
-
-    def __init__(self):
-        self.buckets, self.nodes, self.errors = (collections.Counter() for _ in range(3))
-        self.requests = self.retries = self.hedged = 0
-        self.doubts, self.rounds = [], []
-
-    def add(self, row):
-        self.requests += row["requests"]
-        self.retries += row["retries"]
-        self.hedged += row["hedged"]
-        self.errors.update(row["errors"])
-        self.nodes.update({name: node["count"] for name, node in row["nodes"].items()})
-        self.buckets.update(dict(row["latency_buckets"]))
-        self.doubts += [row["doubt"]] if row["doubt"] else []
-        self.rounds.append(row["latency_us"])
-
-    def ms(self, share):
-        """A percentile, a failure as its timeout."""
-        rank, seen = share * self.buckets.total(), 0
-        for edge_us in sorted(self.buckets):
-            seen += self.buckets[edge_us]
-            if seen >= rank:
-                return edge_us / 1000
-        return 0.0
-
-    def failed(self):
-        return self.errors.total()
-
-    def share(self, node):
-        return self.nodes[node] / max(self.nodes.total(), 1)
-
-
-def ratio(of, to, key="p99"):
-    """The median over rounds of what stands in both: one bad moment of the machine is one round."""
-    pairs = [(a[key], b[key]) for a, b in zip(of.rounds, to.rounds) if b[key]]
-    return statistics.median(a / b for a, b in pairs) if pairs else float("nan")
-
-
-def measure(cluster, strategies, options, seed, service_ms=None):
-    """Each strategy a turn, as the cluster is now: {strategy: its row}."""
-    mean_s = (service_ms or options.service_ms) / 1000
-    command = [str(DRIVER), "sql", "SELECT SLEEP(?)", "--param", f"exp:{mean_s}",
-               "--rate", str(options.rate), "--strategies", ",".join(strategies),
-               "--time", str(options.seconds), "--warmup", str(options.warmup), "--json", "-",
-               "--timeout", "5000", "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False,
-                          env={**os.environ, "PORTCULLIS_BUNDLE": cluster.bundle})
-    if done.returncode == 130:  # Ctrl-C is for both
-        raise KeyboardInterrupt
-    if done.returncode not in (0, 1, 3):
-        raise RuntimeError(f"{command}: {done.returncode}: {done.stderr}")
-    return {row["strategy"]: row for row in json.loads(done.stdout)["strategies"]}
-
-
-# --- Faults ---------------------------------------------------------------------
-
-@contextlib.contextmanager
-def repeated(step):
-    """Calls step() again and again on a thread, until the with block ends; it says how long to
-    wait before the next call."""
-    ending = threading.Event()
-
-    def run():
-        while not ending.wait(step()):
-            pass
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ending.set()
-        thread.join()
-
-
-@contextlib.contextmanager
-def healthy(cluster, node, proxy):
-    yield
-
-
-@contextlib.contextmanager
-def slow(cluster, node, proxy):
-    proxy.slower = SLOWER
-    try:
-        yield
-    finally:
-        proxy.slower = 1
-
-
-@contextlib.contextmanager
-def flapping(cluster, node, proxy):
-    """Five times slower for two seconds, then not, then again."""
-    def turn():
-        proxy.slower = 5 if proxy.slower == 1 else 1
-        return FLAP_S
-
-    with repeated(turn):
-        yield
-    proxy.slower = 1
-
-
-@contextlib.contextmanager
-def failing(cluster, node, proxy):
-    """Its connections break at each statement, at once: it looks quicker than all others."""
-    proxy.fail_at = b"SLEEP"
-    proxy.cut()
-    try:
-        yield
-    finally:
-        proxy.fail_at = None
-        cluster.wait_serving(node, 30)
-
-
-@contextlib.contextmanager
-def paused(cluster, node, proxy):
-    """Every replica's database stands still for 200 ms every five seconds, at times of its own."""
-    chance = random.Random(1)
-    due = {name: time.monotonic() + chance.uniform(0, PAUSE_EVERY_S)
-           for name in cluster.replicas()}
-    pids = {name: cluster.pid(name) for name in due}
-
-    def pause():
-        name = min(due, key=due.get)
-        left_s = due[name] - time.monotonic()
-        if left_s > 0:
-            return min(left_s, 0.5)
-        os.kill(pids[name], signal.SIGSTOP)
-        time.sleep(PAUSE_S)
-        os.kill(pids[name], signal.SIGCONT)
-        due[name] += PAUSE_EVERY_S * chance.uniform(0.8, 1.2)
-        return 0
-
-    with repeated(pause):
-        yield
-
-
-@contextlib.contextmanager
-def lagging(cluster, node, proxy):
-    """It receives and does not apply, and is further behind than reads may be."""
-    cluster.stop_applying(node)
-    try:
-        wait_until(lambda: cluster.node_status(node)["lag_ms"] > LAG_MS_MAX, 30, "the lag to show")
-        yield
-    finally:
-        cluster.start_applying(node)
-        wait_until(lambda: 0 <= cluster.node_status(node)["lag_ms"] < LAG_MS_MAX / 2, 60,
-                   "the replica to catch up")
-
-
-@contextlib.contextmanager
-def hog(cluster, node, proxy):
-    """Two busy processes on a database that has to stand behind them (and behind nothing else):
-    they are nice to all the rest."""
-    pid = cluster.pid(node)
-    nice = os.getpriority(os.PRIO_PROCESS, pid)
-    busy = [subprocess.Popen([sys.executable, "-c", "import os\nos.nice(10)\nwhile True: pass"])
-            for _ in range(os.cpu_count() or 1)]
-
-    def renice(value):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, int(task), value)
-
-    try:
-        renice(19)
-        yield
-    finally:
-        for one in busy:
-            one.kill()
-            one.wait()
-        try:
-            renice(nice)
-        except PermissionError:  # only root takes it back
-            cluster.restart(node)
-
-
-FAULTS = {one.__name__: one for one in (slow, flapping, failing, paused, lagging, hog)}
-
-
-@contextlib.contextmanager
-def until_interrupted():
-    """Ctrl-C ends the with block and nothing else: what was measured is told."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("interrupted: this is what was measured until then", file=sys.stderr, flush=True)
 
 
 # --- The comparison --------------------------------------------------------------
 
-def settle(cluster, back_at):
-    """Until the proxy thinks well of every replica again.  One that comes back gets its share of
-    the reads little by little, over half a minute: back_at is when that began, at the latest."""
-    def sound():
-        with cluster.client() as client:
-            for _ in range(20):  # one of them may be the trial of a node that is out
-                client.query("SELECT 1", strategy="round-robin")
-            return all(one["health"]["state"] == "sound" for one in client.status()["nodes"])
-
-    wait_until(sound, 60, "every node to be in use", every_s=0.2)
-    time.sleep(max(back_at - time.monotonic(), 0))
-
-
 def compare(cluster, node, proxy, options):
     """{condition: {strategy: Outcome}}, of interleaved rounds."""
-    strategies = options.strategies.split(",")
-    outcomes = {name: {one: Outcome() for one in strategies}
+    outcomes = {name: {one: Outcome() for one in options.strategies}
                 for name in ("healthy", *options.faults)}
-    back_at = time.monotonic() + options.settle  # its agent was just started
     with until_interrupted():
-        for turn in range(options.rounds):
-            for name, found in outcomes.items():
-                settle(cluster, back_at)
-                with FAULTS.get(name, healthy)(cluster, node, proxy):
-                    for strategy, row in measure(cluster, strategies, options, turn + 1).items():
-                        found[strategy].add(row)
-                cluster.wait_serving(node, 30)
-                if name in ("failing", "lagging"):
-                    back_at = time.monotonic() + options.settle
-            print(f"round {turn + 1} of {options.rounds} done", file=sys.stderr, flush=True)
+        for name, told in rounds(cluster, node, proxy, list(outcomes), options):
+            for row in told["strategies"]:
+                outcomes[name][row["strategy"]].add(row)
     return {name: found for name, found in outcomes.items()
             if all(one.requests for one in found.values())}
 
@@ -312,9 +85,9 @@ def compare_hedging(cluster, options):
             for on, outcome in outcomes.items():
                 set_hedging(cluster, on)
                 before = counted(cluster)
-                with paused(cluster, None, None):
-                    outcome.add(measure(cluster, ["custom"], options, turn + 1,
-                                        options.service_ms / 4)["custom"])
+                with pauses(cluster, None, None):
+                    told = measure(cluster, ["custom"], options, turn + 1, options.service_ms / 4)
+                    outcome.add(told["strategies"][0])
                 if on:
                     counts.update(counted(cluster))
                     counts.subtract(before)
@@ -330,7 +103,7 @@ def show(outcomes, node):
     """A table a condition; `/h` is the ratio to healthy, `doubted` in how many rounds the driver
     says that its figures are not to be believed."""
     for name, found in outcomes.items():
-        print(f"\n{name} ({node})" if name not in ("healthy", "paused") else f"\n{name}")
+        print(f"\n{name} ({node})" if name not in ("healthy", "pauses") else f"\n{name}")
         print(f"{'strategy':15} {'requests':>8} {'p50':>8} {'p99':>8} {'p99.9':>8} {'failed':>7} "
               f"{'retries':>7} {'its share':>9} {'p50/h':>7} {'p99/h':>7} {'p99.9/h':>7} "
               f"{'doubted':>7}")
@@ -347,7 +120,7 @@ def show(outcomes, node):
 
 
 def show_hedging(hedging):
-    print(f"\npaused, custom, statements a quarter as long\n{'hedging':15} {'requests':>8} "
+    print(f"\npauses, custom, statements a quarter as long\n{'hedging':15} {'requests':>8} "
           f"{'p50':>8} {'p99':>8} {'p99.9':>8} {'failed':>7} {'hedged':>7} {'doubted':>7}")
     for on in (False, True):
         one = hedging[on]
@@ -382,9 +155,9 @@ def bars(outcomes, node, hedging):
         bar("lagging: reads on the replica that lags", outcomes["lagging"]["custom"].nodes[node],
             0)
     if hedging:
-        bar("paused: p99.9 of custom hedged / unhedged",
+        bar("pauses: p99.9 of custom hedged / unhedged",
             hedging[True].ms(0.999) / hedging[False].ms(0.999), 0.5)
-        bar("paused: copies / requests", extra(hedging), 0.05)
+        bar("pauses: copies / requests", extra(hedging), 0.05)
     return lines
 
 
@@ -398,33 +171,21 @@ def run(options, cluster):
     return outcomes, hedging, node
 
 
-def start(options):
+def begin(options):
     """A cluster for run(); the caller ends it."""
-    cluster = Cluster("nodes", nodes=options.nodes, demo=False,
-                      sets=[f"proxy:routing/lag_ms_max={LAG_MS_MAX}",
-                            "proxy:routing/replicas_min=1",
-                            "proxy:ejection/latency_factor=0", "proxy:hedge/enabled=0"])
-    try:
-        cluster.up()
-        wait_until(cluster.whole, 60, "the proxy sees every node")
-    except BaseException:
-        cluster.purge()
-        raise
-    return cluster
+    return start("nodes", options.nodes, PLAIN)
 
 
 def read_options(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--nodes", type=int, choices=range(3, 10), default=4, metavar="N",
                         help="3 to 9: a source and N - 1 replicas, which serve the reads")
-    parser.add_argument("--faults", default="slow,flapping,paused,failing,lagging",
+    parser.add_argument("--faults", default="slow,flapping,pauses,failing,lagging",
                         help=f"of {', '.join(FAULTS)}")
     parser.add_argument("--strategies", default=STRATEGIES)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6, help="of each turn of a strategy")
     parser.add_argument("--warmup", type=float, default=2)
-    parser.add_argument("--settle", type=float, default=30,
-                        help="seconds for a replica that comes back, until it has its full share")
     parser.add_argument("--service-ms", type=float, default=20, help="of a statement, on average")
     parser.add_argument("--rate", type=float, default=0, help="a second; 65 a replica if not given")
     parser.add_argument("--no-hedging", dest="hedging", action="store_false",
@@ -432,6 +193,8 @@ def read_options(arguments=None):
     parser.add_argument("--json", help="writes every figure to this file")
     options = parser.parse_args(arguments)
     options.faults = [name for name in options.faults.split(",") if name]
+    options.strategies = options.strategies.split(",")
+    options.sql, options.more = "SELECT SLEEP(?)", []
     for name in options.faults:
         if name not in FAULTS:
             parser.error(f"--faults: there is no fault {name!r}; there are {', '.join(FAULTS)}")
@@ -441,7 +204,7 @@ def read_options(arguments=None):
 
 def main():
     options = read_options()
-    cluster = start(options)
+    cluster = begin(options)
     try:
         outcomes, hedging, node = run(options, cluster)
     finally:

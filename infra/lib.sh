@@ -137,8 +137,16 @@ py:zmq                  python3-zmq
 py:msgpack              python3-msgpack
 py:nacl                 python3-nacl
 "
+# run_all.sh, beside what a cluster needs.
+readonly PCL_NEED_REPORT="
+cmd:/usr/bin/python3    python3
+py:zmq                  python3-zmq
+py:msgpack              python3-msgpack
+py:nacl                 python3-nacl
+"
 readonly PCL_NEED_CI="
 cmd:promtool            prometheus
+cmd:chromium|cmd:chromium-browser|cmd:google-chrome chromium
 "
 
 # PATH of a user often lacks the folders of daemons.

@@ -68,6 +68,14 @@ class Cluster:
         self.info = {}
 
     @classmethod
+    def attached(cls, var):
+        """The one that runs in this state folder, and goes on when this is forgotten."""
+        one = cls.__new__(cls)
+        one.var, one.options = pathlib.Path(var).resolve(), []
+        one.look()
+        return one
+
+    @classmethod
     @contextlib.contextmanager
     def running(cls, name, **options):
         """A cluster for the with block, or for the tests of a fixture that yields in one: stopped

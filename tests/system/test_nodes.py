@@ -14,8 +14,8 @@ import nodes  # noqa: E402  (its folder must be on the path first)
 def found():
     """(outcomes, hedging, node) of one short run."""
     options = nodes.read_options(["--faults", "slow,failing,lagging", "--rounds", "1", "--seconds",
-                                  "3", "--strategies", "random,custom", "--settle", "1"])
-    cluster = nodes.start(options)
+                                  "3", "--strategies", "random,custom"])
+    cluster = nodes.begin(options)
     try:
         result = nodes.run(options, cluster)
         nodes.show(result[0], result[2])
