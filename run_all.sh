@@ -242,7 +242,7 @@ main()
     logged down "$PCL_CHECKOUT/infra/down.sh" --purge --var "$state/var" || true
     results_write
     say "done in $SECONDS s"
-    exit "$interrupted"
+    return "$interrupted"
 }
 
 main "$@"

@@ -379,7 +379,7 @@ def machine():
 
 
 def notes(cluster, options):
-    said = [f"{options.rounds} rounds; a turn of a strategy: {options.seconds:g} s after "
+    said = [f"rounds: {options.rounds}; a turn of a strategy: {options.seconds:g} s after "
             f"{options.warmup:g} s of warm-up"]
     if not cluster.setting("proxy", "hedge/enabled"):
         said.append("without second copies of late reads (hedge/enabled 0), so that each strategy "

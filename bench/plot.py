@@ -50,7 +50,7 @@ class Axis:
         return self.first + min(max(part, 0), 1) * (self.last - self.first)
 
     def ticks(self):
-        if not self.log:
+        if not self.log or self.high < 5 * self.low:
             step = 10 ** math.floor(math.log10((self.high - self.low) / 4))
             step *= next(many for many in (1, 2, 5, 10) if (self.high - self.low) / (step * many)
                          <= 6)
@@ -147,7 +147,7 @@ def dumbbells(label, rows, x_name):
     """rows: [(name, color, from, to, word)]: a ring at the one value, a disc at the other, and a
     word behind."""
     height = TOP + ROW * len(rows) + BOTTOM
-    left, right = 112, 66
+    left, right = 112, 112
     x = Axis.around([value for row in rows for value in row[2:4]], left, WIDTH - right, True)
     parts = []
     for value in x.ticks():

@@ -111,7 +111,9 @@ class Results:
 
 def shown(key, value):
     """A figure as it is told: times in milliseconds."""
-    return number(value / 1000) if key.endswith("_us") else f"{value:g}"
+    if key.endswith("_us"):
+        return number(value / 1000)
+    return number(value) if key == "throughput" else str(value)
 
 
 # --- As text -----------------------------------------------------------------------
@@ -236,7 +238,7 @@ def section(condition, colors, nodes):
         over_time(condition, colors, "p99_us", "p99, ms", "p99 of each second." + shaded, True,
                   1000),
         over_time(condition, colors, "ok", "answers a second",
-                  "Requests due in each second that were answered well." + shaded, False),
+                  "Good answers that came in each second." + shaded, False),
         shares(condition, nodes)]
     return (f'<section id="{escape(condition.name)}"><h2>{escape(condition.name)}</h2>'
             f"<p>{escape(condition.text)} <small>{escape(condition.load())}</small></p>"
@@ -253,6 +255,7 @@ def why_of(results, colors):
     names = [name for name in slow.outcomes if name in healthy.outcomes]
     names.sort(key=lambda name: slow.outcomes[name].us(0.99))
     rows = [(name, colors[name], healthy.outcomes[name].ms(0.99), slow.outcomes[name].ms(0.99),
+             f"{number(slow.outcomes[name].ms(0.99))} ms, "
              f"× {number(ratio(slow.outcomes[name], healthy.outcomes[name]))}") for name in names]
     if not rows:
         return ""

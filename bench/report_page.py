@@ -111,7 +111,7 @@ _SCRIPT = """
 PAGE = string.Template(
     "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-    "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">"
     "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
     "<link rel=\"icon\" href=\"data:,\">"
     "<title>Portcullis: strategies compared</title><style>"
