@@ -510,8 +510,11 @@ static void s_expire(pcl_channel *self, uint64_t now_us)
         pcl_failover_unanswered(&self->views[call->way.peer], call->sent_us, now_us);
         s_complete(self, call,
                    pcl_result_local(PCL_ERR_DEADLINE, s_retry(call), call->id,
-                                    "%s did not answer in time",
-                                    pcl_peer_endpoint(self->peers[call->way.peer])));
+                                    "%s did not answer in time%s",
+                                    pcl_peer_endpoint(self->peers[call->way.peer]),
+                                    pcl_peer_is_strange(self->peers[call->way.peer])
+                                        ? "; it speaks in a form that this version cannot read"
+                                        : ""));
     }
 }
 

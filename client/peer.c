@@ -1,9 +1,9 @@
 #include "client/peer.h"
 
 #include "common/clock.h"
-#include "common/endian.h"
 #include "common/limits.h"
 #include "net/time.h"
+#include "wire/packed.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICKET_SIZE      8u
+/* A payload up to this is copied into its frame; a larger one costs less as its own. */
+#define COPIED_MAX       4096u
 /* A reply and what its frame may have around it. */
 #define MESSAGE_SIZE_MAX (PCL_REPLY_SIZE_MAX + 4096u)
 
@@ -41,6 +42,7 @@ struct pcl_peer {
     bool up;
     bool refused; /* the last event said why, and the end of the connection follows it */
     bool retired; /* it said that it shuts down, on this connection */
+    bool strange; /* it sent what is not of the protocol, likewise */
     uint64_t generation;
     uint32_t redial_ms; /* after the next refusal, at most */
     uint64_t redial_due_us;
@@ -169,6 +171,11 @@ bool pcl_peer_is_connected(const pcl_peer *self, uint64_t generation)
     return self->up && self->generation == generation;
 }
 
+bool pcl_peer_is_strange(const pcl_peer *self)
+{
+    return self->strange;
+}
+
 void pcl_peer_retire(pcl_peer *self)
 {
     self->retired = true;
@@ -202,6 +209,7 @@ static bool s_event(pcl_peer *self, uint32_t event, uint64_t now_us)
         self->why = "connected";
         self->up = true;
         self->retired = false;
+        self->strange = false;
         self->generation++;
         return was_up; /* only if it came up in the moment when it was connected anew */
     }
@@ -264,39 +272,88 @@ uint64_t pcl_peer_redial_due_us(const pcl_peer *self)
     return self->redial_due_us;
 }
 
+/* Closes the frame. */
+static bool s_send_frame(pcl_peer *self, zmq_msg_t *frame, int flags)
+{
+    bool sent = zmq_msg_send(frame, self->socket, ZMQ_DONTWAIT | flags) >= 0;
+    (void)zmq_msg_close(frame); /* empty where it was sent */
+    return sent;
+}
+
+/* In one frame where it is small: each costs the same at every end. */
 bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload, pcl_bytes seal)
 {
-    uint8_t octets[TICKET_SIZE];
-    pcl_put_be(octets, ticket, sizeof octets);
-    if (zmq_send(self->socket, octets, sizeof octets, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
+    uint8_t head[PCL_PACKED_HEAD_MAX];
+    size_t head_size = pcl_packed_write_head(ticket, seal, head);
+    size_t size = zmq_msg_size(payload);
+    bool apart = size > COPIED_MAX;
+    zmq_msg_t frame;
+    if (zmq_msg_init_size(&frame, head_size + (apart ? 0 : size)) != 0) {
+        return false;
+    }
+    memcpy(zmq_msg_data(&frame), head, head_size);
+    if (!apart) {
+        memcpy((uint8_t *)zmq_msg_data(&frame) + head_size, zmq_msg_data(payload), size);
+        return s_send_frame(self, &frame, 0);
+    }
+    if (!s_send_frame(self, &frame, ZMQ_SNDMORE)) {
         return false;
     }
     /* A connection can end between two frames.  libzmq then refuses the frame and silently drops
      * what follows up to the message's last frame: that one must be offered all the same, or it
      * would swallow the next request instead. */
-    bool whole = zmq_send(self->socket, "", 0, ZMQ_DONTWAIT | ZMQ_SNDMORE) == 0;
-    zmq_msg_t copy;
-    (void)zmq_msg_init(&copy);
-    whole = zmq_msg_copy(&copy, payload) == 0 && whole;
-    int more = seal.size > 0 ? ZMQ_SNDMORE : 0;
-    if (zmq_msg_send(&copy, self->socket, ZMQ_DONTWAIT | more) < 0) {
-        (void)zmq_msg_close(&copy);
-        whole = false;
-    }
-    if (more != 0) {
-        whole = zmq_send(self->socket, seal.data, seal.size, ZMQ_DONTWAIT) >= 0 && whole;
-    }
-    return whole;
+    (void)zmq_msg_init(&frame);
+    return zmq_msg_copy(&frame, payload) == 0 && s_send_frame(self, &frame, 0);
 }
 
 /* The rest of a message, unread. */
-static void s_skip(void *socket, zmq_msg_t *frame)
+static void s_skip(void *socket)
 {
-    while (zmq_msg_more(frame)) {
-        if (zmq_msg_recv(frame, socket, ZMQ_DONTWAIT) < 0) {
-            break;
-        }
+    zmq_msg_t frame;
+    (void)zmq_msg_init(&frame);
+    int more = 0;
+    size_t size = sizeof more;
+    while (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more != 0 &&
+           zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) >= 0) {
     }
+    (void)zmq_msg_close(&frame);
+}
+
+/* false: memory is out. */
+static bool s_copy(zmq_msg_t *target, pcl_bytes octets)
+{
+    if (zmq_msg_init_size(target, octets.size) != 0) {
+        (void)zmq_msg_init(target);
+        return false;
+    }
+    if (octets.size > 0) {
+        memcpy(zmq_msg_data(target), octets.data, octets.size);
+    }
+    return true;
+}
+
+/* Of a packed frame, and of the one behind it where that is the payload.  false: it is not of the
+ * protocol; there is nothing to close. */
+static bool s_unpack(pcl_peer *self, zmq_msg_t *frame, pcl_peer_message *out_message)
+{
+    pcl_packed packed;
+    bool more = zmq_msg_more(frame) != 0;
+    if (!pcl_packed_read(&packed, pcl_bytes_of(zmq_msg_data(frame), zmq_msg_size(frame))) ||
+        more != (packed.payload.size == 0)) {
+        return false;
+    }
+    out_message->ticket = packed.tag;
+    bool whole = s_copy(&out_message->seal, packed.seal);
+    whole = s_copy(&out_message->payload, packed.payload) && whole;
+    if (whole && more) {
+        whole = zmq_msg_recv(&out_message->payload, self->socket, ZMQ_DONTWAIT) > 0 &&
+                !zmq_msg_more(&out_message->payload);
+    }
+    if (!whole) {
+        (void)zmq_msg_close(&out_message->seal);
+        (void)zmq_msg_close(&out_message->payload);
+    }
+    return whole;
 }
 
 pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, pcl_peer_message *out_message)
@@ -307,24 +364,11 @@ pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, pcl_peer_message *out_message
         (void)zmq_msg_close(&frame);
         return PCL_PEER_NONE;
     }
-    bool good = zmq_msg_size(&frame) == TICKET_SIZE && zmq_msg_more(&frame);
-    uint64_t ticket = good ? pcl_get_be(zmq_msg_data(&frame), TICKET_SIZE) : 0;
-    good = good && zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT) == 0 && zmq_msg_more(&frame);
-    if (good && zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT) >= 0) {
-        out_message->ticket = ticket;
-        (void)zmq_msg_init(&out_message->payload);
-        (void)zmq_msg_init(&out_message->seal);
-        (void)zmq_msg_move(&out_message->payload, &frame); /* `more` moves with it */
-        if (zmq_msg_more(&out_message->payload) &&
-            zmq_msg_recv(&out_message->seal, self->socket, ZMQ_DONTWAIT) >= 0 &&
-            zmq_msg_more(&out_message->seal)) {
-            (void)zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT);
-            s_skip(self->socket, &frame);
-        }
-        (void)zmq_msg_close(&frame);
-        return PCL_PEER_MESSAGE;
+    bool good = s_unpack(self, &frame, out_message);
+    if (!good) {
+        self->strange = true;
+        s_skip(self->socket);
     }
-    s_skip(self->socket, &frame);
     (void)zmq_msg_close(&frame);
-    return PCL_PEER_DROPPED;
+    return good ? PCL_PEER_MESSAGE : PCL_PEER_DROPPED;
 }

@@ -61,6 +61,9 @@ uint64_t pcl_peer_redial_due_us(const pcl_peer *self);
 bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload,
                    pcl_bytes seal) PCL_MUST_CHECK;
 
+/* Has it sent what this library cannot read, on this connection?  One of another version may. */
+bool pcl_peer_is_strange(const pcl_peer *self);
+
 typedef enum pcl_peer_recv_result {
     PCL_PEER_NONE = 0, /* nothing waits */
     PCL_PEER_MESSAGE,  /* payload and seal must be closed by the caller */

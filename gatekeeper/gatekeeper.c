@@ -10,6 +10,7 @@
 #include "net/peer_watch.h"
 #include "net/relay.h"
 #include "net/time.h"
+#include "wire/packed.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -30,6 +31,9 @@
 /* What may have come of a message that is not whole yet; a legal one has at most FRAME_SIZE_MAX and
  * a little more, and some of it may be in the kernel still. */
 #define UNFINISHED_SIZE_MAX (32u * 1024u * 1024u)
+
+/* A packed payload up to this is copied into its frame; a larger one costs less as its own. */
+#define PACKED_COPIED_MAX 4096u
 
 enum { IDS_COUNT = 256 };
 
@@ -130,14 +134,9 @@ static bool s_on_watch(void *context, uint64_t now_us)
 
 /* --- The way back ---------------------------------------------------------- */
 
-static pcl_err s_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *reply,
-                      uint64_t now_us)
+/* With the envelope that the request had. */
+static pcl_err s_send_frames(gatekeeper *self, pcl_relay_entry *entry, pcl_relay_reply *reply)
 {
-    gatekeeper *self = context;
-    (void)now_us;
-    if (s_client_is_gone(self, entry)) { /* its queue may take the reply a moment longer */
-        return PCL_ERR_UNAVAILABLE;
-    }
     zmq_msg_t frames[PCL_FRAMES_MAX];
     uint32_t count = 0;
     zmq_msg_init(&frames[count]);
@@ -156,16 +155,56 @@ static pcl_err s_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *re
         zmq_msg_move(&frames[count++], &reply->tail);
     }
     pcl_err err = pcl_frames_send(frames, count, self->clients.socket);
+    if (err != PCL_ERR_OK) {
+        zmq_msg_move(&reply->payload, &frames[payload]);
+        if (sealed) {
+            zmq_msg_move(&reply->tail, &frames[payload + 1]);
+        }
+        pcl_frames_close_each(frames, count);
+    }
+    return err;
+}
+
+/* One frame, or two where the payload is worth its own. */
+static pcl_err s_send_packed(gatekeeper *self, pcl_relay_entry *entry, pcl_relay_reply *reply)
+{
+    pcl_bytes seal = pcl_frame_bytes(&reply->tail);
+    if ((reply->flags & PCL_HEAD_SEALED) == 0 || seal.size > PCL_PACKED_SEAL_MAX) {
+        seal = pcl_bytes_of(NULL, 0); /* the client finds that it has none */
+    }
+    pcl_bytes payload = pcl_frame_bytes(&reply->payload);
+    bool apart = payload.size > PACKED_COPIED_MAX;
+    zmq_msg_t frames[3];
+    zmq_msg_init(&frames[0]);
+    zmq_msg_copy(&frames[0], &entry->peer);
+    pcl_frame_pack(&frames[1], entry->peer_ticket, seal, apart ? pcl_bytes_of(NULL, 0) : payload);
+    if (apart) {
+        zmq_msg_init(&frames[2]);
+        zmq_msg_move(&frames[2], &reply->payload);
+    }
+    uint32_t count = apart ? 3 : 2;
+    pcl_err err = pcl_frames_send(frames, count, self->clients.socket);
+    if (err != PCL_ERR_OK) {
+        if (apart) {
+            zmq_msg_move(&reply->payload, &frames[2]);
+        }
+        pcl_frames_close_each(frames, count);
+    }
+    return err;
+}
+
+static pcl_err s_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *reply,
+                      uint64_t now_us)
+{
+    gatekeeper *self = context;
+    (void)now_us;
+    if (s_client_is_gone(self, entry)) { /* its queue may take the reply a moment longer */
+        return PCL_ERR_UNAVAILABLE;
+    }
+    pcl_err err = entry->packed ? s_send_packed(self, entry, reply)
+                                : s_send_frames(self, entry, reply);
     if (err == PCL_ERR_OK) {
         s_note_held(self, entry, reply);
-        return PCL_ERR_OK;
-    }
-    zmq_msg_move(&reply->payload, &frames[payload]);
-    if (sealed) {
-        zmq_msg_move(&reply->tail, &frames[payload + 1]);
-    }
-    for (uint32_t index = 0; index < count; index++) {
-        zmq_msg_close(&frames[index]);
     }
     return err;
 }
@@ -362,13 +401,13 @@ static bool s_may_pass(gatekeeper *self, pcl_relay_entry *entry, bool sealed, ui
     return true;
 }
 
-/* A request whose envelope is right; takes the entry. */
-static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *payload,
-                         zmq_msg_t *seal, uint64_t now_us)
+/* A request whose envelope is right; takes the entry.  who: the frame that says whose it is. */
+static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *who,
+                         zmq_msg_t *payload, zmq_msg_t *seal, uint64_t now_us)
 {
     pcl_request request;
     pcl_fault fault;
-    bool known = s_name_principal(self, payload, entry->principal);
+    bool known = s_name_principal(self, who, entry->principal);
     pcl_err err = pcl_request_decode(&request, pcl_frame_bytes(payload), &fault, entry->id,
                                      &entry->has_id);
     if (!known) { /* after decoding, so that the refusal carries the id */
@@ -403,9 +442,67 @@ static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *pa
     s_forward(self, entry, &request, payload, seal);
 }
 
+/* Makes of a packed message what section 2 of the RFC has in frames, and keeps the packed one, from
+ * which libzmq tells who sent it.  false: it is left as it is, and judged by its frames. */
+static bool s_unpack(pcl_frames *frames, zmq_msg_t *out_packed, uint64_t *out_tag)
+{
+    pcl_packed packed;
+    bool apart = frames->count == 3;
+    if ((frames->count != 2 && !apart) || frames->overflow ||
+        !pcl_packed_read(&packed, pcl_frame_bytes(&frames->frame[1])) ||
+        apart != (packed.payload.size == 0) || (apart && zmq_msg_size(&frames->frame[2]) == 0)) {
+        return false;
+    }
+    *out_tag = packed.tag;
+    zmq_msg_move(out_packed, &frames->frame[1]); /* and an empty frame is there: the delimiter */
+    if (!apart) {
+        pcl_frame_copy_of(&frames->frame[2], packed.payload);
+    }
+    frames->count = 3;
+    if (packed.seal.size > 0) {
+        pcl_frame_copy_of(&frames->frame[3], packed.seal);
+        frames->count = 4;
+    }
+    return true;
+}
+
+/* Finds what the frames hold, and answers, or hands on.  who: as of s_on_request. */
+static void s_on_frames(gatekeeper *self, pcl_frames *frames, pcl_relay_entry *entry,
+                        const pcl_envelope *envelope, zmq_msg_t *who, uint64_t now_us)
+{
+    zmq_msg_t *payload = envelope->payload_index != PCL_ENVELOPE_NOWHERE
+                             ? &frames->frame[envelope->payload_index]
+                             : NULL;
+    zmq_msg_t *seal = envelope->seal_index != PCL_ENVELOPE_NOWHERE
+                          ? &frames->frame[envelope->seal_index]
+                          : NULL;
+    pcl_relay_arrived(self->relay, payload != NULL ? zmq_msg_size(payload) : 0);
+    if (entry->connection == PCL_CONNECTION_GONE) {
+        s_refuse(self, REFUSAL_GONE, entry, PCL_ERR_CANCELLED, "the client has gone", now_us);
+        return;
+    }
+    if (envelope->err == PCL_ERR_OK) {
+        s_on_request(self, entry, who, payload, seal, now_us);
+        return;
+    }
+    if (payload != NULL) { /* only for the id, which the refusal carries when it can be read */
+        pcl_request request;
+        pcl_fault fault;
+        (void)s_name_principal(self, who, entry->principal); /* for the log; may stay empty */
+        pcl_err err = pcl_request_decode(&request, pcl_frame_bytes(payload), &fault, entry->id,
+                                         &entry->has_id);
+        (void)err; /* refused in any case */
+    }
+    s_refuse_envelope(self, entry, envelope, now_us);
+}
+
 static void s_on_message(gatekeeper *self, pcl_frames *frames, uint64_t now_us)
 {
     size_t sizes[PCL_FRAMES_MAX];
+    zmq_msg_t packed;
+    uint64_t tag = 0;
+    zmq_msg_init(&packed);
+    bool is_packed = s_unpack(frames, &packed, &tag);
     for (uint32_t index = 0; index < frames->count; index++) {
         sizes[index] = zmq_msg_size(&frames->frame[index]);
     }
@@ -417,35 +514,16 @@ static void s_on_message(gatekeeper *self, pcl_frames *frames, uint64_t now_us)
         envelope.field = "envelope";
         envelope.rule = "a socket that has set its own routing id is not served";
     }
-    zmq_msg_t *payload = envelope.payload_index != PCL_ENVELOPE_NOWHERE
-                             ? &frames->frame[envelope.payload_index]
-                             : NULL;
-    zmq_msg_t *seal = envelope.seal_index != PCL_ENVELOPE_NOWHERE
-                          ? &frames->frame[envelope.seal_index]
-                          : NULL;
-    pcl_relay_arrived(self->relay, payload != NULL ? zmq_msg_size(payload) : 0);
-    uint32_t connection = pcl_peer_watch_find(self->watch, pcl_frame_bytes(&frames->frame[0]),
-                                              &frames->frame[frames->count - 1], now_us);
+    zmq_msg_t *who = is_packed ? &packed : &frames->frame[frames->count - 1];
     pcl_relay_entry entry;
+    uint32_t connection = pcl_peer_watch_find(self->watch, pcl_frame_bytes(&frames->frame[0]), who,
+                                              now_us);
     s_entry_of(&entry, frames, envelope.echo_count, now_us);
     entry.connection = connection;
-    if (connection == PCL_CONNECTION_GONE) {
-        s_refuse(self, REFUSAL_GONE, &entry, PCL_ERR_CANCELLED, "the client has gone", now_us);
-        return;
-    }
-    if (envelope.err == PCL_ERR_OK) {
-        s_on_request(self, &entry, payload, seal, now_us);
-        return;
-    }
-    if (payload != NULL) { /* only for the id, which the refusal carries when it can be read */
-        pcl_request request;
-        pcl_fault fault;
-        (void)s_name_principal(self, payload, entry.principal); /* for the log; may stay empty */
-        pcl_err err = pcl_request_decode(&request, pcl_frame_bytes(payload), &fault, entry.id,
-                                         &entry.has_id);
-        (void)err; /* refused in any case */
-    }
-    s_refuse_envelope(self, &entry, &envelope, now_us);
+    entry.packed = is_packed;
+    entry.peer_ticket = tag;
+    s_on_frames(self, frames, &entry, &envelope, who, now_us);
+    zmq_msg_close(&packed);
 }
 
 static bool s_on_clients(void *context, uint64_t now_us)

@@ -1,6 +1,7 @@
 #include "net/frames.h"
 
 #include "net/tsan.h"
+#include "wire/packed.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -144,6 +145,28 @@ void pcl_frame_copy_of(zmq_msg_t *out_frame, pcl_bytes octets)
     assert(rc == 0);
     if (octets.size > 0) {
         memcpy(zmq_msg_data(out_frame), octets.data, octets.size);
+    }
+}
+
+void pcl_frame_pack(zmq_msg_t *out_frame, uint64_t tag, pcl_bytes seal, pcl_bytes payload)
+{
+    assert(out_frame != NULL);
+    assert(payload.size <= PCL_PACKED_PAYLOAD_MAX);
+    uint8_t head[PCL_PACKED_HEAD_MAX];
+    uint32_t size = pcl_packed_write_head(tag, seal, head);
+    int rc = zmq_msg_init_size(out_frame, size + payload.size);
+    assert(rc == 0);
+    uint8_t *octets = zmq_msg_data(out_frame);
+    memcpy(octets, head, size);
+    if (payload.size > 0) {
+        memcpy(octets + size, payload.data, payload.size);
+    }
+}
+
+void pcl_frames_close_each(zmq_msg_t *frames, uint32_t count)
+{
+    for (uint32_t index = 0; index < count; index++) {
+        s_msg_close(&frames[index]);
     }
 }
 

@@ -47,6 +47,13 @@ pcl_err pcl_frames_send(zmq_msg_t *frames, uint32_t count, zsock_t *socket) PCL_
 /* A message that holds a copy of octets; aborts when memory is out. */
 void pcl_frame_copy_of(zmq_msg_t *out_frame, pcl_bytes octets);
 
+/* A client's message in one frame, or the first frame of one whose payload follows (then payload is
+ * empty): wire/packed.h.  Likewise. */
+void pcl_frame_pack(zmq_msg_t *out_frame, uint64_t tag, pcl_bytes seal, pcl_bytes payload);
+
+/* Of frames that were not sent. */
+void pcl_frames_close_each(zmq_msg_t *frames, uint32_t count);
+
 /* A message that takes a buffer's octets, which leaves the buffer empty. */
 void pcl_frame_of_buffer(zmq_msg_t *out_frame, pcl_buffer *buffer);
 

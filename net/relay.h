@@ -71,7 +71,9 @@ typedef struct pcl_relay_entry {
     uint32_t connection;  /* likewise */
     uint32_t work;        /* likewise */
     size_t payload_size;  /* octets of the request; the owner's own */
-    uint64_t peer_ticket; /* what a daemon that asked calls the request; 0 for a client */
+    uint64_t peer_ticket; /* what a daemon that asked calls the request; of a client the tag of what
+                             came packed, else 0 */
+    bool packed;          /* by a client: so is the reply; the owner's own */
     uint64_t arrived_us;
     uint64_t deadline_us;
     uint8_t id[PCL_ID_SIZE];

@@ -14,7 +14,9 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { OCTETS_MAX = 1024, PEER_SIZE = 64, WAIT_MS = 10000, ARRIVE_MS = 4 };
+#include "tests/lib/packed.h"
+
+enum { OCTETS_MAX = 1024, WAIT_MS = 10000, ARRIVE_MS = 4 };
 
 static cost_keys s_keys;
 static void *s_context, *s_gate; /* the gatekeeper, a ROUTER */
@@ -60,36 +62,26 @@ static void s_open(void)
 /* Takes a request and answers it, as the broker would. */
 static void s_serve(void)
 {
-    uint8_t peer[PEER_SIZE], ticket[8], payload[OCTETS_MAX], octets[PCL_SEAL_SIZE];
-    int peer_size = zmq_recv(s_gate, peer, sizeof peer, 0);
-    int ticket_size = zmq_recv(s_gate, ticket, sizeof ticket, 0);
-    int none = zmq_recv(s_gate, payload, sizeof payload, 0);
-    int size = zmq_recv(s_gate, payload, sizeof payload, 0);
-    int seal_size = zmq_recv(s_gate, octets, sizeof octets, 0);
-    if (peer_size <= 0 || ticket_size != (int)sizeof ticket || none != 0 || size <= 0 ||
-        size > OCTETS_MAX || seal_size != (int)sizeof octets) {
-        cost_fail("what the client sends is no request");
+    packed_message asked;
+    if (!packed_recv(s_gate, 0, &asked)) {
+        cost_fail("the client sends nothing");
     }
     pcl_request request;
     pcl_fault fault;
     pcl_seal seal;
-    pcl_bytes asked = pcl_bytes_of(payload, (size_t)size);
-    if (pcl_request_decode(&request, asked, &fault, NULL, NULL) != PCL_ERR_OK ||
-        pcl_seal_read(&seal, PCL_SEAL_REQUEST, pcl_bytes_of(octets, sizeof octets), asked,
+    if (pcl_request_decode(&request, asked.packed.payload, &fault, NULL, NULL) != PCL_ERR_OK ||
+        pcl_seal_read(&seal, PCL_SEAL_REQUEST, asked.packed.seal, asked.packed.payload,
                       &s_keys.seal) != NULL) {
         cost_fail("what the client sends is not right");
     }
-    uint8_t id[PCL_ID_SIZE];
-    memcpy(id, request.id, sizeof id);
-    size_t reply_size = sizeof payload;
-    cost_reply(id, payload, &reply_size);
+    uint8_t payload[OCTETS_MAX], octets[PCL_SEAL_SIZE];
+    size_t size = sizeof payload;
+    cost_reply(request.id, payload, &size);
     seal.kind = PCL_SEAL_REPLY;
-    pcl_seal_write(octets, &seal, pcl_bytes_of(payload, reply_size), &s_keys.seal);
-    (void)zmq_send(s_gate, peer, (size_t)peer_size, ZMQ_SNDMORE);
-    (void)zmq_send(s_gate, ticket, sizeof ticket, ZMQ_SNDMORE);
-    (void)zmq_send(s_gate, "", 0, ZMQ_SNDMORE);
-    (void)zmq_send(s_gate, payload, reply_size, ZMQ_SNDMORE);
-    (void)zmq_send(s_gate, octets, sizeof octets, 0);
+    pcl_seal_write(octets, &seal, pcl_bytes_of(payload, size), &s_keys.seal);
+    packed_send(s_gate, zmq_msg_data(&asked.peer), zmq_msg_size(&asked.peer), asked.packed.tag,
+                pcl_bytes_of(octets, sizeof octets), pcl_bytes_of(payload, size));
+    packed_close(&asked);
 }
 
 static void s_on_result(portcullis_result *result, void *context)

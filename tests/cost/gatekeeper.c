@@ -1,10 +1,10 @@
-/* The gatekeeper, asked by a channel of the client library: one DEALER, sealed requests. */
+/* The gatekeeper, asked by a channel of the client library: one DEALER, sealed requests, packed. */
 #include "tests/cost/cost.h"
 
-#include "common/endian.h"
 #include "gatekeeper/gatekeeper.h"
 #include "net/frames.h"
 #include "net/socket.h"
+#include "wire/packed.h"
 #include "wire/reply.h"
 
 #include <string.h>
@@ -12,7 +12,7 @@
 #define CLIENTS "inproc://cost-clients"
 #define BROKER  "inproc://cost-broker"
 
-enum { FRAMES = 4, SEAL_SIZE = 64, STEP_US = 20000, OCTETS_MAX = 1024 };
+enum { SEAL_SIZE = 64, STEP_US = 20000, OCTETS_MAX = 1024 };
 
 static zsock_t *s_client;
 
@@ -43,16 +43,13 @@ static void s_ask(uint32_t first, uint32_t count)
 {
     static const uint8_t seal[SEAL_SIZE];
     for (uint32_t number = first; number < first + count; number++) {
-        uint8_t id[16], ticket[8], octets[OCTETS_MAX];
+        uint8_t id[16], octets[OCTETS_MAX];
         size_t size = sizeof octets;
-        zmq_msg_t frames[FRAMES];
-        pcl_put_be(ticket, number + 1, sizeof ticket);
+        zmq_msg_t frame;
         cost_request(number, id, octets, &size);
-        pcl_frame_copy_of(&frames[0], pcl_bytes_of(ticket, sizeof ticket));
-        pcl_frame_copy_of(&frames[1], pcl_bytes_of(NULL, 0));
-        pcl_frame_copy_of(&frames[2], pcl_bytes_of(octets, size));
-        pcl_frame_copy_of(&frames[3], pcl_bytes_of(seal, sizeof seal));
-        if (pcl_frames_send(frames, FRAMES, s_client) != PCL_ERR_OK) {
+        pcl_frame_pack(&frame, number + 1, pcl_bytes_of(seal, sizeof seal),
+                       pcl_bytes_of(octets, size));
+        if (pcl_frames_send(&frame, 1, s_client) != PCL_ERR_OK) {
             cost_fail("the client cannot send");
         }
     }
@@ -64,9 +61,9 @@ static uint32_t s_take(void)
     pcl_frames frames;
     while (pcl_frames_recv(&frames, s_client) == PCL_RECV_MESSAGE) {
         pcl_reply reply;
-        if (frames.count != FRAMES ||
-            pcl_reply_decode(&reply, pcl_frame_bytes(&frames.frame[2])) != PCL_ERR_OK ||
-            !reply.ok) {
+        pcl_packed packed;
+        if (frames.count != 1 || !pcl_packed_read(&packed, pcl_frame_bytes(&frames.frame[0])) ||
+            pcl_reply_decode(&reply, packed.payload) != PCL_ERR_OK || !reply.ok) {
             cost_fail("a request was not served");
         }
         pcl_frames_close(&frames);

@@ -17,6 +17,8 @@ from agent_alone import PING, REPLY, REQUEST
 SEALED = 1
 OPS = agent_alone.OPS + ["cancel", "ping", "status", "admin"]
 BEAT_S = 0.2
+# The packed form: docs/rfc/1-client-protocol.md, section 2.1.
+MARK, HEAD_SIZE, PACKED_PAYLOAD_MAX = b"\xc1PC\x01", 16, 16384
 
 
 class Asked(collections.namedtuple("Asked", "payload seal head")):
@@ -33,7 +35,7 @@ class Answer(collections.namedtuple("Answer", "payload seal")):
 
 
 class Way(collections.namedtuple("Way", "peer tag ident op")):
-    """Whose answer it will be."""
+    """Whose answer it will be.  tag: of what came packed its octets, else its frames."""
 
 
 class Hostile(threading.Thread):
@@ -95,10 +97,16 @@ class Hostile(threading.Thread):
         self.context.destroy(0)
 
     def _from_client(self, frames):
-        at = frames.index(b"", 1)
-        payload, seal = frames[at + 1], b"".join(frames[at + 2:])
+        """The library's messages come packed; those of others in frames."""
+        if frames[1].startswith(MARK):
+            end = HEAD_SIZE + frames[1][HEAD_SIZE - 4]
+            tag, seal, payload = frames[1][4:12], frames[1][HEAD_SIZE:end], frames[1][end:]
+            payload = payload or frames[2]
+        else:
+            at = frames.index(b"", 1)
+            tag, payload, seal = frames[1:at], frames[at + 1], b"".join(frames[at + 2:])
         keys = msgpack.unpackb(payload)
-        way = Way(frames[0], frames[1:at], keys["id"], keys.get("op", "query"))
+        way = Way(frames[0], tag, keys["id"], keys.get("op", "query"))
         for asked in self.down(Asked(payload, seal, {}), way):
             self.ask(asked, way)
 
@@ -125,6 +133,12 @@ class Hostile(threading.Thread):
             self.say(way, one)
 
     def say(self, way, answer):
+        if isinstance(way.tag, bytes):
+            head = MARK + way.tag + bytes([len(answer.seal), 0, 0, 0]) + answer.seal
+            apart = len(answer.payload) > PACKED_PAYLOAD_MAX
+            self.front.send_multipart([way.peer, head, answer.payload] if apart
+                                      else [way.peer, head + answer.payload])
+            return
         self.front.send_multipart([way.peer, *way.tag, b"", answer.payload,
                                    *([answer.seal] if answer.seal else [])])
 

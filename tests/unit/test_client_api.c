@@ -25,10 +25,13 @@
 #include <cmocka.h>
 #include <zmq.h>
 
+#include "tests/lib/packed.h"
+
 #define HELD_MAX 1024
 
 typedef struct held {
-    zmq_msg_t peer, ticket;
+    zmq_msg_t peer;
+    uint64_t tag;
     uint8_t id[PCL_ID_SIZE];
     char sql[64];
 } held;
@@ -61,16 +64,9 @@ static void s_sleep_ms(long ms)
 
 static void s_send(gate *self, held *item, const pcl_buffer *payload, bool right_ticket)
 {
-    zmq_msg_t peer;
-    (void)zmq_msg_init(&peer);
-    (void)zmq_msg_copy(&peer, &item->peer);
-    (void)zmq_msg_send(&peer, self->socket, ZMQ_SNDMORE);
-    uint8_t ticket[8];
-    memcpy(ticket, zmq_msg_data(&item->ticket), sizeof ticket);
-    ticket[3] ^= right_ticket ? 0 : 0x55;
-    (void)zmq_send(self->socket, ticket, sizeof ticket, ZMQ_SNDMORE);
-    (void)zmq_send(self->socket, "", 0, ZMQ_SNDMORE);
-    (void)zmq_send(self->socket, payload->data, payload->size, 0);
+    packed_send(self->socket, zmq_msg_data(&item->peer), zmq_msg_size(&item->peer),
+                item->tag ^ (right_ticket ? 0 : 0x55), pcl_bytes_of(NULL, 0),
+                pcl_buffer_bytes(payload));
 }
 
 /* One row with the statement and the port. */
@@ -113,7 +109,6 @@ static void s_refuse(gate *self, held *item, pcl_err err, const char *hop, bool 
 static void s_close_held(held *item)
 {
     (void)zmq_msg_close(&item->peer);
-    (void)zmq_msg_close(&item->ticket);
 }
 
 static bool s_says(const held *item, const char *word)
@@ -164,28 +159,24 @@ static bool s_obey(gate *self, held *item)
 static bool s_receive(gate *self)
 {
     held item = {.sql = ""};
-    zmq_msg_t frame;
-    (void)zmq_msg_init(&item.peer);
-    (void)zmq_msg_init(&item.ticket);
-    (void)zmq_msg_init(&frame);
-    if (zmq_msg_recv(&item.peer, self->socket, ZMQ_DONTWAIT) < 0) {
+    packed_message asked;
+    if (!packed_recv(self->socket, ZMQ_DONTWAIT, &asked)) {
         return false;
     }
-    (void)zmq_msg_recv(&item.ticket, self->socket, ZMQ_DONTWAIT);
-    (void)zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT); /* delimiter */
-    (void)zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT);
+    item.tag = asked.packed.tag;
+    (void)zmq_msg_init(&item.peer);
+    (void)zmq_msg_copy(&item.peer, &asked.peer);
     pcl_request request;
     pcl_fault fault;
-    pcl_bytes octets = pcl_bytes_of(zmq_msg_data(&frame), zmq_msg_size(&frame));
     bool held_back = false;
-    if (pcl_request_decode(&request, octets, &fault, NULL, NULL) == PCL_ERR_OK) {
+    if (pcl_request_decode(&request, asked.packed.payload, &fault, NULL, NULL) == PCL_ERR_OK) {
         memcpy(item.id, request.id, sizeof item.id);
         (void)snprintf(item.sql, sizeof item.sql, "%.*s", (int)request.sql.size,
                        request.sql.size > 0 ? (const char *)request.sql.data : "");
         (void)atomic_fetch_add(&self->received, 1);
         held_back = s_obey(self, &item);
     }
-    (void)zmq_msg_close(&frame);
+    packed_close(&asked);
     if (!held_back) {
         s_close_held(&item);
     }

@@ -15,6 +15,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "tests/lib/packed.h"
+
 /* cmocka 1.1 wants these four before it. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -108,31 +110,20 @@ static void s_reply(const pcl_request *request, pcl_buffer *buffer)
 /* false: nothing waits. */
 static bool s_answer(void)
 {
-    zmq_msg_t frames[4];
-    int more = 1;
-    int count = 0;
-    for (; more != 0 && count < 4; count++) {
-        (void)zmq_msg_init(&frames[count]);
-        if (zmq_msg_recv(&frames[count], s_gate.socket, ZMQ_DONTWAIT) < 0) {
-            return false;
-        }
-        more = zmq_msg_more(&frames[count]);
+    packed_message message;
+    if (!packed_recv(s_gate.socket, ZMQ_DONTWAIT, &message)) {
+        return false;
     }
-    assert_int_equal(count, 4); /* peer, ticket, delimiter, payload */
     pcl_request request;
     pcl_fault fault;
-    pcl_err err = pcl_request_decode(
-        &request, pcl_bytes_of(zmq_msg_data(&frames[3]), zmq_msg_size(&frames[3])), &fault, NULL,
-        NULL);
+    pcl_err err = pcl_request_decode(&request, message.packed.payload, &fault, NULL, NULL);
     assert_int_equal(err, PCL_ERR_OK);
     pcl_buffer buffer;
     pcl_buffer_init(&buffer, PCL_REPLY_SIZE_MAX);
     s_reply(&request, &buffer);
-    for (int index = 0; index < 3; index++) {
-        (void)zmq_msg_send(&frames[index], s_gate.socket, ZMQ_SNDMORE);
-    }
-    (void)zmq_send(s_gate.socket, buffer.data, buffer.size, 0);
-    (void)zmq_msg_close(&frames[3]);
+    packed_send(s_gate.socket, zmq_msg_data(&message.peer), zmq_msg_size(&message.peer),
+                message.packed.tag, pcl_bytes_of(NULL, 0), pcl_buffer_bytes(&buffer));
+    packed_close(&message);
     pcl_buffer_release(&buffer);
     return true;
 }

@@ -21,6 +21,8 @@
 #include <cmocka.h>
 #include <zmq.h>
 
+#include "tests/lib/packed.h"
+
 enum { WAIT_MS = 5000, PAYLOAD_MAX = 4096, GATES = 2 };
 
 static pcl_keys s_client_keys, s_broker_keys, s_other_keys;
@@ -42,7 +44,7 @@ static void s_sleep_ms(long ms)
 typedef struct ask {
     uint8_t peer[64];
     size_t peer_size;
-    uint8_t ticket[8];
+    uint64_t tag;
     uint8_t payload[PAYLOAD_MAX];
     pcl_bytes octets; /* of payload */
     pcl_request request;
@@ -80,42 +82,30 @@ static void s_bind(uint32_t index)
     (void)zmq_getsockopt(s_gates[index], ZMQ_LAST_ENDPOINT, s_endpoints[index], &size);
 }
 
-static size_t s_frame(void *gate, void *target, size_t target_size)
-{
-    int size = zmq_recv(gate, target, target_size, 0);
-    assert_in_range(size, 0, target_size);
-    return (size_t)size;
-}
-
-static bool s_more(void *gate)
-{
-    int more = 0;
-    size_t size = sizeof more;
-    assert_int_equal(zmq_getsockopt(gate, ZMQ_RCVMORE, &more, &size), 0);
-    return more != 0;
-}
-
 /* The next message; its seal, when it has one, must be as it should. */
 static void s_receive(uint32_t gate, ask *out)
 {
     memset(out, 0, sizeof *out);
-    void *socket = s_gates[gate];
-    out->peer_size = s_frame(socket, out->peer, sizeof out->peer);
-    assert_int_equal(s_frame(socket, out->ticket, sizeof out->ticket), sizeof out->ticket);
-    uint8_t nothing[1];
-    assert_int_equal(s_frame(socket, nothing, sizeof nothing), 0);
-    size_t size = s_frame(socket, out->payload, sizeof out->payload);
-    out->octets = pcl_bytes_of(out->payload, size);
+    packed_message message;
+    assert_true(packed_recv(s_gates[gate], 0, &message));
+    out->peer_size = zmq_msg_size(&message.peer);
+    out->tag = message.packed.tag;
+    out->seal_size = message.packed.seal.size;
+    pcl_bytes payload = message.packed.payload;
+    assert_true(out->peer_size <= sizeof out->peer && payload.size <= sizeof out->payload);
+    memcpy(out->peer, zmq_msg_data(&message.peer), out->peer_size);
+    memcpy(out->payload, payload.data, payload.size);
+    out->octets = pcl_bytes_of(out->payload, payload.size);
     pcl_fault fault;
     assert_int_equal(pcl_request_decode(&out->request, out->octets, &fault, NULL, NULL),
                      PCL_ERR_OK);
-    if (!s_more(socket)) {
-        return;
+    if (out->seal_size > 0) {
+        assert_int_equal(out->seal_size, sizeof out->seal_octets);
+        memcpy(out->seal_octets, message.packed.seal.data, sizeof out->seal_octets);
+        assert_null(
+            pcl_seal_read(&out->seal, PCL_SEAL_REQUEST, message.packed.seal, out->octets, &s_key));
     }
-    out->seal_size = s_frame(socket, out->seal_octets, sizeof out->seal_octets);
-    assert_false(s_more(socket));
-    assert_null(pcl_seal_read(&out->seal, PCL_SEAL_REQUEST,
-                              pcl_bytes_of(out->seal_octets, out->seal_size), out->octets, &s_key));
+    packed_close(&message);
 }
 
 /* Is nothing sent for a while? */
@@ -138,14 +128,8 @@ static uint32_t s_receive_any(ask *out)
 
 static void s_send(uint32_t gate, const ask *to, const answer *what)
 {
-    void *socket = s_gates[gate];
-    (void)zmq_send(socket, to->peer, to->peer_size, ZMQ_SNDMORE);
-    (void)zmq_send(socket, to->ticket, sizeof to->ticket, ZMQ_SNDMORE);
-    (void)zmq_send(socket, "", 0, ZMQ_SNDMORE);
-    (void)zmq_send(socket, what->payload, what->size, what->seal_size > 0 ? ZMQ_SNDMORE : 0);
-    if (what->seal_size > 0) {
-        (void)zmq_send(socket, what->seal, what->seal_size, 0);
-    }
+    packed_send(s_gates[gate], to->peer, to->peer_size, to->tag,
+                pcl_bytes_of(what->seal, what->seal_size), pcl_bytes_of(what->payload, what->size));
 }
 
 /* ---- the broker -------------------------------------------------------------------------- */

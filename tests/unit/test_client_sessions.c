@@ -32,12 +32,15 @@
 #include <cmocka.h>
 #include <zmq.h>
 
+#include "tests/lib/packed.h"
+
 #define CURSORS_MAX 16u
 #define LOG_SIZE    65536u
 
 /* A message that is not answered yet, or is being answered. */
 typedef struct message {
-    zmq_msg_t peer, ticket;
+    zmq_msg_t peer;
+    uint64_t tag;
     uint8_t id[PCL_ID_SIZE];
 } message;
 
@@ -86,20 +89,13 @@ __attribute__((format(printf, 2, 3))) static void s_log(gate *self, const char *
 
 static void s_send(gate *self, message *to, const pcl_buffer *payload)
 {
-    zmq_msg_t frame;
-    (void)zmq_msg_init(&frame);
-    (void)zmq_msg_copy(&frame, &to->peer);
-    (void)zmq_msg_send(&frame, self->socket, ZMQ_SNDMORE);
-    (void)zmq_msg_copy(&frame, &to->ticket);
-    (void)zmq_msg_send(&frame, self->socket, ZMQ_SNDMORE);
-    (void)zmq_send(self->socket, "", 0, ZMQ_SNDMORE);
-    (void)zmq_send(self->socket, payload->data, payload->size, 0);
+    packed_send(self->socket, zmq_msg_data(&to->peer), zmq_msg_size(&to->peer), to->tag,
+                pcl_bytes_of(NULL, 0), pcl_buffer_bytes(payload));
 }
 
 static void s_close_message(message *item)
 {
     (void)zmq_msg_close(&item->peer);
-    (void)zmq_msg_close(&item->ticket);
 }
 
 static void s_refuse(gate *self, message *to, const pcl_reply_error *error)
@@ -409,26 +405,22 @@ static bool s_answer(gate *self, message *to, const pcl_request *request)
 static bool s_receive(gate *self)
 {
     message item;
-    zmq_msg_t frame;
-    (void)zmq_msg_init(&item.peer);
-    (void)zmq_msg_init(&item.ticket);
-    (void)zmq_msg_init(&frame);
-    if (zmq_msg_recv(&item.peer, self->socket, ZMQ_DONTWAIT) < 0) {
+    packed_message asked;
+    if (!packed_recv(self->socket, ZMQ_DONTWAIT, &asked)) {
         return false;
     }
-    (void)zmq_msg_recv(&item.ticket, self->socket, ZMQ_DONTWAIT);
-    (void)zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT); /* delimiter */
-    (void)zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT);
+    item.tag = asked.packed.tag;
+    (void)zmq_msg_init(&item.peer);
+    (void)zmq_msg_copy(&item.peer, &asked.peer);
     pcl_request request;
     pcl_fault fault;
     bool kept = false;
-    if (pcl_request_decode(&request, pcl_bytes_of(zmq_msg_data(&frame), zmq_msg_size(&frame)),
-                           &fault, NULL, NULL) == PCL_ERR_OK) {
+    if (pcl_request_decode(&request, asked.packed.payload, &fault, NULL, NULL) == PCL_ERR_OK) {
         kept = s_answer(self, &item, &request);
     } else {
         s_log(self, "malformed %s %s\n", fault.field, fault.rule);
     }
-    (void)zmq_msg_close(&frame);
+    packed_close(&asked);
     if (!kept) {
         s_close_message(&item);
     }
