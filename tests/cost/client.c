@@ -24,6 +24,7 @@ static portcullis *s_client;
 static portcullis_request *s_request;
 static uint32_t s_asked, s_replied;
 static sem_t s_ended;
+static sem_t s_free; /* the gatekeeper's socket is left by the thread that began with it */
 
 static void s_nap(long ms)
 {
@@ -57,6 +58,7 @@ static void s_open(void)
     }
     s_request = portcullis_request_new("SELECT name FROM customers WHERE id = ?");
     (void)sem_init(&s_ended, 0, 0);
+    (void)sem_init(&s_free, 0, 0);
 }
 
 /* Takes a request and answers it, as the broker would. */
@@ -99,6 +101,8 @@ static void s_on_first(portcullis_result *result, void *context)
 {
     s_on_result(result, context);
     s_replied = 0;
+    while (sem_wait(&s_free) != 0) {
+    }
     cost_drive();
 }
 
@@ -108,6 +112,7 @@ static void s_run(void)
         cost_fail("nothing can be sent");
     }
     s_serve();
+    (void)sem_post(&s_free);
     while (sem_wait(&s_ended) != 0) {
     }
 }
@@ -161,6 +166,7 @@ static void s_close(void)
     (void)zmq_close(s_gate);
     (void)zmq_ctx_term(s_context);
     (void)sem_destroy(&s_ended);
+    (void)sem_destroy(&s_free);
 }
 
 const cost_hop cost_client = {
