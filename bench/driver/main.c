@@ -13,8 +13,8 @@ static const pcl_cli s_cli;
 
 #define LOAD_OPTIONS                                                                               \
     {"strategies", 's', "NAMES", NULL,                                                             \
-     "Strategies to compare, with commas between them; default is the cluster's own, and the one " \
-     "that is measured when none is named."},                                                      \
+     "Strategies to compare, with commas between them, or all; default is the cluster's own, and " \
+     "the one that is measured when none is named."},                                              \
         {"rate", 'r', "RATE", NULL,                                                                \
          "Requests a second, whatever comes back (an open loop); 100 when it is not given. "       \
          "100..5000 is a ramp, from one to the other over the time that is measured."},            \

@@ -3,6 +3,7 @@
 #include "client/portcullis.h"
 #include "common/clock.h"
 #include "common/limits.h"
+#include "wire/request.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -69,7 +70,7 @@ static bool s_is_strategy(const char *name)
 static bool s_read_strategies(pcl_plan *plan, const pcl_cli_line *line, char *problem)
 {
     const char *given = pcl_cli_value(line, "strategies");
-    given = given != NULL ? given : "default";
+    given = given == NULL ? "default" : strcmp(given, "all") == 0 ? PCL_STRATEGY_NAMES(",") : given;
     if (strlen(given) >= sizeof plan->strategies_given) {
         return s_wrong(problem, "strategies", "is too long");
     }

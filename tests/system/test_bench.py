@@ -176,8 +176,11 @@ def test_a_terminal_sees_a_bar_and_a_file_lines(cluster):
     assert re.search(rb"\d+/s  p50 \d", seen), seen
     done = bench(cluster, "sql", "SELECT 1", "--time", "0.3", "--warmup", "0", "--rounds", "2")
     assert done.stderr.count("\n") == 2 and "round 2/2 default: " in done.stderr
-    done = bench(cluster, "sql", "SELECT 1", "--time", "0.3", "--warmup", "0", "--quiet")
+    done = bench(cluster, "sql", "SELECT 1", "--time", "0.2", "--warmup", "0", "--quiet",
+                 "--strategies", "all")
     assert done.stderr == ""
+    for name in ("direct", "random", "least-inflight", "custom", "prequal"):
+        assert re.search(rf"^{name} +\d+ ", done.stdout, re.M), done.stdout
 
 
 def test_latency_runs_from_when_a_request_was_due(cluster):
