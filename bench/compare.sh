@@ -4,11 +4,11 @@
 #
 #   bench/compare.sh [options]
 #
-#   --quick            two repeats of little, in two minutes: does it work?
+#   --quick            two repeats of little, in three minutes: does it work?
 #   --clients N,N,...  how many clients (default 1,8,64,128,1000,2000)
 #   --workloads W,...  of point_select, read_only, read_write (default point_select)
 #   --repeats N        how often each has its turn (default 5)
-#   --seconds N        how long a turn is, after a second of warm-up (default 3)
+#   --seconds N        how long a turn is, after a second of warm-up (default 2)
 #   --json FILE        all that was measured (default compare.json)
 #   --text FILE        the same for people (default compare.txt)
 #   --no-install       install nothing; what is missing is left out, and said so
