@@ -137,7 +137,7 @@ def run_driver(command, environment, pids, shown, seconds):
     if not row["ok"]:
         return {"failed": f"no request succeeded: {row['errors']}"}
     queries = row["throughput"] * (last.at_s - first.at_s)
-    return {"qps": round(row["throughput"], 1), "errors": row["failed"],
+    return {"qps": round(row["throughput"], 1), "errors": row["failed"], "codes": row["errors"],
             "p50_ms": row["latency_us"]["p50"] / 1000, "p99_ms": row["latency_us"]["p99"] / 1000,
             "memory_kib": memory, **figures(first, last, queries, [*shown, "client"])}
 
@@ -468,7 +468,8 @@ def read_options(arguments=None):
     parser.add_argument("--halves", default=list(OURS), type=words_of(*OURS), metavar="NAME,...",
                         help="of apart,together: how gatekeeper, broker and proxy run")
     parser.add_argument("--repeats", type=int, help="5 when not given")
-    parser.add_argument("--seconds", type=int, default=2, help="of each turn, after the first: at least 2, which it is when not given")
+    parser.add_argument("--seconds", type=int, default=2,
+                        help="of each turn, after its first: at least 2; 2 when not given")
     parser.add_argument("--rows", type=int, default=10000)
     parser.add_argument("--connections", type=int, default=1,
                         help="of sysbench to the gatekeeper, 1 when not given; 0: one a client")
@@ -483,6 +484,9 @@ def read_options(arguments=None):
                                           [1, 8, 64, 128, 1000, 2000])
     options.repeats = options.repeats or (2 if options.quick else 5)
     options.seconds = max(options.seconds, 2)
+    if options.paths:
+        some = [half for half in options.halves if set(OURS[half]) & set(options.paths)]
+        options.halves = some or options.halves[:1]
     return options
 
 

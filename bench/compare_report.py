@@ -271,10 +271,13 @@ def doubts(runs):
         most = max(run["others"] + run["steal"] for run in busy)
         yield f"DO NOT BELIEVE THIS: in {len(busy)} of {len(ran)} runs the machine did other " \
             f"things too, in the worst with {most:.0%} of its processors"
-    wrong = [run for run in ran if run["errors"]]
-    if wrong:
-        yield f"{len(wrong)} of {len(ran)} runs had errors: " + ", ".join(in_order(
-            f"{run['path']} at {run['clients']:,} clients" for run in wrong))
+    for path, workload, clients in in_order((run["path"], run["workload"], run["clients"])
+                                            for run in ran if run["errors"]):
+        some = chosen(ran, path=path, workload=workload, clients=clients)
+        codes = in_order(code for run in some for code in run.get("codes", {}))
+        yield f"{path}, {workload}, {clients:,} clients: errors in " \
+            f"{sum(run['errors'] > 0 for run in some)} of {len(some)} runs" \
+            + (f" ({', '.join(codes)})" if codes else "")
     for path, workload, clients in in_order((run["path"], run["workload"], run["clients"])
                                             for run in runs if run.get("failed")):
         why = failures(runs, path, workload, clients)

@@ -115,6 +115,11 @@ class Text(unittest.TestCase):
         self.assertIn("DO NOT BELIEVE THIS: in 1 of 2 runs", text)
         self.assertIn("15%", text)
 
+    def test_errors_are_told_with_their_codes(self):
+        text = report.text(whole([run("apart-mux", 1, errors=3, codes={"DEADLINE": 3}),
+                                  run("apart-mux", 1, repeat=2)]))
+        self.assertIn("apart-mux, point_select, 64 clients: errors in 1 of 2 runs (DEADLINE)", text)
+
     def test_nothing_measured_is_a_text_too(self):
         self.assertIn("targets", report.text({**whole([]), "interrupted": True}))
 
