@@ -6,11 +6,21 @@
 #include <assert.h>
 #include <inttypes.h>
 
-#define BAR_COLUMNS 20u
+#define BAR_COLUMNS 10u /* so that a line of 80 has room for the figures */
 
 static double s_ms(uint64_t us)
 {
     return (double)us / (double)PCL_US_PER_MS;
+}
+
+/* Three digits tell enough of what changes each second. */
+static void s_put_ms(uint64_t us, pcl_buffer *buffer)
+{
+    pcl_text_put(buffer, "%.*f",
+                 us < 10 * PCL_US_PER_MS    ? 2
+                 : us < 100 * PCL_US_PER_MS ? 1
+                                            : 0,
+                 s_ms(us));
 }
 
 void pcl_progress_bar(const pcl_progress *self, const pcl_progress_view *view, uint32_t columns,
@@ -33,10 +43,16 @@ void pcl_progress_bar(const pcl_progress *self, const pcl_progress_view *view, u
                  gone_us * 100 / all_us, left_s / 60, left_s % 60, self->strategy, self->round,
                  self->rounds);
     if (view->measures) {
-        pcl_text_put(buffer, "  %.0f/s  p50 %.2f  p99 %.2f ms  failed %" PRIu64, view->rate,
-                     s_ms(view->p50_us), s_ms(view->p99_us), view->failed);
+        pcl_text_put(buffer, "  %.0f/s  p50 ", view->rate);
+        s_put_ms(view->p50_us, buffer);
+        pcl_text_put(buffer, "  p99 ");
+        s_put_ms(view->p99_us, buffer);
+        pcl_text_put(buffer, " ms");
     } else {
         pcl_text_put(buffer, "  warming up");
+    }
+    if (view->failed > 0) {
+        pcl_text_put(buffer, "  %" PRIu64 " failed", view->failed);
     }
     if (buffer->size - start > columns) {
         pcl_buffer_truncate(buffer, start + columns);

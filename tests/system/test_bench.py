@@ -1,4 +1,5 @@
 """portcullis-bench on a real cluster: what it tells, and that it says when it is not believed."""
+import contextlib
 import csv
 import json
 import os
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from harness import BUILD
+from harness import BUILD, wait_until
 
 DRIVER = str(BUILD / "bench" / "driver" / "portcullis-bench")
 
@@ -28,6 +29,28 @@ def measured(cluster, *arguments):
     assert done.returncode in (0, 3), done.stderr
     whole = json.loads(done.stdout)
     return whole, {row["strategy"]: row for row in whole["strategies"]}
+
+
+def answers(cluster):
+    return sum(value for series, value in cluster.metrics("gatekeeper").items()
+               if series.startswith("portcullis_gatekeeper_replies_total"))
+
+
+@contextlib.contextmanager
+def measuring(cluster, *arguments):
+    """A driver that has begun to measure, without warm-up: some of its requests were answered."""
+    before = answers(cluster)
+    with subprocess.Popen(
+            [DRIVER, *arguments, "--warmup", "0", "--json", "-", "--quiet"],
+            stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PORTCULLIS_BUNDLE": cluster.bundle}) as running:
+        try:
+            wait_until(lambda: answers(cluster) > before + 20, 20, "requests of the driver")
+            yield running
+        finally:
+            running.send_signal(signal.SIGCONT)
+            if running.poll() is None:
+                running.kill()
 
 
 def test_it_compares_strategies_on_a_table_of_its_own(cluster):
@@ -195,27 +218,20 @@ def test_latency_runs_from_when_a_request_was_due(cluster):
 
 def test_a_driver_that_stood_still_says_so(cluster):
     """What was due meanwhile is sent late, and its wait counts: nothing is left out."""
-    with subprocess.Popen(
-            [DRIVER, "sql", "SELECT 1", "--rate", "100", "--arrivals", "fixed", "--time", "2",
-             "--warmup", "0", "--json", "-", "--quiet"], stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PORTCULLIS_BUNDLE": cluster.bundle}) as running:
-        time.sleep(0.8)
+    with measuring(cluster, "sql", "SELECT 1", "--rate", "100", "--arrivals", "fixed", "--time",
+                   "3") as running:
         running.send_signal(signal.SIGSTOP)
         time.sleep(0.6)
         running.send_signal(signal.SIGCONT)
         row = json.loads(running.communicate(timeout=30)[0])["strategies"][0]
     assert running.returncode == 3 and "after they were due" in row["doubt"], row["doubt"]
-    assert row["requests"] == pytest.approx(200, abs=2)
+    assert row["requests"] == pytest.approx(300, abs=2)
     assert row["send_lag_us"]["max"] > 400_000 and row["latency_us"]["p90"] > 200_000, row
 
 
 def test_a_closed_loop_tells_what_it_left_out(cluster):
     """One client and a proxy that stands still: a single wait is slow, and many would have been."""
-    with subprocess.Popen(
-            [DRIVER, "sql", "SELECT 1", "--clients", "1", "--time", "2", "--warmup", "0",
-             "--json", "-", "--quiet"], stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PORTCULLIS_BUNDLE": cluster.bundle}) as running:
-        time.sleep(0.8)
+    with measuring(cluster, "sql", "SELECT 1", "--clients", "1", "--time", "3") as running:
         cluster.pause("proxy")
         time.sleep(0.8)
         cluster.resume("proxy")
@@ -235,11 +251,8 @@ def test_failures_count_their_timeout_and_are_told_by_code(cluster):
 
 
 def test_an_interrupt_keeps_what_was_measured(cluster):
-    with subprocess.Popen(
-            [DRIVER, "sql", "SELECT 1", "--rate", "50", "--time", "600", "--warmup", "0",
-             "--strategies", "random,custom", "--json", "-"], stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PORTCULLIS_BUNDLE": cluster.bundle}) as running:
-        time.sleep(1.5)
+    with measuring(cluster, "sql", "SELECT 1", "--rate", "50", "--time", "600", "--strategies",
+                   "random,custom") as running:
         running.send_signal(signal.SIGINT)
         whole = json.loads(running.communicate(timeout=20)[0])
     assert running.returncode == 130 and whole["interrupted"] is True

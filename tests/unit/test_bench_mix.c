@@ -248,20 +248,20 @@ static void test_the_bar_tells_how_far_it_is(void **state)
     pcl_buffer_init(&text, 4096);
     pcl_progress_bar(&now, &view, 200, &text);
     pcl_buffer_put_u8(&text, 0);
-    assert_string_equal("[#########-----------]  45% 0:55 left  custom 2/5  warming up",
+    assert_string_equal("[####------]  45% 0:55 left  custom 2/5  warming up",
                         (const char *)text.data);
     view = (pcl_progress_view){.gone_us = 99000000,
                                .measures = true,
                                .rate = 1980,
                                .failed = 3,
                                .p50_us = 1200,
-                               .p99_us = 3400};
+                               .p99_us = 340000};
     now.runs_done = 9;
     pcl_buffer_clear(&text);
     pcl_progress_bar(&now, &view, 200, &text);
     pcl_buffer_put_u8(&text, 0);
-    assert_string_equal("[####################] 100% 0:00 left  custom 2/5  1980/s  p50 1.20  "
-                        "p99 3.40 ms  failed 3",
+    assert_string_equal("[##########] 100% 0:00 left  custom 2/5  1980/s  p50 1.20  p99 340 ms  "
+                        "3 failed",
                         (const char *)text.data);
     pcl_buffer_clear(&text);
     pcl_progress_bar(&now, &view, 40, &text);
