@@ -46,7 +46,7 @@ command -v sysbench > /dev/null || fail "sysbench is not there: apt-get install 
 [[ -n $(nodes_list) ]] || fail "$PCL_VAR has no cluster; infra/up.sh starts one"
 
 workload=$1
-command=${*: -1}
+action=${*: -1}
 shift
 [[ " $*" == *" --mysql-db="* || " $*" == *" --mysql_db="* ]] || set -- --mysql-db=demo "$@"
 
@@ -110,7 +110,7 @@ row_print()
 
 source=$(source_find)
 nodes=$(nodes_list)
-case $command:$workload in
+case $action:$workload in
     prepare:* | cleanup:*) nodes=$source ;;
     run:oltp_point_select | run:oltp_read_only | run:select_random_*) ;;
     run:*) nodes=$source ;;
@@ -118,7 +118,7 @@ esac
 if [[ -n $want_nodes ]]; then
     for node in $want_nodes; do
         [[ " ${nodes//$'\n'/ } " == *" $node "* ]] \
-            || usage_fail "--nodes: $workload $command is not for '$node'"
+            || usage_fail "--nodes: $workload $action is not for '$node'"
     done
     nodes=$want_nodes
 fi
@@ -135,7 +135,7 @@ for node in $nodes; do
     fi
     rm -f "$said"
 done
-case $command in
+case $action in
     prepare | cleanup) replicas_wait ;;
     run)
         say
