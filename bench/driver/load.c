@@ -68,26 +68,32 @@ static void s_pour(lane *self)
     memset(&self->cell, 0, sizeof self->cell);
 }
 
-/* The mutex is held.  What came of a request that counts; code NULL: success. */
-static void s_note(lane *self, const pending *one, uint64_t now_us, const char *code,
-                   bool due_still, const pcl_tally_route *route)
+/* How a request failed; code NULL: it did not. */
+typedef struct failure {
+    const char *code;
+    const char *message;
+} failure;
+
+/* The mutex is held.  What came of a request that counts. */
+static void s_note(lane *self, const pending *one, uint64_t now_us, failure why, bool due_still,
+                   const pcl_tally_route *route)
 {
     uint64_t took_us = pcl_time_since_us(one->due_us, now_us);
     uint64_t timeout_us = self->load->plan->timeout_ms * PCL_US_PER_MS;
-    if (code == NULL) {
+    if (why.code == NULL) {
         pcl_tally_note_ok(&self->tally, took_us, due_still, route);
     } else {
-        pcl_tally_note_failure(&self->tally, code, took_us, timeout_us, route);
+        pcl_tally_note_failure(&self->tally, why.code, why.message, took_us, timeout_us, route);
         took_us = took_us > timeout_us ? took_us : timeout_us;
     }
-    pcl_tally_note_part(&self->tally, one->part, took_us, code == NULL);
+    pcl_tally_note_part(&self->tally, one->part, took_us, why.code == NULL);
     uint64_t gone_us = pcl_time_since_us(self->load->warm_us, now_us);
     uint32_t index = pcl_series_index(&self->load->run->series, gone_us);
     if (index != self->cell_index) {
         s_pour(self);
         self->cell_index = index;
     }
-    pcl_series_cell_note(&self->cell, took_us, code == NULL);
+    pcl_series_cell_note(&self->cell, took_us, why.code == NULL);
 }
 
 /* The mutex is held.  Callbacks come on another thread, or, where this is one, later. */
@@ -112,8 +118,9 @@ static void s_send(lane *self, uint64_t due_us)
     free(one);
     if (counts) {
         const pcl_tally_route none = {.attempts = 0};
+        failure why = {.code = s_code_name(code), .message = "it could not be sent"};
         self->tally.unsent++;
-        s_note(self, &now, pcl_now_us(), s_code_name(code), false, &none);
+        s_note(self, &now, pcl_now_us(), why, false, &none);
     }
 }
 
@@ -123,13 +130,16 @@ static void s_on_result(portcullis_result *result, void *context)
     pending *one = context;
     lane *self = one->lane;
     const pcl_load *load = self->load;
-    bool good = portcullis_result_code(result) == PORTCULLIS_OK;
+    failure why = {.code = NULL};
+    if (portcullis_result_code(result) != PORTCULLIS_OK) {
+        why.code = portcullis_result_code_text(result);
+        why.message = portcullis_result_message(result);
+    }
     pcl_tally_route route = pcl_tally_read_route(portcullis_result_route(result));
     bool due_still = now_us < load->end_us && !load->hooks.stop();
     (void)pthread_mutex_lock(&self->mutex);
     if (one->due_us >= load->warm_us) { /* else it was for warming up */
-        s_note(self, one, now_us, good ? NULL : portcullis_result_code_text(result), due_still,
-               &route);
+        s_note(self, one, now_us, why, due_still, &route);
     }
     self->outstanding--;
     if (load->plan->clients > 0 && due_still) {

@@ -54,6 +54,13 @@ static void s_put_nodes(pcl_buffer *buffer, const pcl_tally *total)
         s_put_text(buffer, total->codes[index].name);
         pcl_text_put(buffer, ":%" PRIu64, total->codes[index].count);
     }
+    pcl_text_put(buffer, "},\"error_messages\":{");
+    for (uint32_t index = 0; index < total->code_count; index++) {
+        pcl_text_put(buffer, "%s", index > 0 ? "," : "");
+        s_put_text(buffer, total->codes[index].name);
+        pcl_text_put(buffer, ":");
+        s_put_text(buffer, total->codes[index].message);
+    }
     pcl_text_put(buffer, "}");
 }
 

@@ -117,8 +117,9 @@ static void s_put_details(const pcl_plan *plan, const pcl_report_row *row, pcl_b
                      (double)node->sum_us / (double)node->count / 1000.0);
     }
     for (uint32_t index = 0; index < total->code_count; index++) {
-        pcl_text_put(buffer, "  failed: %-12s %" PRIu64 "\n", total->codes[index].name,
-                     total->codes[index].count);
+        const pcl_tally_code *code = &total->codes[index];
+        pcl_text_put(buffer, "  failed: %-12s %" PRIu64 "%s%s\n", code->name, code->count,
+                     code->message[0] != '\0' ? "  " : "", code->message);
     }
     s_put_parts(plan, total, buffer);
     if (row->round_count > 1) {

@@ -61,7 +61,21 @@ static void s_add_node(pcl_tally *self, const char *name, uint64_t count, uint64
     node->sum_us += sum_us;
 }
 
-static void s_add_code(pcl_tally *self, const char *name, uint64_t count)
+/* As much of the text as there is room for, without half a character at its end. */
+static void s_keep(char *target, size_t target_size, const char *text)
+{
+    size_t size = strlen(text);
+    if (size >= target_size) {
+        size = target_size - 1;
+        while (size > 0 && ((unsigned char)text[size] & 0xc0u) == 0x80u) {
+            size--;
+        }
+    }
+    memcpy(target, text, size);
+    target[size] = '\0';
+}
+
+static void s_add_code(pcl_tally *self, const char *name, const char *message, uint64_t count)
 {
     uint32_t index = 0;
     while (index < self->code_count && strcmp(self->codes[index].name, name) != 0) {
@@ -73,6 +87,7 @@ static void s_add_code(pcl_tally *self, const char *name, uint64_t count)
     pcl_tally_code *code = &self->codes[index];
     if (index == self->code_count) {
         (void)snprintf(code->name, sizeof code->name, "%s", name);
+        s_keep(code->message, sizeof code->message, message);
         self->code_count++;
     }
     code->count += count;
@@ -96,12 +111,12 @@ void pcl_tally_note_ok(pcl_tally *self, uint64_t took_us, bool in_time,
     }
 }
 
-void pcl_tally_note_failure(pcl_tally *self, const char *code, uint64_t took_us,
-                            uint64_t timeout_us, const pcl_tally_route *route)
+void pcl_tally_note_failure(pcl_tally *self, const char *code, const char *message,
+                            uint64_t took_us, uint64_t timeout_us, const pcl_tally_route *route)
 {
     pcl_histogram_note(&self->all_us, took_us > timeout_us ? took_us : timeout_us);
     s_note_route(self, route);
-    s_add_code(self, code, 1);
+    s_add_code(self, code, message, 1);
 }
 
 void pcl_tally_note_part(pcl_tally *self, uint32_t part, uint64_t took_us, bool ok)
@@ -126,7 +141,8 @@ void pcl_tally_merge(pcl_tally *self, const pcl_tally *other)
     self->busy += other->busy;
     self->machine += other->machine;
     for (uint32_t index = 0; index < other->code_count; index++) {
-        s_add_code(self, other->codes[index].name, other->codes[index].count);
+        const pcl_tally_code *code = &other->codes[index];
+        s_add_code(self, code->name, code->message, code->count);
     }
     for (uint32_t index = 0; index < other->node_count; index++) {
         const pcl_tally_node *node = &other->nodes[index];

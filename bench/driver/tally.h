@@ -16,7 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PCL_TALLY_CODES_MAX 32u
+#define PCL_TALLY_CODES_MAX    32u
+#define PCL_TALLY_MESSAGE_SIZE 160u
 
 /* What a route says. */
 typedef struct pcl_tally_route {
@@ -34,6 +35,7 @@ typedef struct pcl_tally_node {
 typedef struct pcl_tally_code {
     char name[32];
     uint64_t count;
+    char message[PCL_TALLY_MESSAGE_SIZE]; /* of the first; cut, as text */
 } pcl_tally_code;
 
 /* Of one of a mix's parts. */
@@ -68,9 +70,10 @@ pcl_tally_route pcl_tally_read_route(const char *json);
 void pcl_tally_note_sent(pcl_tally *self, uint64_t lag_us);
 void pcl_tally_note_ok(pcl_tally *self, uint64_t took_us, bool in_time,
                        const pcl_tally_route *route);
-/* code: its name.  took_us below timeout_us counts as timeout_us. */
-void pcl_tally_note_failure(pcl_tally *self, const char *code, uint64_t took_us,
-                            uint64_t timeout_us, const pcl_tally_route *route);
+/* code: its name; message: what is said of it, UTF-8.  took_us below timeout_us counts as
+ * timeout_us. */
+void pcl_tally_note_failure(pcl_tally *self, const char *code, const char *message,
+                            uint64_t took_us, uint64_t timeout_us, const pcl_tally_route *route);
 /* The same for the part that it was of, besides one of those two.  took_us of a failure: at least
  * its timeout. */
 void pcl_tally_note_part(pcl_tally *self, uint32_t part, uint64_t took_us, bool ok);

@@ -247,6 +247,7 @@ def test_failures_count_their_timeout_and_are_told_by_code(cluster):
     assert done.returncode == 1, done
     row = json.loads(done.stdout)["strategies"][0]
     assert row["ok"] == 0 and row["errors"] == {"SQL": row["requests"]}
+    assert "nothing" in row["error_messages"]["SQL"]
     assert row["latency_us"]["p50"] >= 700_000
 
 

@@ -291,7 +291,11 @@ static void test_a_failure_counts_its_whole_timeout(void **state)
     pcl_tally_route route = {.node = "node2", .attempts = 3, .hedged = true};
     pcl_tally_note_ok(&tally, 900, true, &route);
     pcl_tally_note_ok(&tally, 1100, false, &route);
-    pcl_tally_note_failure(&tally, "OVERLOADED", 10, 5000000, &route);
+    char message[400];
+    memset(message, 'x', sizeof message - 1);
+    message[sizeof message - 1] = '\0';
+    memcpy(message + PCL_TALLY_MESSAGE_SIZE - 2, "\xc3\xa4", 2); /* it would be cut in two */
+    pcl_tally_note_failure(&tally, "OVERLOADED", message, 10, 5000000, &route);
     tally.time_us = 1000000;
     pcl_tally_merge(&sum, &tally);
     pcl_tally_merge(&sum, &tally);
@@ -305,6 +309,7 @@ static void test_a_failure_counts_its_whole_timeout(void **state)
     assert_int_equal(4, sum.nodes[0].count);
     assert_int_equal(1, sum.code_count);
     assert_string_equal("OVERLOADED", sum.codes[0].name);
+    assert_int_equal(PCL_TALLY_MESSAGE_SIZE - 2, strlen(sum.codes[0].message));
     assert_int_equal(2, sum.codes[0].count);
 }
 
