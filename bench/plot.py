@@ -7,9 +7,9 @@ picture is as wide as what it stands in; its own units are small enough to be re
 import html
 import math
 
-WIDTH, HEIGHT = 480, 280
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 40
-ROW = 30  # of a dumbbell or a bar
+WIDTH, HEIGHT = 400, 250
+LEFT, RIGHT, TOP, BOTTOM = 50, 14, 12, 38
+ROW = 28  # of a dumbbell or a bar
 
 
 def escape(text):
@@ -128,6 +128,8 @@ def percentile_axis(count_max):
     top = max(count_max, 100)
     ticks = [(1, "0"), (2, "50"), (10, "90"), (100, "99"), (1000, "99.9"), (10000, "99.99"),
              (100000, "99.999")]
+    if top > 30000:
+        ticks.pop(1)  # there would be no room for its name
     return (Axis(1, top, LEFT, WIDTH - RIGHT, True),
             [(value, f"{name}%") for value, name in ticks if value <= top])
 
@@ -147,7 +149,7 @@ def dumbbells(label, rows, x_name):
     """rows: [(name, color, from, to, word)]: a ring at the one value, a disc at the other, and a
     word behind."""
     height = TOP + ROW * len(rows) + BOTTOM
-    left, right = 112, 112
+    left, right = 96, 104
     x = Axis.around([value for row in rows for value in row[2:4]], left, WIDTH - right, True)
     parts = []
     for value in x.ticks():
@@ -169,7 +171,7 @@ def dumbbells(label, rows, x_name):
 def stacks(label, rows, colors):
     """rows: [(name, {part: share})], of which each adds up to 1 at most; colors: {part: class}."""
     height = 4 + ROW * len(rows)
-    left, right = 112, 8
+    left, right = 96, 6
     x = Axis(0, 1, left, WIDTH - right)
     parts = []
     for index, (name, shares) in enumerate(rows):

@@ -16,7 +16,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import plot  # noqa: E402  (its folder must be on the path first)
-from outcome import Outcome, ratio  # noqa: E402
+from outcome import Outcome  # noqa: E402
 from plot import escape, number  # noqa: E402
 from report_page import PAGE  # noqa: E402
 
@@ -26,6 +26,8 @@ COLORS = ["custom", "random", "round-robin", "least-inflight", "peak-ewma", "c3"
 COLUMNS = [("requests", "requests"), ("throughput", "ok/s"), ("p50_us", "p50"), ("p90_us", "p90"),
            ("p99_us", "p99"), ("p999_us", "p99.9"), ("max_us", "max"), ("failed", "failed"),
            ("retries", "retries"), ("hedged", "hedged")]
+
+HEAT = (1.3, 3)  # times its healthy p99 from which on a figure is colored as fair, and as bad
 
 
 # --- What was measured ------------------------------------------------------------
@@ -75,6 +77,9 @@ class Results:
     def _add(self, condition):
         if condition.outcomes:
             self.conditions.append(condition)
+            order = self.strategies()
+            condition.outcomes = {name: condition.outcomes[name] for name in order
+                                  if name in condition.outcomes}
 
     def named(self, name):
         return next((one for one in self.conditions if one.name == name), None)
@@ -103,10 +108,16 @@ class Results:
             if name in healthy.outcomes and name in slow.outcomes:
                 one = slow.outcomes[name]
                 words.append(f"under {name}, {number(one.ms(0.99))} ms, "
-                             f"{ratio(one, healthy.outcomes[name]):.2f} times its p99 of the "
-                             "healthy cluster")
+                             f"{times(one, healthy.outcomes[name])} its p99 of the healthy "
+                             "cluster")
         faulty = self.about.get("faulty", "one replica")
         return f"While {faulty} was slow, 99 of 100 reads took at most: {'; '.join(words)}."
+
+
+def times(outcome, base):
+    """How much longer p99 became."""
+    factor = outcome.us(0.99) / max(base.us(0.99), 1)
+    return f"× {factor:.2f}" if factor < 10 else f"× {number(factor)}"
 
 
 def shown(key, value):
@@ -235,8 +246,8 @@ def section(condition, colors, nodes):
     shaded = " The fault lasted for the shaded time." if condition.window else ""
     pictures = [
         distribution(condition, colors),
-        over_time(condition, colors, "p99_us", "p99, ms", "p99 of each second." + shaded, True,
-                  1000),
+        over_time(condition, colors, "p99_us", "p99, ms",
+                  "p99 of what ended in each second." + shaded, True, 1000),
         over_time(condition, colors, "ok", "answers a second",
                   "Good answers that came in each second." + shaded, False),
         shares(condition, nodes)]
@@ -256,7 +267,7 @@ def why_of(results, colors):
     names.sort(key=lambda name: slow.outcomes[name].us(0.99))
     rows = [(name, colors[name], healthy.outcomes[name].ms(0.99), slow.outcomes[name].ms(0.99),
              f"{number(slow.outcomes[name].ms(0.99))} ms, "
-             f"× {number(ratio(slow.outcomes[name], healthy.outcomes[name]))}") for name in names]
+             f"{times(slow.outcomes[name], healthy.outcomes[name])}") for name in names]
     if not rows:
         return ""
     picture = plot.dumbbells("p99 of each strategy, healthy and with one slow replica", rows,
@@ -264,7 +275,7 @@ def why_of(results, colors):
     return (f'<section id="why"><h2>Why <code>custom</code> exists</h2>'
             f"<p>{escape(results.headline())}</p>"
             + figure(picture, f"{slow.text} The longer the bar, the more one slow replica costs. "
-                     "The ratio is the median over the rounds.") + "</section>")
+                     "In words: p99 with it, and times the healthy one.") + "</section>")
 
 
 def matrix(results, colors):
@@ -282,14 +293,14 @@ def matrix(results, colors):
             text, heat = number(outcome.ms(0.99)), ""
             if healthy and one is not healthy and name in healthy.outcomes \
                     and one.load() == healthy.load():
-                times = ratio(outcome, healthy.outcomes[name])
-                text += f" (× {number(times)})"
-                heat = f' class="heat{0 if times < 1.3 else 1 if times < 3 else 2}"'
+                base = healthy.outcomes[name]
+                level = sum(outcome.us(0.99) > most * base.us(0.99) for most in HEAT)
+                text, heat = f"{text} ({times(outcome, base)})", f' class="heat{level}"'
             cells.append(cell(one.name, name, "p99_us", outcome.us(0.99), text, heat))
         rows.append("<tr>" + strategy_head(name, colors) + "".join(cells) + "</tr>")
     return ('<section id="all"><h2>Every condition</h2><div class="wide"><table>'
             f'{"".join(rows)}</table></div><p><small>In brackets: times its own p99 of the healthy '
-            "cluster, the median over the rounds.</small></p></section>")
+            "cluster.</small></p></section>")
 
 
 def page_of(results):

@@ -60,7 +60,7 @@ th{font-weight:600}th:first-child{text-align:left;position:sticky;left:0;backgro
 .pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));
 gap:14px;margin-top:12px}
 figure{margin:0;padding:10px;background:var(--card);border-radius:8px;min-width:0}
-#why figure{max-width:760px}
+#why figure{max-width:600px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 14px;font-size:.8rem}
 .banner{padding:8px 12px;background:var(--fair);border-radius:8px}
 .doubt{font-size:.85rem;color:var(--soft)}
