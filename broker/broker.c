@@ -289,7 +289,7 @@ static void s_begin_guard(pcl_broker *self)
 static void s_add_sources(pcl_broker *self)
 {
     pcl_loop_add_socket(self->loop, self->gatekeepers.socket, pcl_broker_on_gatekeepers, self);
-    pcl_loop_add_socket(self->loop, pcl_peer_watch_socket(self->watch), s_on_watch, self);
+    pcl_loop_add_quiet(self->loop, pcl_peer_watch_socket(self->watch), s_on_watch, self);
     if (self->audit != NULL) {
         pcl_loop_add_fd(self->loop, pcl_audit_fd(self->audit), pcl_broker_on_audit, self);
     }

@@ -755,7 +755,7 @@ void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
     if (opened) {
         pcl_door_watch(&self.clients, self.watch, args->config, args->metrics);
         pcl_loop_add_socket(self.loop, self.clients.socket, s_on_clients, &self);
-        pcl_loop_add_socket(self.loop, pcl_peer_watch_socket(self.watch), s_on_watch, &self);
+        pcl_loop_add_quiet(self.loop, pcl_peer_watch_socket(self.watch), s_on_watch, &self);
         pcl_loop_set_tick(self.loop, TICK_US, s_tick, s_turn, &self);
     } else if (error[0] != '\0') {
         pcl_log(PCL_LOG_ERROR, WHO, "open_failed", "reason=\"%s\"", error);

@@ -102,7 +102,7 @@ void pcl_actor_run(zsock_t *pipe, bool opened, pcl_loop *loop, const pcl_actor_h
         return;
     }
     assert(loop != NULL && hooks != NULL);
-    pcl_loop_add_socket(loop, pipe, s_on_pipe, &self);
+    pcl_loop_add_quiet(loop, pipe, s_on_pipe, &self);
     pcl_loop_set_guard(loop, s_is_done, &self);
     pcl_loop_run(loop);
 }

@@ -248,11 +248,11 @@ static void s_run(pcl_proxy *self, zsock_t *pipe, bool opened)
             pcl_proxy_telemetry_node(self, index);
         }
         /* Agents first: what they have just said bears on where requests go. */
-        pcl_loop_add_socket(self->loop, pcl_peer_watch_socket(self->agent_watch),
-                            pcl_proxy_on_agent_watch, self);
+        pcl_loop_add_quiet(self->loop, pcl_peer_watch_socket(self->agent_watch),
+                           pcl_proxy_on_agent_watch, self);
         pcl_loop_add_socket(self->loop, self->agent_door.socket, pcl_proxy_on_agent, self);
-        pcl_loop_add_socket(self->loop, pcl_peer_watch_socket(self->broker_watch),
-                            pcl_proxy_on_broker_watch, self);
+        pcl_loop_add_quiet(self->loop, pcl_peer_watch_socket(self->broker_watch),
+                           pcl_proxy_on_broker_watch, self);
         pcl_loop_add_socket(self->loop, self->broker_door.socket, pcl_proxy_on_broker, self);
         pcl_loop_set_tick(self->loop, PCL_PROXY_TICK_MS * PCL_US_PER_MS, s_on_tick, s_on_turn,
                           self);
