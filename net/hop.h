@@ -3,7 +3,9 @@
  *   ROUTER side   [peer][head][payload][tail]
  *   DEALER side         [head][payload][tail]
  *
- * payload and tail are empty messages where the kind has none.
+ * payload and tail are empty messages where the kind has none.  Of a small message all three are
+ * packed into one frame (wire/hop_frame.h), since CURVE encrypts each frame by itself, at more cost
+ * than its octets have; who sends or receives sees no difference.
  */
 #ifndef PCL_NET_HOP_H
 #define PCL_NET_HOP_H
@@ -15,7 +17,7 @@
 
 typedef struct pcl_hop_message {
     zmq_msg_t peer;       /* ROUTER only: routing id; else empty */
-    zmq_msg_t head_frame; /* what head borrows from */
+    zmq_msg_t head_frame; /* what head borrows from; of a packed one the whole frame */
     zmq_msg_t payload;    /* may be empty */
     zmq_msg_t tail;       /* seal, explanation or report; may be empty */
     pcl_head head;
@@ -36,6 +38,9 @@ typedef enum pcl_hop_recv_result {
 /* Never blocks.  out_message need not be initialised; it is only with MESSAGE. */
 pcl_hop_recv_result pcl_hop_recv(pcl_hop_message *out_message, zsock_t *socket, bool router);
 void pcl_hop_close(pcl_hop_message *self);
+
+/* The head's own octets in a head_frame of a message that was received. */
+pcl_bytes pcl_hop_head_octets(zmq_msg_t *head_frame);
 
 /* Sends head, and payload and tail where not NULL.  peer NULL on a DEALER; peer
  * is copied by reference.  OK: payload and tail have been moved away.  On

@@ -9,7 +9,7 @@ void pcl_proxy_undelivered(pcl_proxy *self, pcl_proxy_request *request, const pc
                            pcl_proxy_drop why, uint64_t now_us)
 {
     pcl_head asked = {0};
-    pcl_err err = pcl_head_decode(&asked, pcl_frame_bytes(&request->head_frame));
+    pcl_err err = pcl_head_decode(&asked, pcl_hop_head_octets(&request->head_frame));
     assert(err == PCL_ERR_OK); /* it was decoded once */
     pcl_proxy_dropped(self, why, "broker", now_us);
     pcl_proxy_release_opened(self, reply, asked.principal, now_us);

@@ -158,6 +158,15 @@ static pcl_head s_get_fixed(const uint8_t *source)
     return head;
 }
 
+size_t pcl_head_size(pcl_bytes octets)
+{
+    if (octets.size < PCL_HEAD_FIXED_SIZE) {
+        return 0;
+    }
+    return PCL_HEAD_FIXED_SIZE + octets.data[AT_PRINCIPAL_SIZE] + octets.data[AT_ROLE_SIZE] +
+           (size_t)pcl_get_be(octets.data + AT_AFTER_SIZE, 2);
+}
+
 pcl_err pcl_head_decode(pcl_head *out_head, pcl_bytes source)
 {
     assert(out_head != NULL);

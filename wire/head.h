@@ -1,4 +1,4 @@
-/* head.h - first frame of every message between daemons
+/* head.h - first part of every message between daemons
  * (docs/rfc/2-hop-protocol.md, section 3).
  *
  *   offset size
@@ -38,7 +38,7 @@
  *        .    k  after         printable ASCII; request of PCL_CONSISTENCY_AFTER: the GTID set that
  *                                its tokens name, from the broker on
  *
- * Integers are big endian.  Two frames follow, empty where the kind has none
+ * Integers are big endian.  Two parts follow, empty where the kind has none
  * (net/hop.h):
  *
  *   REQUEST  [payload as the client sent it][seal, only with flag SEALED]
@@ -117,6 +117,9 @@ typedef struct pcl_head {
 /* Writes at most PCL_HEAD_SIZE_MAX octets to target, returns how many.
  * principal and role must be within PCL_NAME_SIZE_MAX, after within PCL_GTID_SIZE_MAX. */
 size_t pcl_head_encode(const pcl_head *head, uint8_t target[PCL_HEAD_SIZE_MAX]);
+
+/* How long the head is that octets begin with, as it says itself; 0: they are too few for one. */
+size_t pcl_head_size(pcl_bytes octets);
 
 /* MALFORMED or VERSION; *out_head untouched on failure.  Every enum is in
  * range and every flag known on success. */

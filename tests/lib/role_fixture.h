@@ -202,7 +202,7 @@ static inline void fake_turn(fake_hop *self)
                 zmq_msg_move(to[index], from[index]);
             }
             memcpy(held->user_id, message.user_id, sizeof held->user_id);
-            pcl_err err = pcl_head_decode(&held->head, pcl_frame_bytes(&held->head_frame));
+            pcl_err err = pcl_head_decode(&held->head, pcl_hop_head_octets(&held->head_frame));
             assert_int_equal(err, PCL_ERR_OK);
         } else if (message.head.kind == PCL_KIND_CANCEL || message.head.kind == PCL_KIND_RELEASE) {
             fake_note_hint(self, &message.head);

@@ -16,7 +16,7 @@ import time
 import msgpack
 import zmq
 
-from agent_alone import CANCEL, PING, PONG, RELEASE, REPLY, REQUEST, free_port, head
+from agent_alone import CANCEL, PING, PONG, RELEASE, REPLY, REQUEST, free_port, head, parts_of
 from harness import BUILD, SANITIZER_REPORT, wait_until
 from raw import request, resident_kib
 from zmtp import Peer
@@ -49,7 +49,8 @@ class PlayedBroker(threading.Thread):
     def run(self):
         while not self.ending.is_set():
             if self.socket.poll(20):
-                self._take(*self.socket.recv_multipart())
+                peer, *frames = self.socket.recv_multipart()
+                self._take(peer, *parts_of(frames))
             if self.held and not self.hold.is_set():
                 for one in self.held:
                     self._answer(*one)

@@ -121,7 +121,7 @@ class Hostile(threading.Thread):
                                   asked.seal])
 
     def _from_broker(self, frames):
-        head, payload, tail = frames
+        head, payload, tail = agent_alone.parts_of(frames)
         if head[11] != REPLY:
             return
         way = self.ways.pop(struct.unpack(">Q", head[:8])[0])

@@ -14,7 +14,7 @@ import msgpack
 import pytest
 import zmq
 
-from agent_alone import BEAT, CANCEL, PONG, REPLY, REQUEST, now_us
+from agent_alone import BEAT, CANCEL, PONG, REPLY, REQUEST, now_us, parts_of
 from caller import Caller
 from harness import wait_until
 from raw import Raw, request, resident_kib
@@ -104,7 +104,7 @@ class PlayedAgent(threading.Thread):
                     else:
                         connection.send_multipart(message)
             if connection.poll(5):
-                self._take(*connection.recv_multipart())
+                self._take(*parts_of(connection.recv_multipart()))
         connection.close()
 
     def _take(self, octets, payload, _tail):
@@ -250,6 +250,15 @@ def _other_frames(agent, octets):
             [b"x"] * 50]
 
 
+def _packed_badly(agent, octets):
+    head_octets, payload, report = agent.reply(*_of(octets))
+    size = struct.pack(">I", len(payload))
+    return [[head_octets + size[:3]], [head_octets + size], [head_octets + size + payload[:-1]],
+            [head_octets + b"\xff\xff\xff\xff" + payload + report],
+            [head_octets + size + payload + report[:60]], [size + payload + report],
+            [head_octets + size + payload + report, b""]]
+
+
 NO_REPLIES = {
     "head cut short": _head(lambda octets: octets[:50]),
     "head with more": _head(lambda octets: octets + b"x"),
@@ -265,6 +274,7 @@ NO_REPLIES = {
     "another ticket": _other_ticket,
     "another kind": _no_kind,
     "another number of frames": _other_frames,
+    "packed, and not whole": _packed_badly,
     "half a report": lambda agent, octets: [
         agent.reply(*_of(octets), report=agent.report.octets()[:60])],
     "a report of garbage": lambda agent, octets: [agent.reply(*_of(octets), report=b"\xff" * 128)],

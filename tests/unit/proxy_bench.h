@@ -114,7 +114,7 @@ static inline void s_agent_hold(agent *self, pcl_hop_message *message)
         zmq_msg_init(to[index]);
         zmq_msg_move(to[index], from[index]);
     }
-    pcl_err err = pcl_head_decode(&held->head, pcl_frame_bytes(&held->head_frame));
+    pcl_err err = pcl_head_decode(&held->head, pcl_hop_head_octets(&held->head_frame));
     assert_int_equal(err, PCL_ERR_OK);
 }
 

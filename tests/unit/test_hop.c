@@ -4,6 +4,7 @@
 
 #include "common/rng.h"
 #include "net/socket.h"
+#include "wire/hop_frame.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -114,6 +115,55 @@ static void test_a_failed_send_gives_all_back(void **state)
     zmq_msg_close(&tail);
 }
 
+static void s_round(pcl_bytes payload_octets, pcl_bytes tail_octets)
+{
+    zmq_msg_t payload, tail;
+    pcl_frame_copy_of(&payload, payload_octets);
+    pcl_frame_copy_of(&tail, tail_octets);
+    pcl_head head = s_head(PCL_KIND_REQUEST);
+    head.role = pcl_bytes_text("app");
+    assert_int_equal(pcl_hop_send(s_back, NULL, &head, &payload, &tail), PCL_ERR_OK);
+    assert_int_equal(zmq_msg_size(&payload), 0);
+    assert_int_equal(zmq_msg_size(&tail), 0);
+    pcl_hop_message message;
+    assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_MESSAGE);
+    assert_true(pcl_bytes_is(message.head.principal, "alice"));
+    assert_true(pcl_bytes_is(message.head.role, "app"));
+    assert_int_equal(pcl_hop_head_octets(&message.head_frame).size, PCL_HEAD_FIXED_SIZE + 5 + 3);
+    assert_true(pcl_bytes_equal(pcl_frame_bytes(&message.payload), payload_octets));
+    assert_true(pcl_bytes_equal(pcl_frame_bytes(&message.tail), tail_octets));
+    pcl_hop_close(&message);
+}
+
+static uint32_t s_frames_of(pcl_bytes payload_octets)
+{
+    zmq_msg_t payload;
+    pcl_frame_copy_of(&payload, payload_octets);
+    pcl_head head = s_head(PCL_KIND_REQUEST);
+    assert_int_equal(pcl_hop_send(s_back, NULL, &head, &payload, NULL), PCL_ERR_OK);
+    pcl_frames frames;
+    assert_int_equal(pcl_frames_recv(&frames, s_front), PCL_RECV_MESSAGE);
+    uint32_t count = frames.count - 1; /* the routing id */
+    pcl_frames_close(&frames);
+    return count;
+}
+
+static void test_a_small_message_is_one_frame(void **state)
+{
+    (void)state;
+    uint8_t octets[PCL_HOP_FRAME_SIZE_MAX + 1];
+    for (size_t index = 0; index < sizeof octets; index++) {
+        octets[index] = (uint8_t)(index * 7);
+    }
+    assert_int_equal(s_frames_of(pcl_bytes_of(octets, 0)), 1);
+    assert_int_equal(s_frames_of(pcl_bytes_of(octets, sizeof octets - 1)), 1);
+    assert_int_equal(s_frames_of(pcl_bytes_of(octets, sizeof octets)), 3);
+    for (size_t size = 0; size <= sizeof octets; size++) {
+        size_t tail_size = size % 3 == 0 ? 0 : size % 200;
+        s_round(pcl_bytes_of(octets, size), pcl_bytes_of(octets + 1, tail_size));
+    }
+}
+
 /* Sends count frames of octets. */
 static void s_send_raw(const pcl_bytes *octets, uint32_t count)
 {
@@ -148,6 +198,31 @@ static void test_what_is_not_of_the_protocol_is_dropped(void **state)
     assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_DROPPED);
 }
 
+static void test_a_packed_frame_must_hold_its_payload(void **state)
+{
+    (void)state;
+    uint8_t octets[PCL_HEAD_SIZE_MAX + 4 + 8] = {0};
+    pcl_head head = s_head(PCL_KIND_REQUEST);
+    size_t size = pcl_head_encode(&head, octets);
+    octets[size + 3] = 5; /* of the 8 after it: the other 3 are the tail's */
+    pcl_hop_message message;
+    for (size_t count = 0; count <= size + 4 + 8; count++) {
+        pcl_bytes frame = pcl_bytes_of(octets, count);
+        s_send_raw(&frame, 1);
+        pcl_hop_recv_result expected = count >= size + 4 + 5 ? PCL_HOP_MESSAGE : PCL_HOP_DROPPED;
+        assert_int_equal(s_recv(&message, s_front, true), expected);
+        if (expected == PCL_HOP_MESSAGE) {
+            assert_int_equal(zmq_msg_size(&message.payload), 5);
+            assert_int_equal(zmq_msg_size(&message.tail), count - size - 4 - 5);
+            pcl_hop_close(&message);
+        }
+    }
+    memset(octets + size, 0xff, 4);
+    pcl_bytes frame = pcl_bytes_of(octets, size + 4 + 8);
+    s_send_raw(&frame, 1);
+    assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_DROPPED);
+}
+
 static void test_any_octets_are_a_safe_input(void **state)
 {
     (void)state;
@@ -157,11 +232,14 @@ static void test_any_octets_are_a_safe_input(void **state)
     pcl_head head = s_head(PCL_KIND_REQUEST);
     int taken = 0;
     for (int turn = 0; turn < 5000; turn++) {
-        uint8_t octets[PCL_HEAD_SIZE_MAX];
+        uint8_t octets[PCL_HEAD_SIZE_MAX + 4 + 9] = {0};
+        bool packed = turn % 2 == 0;
         size_t size = pcl_head_encode(&head, octets);
+        octets[size + 3] = (uint8_t)pcl_rng_below(&rng, 12);
+        size += packed ? 4 + 9 : 0;
         octets[pcl_rng_below(&rng, (uint32_t)size)] = (uint8_t)pcl_rng_next(&rng);
         pcl_bytes frames[3] = {pcl_bytes_of(octets, size)};
-        s_send_raw(frames, 3);
+        s_send_raw(frames, packed ? 1 : 3);
         pcl_hop_message message;
         pcl_hop_recv_result result = s_recv(&message, s_front, true);
         assert_true(result == PCL_HOP_MESSAGE || result == PCL_HOP_DROPPED);
@@ -196,6 +274,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_there_and_back, s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown(test_a_failed_send_gives_all_back, s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_not_of_the_protocol_is_dropped, s_set_up,
+                                        s_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_small_message_is_one_frame, s_set_up, s_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_packed_frame_must_hold_its_payload, s_set_up,
                                         s_tear_down),
         cmocka_unit_test_setup_teardown(test_any_octets_are_a_safe_input, s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown(test_a_message_is_received_after_it_was_sent, s_set_up,
