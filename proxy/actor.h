@@ -173,6 +173,7 @@ typedef struct pcl_proxy {
     bool agents_wait; /* messages of agents have not been read yet */
     pcl_membership *members;
     pcl_proxy_node nodes[PCL_NODES_MAX];
+    bool flush_wanted; /* one of them is cut, doubted or lost */
     pcl_proxy_broker brokers[PCL_PROXY_BROKERS_MAX];
     pcl_ticket_table *requests;
     pcl_id_index *ids; /* of the requests that can still be cancelled */

@@ -63,6 +63,7 @@ void pcl_proxy_unreachable(pcl_proxy *self, uint32_t index)
     s_log(self, index, action);
     self->nodes[index].doubted = action == PCL_MEMBER_DOUBT;
     self->nodes[index].lost = action == PCL_MEMBER_LOSE;
+    self->flush_wanted = true;
 }
 
 void pcl_proxy_agent_gone(void *context, uint32_t connection, uint64_t now_us)
@@ -76,6 +77,7 @@ void pcl_proxy_agent_gone(void *context, uint32_t connection, uint64_t now_us)
         if (node->connected &&
             pcl_bytes_equal(pcl_frame_bytes(&node->peer), pcl_bytes_of(route, sizeof route))) {
             node->cut = true;
+            self->flush_wanted = true;
         }
     }
 }
@@ -104,9 +106,15 @@ static void s_flush(pcl_proxy *self, uint32_t index, uint64_t now_us)
 
 void pcl_proxy_flush(pcl_proxy *self, uint64_t now_us)
 {
+    if (!self->flush_wanted) {
+        return; /* nearly always, and a look at each of hundreds of nodes costs some microseconds */
+    }
+    self->flush_wanted = false; /* before it is done, since that may leave something anew */
     for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
         if (!self->nodes[index].cut || !self->agents_wait) {
             s_flush(self, index, now_us);
+        } else {
+            self->flush_wanted = true;
         }
     }
 }

@@ -111,14 +111,15 @@ void pcl_proxy_telemetry_node(pcl_proxy *self, uint32_t index)
 void pcl_proxy_note_left_out(pcl_proxy *self, const pcl_candidates *candidates)
 {
     for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
-        self->nodes[index].left_out[candidates->why[index]]++;
+        if (candidates->why[index] != PCL_LEFT_OUT_NOT) { /* else a candidate */
+            self->nodes[index].left_out[candidates->why[index]]++;
+        }
     }
 }
 
 static void s_publish_left_out(pcl_proxy *self, uint32_t index)
 {
     pcl_proxy_node *node = &self->nodes[index];
-    node->left_out[PCL_LEFT_OUT_NOT] = 0; /* it was a candidate */
     for (int why = PCL_LEFT_OUT_NOT + 1; why < PCL_LEFT_OUT_COUNT; why++) {
         uint64_t fresh = node->left_out[why] - node->left_out_shown[why];
         if (fresh == 0) {
