@@ -15,19 +15,17 @@
  *   grow COUNT     nodes that there shall be; answered when the proxy knows all of them
  */
 #include "bench/scale/fleet.h"
+#include "bench/scale/lines.h"
 #include "common/clock.h"
 #include "net/time.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 64, LINE_SIZE = 256 };
+enum { EXIT_USAGE = 64, ERROR_SIZE = 256 };
 
 #define GROW_US (20 * PCL_US_PER_S)
 #define LOOK_US (20 * PCL_US_PER_MS)
@@ -124,7 +122,7 @@ static bool s_parse(arguments *out, int argc, char **argv)
 /* Serves until so many are up. */
 static void s_grow(pcl_fleet *fleet, uint32_t count, uint32_t capacity)
 {
-    char error[LINE_SIZE] = "";
+    char error[ERROR_SIZE] = "";
     if (count > capacity || !pcl_fleet_grow(fleet, count, error, sizeof error)) {
         printf("{\"error\": \"%s\"}\n", count > capacity ? "that is over --capacity" : error);
         return;
@@ -137,35 +135,32 @@ static void s_grow(pcl_fleet *fleet, uint32_t count, uint32_t capacity)
            pcl_fleet_up(fleet));
 }
 
-/* false: standard input has ended. */
-static bool s_read_orders(pcl_fleet *fleet, uint32_t capacity, char *line, size_t *size)
+static void s_obey(pcl_fleet *fleet, uint32_t capacity, const char *line)
 {
-    ssize_t got = read(STDIN_FILENO, line + *size, LINE_SIZE - 1 - *size);
-    if (got <= 0) {
-        return got < 0 && (errno == EAGAIN || errno == EINTR);
+    uint32_t count = 0;
+    if (sscanf(line, "grow %" SCNu32, &count) == 1) {
+        s_grow(fleet, count, capacity);
+    } else {
+        printf("{\"error\": \"what is that?\"}\n");
     }
-    *size += (size_t)got;
-    line[*size] = '\0';
-    char *end = NULL;
-    while ((end = strchr(line, '\n')) != NULL) {
-        uint32_t count = 0;
-        if (sscanf(line, "grow %" SCNu32, &count) == 1) {
-            s_grow(fleet, count, capacity);
-        } else {
-            printf("{\"error\": \"what is that?\"}\n");
+    (void)fflush(stdout);
+}
+
+static void s_serve(pcl_fleet *fleet, uint32_t capacity)
+{
+    pcl_lines orders = pcl_lines_of(STDIN_FILENO);
+    char line[PCL_LINE_SIZE];
+    while (!orders.ended) {
+        pcl_fleet_serve(fleet, PCL_US_PER_S, orders.fd);
+        while (pcl_lines_next(&orders, line)) {
+            s_obey(fleet, capacity, line);
         }
-        (void)fflush(stdout);
-        *size -= (size_t)(end + 1 - line);
-        memmove(line, end + 1, *size + 1);
     }
-    return *size < LINE_SIZE - 1; /* a line without an end is none of ours */
 }
 
 static int s_run(const arguments *settings, pcl_fleet_options *options)
 {
-    char error[LINE_SIZE] = "";
-    char line[LINE_SIZE] = "";
-    size_t size = 0;
+    char error[ERROR_SIZE] = "";
     uint32_t count = 0;
     pcl_identity *identities = pcl_identities_load(settings->identities, settings->first,
                                                    options->capacity, &count, error, sizeof error);
@@ -180,10 +175,7 @@ static int s_run(const arguments *settings, pcl_fleet_options *options)
     if (fleet == NULL) {
         fprintf(stderr, "scale_agents: %s\n", error);
     } else {
-        (void)fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK); /* else a read waits, and nobody serves */
-        while (s_read_orders(fleet, options->capacity, line, &size)) {
-            pcl_fleet_serve(fleet, PCL_US_PER_S, STDIN_FILENO);
-        }
+        s_serve(fleet, options->capacity);
     }
     pcl_fleet_destroy(&fleet);
     pcl_identities_free(&identities, count);

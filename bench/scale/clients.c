@@ -14,6 +14,7 @@
  *   closed IN_FLIGHT SECONDS WARMUP [STRATEGY]
  */
 #include "bench/scale/crowd.h"
+#include "bench/scale/lines.h"
 #include "client/bundle_file.h"
 
 #include <assert.h>
@@ -22,8 +23,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { EXIT_USAGE = 64, LINE_MAX_SIZE = 256, TIMEOUT_MS = 10000 };
+enum { EXIT_USAGE = 64, ERROR_SIZE = 256, TIMEOUT_MS = 10000 };
 
 typedef struct arguments {
     const char *bundle;
@@ -118,7 +120,7 @@ static void s_print_outcome(const pcl_crowd_outcome *outcome)
 
 static void s_print_error(const char *text)
 {
-    char clean[LINE_MAX_SIZE];
+    char clean[ERROR_SIZE];
     (void)snprintf(clean, sizeof clean, "%s", text);
     for (char *at = clean; *at != '\0'; at++) {
         if (*at == '"' || *at == '\\' || (unsigned char)*at < 32) {
@@ -132,7 +134,7 @@ static void s_print_error(const char *text)
 
 static bool s_connect(pcl_crowd *crowd, const arguments *settings, uint32_t count)
 {
-    char error[LINE_MAX_SIZE] = "";
+    char error[ERROR_SIZE] = "";
     if (count > settings->capacity) {
         s_print_error("that is over --capacity");
         return false;
@@ -183,14 +185,18 @@ static void s_obey(pcl_crowd *crowd, const arguments *settings, const char *line
 
 static void s_serve(pcl_crowd *crowd, const arguments *settings)
 {
-    char line[LINE_MAX_SIZE];
+    pcl_lines orders = pcl_lines_of(STDIN_FILENO);
+    char line[PCL_LINE_SIZE];
     if (settings->connect > 0 && !s_connect(crowd, settings, settings->connect)) {
         return;
     }
     (void)fflush(stdout);
-    while (fgets(line, sizeof line, stdin) != NULL) {
-        s_obey(crowd, settings, line);
-        (void)fflush(stdout);
+    while (!orders.ended) {
+        pcl_crowd_serve(crowd, orders.fd);
+        while (pcl_lines_next(&orders, line)) {
+            s_obey(crowd, settings, line);
+            (void)fflush(stdout);
+        }
     }
 }
 

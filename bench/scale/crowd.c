@@ -20,13 +20,14 @@
 /* Clients that shake hands at the same time: more would wait for one another. */
 #define STEP             64u
 #define CONNECT_US       (20 * PCL_US_PER_S)
-#define LOOK_US          PCL_US_PER_MS
-#define GRACE_US         PCL_US_PER_S /* after a deadline, for the reply that says so */
+#define LOOK_US          (20 * PCL_US_PER_MS) /* at whose turn it is to connect anew */
+#define GRACE_US         PCL_US_PER_S         /* after a deadline, for the reply that says so */
 #define QUEUE_MAX        64u
 #define REQUEST_SIZE_MAX 1024u
 #define ROWS             10000u /* that the statement may ask for */
 #define PENDING_MAX      262144u
-#define ROUNDS           3u /* tries to have an answer */
+#define ROUNDS           3u         /* tries to have an answer */
+#define TAG_CALLER       UINT64_MAX /* of the descriptor that the caller waits for */
 
 static const char STATEMENT[] = "SELECT c FROM sbtest1 WHERE id = ?";
 
@@ -65,6 +66,9 @@ struct pcl_crowd {
     uint64_t warm_us; /* what is due before is not counted */
     uint64_t end_us;  /* nothing is due from here on */
     uint32_t owed;    /* requests of a closed loop that are to be sent */
+    uint64_t looked_us;
+    int caller_fd; /* -1: none is waited for */
+    bool called;   /* it can be read */
 };
 
 /* --- Requests -------------------------------------------------------------------- */
@@ -241,14 +245,39 @@ static void s_repay(pcl_crowd *self)
     self->owed = 0;
 }
 
+/* Whose connection was lost, or could not be made, is connected anew as the library does. */
+static void s_look(pcl_crowd *self, uint64_t now_us)
+{
+    if (pcl_time_since_us(self->looked_us, now_us) < LOOK_US) {
+        return;
+    }
+    self->looked_us = now_us;
+    for (uint32_t number = 0; number < self->count; number++) {
+        if (now_us >= pcl_peer_redial_due_us(self->clients[number].peer)) {
+            (void)pcl_peer_notice(self->clients[number].peer, now_us); /* silence tells, too */
+        }
+    }
+}
+
+/* A client has two descriptors: tags are twice its number, and one more for its monitor. */
 static void s_wait(pcl_crowd *self, uint64_t until_us)
 {
     uint64_t tags[PCL_READY_MAX];
-    uint32_t count = pcl_ready_wait(self->ready, until_us, tags);
+    uint64_t look_us = self->looked_us + LOOK_US;
+    uint32_t count = pcl_ready_wait(self->ready, until_us < look_us ? until_us : look_us, tags);
     for (uint32_t index = 0; index < count; index++) {
-        s_drain(self, (uint32_t)tags[index]);
+        uint32_t number = (uint32_t)(tags[index] / 2);
+        if (tags[index] == TAG_CALLER) {
+            self->called = true;
+        } else if (tags[index] % 2 == 0) {
+            s_drain(self, number);
+        } else {
+            (void)pcl_peer_notice(self->clients[number].peer, pcl_now_us()); /* silence tells */
+        }
     }
-    s_expire(self, pcl_now_us());
+    uint64_t now_us = pcl_now_us();
+    s_look(self, now_us);
+    s_expire(self, now_us);
     s_repay(self);
 }
 
@@ -266,6 +295,13 @@ static bool s_why(char *error, size_t error_size, uint32_t number, const char *w
 {
     (void)snprintf(error, error_size, "client %u: %s", number, why);
     return false;
+}
+
+static bool s_listen(pcl_crowd *self, void *socket, uint64_t tag)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+    return zmq_getsockopt(socket, ZMQ_FD, &fd, &size) == 0 && pcl_ready_add(self->ready, fd, tag);
 }
 
 static bool s_add(pcl_crowd *self, char *error, size_t error_size)
@@ -286,13 +322,14 @@ static bool s_add(pcl_crowd *self, char *error, size_t error_size)
     if (one->peer == NULL) {
         return false;
     }
-    int fd = -1;
-    size_t size = sizeof fd;
     self->count++;
-    if (zmq_getsockopt(pcl_peer_socket(one->peer), ZMQ_FD, &fd, &size) != 0 ||
-        !pcl_ready_add(self->ready, fd, number)) {
-        return s_why(error, error_size, number, "its socket cannot be waited for");
+    if (!s_listen(self, pcl_peer_socket(one->peer), 2 * (uint64_t)number) ||
+        !s_listen(self, pcl_peer_monitor(one->peer), 2 * (uint64_t)number + 1)) {
+        return s_why(error, error_size, number, "its sockets cannot be waited for");
     }
+    /* A descriptor tells of what comes once its socket was found empty, and not before. */
+    (void)pcl_peer_notice(one->peer, pcl_now_us());
+    s_drain(self, number);
     return true;
 }
 
@@ -302,13 +339,12 @@ static bool s_shake_hands(pcl_crowd *self, uint32_t first, char *error, size_t e
     uint64_t end_us = pcl_now_us() + CONNECT_US;
     for (uint32_t number = first; number < self->count;) {
         uint64_t now_us = pcl_now_us();
-        (void)pcl_peer_notice(self->clients[number].peer, now_us); /* nothing is in flight */
         if (pcl_peer_is_up(self->clients[number].peer)) {
             number++;
         } else if (now_us >= end_us) {
             return s_why(error, error_size, number, pcl_peer_why(self->clients[number].peer));
         } else {
-            s_wait(self, now_us + LOOK_US);
+            s_wait(self, end_us);
         }
     }
     return true;
@@ -365,6 +401,19 @@ bool pcl_crowd_connect(pcl_crowd *self, uint32_t count, char *error, size_t erro
     return true;
 }
 
+void pcl_crowd_serve(pcl_crowd *self, int fd)
+{
+    assert(self != NULL && fd >= 0);
+    if (fd != self->caller_fd) {
+        bool added = pcl_ready_add(self->ready, fd, TAG_CALLER);
+        assert(added); /* a descriptor of the caller's that can be waited for */
+        self->caller_fd = fd;
+    }
+    for (self->called = false; !self->called;) {
+        s_wait(self, UINT64_MAX);
+    }
+}
+
 /* --- Load ------------------------------------------------------------------------- */
 
 static void s_run_open(pcl_crowd *self, uint64_t start_us)
@@ -398,9 +447,6 @@ void pcl_crowd_run(pcl_crowd *self, const pcl_crowd_load *load, pcl_crowd_outcom
 {
     assert(self != NULL && self->count > 0);
     assert(load->rate > 0 || load->in_flight > 0);
-    for (uint32_t number = 0; number < self->count; number++) {
-        (void)pcl_peer_notice(self->clients[number].peer, pcl_now_us()); /* connects anew */
-    }
     *out_outcome = (pcl_crowd_outcome){.seconds = load->seconds};
     uint64_t start_us = pcl_now_us();
     self->load = load;
@@ -424,6 +470,7 @@ pcl_crowd *pcl_crowd_new(const pcl_crowd_options *options, char *error, size_t e
     assert(options->capacity > 0 && options->identity_count > 0);
     pcl_crowd *self = calloc(1, sizeof *self);
     assert(self != NULL);
+    self->caller_fd = -1;
     self->capacity = options->capacity;
     self->timeout_ms = options->timeout_ms;
     self->identities = options->identities;

@@ -42,6 +42,10 @@ uint32_t pcl_crowd_count(const pcl_crowd *self);
  * error says why; those that were connected stay. */
 bool pcl_crowd_connect(pcl_crowd *self, uint32_t count, char *error, size_t error_size);
 
+/* Until that descriptor can be read: connects anew who has lost his connection.  Needed while
+ * nothing else is called. */
+void pcl_crowd_serve(pcl_crowd *self, int fd);
+
 typedef struct pcl_crowd_load {
     double rate;        /* requests a second of all together, by chance; 0: a closed loop */
     uint32_t in_flight; /* of a closed loop: as many, each of any client, whatever comes back */

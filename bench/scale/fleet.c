@@ -388,6 +388,7 @@ bool pcl_fleet_grow(pcl_fleet *self, uint32_t count, char *error, size_t error_s
             pcl_link_destroy(&one->link);
             return false;
         }
+        s_drain(self, self->count); /* a descriptor tells nothing before its socket was empty */
     }
     return true;
 }
