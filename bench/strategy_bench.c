@@ -1,7 +1,7 @@
 /* strategy_bench.c - what a choice costs, in microseconds of one core.
  *
  * usage: strategy_bench [CHOICES]
- * Each strategy among 3, 10 and 100 nodes that are busy, differ in speed and
+ * Each strategy among 3, 10, 100 and 200 nodes that are busy, differ in speed and
  * reported a moment ago, as a proxy under load sees them: nothing is so old or
  * so empty that a rule gets away without its arithmetic.
  */
@@ -90,14 +90,14 @@ static double s_cost_us(fleet *self, pcl_strategy_kind kind, uint32_t choices)
 
 int main(int argc, char **argv)
 {
-    static const uint32_t COUNTS[] = {3, 10, 100};
+    static const uint32_t COUNTS[] = {3, 10, 100, 200};
     static fleet nodes;
     long choices = argc > 1 ? strtol(argv[1], NULL, 10) : CHOICES_DEFAULT;
     if (choices < 1 || choices > 100000000) {
         fprintf(stderr, "strategy_bench: CHOICES must be from 1 to 100000000\n");
         return 64;
     }
-    printf("%-16s %10s %10s %10s  us a choice\n", "nodes", "3", "10", "100");
+    printf("%-16s %10s %10s %10s %10s  us a choice\n", "nodes", "3", "10", "100", "200");
     for (int kind = PCL_STRATEGY_DIRECT; kind < PCL_STRATEGY_COUNT; kind++) {
         printf("%-16s", pcl_strategy_text((pcl_strategy_kind)kind));
         for (size_t size = 0; size < sizeof COUNTS / sizeof COUNTS[0]; size++) {

@@ -26,7 +26,10 @@
 #define REQUEST_SIZE_MAX 1024u
 #define ROWS             10000u /* that the statement may ask for */
 #define PENDING_MAX      262144u
-#define ROUNDS           3u         /* tries to have an answer */
+#define ROUNDS           3u /* tries to have an answer */
+/* libzmq's thread walks through its timers to take one out, and each connection has some, of which
+ * one is taken out with every heartbeat: with thousands to a thread nothing else would be done. */
+#define THREAD_CLIENTS   128u
 #define TAG_CALLER       UINT64_MAX /* of the descriptor that the caller waits for */
 
 static const char STATEMENT[] = "SELECT c FROM sbtest1 WHERE id = ?";
@@ -492,7 +495,9 @@ pcl_crowd *pcl_crowd_new(const pcl_crowd_options *options, char *error, size_t e
     assert(self->clients != NULL && self->table != NULL);
     /* A client is a socket, the monitor's writer and its reader. */
     if (self->ready == NULL || self->context == NULL ||
-        zmq_ctx_set(self->context, ZMQ_MAX_SOCKETS, (int)(3 * options->capacity + 16)) != 0) {
+        zmq_ctx_set(self->context, ZMQ_MAX_SOCKETS, (int)(3 * options->capacity + 16)) != 0 ||
+        zmq_ctx_set(self->context, ZMQ_IO_THREADS, (int)(options->capacity / THREAD_CLIENTS + 1)) !=
+            0) {
         (void)snprintf(error, error_size, "%u clients are too many for one process",
                        options->capacity);
         pcl_crowd_destroy(&self);
