@@ -46,6 +46,8 @@ static const float SERVICE_FAST_FADE_US = 2e5f;
 static const float RTT_FADE_US = 1e7f;
 static const float MEANS_FADE_US = 1e6f;
 static const float OWN_MEAN_MIN = 0.01f;
+static const float REPORT_AGE_US_MAX = 2e5f; /* a beat; an older report means a silent node */
+static const float OTHERS_HEAR = 0.3f; /* so much of a report's mean age keeps a queue in place */
 static const float SERVICE_UNKNOWN_US = 1000; /* nobody has served anything yet */
 static const float UTILISATION_WEIGHT = 0.1f;
 static const float STALL_DEVIATIONS =
@@ -62,6 +64,7 @@ typedef struct fleet {
     float count_min;        /* of the quickest */
     float deviation_us_min; /* standard deviation of its service times */
     float rtt_us_min;
+    float age_us;     /* of the last reports, on average */
     float own_trust;  /* in our own books, over reports; 0 to 1 */
     float own_ratio;  /* statements of others in flight for each of ours, on average */
     float foreign_us; /* others' work in flight on average, in service time over all workers */
@@ -202,7 +205,10 @@ static void s_note_foreign(fleet *all, pcl_strategy_state *state, const pcl_choi
         own += (float)candidate->own;
         foreign += (float)candidate->foreign;
         rate += s_workers(candidate) / all->service_us[position];
+        all->age_us += s_min((float)pcl_time_since_us(candidate->reported_us, input->now_us),
+                             REPORT_AGE_US_MAX);
     }
+    all->age_us /= (float)input->count;
     bool first = state->means_at_us == 0;
     float age_us = (float)pcl_time_since_us(state->means_at_us, input->now_us);
     float kept = first ? 0 : s_decayed(age_us, MEANS_FADE_US);
@@ -216,7 +222,9 @@ static void s_note_foreign(fleet *all, pcl_strategy_state *state, const pcl_choi
 }
 
 /* A statement that was there at the report has ended, most likely, once as much
- * time has passed as a statement spends there; who has come since is not known.
+ * time has passed as a statement spends there; who has come since is not known,
+ * but they went on coming until they had heard of the queue, which takes them
+ * about as long as us: where reports are rare, a queue lasts.
  * But others judge as we do: the more statements we have in flight at each node,
  * the better do our own books tell what the others have there. */
 static float s_foreign(const pcl_candidate *candidate, float service_us, const fleet *all,
@@ -224,11 +232,23 @@ static float s_foreign(const pcl_candidate *candidate, float service_us, const f
 {
     float workers = s_workers(candidate);
     float stay_us = service_us * s_max(1, (float)(candidate->rif + 1) / workers);
-    float kept = s_kept(candidate->reported_us, now_us, stay_us);
+    float kept = s_kept(candidate->reported_us, now_us, stay_us + OTHERS_HEAR * all->age_us);
     float expected = all->foreign_us * workers / service_us;
     float reported = kept * (float)candidate->foreign + (1 - kept) * expected;
     float judged = all->own_ratio * (float)candidate->own;
     return reported + all->own_trust * (judged - reported);
+}
+
+/* Rounds that it queues.  A queue in a report older than the queue itself says
+ * more than its length: that its node had more than it could do, and that nobody
+ * knows since when it has less.  Then it counts for up to twice as much. */
+static float s_wait(const pcl_candidate *candidate, float service_us, float there, uint64_t now_us)
+{
+    float workers = s_workers(candidate);
+    float wait = s_max(0, (there + 1 - workers) / workers);
+    float stay_us = service_us * (1 + wait);
+    float age_us = (float)pcl_time_since_us(candidate->reported_us, now_us);
+    return age_us > stay_us ? wait * (2 - stay_us / age_us) : wait;
 }
 
 /* A node not measured yet is taken to be as near as the nearest. */
@@ -313,7 +333,7 @@ static float s_cost_us(const pcl_candidate *candidate, float service_us, const f
 {
     float workers = s_workers(candidate);
     float there = (float)candidate->own + s_foreign(candidate, service_us, all, input->now_us);
-    float wait = s_max(0, (there + 1 - workers) / workers);
+    float wait = s_wait(candidate, service_us, there, input->now_us);
     float rtt_us = s_rtt_us(candidate, all, input->now_us);
     float stay_us = rtt_us + service_us * (1 + wait);
     float cost_us = stay_us + service_us * UTILISATION_WEIGHT * there / workers +

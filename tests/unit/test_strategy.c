@@ -490,8 +490,59 @@ static void test_custom_forgets_what_a_report_saw(void **state)
     float fresh = fleet.costs[1] - fleet.costs[0];
     (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US + 30000);
     float stale = fleet.costs[1] - fleet.costs[0];
+    (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US + PCL_US_PER_S);
+    float forgotten = fleet.costs[1] - fleet.costs[0];
     assert_true(fresh > 2000);
-    assert_true(stale < fresh / 10);
+    assert_true(stale < fresh / 2);
+    assert_true(forgotten < fresh / 10);
+}
+
+/* Where all reports are old, others have not heard of the queue either, and went on sending. */
+static void test_custom_keeps_a_queue_in_mind_where_reports_are_rare(void **state)
+{
+    (void)state;
+    float cost_us[2];
+    for (uint32_t rare = 0; rare < 2; rare++) {
+        s_fleet_view fleet;
+        s_fleet(&fleet, 4, pcl_test_rng("rare"));
+        fleet.nodes[0].foreign = fleet.nodes[0].rif = 40;
+        for (uint32_t index = 1; index < 4; index++) {
+            fleet.nodes[index].reported_us = rare == 1 ? START_US : START_US + 10000;
+        }
+        (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US + 10000);
+        cost_us[rare] = fleet.costs[0];
+    }
+    if (cost_us[1] < 1.1f * cost_us[0]) {
+        fail_msg("%.0f us where reports are rare, %.0f us where not", (double)cost_us[1],
+                 (double)cost_us[0]);
+    }
+}
+
+/* A queue that its node's last report does not know yet may be longer than we think. */
+static void test_custom_counts_a_queue_twice_at_most_by_an_old_report(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t age_us;
+        float low_us, high_us;
+    } ROWS[] = {{0, 1200, 1450}, {1000, 1200, 1450}, {4000, 1600, 1950}, {1000000, 2300, 2550}};
+    for (size_t row = 0; row < sizeof ROWS / sizeof ROWS[0]; row++) {
+        s_fleet_view fleet;
+        s_fleet(&fleet, 2, pcl_test_rng("twice"));
+        uint64_t now_us = START_US + PCL_US_PER_S;
+        for (uint32_t index = 0; index < 2; index++) {
+            fleet.nodes[index].sampled_us = fleet.nodes[index].rtt_at_us = now_us;
+            fleet.nodes[index].reported_us = now_us - ROWS[row].age_us;
+        }
+        for (uint32_t sent = 0; sent < 2 * WORKERS; sent++) { /* one round waits, and an eighth */
+            pcl_candidate_sent(&fleet.nodes[0], now_us);
+        }
+        (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, now_us);
+        float more_us = fleet.costs[0] - fleet.costs[1];
+        if (more_us < ROWS[row].low_us || more_us > ROWS[row].high_us) {
+            fail_msg("row %zu: %.0f us", row, (double)more_us);
+        }
+    }
 }
 
 /* However thick the choices come, the averages follow within some seconds. */
@@ -1007,6 +1058,8 @@ int main(void)
         cmocka_unit_test(test_custom_sees_the_stall_of_a_node_it_forgot),
         cmocka_unit_test(test_custom_raises_few_false_alarms),
         cmocka_unit_test(test_custom_forgets_what_a_report_saw),
+        cmocka_unit_test(test_custom_keeps_a_queue_in_mind_where_reports_are_rare),
+        cmocka_unit_test(test_custom_counts_a_queue_twice_at_most_by_an_old_report),
         cmocka_unit_test(test_custom_averages_at_any_rate),
         cmocka_unit_test(test_custom_takes_its_own_books_for_the_others),
         cmocka_unit_test(test_custom_prefers_the_level_node),
