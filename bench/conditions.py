@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Compares the strategies under conditions that a cluster may come into, and writes what
 portcullis-bench told of each for bench/report.py.
 

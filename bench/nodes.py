@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """How do the strategies do on real databases of which one has a fault?
 
 Starts a cluster of its own (a source and replicas), puts one replica's database behind a proxy
