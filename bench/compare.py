@@ -47,7 +47,6 @@ USER = "bench"
 WARMUP_S = 1
 OURS = {"apart": ("apart", "apart-mux"), "together": ("together", "together-mux")}
 AGAIN = (64, 128)  # where peers run beside both of ours
-HOLDERS = 4    # processes that hold idle clients: each client takes some files
 MUX_CLIENTS_MIN = 64  # below, only a single client is of interest: the unloaded latency
 LINE = re.compile(r"^\[ (\d+)s \] thds: \d+ tps: [\d.]+ qps: ([\d.]+) .*err/s: ([\d.]+)")
 BUCKET = re.compile(r"^\s*([\d.]+) \|\**\s+(\d+)\s*$")
@@ -162,10 +161,10 @@ class Comparison:
     def start(self):
         """The cluster, roles apart; the data; the peers that there are."""
         say("starting a cluster of one node, loading data")
+        # All clients come from one address, which in life they do not; sessions are for read_write.
         self.cluster = Cluster("compare", nodes=1, demo=False, sets=[
-            "gatekeeper:clients/handshakes_max=100000",
-            "gatekeeper:clients/handshakes_address_max=100000",
-            "broker:seal/channels_principal_max=65536",
+            "gatekeeper:clients/handshakes_max=1000",
+            "gatekeeper:clients/handshakes_address_max=1000",
             "agent:sessions/max=1000", "agent:sessions/principal_max=1000"])
         self.cluster.up()
         wait_until(self.cluster.whole, 30, "the proxy sees the node")
@@ -211,8 +210,8 @@ class Comparison:
                             self.cluster.var / "node1/my.cnf"]):
             config[file.name] = file.read_text()
 
-    def stop(self):
-        """All that was started."""
+    def stop_cluster(self):
+        """And the peers in front of its node."""
         for peer in self.peers:
             peer.stop()
         self.peers = []
@@ -221,6 +220,10 @@ class Comparison:
                 say(complaint)
             self.cluster.purge()
             self.cluster = None
+
+    def stop(self):
+        """All that was started."""
+        self.stop_cluster()
         self.folder.cleanup()
 
     def switch(self, roles):
@@ -336,23 +339,20 @@ class Comparison:
 
     def idle(self):
         """What the gatekeeper takes for each of many clients that have had one answer and now do
-        nothing, each with a connection of its own; some processes hold them."""
+        nothing, by scale.py: from a tenth of them to all."""
         clients = 1000 if self.options.quick else 10000
         say(f"{clients} idle clients")
-        self.switch("apart")
-        gatekeeper = self.cluster.pid("gatekeeper")
-        before = memory_kib(gatekeeper)["rss"]
-        command = [BENCH / "scale/scale_clients", "--bundle", self.cluster.bundle, "--connect",
-                   clients // HOLDERS]
-        with contextlib.ExitStack() as stack:
-            for _ in range(HOLDERS):
-                process = stack.enter_context(running(command, 180, stdin=subprocess.PIPE))
-                said = process.stdout.readline()
-                assert json.loads(said or "{}").get("connected") == clients // HOLDERS, said
-            time.sleep(1.5)
-            after = memory_kib(gatekeeper)["rss"]
-        self.whole["idle"] = {"clients": clients, "before_kib": before, "after_kib": after,
-                              "kib_each": round((after - before) / clients, 2)}
+        file = pathlib.Path(self.folder.name) / "scale.json"
+        with running([sys.executable, HERE / "scale.py", "--clients", f"{clients // 10},{clients}",
+                      "--agents", 1, "--seconds", 1, "--warmup", 0.5, "--idle-seconds", 1,
+                      "--rate", 100, "--no-closed", "--no-together", "--json", file],
+                     300, stderr=subprocess.STDOUT) as process:
+            said = process.stdout.read()
+        # Its exit code also tells of bars of its own.
+        assert file.exists(), said.strip()[-200:]
+        found = json.loads(file.read_text())
+        self.whole["idle"] = {"clients": clients,
+                              "kib_each": round(found["idle_kib_per_client"], 2)}
 
     def slow(self):
         """One replica ten times slower, on a cluster of its own, by nodes.py."""
@@ -376,8 +376,8 @@ class Comparison:
         self.part("gigabyte", self.gigabyte)
         for number in range(1, self.options.repeats + 1):
             self.repeat(number)
+        self.stop_cluster()
         self.part("idle", self.idle)
-        self.stop()
         self.part("slow", self.slow)
 
     def part(self, name, step):
