@@ -360,7 +360,7 @@ class Comparison:
         options = nodes.read_options(["--faults", "slow", "--strategies", "random,custom",
                                       "--rounds", str(self.options.repeats), "--seconds", "3",
                                       "--warmup", "1", "--no-hedging"])
-        cluster = nodes.start(options)
+        cluster = nodes.begin(options)
         try:
             outcomes, _, _ = nodes.run(options, cluster)
         finally:
