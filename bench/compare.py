@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """How fast is a cluster beside HAProxy, ProxySQL and MySQL Router, and beside its database alone?
 
 One database node, the same data and the same sysbench for all of them.  In each repeat every path
