@@ -68,20 +68,9 @@ static lead_meaning s_lead_of_format(uint8_t lead)
     return meanings[lead - 0xc0];
 }
 
+/* From 0xc0. */
 static lead_meaning s_lead(uint8_t lead)
 {
-    if (lead < 0x80) {
-        return (lead_meaning){.type = PCL_MP_UINT, .value = lead};
-    }
-    if (lead < 0x90) {
-        return (lead_meaning){.type = PCL_MP_MAP, .value = lead & 0x0f};
-    }
-    if (lead < 0xa0) {
-        return (lead_meaning){.type = PCL_MP_ARRAY, .value = lead & 0x0f};
-    }
-    if (lead < 0xc0) {
-        return (lead_meaning){.type = PCL_MP_STR, .value = lead & 0x1f};
-    }
     if (lead < 0xe0) {
         return s_lead_of_format(lead);
     }
@@ -139,6 +128,34 @@ static const char *s_rule_of_size(pcl_mp_type type, uint64_t bits, size_t left)
     return NULL;
 }
 
+/* A head of one octet under 0xc0, which says all: a small number, a short string, a small
+ * container. Most heads of a request are such.  As s_read; offset is behind the lead. */
+static inline const char *s_read_short(pcl_bytes source, size_t offset, uint8_t lead,
+                                       pcl_mp_value *out_value, size_t *out_offset)
+{
+    size_t left = source.size - offset;
+    if (lead < 0x80) {
+        *out_value = (pcl_mp_value){.type = PCL_MP_UINT, .uint = lead, .sint = lead};
+    } else if (lead < 0xa0) {
+        uint32_t count = lead & 0x0f;
+        bool is_map = lead < 0x90;
+        if (count > (is_map ? left / 2 : left)) {
+            return RULE_COUNT;
+        }
+        *out_value = (pcl_mp_value){.type = is_map ? PCL_MP_MAP : PCL_MP_ARRAY, .count = count};
+    } else {
+        size_t size = lead & 0x1f;
+        if (size > left) {
+            return RULE_LENGTH;
+        }
+        *out_value = (pcl_mp_value){.type = PCL_MP_STR,
+                                    .bytes = pcl_bytes_of(source.data + offset, size)};
+        offset += size;
+    }
+    *out_offset = offset;
+    return NULL;
+}
+
 /* Reads the head at offset, and the octets of a str, bin or ext with it.
  * Returns NULL, or the rule that the octets break.  Members are stored one by
  * one where they belong: a local value that is copied out at the end costs a
@@ -149,7 +166,11 @@ static const char *s_read(pcl_bytes source, size_t offset, pcl_mp_value *out_val
     if (offset >= source.size) {
         return RULE_TRUNCATED;
     }
-    lead_meaning lead = s_lead(source.data[offset++]);
+    uint8_t octet = source.data[offset++];
+    if (octet < 0xc0) {
+        return s_read_short(source, offset, octet, out_value, out_offset);
+    }
+    lead_meaning lead = s_lead(octet);
     if (lead.is_reserved) {
         return RULE_RESERVED;
     }
