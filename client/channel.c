@@ -17,6 +17,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -73,7 +75,11 @@ struct pcl_channel {
     uint32_t current;         /* the peer in use */
     late_call late[LATE_MAX]; /* a ring */
     uint32_t late_next;
-    uint32_t full; /* a bit for each peer that took no more in this turn */
+    /* A bit for each peer: */
+    uint32_t full;     /* that took no more in this turn */
+    uint32_t sent;     /* to which something was sent since it was read */
+    uint32_t readable; /* that may have something to receive */
+    uint32_t changed;  /* whose connection may have come or gone */
 };
 
 static _Thread_local const pcl_channel *s_own_channel; /* of the channel's thread */
@@ -448,19 +454,27 @@ static void s_lose(pcl_channel *self, uint32_t index, uint64_t now_us)
     }
 }
 
-/* Connections that came or went, and what was received.  true: more waits. */
-static bool s_listen(pcl_channel *self, uint64_t now_us)
+/* Connections that came or went, and what was received. */
+static void s_listen(pcl_channel *self, uint64_t now_us)
 {
-    bool more = false;
     for (uint32_t index = 0; index < self->peer_count; index++) {
-        bool lost = pcl_peer_notice(self->peers[index], now_us);
-        self->views[index].up = pcl_peer_is_up(self->peers[index]);
-        more = s_read(self, index, lost ? UINT32_MAX : BATCH_MAX, now_us) || more;
+        uint32_t bit = 1u << index;
+        bool lost = false;
+        if ((self->changed & bit) != 0 || now_us >= pcl_peer_redial_due_us(self->peers[index])) {
+            lost = pcl_peer_notice(self->peers[index], now_us);
+            self->views[index].up = pcl_peer_is_up(self->peers[index]);
+            self->readable |= bit; /* it may have connected anew, which is as sending is */
+        }
+        if ((self->readable & bit) != 0) {
+            bool more = s_read(self, index, lost ? UINT32_MAX : BATCH_MAX, now_us);
+            self->readable = more ? self->readable | bit : self->readable & ~bit;
+            self->sent &= ~bit;
+        }
         if (lost) {
             s_lose(self, index, now_us);
         }
     }
-    return more;
+    self->changed = 0;
 }
 
 /* "tcp://a:1: connection refused; tcp://b:1: not connected yet" */
@@ -548,6 +562,7 @@ static bool s_send(pcl_channel *self, pcl_call *call, uint32_t index, uint64_t n
     }
     uint64_t generation = pcl_peer_generation(self->peers[index]);
     uint8_t seal[PCL_SEAL_SIZE];
+    self->sent |= 1u << index;
     if (self->seals) { /* now, so that sequences rise in the order of sending */
         call->mark = pcl_sealer_seal(&self->sealers[index], generation, &self->seal_key,
                                      s_octets(&call->payload), seal);
@@ -614,33 +629,59 @@ static void s_flush(pcl_channel *self, uint64_t now_us)
     }
 }
 
-/* Sleeps until there is something to do; max_ms bounds it where a turn left work behind. */
-static void s_sleep(pcl_channel *self, bool more)
+/* Sending makes libzmq look at what came meanwhile, and the descriptor is silent of that.  true:
+ * there is something to do at once. */
+static bool s_look_after_sending(pcl_channel *self)
 {
-    zmq_pollitem_t items[1 + 2 * PCL_BUNDLE_GATEKEEPERS_MAX];
-    int count = 0;
+    for (uint32_t index = 0; index < self->peer_count; index++) {
+        uint32_t bit = 1u << index;
+        if ((self->sent & bit) != 0 &&
+            pcl_peer_is_ready(self->peers[index], (self->full & bit) != 0)) {
+            self->readable |= bit;
+        }
+    }
+    self->sent = 0;
+    return self->readable != 0;
+}
+
+static int s_timeout_ms(const pcl_channel *self)
+{
     uint64_t next_us = pcl_ticket_table_next_deadline_us(self->table);
-    items[count++] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
     for (uint32_t index = 0; index < self->peer_count; index++) {
         uint64_t redial_us = pcl_peer_redial_due_us(self->peers[index]);
         if (self->unsent.first != NULL && redial_us < next_us) {
             next_us = redial_us; /* where nobody waits it can be done with the next turn */
         }
-        bool out = (self->full >> index & 1u) != 0;
-        items[count++] = (zmq_pollitem_t){.socket = pcl_peer_socket(self->peers[index]),
-                                          .events = (short)(ZMQ_POLLIN | (out ? ZMQ_POLLOUT : 0))};
-        items[count++] = (zmq_pollitem_t){.socket = pcl_peer_monitor(self->peers[index]),
-                                          .events = ZMQ_POLLIN};
     }
-    long timeout_ms = -1;
-    if (more) {
-        timeout_ms = 0;
-    } else if (next_us != UINT64_MAX) {
-        uint64_t left_us = pcl_time_left_us(next_us, pcl_now_us());
-        timeout_ms = (long)((left_us + PCL_US_PER_MS - 1) / PCL_US_PER_MS);
+    if (next_us == UINT64_MAX) {
+        return -1;
     }
-    (void)zmq_poll(items, count, timeout_ms); /* EINTR cannot be: signals are blocked */
-    if ((items[0].revents & ZMQ_POLLIN) != 0) {
+    uint64_t left_ms = (pcl_time_left_us(next_us, pcl_now_us()) + PCL_US_PER_MS - 1) /
+                       PCL_US_PER_MS;
+    return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+}
+
+/* Sleeps until there is something to do, on libzmq's descriptors and not in zmq_poll, which makes
+ * two system calls for each socket and one for itself, twice, for each time it sleeps. */
+static void s_sleep(pcl_channel *self)
+{
+    struct pollfd items[1 + 2 * PCL_BUNDLE_GATEKEEPERS_MAX];
+    nfds_t count = 0;
+    items[count++] = (struct pollfd){.fd = self->wake_fd, .events = POLLIN};
+    for (uint32_t index = 0; index < self->peer_count; index++) {
+        items[count++] = (struct pollfd){.fd = pcl_peer_fd(self->peers[index]), .events = POLLIN};
+        items[count++] = (struct pollfd){.fd = pcl_peer_monitor_fd(self->peers[index]),
+                                         .events = POLLIN};
+    }
+    int timeout_ms = s_look_after_sending(self) ? 0 : s_timeout_ms(self);
+    if (poll(items, count, timeout_ms) <= 0) { /* no EINTR: signals are blocked */
+        return;
+    }
+    for (uint32_t index = 0; index < self->peer_count; index++) {
+        self->readable |= items[1 + 2 * index].revents != 0 ? 1u << index : 0;
+        self->changed |= items[2 + 2 * index].revents != 0 ? 1u << index : 0;
+    }
+    if ((items[0].revents & POLLIN) != 0) {
         uint64_t wakes;
         ssize_t size = read(self->wake_fd, &wakes, sizeof wakes);
         (void)size; /* readable, so it cannot fail; and what it counts is not needed */
@@ -675,12 +716,12 @@ static void *s_run(void *argument)
 {
     pcl_channel *self = argument;
     s_own_channel = self;
-    bool more = false;
+    self->readable = self->changed = (1u << self->peer_count) - 1; /* whatever has come already */
     while (!s_is_closing(self)) {
-        s_sleep(self, more);
+        s_sleep(self);
         uint64_t now_us = pcl_now_us();
         s_take_submitted(self);
-        more = s_listen(self, now_us);
+        s_listen(self, now_us);
         s_expire(self, now_us);
         s_take_submitted(self); /* by callbacks, which do not wake */
         s_flush(self, now_us);

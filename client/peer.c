@@ -37,6 +37,7 @@ enum {
 struct pcl_peer {
     void *socket;  /* DEALER */
     void *monitor; /* PAIR; NULL while not made */
+    int fd, monitor_fd;
     char endpoint[PCL_BUNDLE_ENDPOINT_SIZE_MAX + 1];
     const char *why; /* static text */
     bool up;
@@ -51,6 +52,12 @@ struct pcl_peer {
 static bool s_set_int(void *socket, int option, int value)
 {
     return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+static bool s_get_int(void *socket, int option, int *out_value)
+{
+    size_t size = sizeof *out_value;
+    return zmq_getsockopt(socket, option, out_value, &size) == 0;
 }
 
 static bool s_set_text(void *socket, int option, const char *text)
@@ -94,6 +101,8 @@ static bool s_open(pcl_peer *self, void *context, const pcl_peer_options *option
     }
     self->monitor = zmq_socket(context, ZMQ_PAIR);
     return self->monitor != NULL && s_set_int(self->monitor, ZMQ_LINGER, 0) &&
+           s_get_int(self->socket, ZMQ_FD, &self->fd) &&
+           s_get_int(self->monitor, ZMQ_FD, &self->monitor_fd) &&
            zmq_connect(self->monitor, name) == 0 && zmq_connect(self->socket, self->endpoint) == 0;
 }
 
@@ -144,6 +153,23 @@ void *pcl_peer_socket(pcl_peer *self)
 void *pcl_peer_monitor(pcl_peer *self)
 {
     return self->monitor;
+}
+
+int pcl_peer_fd(const pcl_peer *self)
+{
+    return self->fd;
+}
+
+int pcl_peer_monitor_fd(const pcl_peer *self)
+{
+    return self->monitor_fd;
+}
+
+bool pcl_peer_is_ready(pcl_peer *self, bool sends)
+{
+    int events = 0;
+    return s_get_int(self->socket, ZMQ_EVENTS, &events) &&
+           (events & (ZMQ_POLLIN | (sends ? ZMQ_POLLOUT : 0))) != 0;
 }
 
 const char *pcl_peer_endpoint(const pcl_peer *self)

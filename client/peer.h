@@ -37,6 +37,13 @@ void pcl_peer_destroy(pcl_peer **self_p);
 
 void *pcl_peer_socket(pcl_peer *self);  /* to poll */
 void *pcl_peer_monitor(pcl_peer *self); /* to poll */
+/* Descriptors that become readable when there may be something to receive or to notice.  They tell
+ * of each change once: who sleeps on them has read until nothing was left, and after sending has
+ * asked pcl_peer_is_ready. */
+int pcl_peer_fd(const pcl_peer *self);
+int pcl_peer_monitor_fd(const pcl_peer *self);
+/* Waits something to be received, or, for who wants to send, is there room? */
+bool pcl_peer_is_ready(pcl_peer *self, bool sends);
 const char *pcl_peer_endpoint(const pcl_peer *self);
 /* It said that it shuts down: not up any more until it is connected anew.  What it has already may
  * still be answered. */
