@@ -273,7 +273,7 @@ static bool s_find_caller(pcl_broker *self, pcl_relay_entry *entry, pcl_hop_mess
     const char *peer = pcl_door_name(&self->gatekeepers, message->user_id);
     work->caller = caller;
     work->judged_us = now_us;
-    (void)snprintf(work->peer, sizeof work->peer, "%s", peer != NULL ? peer : "");
+    pcl_bytes_to_text(pcl_bytes_text(peer != NULL ? peer : ""), work->peer, sizeof work->peer);
     memcpy(work->role, principal->role->name, sizeof work->role);
     entry->owner_index = caller;
     entry->work = index;
@@ -327,8 +327,7 @@ static void s_on_request(pcl_broker *self, pcl_hop_message *message, uint64_t wa
     memcpy(entry.id, head->id, sizeof entry.id);
     entry.has_id = true;
     entry.op = head->op;
-    (void)snprintf(entry.principal, sizeof entry.principal, "%.*s", (int)head->principal.size,
-                   (const char *)head->principal.data);
+    pcl_bytes_to_text(head->principal, entry.principal, sizeof entry.principal);
     if (!s_is_gatekeeper(self, message)) {
         pcl_broker_refuse(self, PCL_REFUSAL_STRANGER, &entry, PCL_ERR_FORBIDDEN,
                           "the gatekeeper's key is not in the list", now_us);

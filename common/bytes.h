@@ -35,4 +35,14 @@ static inline bool pcl_bytes_is(pcl_bytes a, const char *text)
     return pcl_bytes_equal(a, pcl_bytes_text(text));
 }
 
+/* Copies the text, cut where it does not fit, and ends it with NUL; target_size is not 0. */
+static inline void pcl_bytes_to_text(pcl_bytes text, char *target, size_t target_size)
+{
+    size_t size = text.size < target_size ? text.size : target_size - 1;
+    if (size > 0) {
+        memcpy(target, text.data, size);
+    }
+    target[size] = '\0';
+}
+
 #endif

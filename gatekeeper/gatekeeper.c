@@ -322,7 +322,8 @@ static bool s_name_principal(const gatekeeper *self, zmq_msg_t *frame, char *out
     if (name == NULL) {
         return false;
     }
-    (void)snprintf(out_name, PCL_NAME_SIZE_MAX + 1, "%s", name[0] != '\0' ? name : ANONYMOUS);
+    pcl_bytes_to_text(pcl_bytes_text(name[0] != '\0' ? name : ANONYMOUS), out_name,
+                      PCL_NAME_SIZE_MAX + 1);
     return true;
 }
 
