@@ -23,8 +23,7 @@ bool pcl_packed_read(pcl_packed *out_packed, pcl_bytes frame)
     size_t seal_size = frame.data[AT_SEAL_SIZE];
     size_t head_size = PCL_PACKED_FIXED_SIZE + seal_size;
     bool reserved = pcl_get_be(frame.data + AT_RESERVED, PCL_PACKED_FIXED_SIZE - AT_RESERVED) == 0;
-    if (!reserved || frame.size < head_size ||
-        frame.size - head_size > PCL_PACKED_PAYLOAD_MAX) {
+    if (!reserved || frame.size < head_size || frame.size - head_size > PCL_PACKED_PAYLOAD_MAX) {
         return false;
     }
     *out_packed = (pcl_packed){
