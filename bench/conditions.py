@@ -308,6 +308,14 @@ def forget(cluster):
     wait_until(sound, 60, "every node to be in use", every_s=0.2)
 
 
+def left_out(cluster):
+    """{replica: {why: how often a read could not go there}}, since the proxy was started."""
+    replicas = cluster.replicas()
+    with cluster.client() as client:
+        return {one["name"]: one["left_out"] for one in client.status()["nodes"]
+                if one["name"] in replicas and one["left_out"]}
+
+
 def turns(cluster, node, proxy, name, options, seed):
     """One round of a condition: yields what the driver told, of one or more strategies each."""
     if name in WITHIN_TURN:
@@ -319,12 +327,14 @@ def turns(cluster, node, proxy, name, options, seed):
             forget(cluster)
             with within(lambda: begin(cluster, node), lambda: end(cluster, node), from_s, to_s):
                 told = measure(cluster, [strategy], options, seed)
+            told["left_out"] = left_out(cluster)
             cluster.wait_serving(node, 60)
             yield told
         return
     forget(cluster)
     with LASTING[name](cluster, node, proxy):
-        yield measure(cluster, options.strategies, options, seed)
+        told = measure(cluster, options.strategies, options, seed)
+        yield {**told, "left_out": left_out(cluster)}
     cluster.wait_serving(node, 30)
 
 

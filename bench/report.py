@@ -10,6 +10,7 @@ font or picture comes from elsewhere, and its policy forbids the browser to ask 
 Exit: 0; 1 a file is not what it should be, or cannot be written, and it says which and why.
 """
 import argparse
+import collections
 import json
 import pathlib
 import sys
@@ -42,6 +43,15 @@ class Condition:
             for row in run["strategies"]:
                 if row["requests"] > 0:
                     self.outcomes.setdefault(row["strategy"], Outcome()).add(row)
+
+    def left_out(self):
+        """Lines on replicas that reads could not go to, and why: no strategy's doing."""
+        counts = collections.Counter()
+        for run in self.runs:
+            for node, reasons in run.get("left_out", {}).items():
+                counts.update({(node, why): count for why, count in reasons.items()})
+        return [f"{node} was left out of {count} choices: {why}"
+                for (node, why), count in sorted(counts.items())]
 
     def load(self):
         """How requests came, in words."""
@@ -161,6 +171,7 @@ def text_of(results):
             lines.append(f"  {name}: {shares or 'no answer of any node'}")
             lines += [f"    failed: {code} {count}" for code, count in outcome.errors.items()]
             lines += [f"    DO NOT BELIEVE THIS: {doubt}" for doubt in outcome.doubts]
+        lines += [f"  {line}" for line in condition.left_out()]
     return "\n".join(lines) + "\n"
 
 
@@ -198,6 +209,11 @@ def errors_of(condition):
                          f'data-value="{count}">{escape(name)}: {count} of {outcome.requests} '
                          f"failed with <code>{escape(code)}</code></li>")
     return f"<ul>{''.join(lines)}</ul>" if lines else "<p>No request failed.</p>"
+
+
+def left_out_of(condition):
+    lines = "".join(f"<li>{escape(line)}</li>" for line in condition.left_out())
+    return f"<h3>Left out</h3><ul>{lines}</ul>" if lines else ""
 
 
 def doubts_of(condition):
@@ -255,7 +271,7 @@ def section(condition, colors, nodes):
             f"<p>{escape(condition.text)} <small>{escape(condition.load())}</small></p>"
             f"{table_of(condition, colors)}{doubts_of(condition)}"
             f'<div class="pictures">{"".join(pictures)}</div>'
-            f"<h3>Errors</h3>{errors_of(condition)}</section>")
+            f"<h3>Errors</h3>{errors_of(condition)}{left_out_of(condition)}</section>")
 
 
 def why_of(results, colors):

@@ -100,7 +100,8 @@ def test_several_rounds_are_one_distribution(tmp_path):
              "cluster": {"database": "x", "nodes": ["node1", "node2"], "source": "node1",
                          "roles": "apart"}, "faulty": "node2", "notes": [],
              "conditions": [{"name": "healthy", "text": "", "window_s": [1, 2],
-                             "runs": [result(fast), result(slow)]}]}
+                             "runs": [result(fast, left_out={"node2": {"lags": 3}}),
+                                      result(slow, left_out={"node2": {"lags": 4}})]}]}
     (tmp_path / "all.json").write_text(json.dumps(whole))
     report(tmp_path / "all.json", "--html", tmp_path / "x.html", "--text", tmp_path / "x.txt")
     values = cells((tmp_path / "x.html").read_text())
@@ -111,6 +112,7 @@ def test_several_rounds_are_one_distribution(tmp_path):
     assert values["healthy", "custom", "p99_us"] == times[791]
     assert "INTERRUPTED" in (tmp_path / "x.txt").read_text()
     assert "Interrupted" in (tmp_path / "x.html").read_text()
+    assert "node2 was left out of 7 choices: lags" in (tmp_path / "x.html").read_text()
 
 
 @pytest.mark.parametrize("text, complaint", [
