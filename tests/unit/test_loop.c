@@ -181,6 +181,78 @@ static void test_the_guard_ends_the_loop(void **state)
     s_close(bench);
 }
 
+/* --- Two loops on one thread --------------------------------------------------- */
+
+enum { PASSES = 50 };
+
+/* Passes each message on to its neighbour, and notes in which of its turns it came. */
+typedef struct s_passer {
+    pcl_loop *loop;
+    zsock_t *in, *out; /* out NULL: the last one */
+    int seen;
+    uint64_t seen_us; /* the time of the turn */
+    int ended;        /* the how-manieth of all; 0: not yet */
+} s_passer;
+
+static bool s_on_pass(void *context, uint64_t now_us)
+{
+    s_passer *self = context;
+    pcl_frames frames;
+    while (pcl_frames_recv(&frames, self->in) == PCL_RECV_MESSAGE) {
+        pcl_frames_close(&frames);
+        self->seen++;
+        self->seen_us = now_us;
+        if (self->out != NULL) {
+            assert_int_equal(zstr_send(self->out, "x"), 0);
+        }
+    }
+    if (self->seen == PASSES) {
+        pcl_loop_stop(self->loop);
+    }
+    return false;
+}
+
+static void s_on_ended(void *context, size_t index)
+{
+    s_passer *passers = context;
+    int before = passers[0].ended > passers[1].ended ? passers[0].ended : passers[1].ended;
+    assert_int_equal(passers[index].ended, 0);
+    passers[index].ended = before + 1;
+    pcl_loop_destroy(&passers[index].loop); /* nothing of it is used from now on */
+}
+
+static void test_loops_on_one_thread_hear_each_other_within_a_turn(void **state)
+{
+    (void)state;
+    zsock_t *first = zsock_new(ZMQ_PAIR);
+    zsock_t *second_in = zsock_new(ZMQ_PAIR);
+    assert_int_equal(zsock_bind(first, "inproc://loop-pass-in"), 0);
+    zsock_t *driver = zsock_new(ZMQ_PAIR);
+    assert_int_equal(zsock_connect(driver, "inproc://loop-pass-in"), 0);
+    zsock_t *between = zsock_new(ZMQ_PAIR);
+    assert_int_equal(zsock_bind(second_in, "inproc://loop-pass-on"), 0);
+    assert_int_equal(zsock_connect(between, "inproc://loop-pass-on"), 0);
+    s_passer passers[2] = {{.loop = pcl_loop_new(), .in = first, .out = between},
+                           {.loop = pcl_loop_new(), .in = second_in}};
+    pcl_loop *loops[2] = {passers[0].loop, passers[1].loop};
+    for (int index = 0; index < 2; index++) {
+        pcl_loop_add_socket(loops[index], passers[index].in, s_on_pass, &passers[index]);
+    }
+    for (int count = 0; count < PASSES; count++) {
+        assert_int_equal(zstr_send(driver, "x"), 0);
+    }
+    pcl_loop_run_all(loops, 2, s_on_ended, passers);
+    assert_int_equal(passers[0].seen, PASSES);
+    assert_int_equal(passers[1].seen, PASSES);
+    assert_true(passers[0].seen_us == passers[1].seen_us);
+    assert_int_equal(passers[0].ended, 1);
+    assert_int_equal(passers[1].ended, 2);
+    zsock_destroy(&driver);
+    zsock_destroy(&first);
+    zsock_destroy(&between);
+    zsock_destroy(&second_in);
+}
+
 static void test_the_clocks_go_on(void **state)
 {
     (void)state;
@@ -199,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_an_idle_loop_sleeps),
         cmocka_unit_test(test_the_loop_turns_when_it_shall_be_woken),
         cmocka_unit_test(test_the_guard_ends_the_loop),
+        cmocka_unit_test(test_loops_on_one_thread_hear_each_other_within_a_turn),
         cmocka_unit_test(test_the_clocks_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
