@@ -77,12 +77,17 @@ static pcl_job *s_next(const pcl_pool *self)
     return next;
 }
 
-/* Wakes a thread when there is something that it may run. */
+/* A thread sleeps, and there is something that it may run. */
+static bool s_is_short(const pcl_pool *self)
+{
+    return self->idle > 0 && s_next(self) != NULL;
+}
+
+/* Without the lock, which is the first thing that whoever wakes up wants: under it each would wake
+ * only to sleep again. */
 static void s_wake(pcl_pool *self)
 {
-    if (self->idle > 0 && s_next(self) != NULL) {
-        (void)pthread_cond_signal(&self->work);
-    }
+    (void)pthread_cond_signal(&self->work);
 }
 
 /* The job to run next, NULL when none may. */
@@ -97,7 +102,6 @@ static pcl_job *s_take(pcl_pool *self)
         self->running++;
         self->aside += job->aside ? 1 : 0;
         self->writes_running += job->aside || s_is_read(job) ? 0 : 1;
-        s_wake(self); /* there may be one more: this thread was not free when it came */
     }
     return job;
 }
@@ -150,19 +154,28 @@ static bool s_wait_for_work(pcl_pool *self)
 static void s_work(pool_thread *thread)
 {
     pcl_pool *self = thread->pool;
-    while (!self->stop) {
-        pcl_job *job = s_take(self);
+    pcl_job *job = NULL;
+    while (job != NULL || !self->stop) {
+        job = job != NULL ? job : s_take(self);
         if (job == NULL) {
             if (!s_wait_for_work(self)) {
                 return;
             }
             continue;
         }
+        bool more = s_is_short(self); /* this thread was not free when it came */
         (void)pthread_mutex_unlock(&self->lock);
+        if (more) {
+            s_wake(self);
+        }
         pcl_worker_run(thread->worker, job);
         (void)pthread_mutex_lock(&self->lock);
-        if (s_finish(self, job)) {
+        bool first = s_finish(self, job);
+        job = self->stop ? NULL : s_take(self);
+        if (first) {
+            (void)pthread_mutex_unlock(&self->lock);
             s_signal(self);
+            (void)pthread_mutex_lock(&self->lock);
         }
     }
 }
@@ -312,10 +325,10 @@ bool pcl_pool_destroy(pcl_pool **self_p, uint32_t wait_ms)
     return true;
 }
 
-/* Under the lock: sees to it that the job just queued will be taken. */
+/* Under the lock: sees to it that the job just queued will be taken, by a thread that is started,
+ * or woken afterwards. */
 static bool s_find_thread(pcl_pool *self)
 {
-    s_wake(self);
     /* One that was woken still counts as idle until it runs. */
     bool short_of = self->queued > self->idle && self->taken < self->plan.threads_max;
     return !short_of || s_start_thread(self) || self->taken > 0;
@@ -338,7 +351,11 @@ bool pcl_pool_submit(pcl_pool *self, pcl_job *job)
             self->queued--;
         }
     }
+    bool wake = room && s_is_short(self);
     (void)pthread_mutex_unlock(&self->lock);
+    if (wake) {
+        s_wake(self);
+    }
     return room;
 }
 
