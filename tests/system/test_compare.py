@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from caller import is_sanitized
-from harness import BUILD, FLAVOR, ROOT
+from harness import BUILD, FLAVOR, ROOT, Cluster, wait_until
 
 sys.path.insert(0, str(pathlib.Path(ROOT) / "bench"))
 import compare  # noqa: E402  (its folder must be on the path first)
@@ -20,11 +20,20 @@ needs_sysbench = pytest.mark.skipif(
     reason="sysbench is not installed here (apt-get install sysbench), or does not speak MySQL 9")
 
 
+@pytest.fixture(scope="module")
+def alone():
+    """A node for these tests alone, since a comparison leaves a table, an account and settings of
+    its own there."""
+    with Cluster.running("compare", nodes=1, demo=False) as one:
+        wait_until(one.whole, 30, "the proxy sees the node")
+        yield one
+
+
 @pytest.fixture
-def comparison(cluster):
-    """On the shared cluster, with as many of its peers as are installed."""
+def comparison(alone):
+    """With as many of its peers as are installed."""
     one = compare.Comparison(compare.read_options(["--seconds", "2", "--rows", "100"]))
-    one.cluster = cluster
+    one.cluster = alone
     try:
         yield one
     finally:
@@ -35,7 +44,6 @@ def comparison(cluster):
 @needs_sysbench
 def test_every_path_has_figures_and_a_cost(comparison):
     comparison.load()
-    comparison.cluster.wait_replicated()
     for kind in compare.PEERS[:1]:
         comparison.add_peer(kind)
     peers = [peer.name for peer in comparison.peers]
