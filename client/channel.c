@@ -402,9 +402,11 @@ static bool s_read(pcl_channel *self, uint32_t index, uint32_t max, uint64_t now
         if (result == PCL_PEER_NONE) {
             return false;
         }
-        self->views[index].heard_us = now_us;
-        self->views[index].silent_until_us = 0;
-        if (result == PCL_PEER_MESSAGE) {
+        if (result == PCL_PEER_DROPPED) { /* nothing that it says can be read: others come first */
+            pcl_failover_forged(&self->views[index], now_us);
+        } else {
+            self->views[index].heard_us = now_us;
+            self->views[index].silent_until_us = 0;
             s_on_message(self, index, &message);
             (void)zmq_msg_close(&message.payload);
             (void)zmq_msg_close(&message.seal);
@@ -661,9 +663,10 @@ static int s_timeout_ms(const pcl_channel *self)
     return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }
 
-/* Sleeps until there is something to do, on libzmq's descriptors and not in zmq_poll, which makes
- * two system calls for each socket and one for itself, twice, for each time it sleeps. */
-static void s_sleep(pcl_channel *self)
+/* Sleeps, not at all if briefly, until there is something to do, on libzmq's descriptors and not in
+ * zmq_poll, which makes two system calls for each socket and one for itself, twice, for each time
+ * it sleeps. */
+static void s_sleep(pcl_channel *self, bool briefly)
 {
     struct pollfd items[1 + 2 * PCL_BUNDLE_GATEKEEPERS_MAX];
     nfds_t count = 0;
@@ -673,7 +676,7 @@ static void s_sleep(pcl_channel *self)
         items[count++] = (struct pollfd){.fd = pcl_peer_monitor_fd(self->peers[index]),
                                          .events = POLLIN};
     }
-    int timeout_ms = s_look_after_sending(self) ? 0 : s_timeout_ms(self);
+    int timeout_ms = s_look_after_sending(self) || briefly ? 0 : s_timeout_ms(self);
     if (poll(items, count, timeout_ms) <= 0) { /* no EINTR: signals are blocked */
         return;
     }
@@ -704,10 +707,13 @@ static void s_complete_all(pcl_channel *self)
     }
 }
 
-static bool s_is_closing(pcl_channel *self)
+/* out_more: something was submitted since that was looked at, as by a callback, which wakes
+ * nobody; nor does a thread that submits after it. */
+static bool s_is_closing(pcl_channel *self, bool *out_more)
 {
     (void)pthread_mutex_lock(&self->mutex);
     bool closing = self->closing;
+    *out_more = self->submitted.first != NULL;
     (void)pthread_mutex_unlock(&self->mutex);
     return closing;
 }
@@ -717,8 +723,9 @@ static void *s_run(void *argument)
     pcl_channel *self = argument;
     s_own_channel = self;
     self->readable = self->changed = (1u << self->peer_count) - 1; /* whatever has come already */
-    while (!s_is_closing(self)) {
-        s_sleep(self);
+    bool more;
+    while (!s_is_closing(self, &more)) {
+        s_sleep(self, more);
         uint64_t now_us = pcl_now_us();
         s_take_submitted(self);
         s_listen(self, now_us);

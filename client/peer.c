@@ -329,7 +329,8 @@ bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload, pcl_byte
      * what follows up to the message's last frame: that one must be offered all the same, or it
      * would swallow the next request instead. */
     (void)zmq_msg_init(&frame);
-    return zmq_msg_copy(&frame, payload) == 0 && s_send_frame(self, &frame, 0);
+    bool copied = zmq_msg_copy(&frame, payload) == 0; /* if not, nothing is what is offered */
+    return s_send_frame(self, &frame, 0) && copied;
 }
 
 /* The rest of a message, unread. */

@@ -455,7 +455,6 @@ static bool s_unpack(pcl_frames *frames, zmq_msg_t *out_packed, uint64_t *out_ta
         return false;
     }
     *out_tag = packed.tag;
-    zmq_msg_move(out_packed, &frames->frame[1]); /* and an empty frame is there: the delimiter */
     if (!apart) {
         pcl_frame_copy_of(&frames->frame[2], packed.payload);
     }
@@ -464,6 +463,7 @@ static bool s_unpack(pcl_frames *frames, zmq_msg_t *out_packed, uint64_t *out_ta
         pcl_frame_copy_of(&frames->frame[3], packed.seal);
         frames->count = 4;
     }
+    zmq_msg_move(out_packed, &frames->frame[1]); /* and an empty frame is there: the delimiter */
     return true;
 }
 

@@ -145,7 +145,9 @@ static void s_look(pcl_loop *self, bool quiet)
         size_t size = sizeof events;
         if (zmq_getsockopt(source->socket, ZMQ_EVENTS, &events, &size) == 0) {
             source->more = (events & ZMQ_POLLIN) != 0;
-        } else if (errno != EINTR) {
+        } else if (errno == EINTR) {
+            source->more = true; /* its descriptor may have been read to the end already */
+        } else {
             self->stopped = true; /* the context is gone */
         }
     }

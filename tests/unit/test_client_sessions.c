@@ -937,6 +937,53 @@ static void a_session_goes_with_its_connection(void **state)
     s_expect_log(other, "");
 }
 
+/* A callback that asks anew outside of the session that is gone. */
+typedef struct second_try {
+    portcullis *client;
+    portcullis_request *request;
+    atomic_int first, second; /* codes + 1 */
+} second_try;
+
+static void s_note_second(portcullis_result *result, void *context)
+{
+    second_try *self = context;
+    atomic_store(&self->second, (int)portcullis_result_code(result) + 1);
+    portcullis_result_destroy(&result);
+}
+
+static void s_try_again(portcullis_result *result, void *context)
+{
+    second_try *self = context;
+    atomic_store(&self->first, (int)portcullis_result_code(result) + 1);
+    portcullis_result_destroy(&result);
+    if (portcullis_submit(self->client, self->request, s_note_second, self) != PORTCULLIS_OK) {
+        atomic_store(&self->second, -1);
+    }
+}
+
+static void what_a_callback_submits_is_sent_at_once(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(1, 0);
+    portcullis_session *session = s_begin(client);
+    s_gate_stop(&s_gates[0]);
+    s_gate_start(&s_gates[0], true);
+    portcullis_result *result = s_call(client, "it is there again");
+    s_expect_ok(&result);
+    s_sleep_ms(200); /* nothing is under way: the client sleeps until it is woken */
+    second_try again = {.client = client, .request = portcullis_request_new("again")};
+    assert_int_equal(portcullis_session_submit(session, again.request, s_try_again, &again),
+                     PORTCULLIS_OK);
+    for (int attempt = 0; atomic_load(&again.second) == 0 && attempt < 5000; attempt++) {
+        s_sleep_ms(1);
+    }
+    assert_int_equal(atomic_load(&again.first), PORTCULLIS_GONE + 1);
+    assert_int_equal(atomic_load(&again.second), PORTCULLIS_OK + 1);
+    portcullis_request_destroy(&again.request);
+    portcullis_session_destroy(&session);
+    portcullis_close(&client);
+}
+
 static void a_session_stays_where_it_is(void **state)
 {
     (void)state;
@@ -1302,6 +1349,7 @@ int main(void)
         TEST(what_nobody_ends_is_rolled_back),
         TEST(what_comes_too_late_is_ended),
         TEST(a_session_goes_with_its_connection),
+        TEST(what_a_callback_submits_is_sent_at_once),
         TEST(a_session_stays_where_it_is),
         TEST(what_does_not_go_into_a_session_is_refused),
         TEST(a_transaction_has_a_result_for_each_statement),
