@@ -3,9 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+void pcl_report_correct(const pcl_tally *tally, pcl_histogram *out)
+{
+    uint64_t interval_us = pcl_histogram_at(&tally->all_us, 0.5);
+    pcl_histogram_correct(&tally->all_us, interval_us > 0 ? interval_us : 1, out);
+}
+
 pcl_report_round pcl_report_round_of(const pcl_tally *tally, uint32_t number, uint64_t start_us)
 {
     const pcl_histogram *all = &tally->all_us;
+    pcl_histogram corrected;
+    pcl_report_correct(tally, &corrected);
     return (pcl_report_round){.number = number,
                               .start_us = start_us,
                               .count = all->count,
@@ -18,7 +26,10 @@ pcl_report_round pcl_report_round_of(const pcl_tally *tally, uint32_t number, ui
                               .p99_us = pcl_histogram_at(all, 0.99),
                               .p999_us = pcl_histogram_at(all, 0.999),
                               .max_us = all->max,
-                              .lag_p99_us = pcl_histogram_at(&tally->lag_us, 0.99)};
+                              .lag_p99_us = pcl_histogram_at(&tally->lag_us, 0.99),
+                              .corrected_p50_us = pcl_histogram_at(&corrected, 0.5),
+                              .corrected_p99_us = pcl_histogram_at(&corrected, 0.99),
+                              .corrected_p999_us = pcl_histogram_at(&corrected, 0.999)};
 }
 
 /* false: memory is out. */

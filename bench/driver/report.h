@@ -26,7 +26,15 @@ typedef struct pcl_report_round {
     uint64_t p999_us;
     uint64_t max_us;
     uint64_t lag_p99_us; /* of how late requests were sent */
+    /* Of a closed loop, as clients at an even pace would have seen it. */
+    uint64_t corrected_p50_us;
+    uint64_t corrected_p99_us;
+    uint64_t corrected_p999_us;
 } pcl_report_round;
+
+/* What clients at an even pace would have seen, where those of a closed loop wait for each answer:
+ * one request each median, as in an idle cluster. */
+void pcl_report_correct(const pcl_tally *tally, pcl_histogram *out);
 
 pcl_report_round pcl_report_round_of(const pcl_tally *tally, uint32_t number, uint64_t start_us);
 

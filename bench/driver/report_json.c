@@ -4,7 +4,6 @@
 #include "wire/json.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 #define REASON_SIZE 160u
 
@@ -115,18 +114,11 @@ static void s_put_series(const pcl_report_row *row, pcl_buffer *buffer)
     pcl_text_put(buffer, "]");
 }
 
-/* What clients at an even pace would have seen: one request each median, as in an idle cluster. */
 static void s_put_corrected(const pcl_tally *total, pcl_buffer *buffer)
 {
-    uint64_t interval_us = pcl_histogram_at(&total->all_us, 0.5);
-    pcl_histogram *corrected = malloc(sizeof *corrected);
-    if (corrected == NULL) {
-        buffer->failed = true;
-        return;
-    }
-    pcl_histogram_correct(&total->all_us, interval_us > 0 ? interval_us : 1, corrected);
-    s_put_histogram(buffer, "latency_corrected_us", corrected);
-    free(corrected);
+    pcl_histogram corrected;
+    pcl_report_correct(total, &corrected);
+    s_put_histogram(buffer, "latency_corrected_us", &corrected);
 }
 
 static void s_put_row(const pcl_plan *plan, const pcl_report_row *row, pcl_buffer *buffer)

@@ -67,10 +67,14 @@ static void s_put_head(const pcl_plan *plan, bool interrupted, pcl_buffer *buffe
                  plan->connections, plan->rounds, (double)plan->time_us / 1e6,
                  (double)plan->warmup_us / 1e6);
     pcl_text_put(buffer,
-                 "%sLatency in ms from when a request was due; a failure counts %" PRIu32
-                 " ms or more.\n\n",
+                 "%sLatency in ms from when a %s; a failure counts %" PRIu32 " ms or more.\n",
                  interrupted ? "INTERRUPTED: this is what was measured until then.\n" : "",
-                 plan->timeout_ms);
+                 plan->clients > 0 ? "client sent a request" : "request was due", plan->timeout_ms);
+    if (plan->clients > 0) {
+        pcl_text_put(buffer, "Who waits asks nothing meanwhile; what clients that do not wait "
+                             "would have seen stands below, \"at an even pace\".\n");
+    }
+    pcl_text_put(buffer, "\n");
 }
 
 static void s_put_row(const pcl_report_row *row, pcl_buffer *buffer)
@@ -122,6 +126,12 @@ static void s_put_details(const pcl_plan *plan, const pcl_report_row *row, pcl_b
                      code->message[0] != '\0' ? "  " : "", code->message);
     }
     s_put_parts(plan, total, buffer);
+    if (plan->clients > 0) {
+        pcl_report_round all = pcl_report_round_of(total, 0, 0);
+        pcl_text_put(buffer, "  at an even pace: p50 %.2f  p99 %.2f  p99.9 %.2f ms\n",
+                     s_ms(all.corrected_p50_us), s_ms(all.corrected_p99_us),
+                     s_ms(all.corrected_p999_us));
+    }
     if (row->round_count > 1) {
         uint64_t p99_us[PCL_PLAN_ROUNDS_MAX];
         for (uint32_t index = 0; index < row->round_count; index++) {
@@ -159,31 +169,39 @@ void pcl_report_text(const pcl_plan *plan, const pcl_report_row *rows, bool inte
 
 /* ---- CSV ---------------------------------------------------------------------------------- */
 
-static void s_put_csv_row(const char *strategy, const pcl_report_round *round, pcl_buffer *buffer)
+static void s_put_csv_row(const char *strategy, const pcl_report_round *round, bool closed,
+                          pcl_buffer *buffer)
 {
     pcl_text_put(buffer, "%s,%" PRIu32 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64, strategy, round->number,
                  round->count, round->count - round->failures, round->failures);
     pcl_text_put(buffer, ",%" PRIu64 ",%" PRIu64 ",%.3f", round->retries, round->hedged,
                  round->throughput);
-    pcl_text_put(buffer,
-                 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n",
+    pcl_text_put(buffer, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64,
                  round->p50_us, round->p90_us, round->p99_us, round->p999_us, round->max_us,
                  round->lag_p99_us);
+    if (closed) {
+        pcl_text_put(buffer, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n", round->corrected_p50_us,
+                     round->corrected_p99_us, round->corrected_p999_us);
+    } else {
+        pcl_text_put(buffer, ",,,\n");
+    }
 }
 
 /* Names of strategies need no quotes. */
 void pcl_report_csv(const pcl_plan *plan, const pcl_report_row *rows, pcl_buffer *buffer)
 {
     pcl_text_put(buffer, "strategy,round,requests,ok,failed,retries,hedged,throughput,p50_us,"
-                         "p90_us,p99_us,p999_us,max_us,send_lag_p99_us\n");
+                         "p90_us,p99_us,p999_us,max_us,send_lag_p99_us,corrected_p50_us,"
+                         "corrected_p99_us,corrected_p999_us\n");
+    bool closed = plan->clients > 0;
     for (uint32_t index = 0; index < plan->strategy_count; index++) {
         const pcl_report_row *row = &rows[index];
         if (row->total.all_us.count > 0) {
             pcl_report_round all = pcl_report_round_of(&row->total, 0, 0);
-            s_put_csv_row(row->strategy, &all, buffer);
+            s_put_csv_row(row->strategy, &all, closed, buffer);
         }
         for (uint32_t round = 0; round < row->round_count; round++) {
-            s_put_csv_row(row->strategy, &row->rounds[round], buffer);
+            s_put_csv_row(row->strategy, &row->rounds[round], closed, buffer);
         }
     }
 }

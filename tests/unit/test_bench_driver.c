@@ -401,6 +401,8 @@ static void test_what_was_not_measured_is_not_shown(void **state)
     assert_true(s_has(&text, "random"));
     assert_true(s_has(&text, "condition sl\"ow"));
     assert_false(s_has(&text, "custom"));
+    assert_true(s_has(&text, "when a request was due"));
+    assert_false(s_has(&text, "even pace"));
     pcl_buffer_clear(&text);
     pcl_report_json(&plan, rows, true, &text);
     assert_true(s_has(&text, "\"sql\":\"SELECT \\\"1\\\"\""));
@@ -426,6 +428,46 @@ static void test_what_was_not_measured_is_not_shown(void **state)
     pcl_mix_release(&plan.mix);
 }
 
+/* A client of a closed loop that waited ten times as long stands for those that would have come
+ * meanwhile, and everybody who reads of it is told. */
+static void test_a_closed_loop_says_what_it_hides(void **state)
+{
+    (void)state;
+    static pcl_plan plan;
+    static pcl_report_row rows[2];
+    static pcl_tally tally;
+    pcl_series series;
+    memset(rows, 0, sizeof rows);
+    memset(&tally, 0, sizeof tally);
+    s_make_plan(&plan);
+    plan.rate = 0;
+    plan.clients = 1;
+    plan.strategy_count = 1;
+    rows[0].strategy = "random";
+    pcl_tally_route route = {.node = "node2", .attempts = 1};
+    for (int request = 0; request < 10; request++) {
+        pcl_tally_note_ok(&tally, request < 9 ? 1000 : 10000, true, &route);
+    }
+    assert_true(pcl_series_init(&series, 10000000, 100));
+    assert_true(pcl_report_add(&rows[0], 1, 0, &tally, &series));
+    pcl_buffer text;
+    pcl_buffer_init(&text, SIZE_MAX);
+    pcl_report_text(&plan, rows, false, &text);
+    assert_true(s_has(&text, "when a client sent a request"));
+    assert_true(s_has(&text, "at an even pace: p50 1.00  p99 10.00  p99.9 10.00 ms"));
+    pcl_buffer_clear(&text);
+    pcl_report_json(&plan, rows, false, &text);
+    assert_true(s_has(&text, "\"latency_corrected_us\":{\"count\":18,"));
+    pcl_buffer_clear(&text);
+    pcl_report_csv(&plan, rows, &text);
+    assert_true(s_has(&text, "corrected_p50_us,corrected_p99_us,corrected_p999_us\n"));
+    assert_true(s_has(&text, ",1003,10000,10000\nrandom,1,"));
+    pcl_buffer_release(&text);
+    pcl_series_release(&series);
+    pcl_report_row_release(&rows[0]);
+    pcl_mix_release(&plan.mix);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_a_failure_counts_its_whole_timeout),
         cmocka_unit_test(test_a_late_driver_and_a_busy_machine_are_doubted),
         cmocka_unit_test(test_what_was_not_measured_is_not_shown),
+        cmocka_unit_test(test_a_closed_loop_says_what_it_hides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
