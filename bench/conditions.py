@@ -185,6 +185,7 @@ def _kill(cluster, node):
 def _revive(cluster, node):
     if cluster.pid(node) is None:
         cluster.start(node)
+    cluster.wait_serving(node, 60, every_s=0.25)  # seldom: the turn goes on
 
 
 # name: (how it begins, how it ends, from and to which part of a turn)
@@ -196,24 +197,28 @@ WITHIN_TURN = {
 
 @contextlib.contextmanager
 def within(begin, end, from_s, to_s):
-    """Calls begin() and end() on a thread so long after now, and end() in any case."""
-    leaving, failures = threading.Event(), []
+    """Calls begin() and end() on a thread so long after now, and end() in any case.  Yields a list
+    that has, once the block was left, when begin() was called and when end() had returned, in
+    seconds after now."""
+    leaving, failures, lasted, now = threading.Event(), [], [], time.monotonic()
 
     def run():
         try:
             if not leaving.wait(from_s):
                 try:
+                    lasted.append(time.monotonic() - now)
                     begin()
                     leaving.wait(to_s - from_s)
                 finally:
                     end()
+                lasted.append(time.monotonic() - now)
         except Exception as failure:  # it is for whoever waits for the thread
             failures.append(failure)
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield
+        yield lasted
     finally:
         leaving.set()
         thread.join()
@@ -222,7 +227,7 @@ def within(begin, end, from_s, to_s):
 
 
 def window_s(name, options):
-    """From when to when of a turn a fault lasts, in seconds; None: all of it."""
+    """From when to when of a turn a fault is meant to last, in seconds; None: all of it."""
     return [part * options.seconds for part in WITHIN_TURN[name][2]] if name in WITHIN_TURN \
         else None
 
@@ -325,8 +330,12 @@ def turns(cluster, node, proxy, name, options, seed):
         random.Random(seed).shuffle(strategies)
         for strategy in strategies:
             forget(cluster)
-            with within(lambda: begin(cluster, node), lambda: end(cluster, node), from_s, to_s):
+            with within(lambda: begin(cluster, node), lambda: end(cluster, node), from_s,
+                        to_s) as lasted:
                 told = measure(cluster, [strategy], options, seed)
+            # The driver began to measure later than it began; what is told of a turn begins there.
+            for one in told["strategies"][0]["rounds"]:
+                told["fault_s"] = [at_s - one["start_s"] for at_s in lasted]
             told["left_out"] = left_out(cluster)
             cluster.wait_serving(node, 60)
             yield told

@@ -5,6 +5,13 @@ import math
 import statistics
 
 PERCENTILES = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99, "p999_us": 0.999}
+FINE_BITS = 7  # of the driver's buckets: a power of two is cut into so many bits (histogram.h)
+
+
+def edge_of(value):
+    """The greatest value in the driver's bucket of it."""
+    shift = max(value.bit_length() - 1 - FINE_BITS, 0)
+    return (((value >> shift) + 1) << shift) - 1
 
 
 class Outcome:
@@ -26,13 +33,15 @@ class Outcome:
         self.buckets.update(dict(row["latency_buckets"]))
         self.doubts += [row["doubt"]] if row["doubt"] else []
         self.rounds.append(row["latency_us"])
-        self._add_series(row.get("series", []))
+        self._add_series(row.get("series", []), row.get("series_seconds", 1))
 
-    def _add_series(self, points):
-        """Each round by itself, as {second: what is told of it}."""
+    def _add_series(self, points, width_s):
+        """Each round by itself, as {second: what is told of it and of the next width_s}; counts
+        become rates a second."""
         rounds = collections.defaultdict(dict)
         for one in points:
-            rounds[one["round"]][one["second"]] = one
+            rates = {key: one[key] / width_s for key in ("ok", "failed")}
+            rounds[one["round"]][one["second"]] = {**one, **rates, "middle": width_s / 2}
         self.series += rounds.values()
 
     def us(self, share):
@@ -47,6 +56,22 @@ class Outcome:
     def ms(self, share):
         return self.us(share) / 1000
 
+    def corrected_us(self, share):
+        """The same as clients at an even pace, of one request each median, would have seen it,
+        where those of a closed loop waited for each answer: pcl_report_correct, of all rounds."""
+        interval, waits = max(self.us(0.5), 1), []
+        for edge_us, count in self.buckets.items():
+            value = min(edge_us, self.max_us)
+            waits.append((value, max(value // interval - 1, 0), count))
+        total = sum(count * (1 + steps) for _, steps, count in waits)
+        rank, low, high = math.ceil(share * total), 0, self.max_us
+        while low < high:  # the least that so many do not exceed
+            middle = (low + high) // 2
+            above = sum(count * (1 + min(steps, (value - middle - 1) // interval))
+                        for value, steps, count in waits if value > middle)
+            low, high = (low, middle) if total - above >= rank else (middle + 1, high)
+        return min(edge_of(low), self.max_us)
+
     def failed(self):
         return self.errors.total()
 
@@ -58,13 +83,14 @@ class Outcome:
         return self.nodes[node] / max(self.nodes.total(), 1)
 
     def over_time(self, key, until_s):
-        """[(second of the turn, value)], the median over the rounds in which anything is told of
-        it; without those at and after until_s."""
+        """[(middle of a second of the turn, value)], the median over the rounds in which anything
+        is told of it; without those at and after until_s.  A long turn has a value for several
+        seconds."""
         seconds = collections.defaultdict(list)
         for one in self.series:
             for second, told in one.items():
                 if second < until_s and told[key] is not None:
-                    seconds[second].append(told[key])
+                    seconds[second + told["middle"]].append(told[key])
         return [(second, statistics.median(values)) for second, values in sorted(seconds.items())]
 
     def figures(self):

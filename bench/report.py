@@ -13,6 +13,7 @@ import argparse
 import collections
 import json
 import pathlib
+import statistics
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -28,6 +29,9 @@ COLUMNS = [("requests", "requests"), ("throughput", "ok/s"), ("p50_us", "p50"), 
            ("p99_us", "p99"), ("p999_us", "p99.9"), ("max_us", "max"), ("failed", "failed"),
            ("retries", "retries"), ("hedged", "hedged")]
 
+CORRECTED = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]
+DUE = "from when a request was due"
+SENT = "from when a client sent a request"
 HEAT = (1.3, 3)  # times its healthy p99 from which on a figure is colored as fair, and as bad
 
 
@@ -53,10 +57,14 @@ class Condition:
         return [f"{node} was left out of {count} choices: {why}"
                 for (node, why), count in sorted(counts.items())]
 
+    def closed(self):
+        """Did each client wait for its answer before it asked again?"""
+        return self.runs[0]["loop"] == "closed"
+
     def load(self):
         """How requests came, in words."""
         run = self.runs[0]
-        if run["loop"] == "closed":
+        if self.closed():
             return f"closed loop of {run['clients']} clients"
         rate, end = run["rate"], run.get("rate_end", run["rate"])
         ramp = f" rising to {end:g}" if end > rate else f" falling to {end:g}" if end < rate else ""
@@ -65,6 +73,25 @@ class Condition:
     def statements(self):
         """What was sent, in words."""
         return dict.fromkeys(run["sql"] or run["workload"] for run in self.runs)
+
+    def even_pace(self, name):
+        """[(key, percentile, its latency in us)] as clients that do not wait would have seen it;
+        nothing of an open loop, which hides none."""
+        outcome = self.outcomes[name]
+        return [(f"corrected_{said}_us", said, outcome.corrected_us(share))
+                for said, share in CORRECTED] if self.closed() else []
+
+    def comparable(self, other):
+        """Did both have the same load?  Else what differs is not the condition."""
+        return self.load() == other.load() and self.statements() == other.statements()
+
+    def fault_s(self):
+        """From when to when of a turn the fault lasted, by the median of the turns; None: all of
+        it."""
+        told = [run["fault_s"] for run in self.runs if run.get("fault_s")]
+        if told:
+            return [statistics.median(at) for at in zip(*told)]
+        return self.window
 
 
 class Results:
@@ -86,10 +113,18 @@ class Results:
 
     def _add(self, condition):
         if condition.outcomes:
+            condition.name = self._free(condition.name)
             self.conditions.append(condition)
             order = self.strategies()
             condition.outcomes = {name: condition.outcomes[name] for name in order
                                   if name in condition.outcomes}
+
+    def _free(self, name):
+        """Another file may have named one so."""
+        taken, count = {one.name for one in self.conditions}, 1
+        while (name if count == 1 else f"{name}-{count}") in taken:
+            count += 1
+        return name if count == 1 else f"{name}-{count}"
 
     def named(self, name):
         return next((one for one in self.conditions if one.name == name), None)
@@ -108,11 +143,21 @@ class Results:
         return sorted({node for one in self.conditions for outcome in one.outcomes.values()
                        for node in outcome.nodes})
 
+    def begins(self):
+        """Where latencies begin, in words."""
+        closed = [one.name for one in self.conditions if one.closed()]
+        if len(closed) == len(self.conditions):
+            return SENT
+        return DUE + (f" (of {', '.join(closed)}: {SENT})" if closed else "")
+
     def headline(self):
         """What the one picture says, in words."""
         healthy, slow = self.named("healthy"), self.named("slow")
         if not healthy or not slow:
             return ""
+        if not slow.comparable(healthy):
+            return ("healthy and slow did not have the same load, so they are not compared: "
+                    f"{healthy.load()}, and {slow.load()}.")
         words = []
         for name in ("custom", "random"):
             if name in healthy.outcomes and name in slow.outcomes:
@@ -154,7 +199,7 @@ def about_lines(results):
 
 def text_of(results):
     lines = ["Portcullis: strategies compared", "", *about_lines(results)]
-    lines.append("Latency in ms from when a request was due; a failure counts its timeout.")
+    lines.append(f"Latency in ms {results.begins()}; a failure counts its timeout.")
     if results.interrupted:
         lines.append("INTERRUPTED: this is what was measured until then.")
     lines += ["", results.headline()] if results.headline() else []
@@ -169,6 +214,9 @@ def text_of(results):
             shares = ", ".join(f"{node} {100 * outcome.share(node):.2f}%"
                                for node in sorted(outcome.nodes))
             lines.append(f"  {name}: {shares or 'no answer of any node'}")
+            pace = "  ".join(f"{said} {number(us / 1000)}"
+                             for _, said, us in condition.even_pace(name))
+            lines += [f"    at an even pace: {pace} ms"] if pace else []
             lines += [f"    failed: {code} {count}" for code, count in outcome.errors.items()]
             lines += [f"    DO NOT BELIEVE THIS: {doubt}" for doubt in outcome.doubts]
         lines += [f"  {line}" for line in condition.left_out()]
@@ -201,6 +249,21 @@ def table_of(condition, colors):
     return f'<div class="wide"><table>{"".join(rows)}</table></div>'
 
 
+def even_pace_of(condition, colors):
+    """What the latencies of a closed loop hide."""
+    if not condition.closed():
+        return ""
+    rows = ["<tr><th>at an even pace</th>" + "".join(f"<th>{said}</th>" for said, _ in CORRECTED)
+            + "</tr>"]
+    for name in condition.outcomes:
+        rows.append("<tr>" + strategy_head(name, colors) + "".join(
+            cell(condition.name, name, key, us, number(us / 1000))
+            for key, _, us in condition.even_pace(name)) + "</tr>")
+    return (f"<p><small>Latency runs {SENT}, and who waits asks nothing meanwhile. What clients "
+            "that do not wait would have seen:</small></p>"
+            f'<div class="wide"><table>{"".join(rows)}</table></div>')
+
+
 def errors_of(condition):
     lines = []
     for name, outcome in condition.outcomes.items():
@@ -231,18 +294,21 @@ def distribution(condition, colors):
               for name, outcome in condition.outcomes.items()]
     return figure(plot.lines(f"{condition.name}: latency by percentile", series, "percentile",
                              "ms", x_axis=axis, x_ticks=ticks),
-                  "Latency that so many of all requests kept below; both axes logarithmic.")
+                  f"Latency {SENT if condition.closed() else DUE}, that so many of all requests "
+                  "kept below; both axes logarithmic.")
 
 
 def over_time(condition, colors, key, unit, caption, log, scale=1):
     until_s = condition.runs[0]["seconds"]
-    series = [(name, colors[name], [(second + 0.5, value / scale)
-                                    for second, value in outcome.over_time(key, until_s)])
+    series = [(name, colors[name], [(at_s, value / scale)
+                                    for at_s, value in outcome.over_time(key, until_s)])
               for name, outcome in condition.outcomes.items()]
     if not any(points for _, _, points in series):
         return ""
+    fault = condition.fault_s()
+    shade = [min(max(at_s, 0), until_s) for at_s in fault] if fault else None
     return figure(plot.lines(f"{condition.name}: {unit} over time", series, "second of the turn",
-                             unit, log=log, shade=condition.window,
+                             unit, log=log, shade=shade,
                              x_axis=plot.Axis(0, until_s, plot.LEFT, plot.WIDTH - plot.RIGHT)),
                   caption)
 
@@ -259,17 +325,19 @@ def shares(condition, nodes):
 
 
 def section(condition, colors, nodes):
-    shaded = " The fault lasted for the shaded time." if condition.window else ""
+    shaded = " The fault lasted for the shaded time." if condition.fault_s() else ""
     pictures = [
         distribution(condition, colors),
         over_time(condition, colors, "p99_us", "p99, ms",
-                  "p99 of what ended in each second." + shaded, True, 1000),
+                  "p99 of what ended in each second, the median of the rounds." + shaded, True,
+                  1000),
         over_time(condition, colors, "ok", "answers a second",
-                  "Good answers that came in each second." + shaded, False),
+                  "Good answers that came in each second, the median of the rounds." + shaded,
+                  False),
         shares(condition, nodes)]
     return (f'<section id="{escape(condition.name)}"><h2>{escape(condition.name)}</h2>'
             f"<p>{escape(condition.text)} <small>{escape(condition.load())}</small></p>"
-            f"{table_of(condition, colors)}{doubts_of(condition)}"
+            f"{table_of(condition, colors)}{even_pace_of(condition, colors)}{doubts_of(condition)}"
             f'<div class="pictures">{"".join(pictures)}</div>'
             f"<h3>Errors</h3>{errors_of(condition)}{left_out_of(condition)}</section>")
 
@@ -279,6 +347,8 @@ def why_of(results, colors):
     healthy, slow = results.named("healthy"), results.named("slow")
     if not healthy or not slow:
         return ""
+    if not slow.comparable(healthy):
+        return f'<p class="banner">{escape(results.headline())}</p>'
     names = [name for name in slow.outcomes if name in healthy.outcomes]
     names.sort(key=lambda name: slow.outcomes[name].us(0.99))
     rows = [(name, colors[name], healthy.outcomes[name].ms(0.99), slow.outcomes[name].ms(0.99),
@@ -308,7 +378,7 @@ def matrix(results, colors):
                 continue
             text, heat = number(outcome.ms(0.99)), ""
             if healthy and one is not healthy and name in healthy.outcomes \
-                    and one.load() == healthy.load():
+                    and one.comparable(healthy):
                 base = healthy.outcomes[name]
                 level = sum(outcome.us(0.99) > most * base.us(0.99) for most in HEAT)
                 text, heat = f"{text} ({times(outcome, base)})", f' class="heat{level}"'

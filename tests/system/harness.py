@@ -361,13 +361,13 @@ class Cluster:
         with self.client() as client:
             return next(one for one in client.status()["nodes"] if one["name"] == node)
 
-    def wait_serving(self, node, timeout_s=10):
+    def wait_serving(self, node, timeout_s=10, every_s=0.02):
         """Until the proxy sees the node up, and its lag known."""
         def serving():
             seen = self.node_status(node)
             return (seen["member"], seen["state"]) == ("up", "up") and seen["lag_ms"] >= 0
 
-        wait_until(serving, timeout_s, f"{node} serves")
+        wait_until(serving, timeout_s, f"{node} serves", every_s)
 
     def setting(self, name, key):
         """A number from a part's configuration, defaults included."""

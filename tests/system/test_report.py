@@ -17,6 +17,10 @@ from browser import Browser, NoBrowser
 from harness import BUILD, FLAVOR, ROOT, wait_until
 from volume import FULL, SANITIZED
 
+sys.path.insert(0, str(ROOT / "bench"))
+import plot  # noqa: E402  (their folder must be on the path first)
+from outcome import Outcome  # noqa: E402
+
 REPORT = ROOT / "bench" / "report.py"
 RUN_ALL = ROOT / "run_all.sh"
 
@@ -115,6 +119,76 @@ def test_several_rounds_are_one_distribution(tmp_path):
     assert "node2 was left out of 7 choices: lags" in (tmp_path / "x.html").read_text()
 
 
+def drawn_of(folder, **files):
+    """(page, text) of what is told of these files."""
+    for name, whole in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(whole))
+    page, text = folder / "x.html", folder / "x.txt"
+    report(*(folder / f"{name}.json" for name in files), "--html", page, "--text", text)
+    return page.read_text(), text.read_text()
+
+
+def test_conditions_of_different_loads_are_not_compared(tmp_path):
+    page, text = drawn_of(tmp_path, healthy=result(row("custom", 1)),
+                          slow=result(row("custom", 2), rate=50, rate_end=50))
+    assert "did not have the same load" in page and "did not have the same load" in text
+    assert "Why <code>custom" not in page and "×" not in page
+
+
+def test_two_files_of_one_name_are_both_told(tmp_path):
+    labels = {"condition": "healthy"}
+    page, text = drawn_of(tmp_path, one=result(row("custom", 1), labels=labels),
+                          two=result(row("custom", 2, 7), labels=labels))
+    values = cells(page)
+    assert values["healthy-2", "custom", "p50_us"] > 3 * values["healthy", "custom", "p50_us"]
+    assert "\nhealthy: " in text and "\nhealthy-2: " in text
+
+
+def test_a_closed_loop_is_told_with_what_it_hides(tmp_path):
+    """As the driver corrects it: a wait of ten medians stands for eight more of them."""
+    waits = row("custom", 1)
+    waits.update(requests=10, ok=10, latency_buckets=[[1003, 9], [10047, 1]],
+                 latency_us={**waits["latency_us"], "count": 10, "max": 10000})
+    closed = {"loop": "closed", "clients": 1}
+    page, text = drawn_of(tmp_path, healthy=result(waits, **closed))
+    values = cells(page)
+    assert values["healthy", "custom", "p99_us"] == 10000
+    assert [values["healthy", "custom", f"corrected_{share}_us"]
+            for share in ("p50", "p99", "p99.9")] == [1003, 10000, 10000]
+    assert "from when a client sent a request" in text and "when a request was due" not in text
+    assert "at an even pace: p50 1.00  p99 10" in text
+    page, text = drawn_of(tmp_path, healthy=result(row("custom", 1)))
+    assert "when a request was due" in text and "even pace" not in page + text
+
+
+def test_a_value_for_several_seconds_is_one_a_second():
+    told = row("custom", 1)
+    told["series_seconds"] = 4
+    told["series"] = [{"round": 1, "second": at, "ok": 200, "failed": 0, "p50_us": 1, "p99_us": 2}
+                      for at in (0, 4, 8)]
+    outcome = Outcome()
+    outcome.add(told)
+    assert outcome.over_time("ok", 8) == [(2, 50), (6, 50)]
+    assert outcome.over_time("p99_us", 8) == [(2, 2), (6, 2)]
+
+
+def test_the_shade_is_where_the_fault_was(tmp_path):
+    """And not where it was meant to be: the median of the turns."""
+    runs = [result(row("custom", seed), fault_s=[1, end]) for seed, end in ((1, 2), (2, 3), (3, 9))]
+    whole = {"interrupted": False, "started": "now",
+             "machine": {"processors": 2, "model": "x", "memory_mib": 1, "kernel": "Linux"},
+             "cluster": {"database": "x", "nodes": ["node1", "node2"], "source": "node1",
+                         "roles": "apart"}, "faulty": "node2", "notes": [],
+             "conditions": [{"name": "killed", "text": "", "window_s": [1, 2], "runs": runs}]}
+    page, _ = drawn_of(tmp_path, all=whole)
+    shades = re.findall(r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)" \S+ class="shade"', page)
+    assert len(shades) == 2
+    second = (plot.WIDTH - plot.LEFT - plot.RIGHT) / 4
+    for left, width in shades:
+        assert float(left) == pytest.approx(plot.LEFT + second, abs=0.2)
+        assert float(width) == pytest.approx(2 * second, abs=0.2)
+
+
 @pytest.mark.parametrize("text, complaint", [
     ("", "is no result"), ("[1]", "is no result"), ("{}", "is no result"),
     ('{"interrupted": false, "strategies": 7}', "is no result"),
@@ -204,6 +278,10 @@ def test_conditions_are_measured_and_drawn(cluster, tmp_path):
     assert done.returncode == 0, done.stderr
     whole = json.loads(found.read_text())
     assert [one["name"] for one in whole["conditions"]] == ["healthy", "killed"]
+    assert [len(one["runs"]) for one in whole["conditions"]] == [1, 2]
+    for run in whole["conditions"][1]["runs"]:  # each is told when it was killed, and came back
+        killed_s, back_s = run["fault_s"]
+        assert killed_s + 0.25 <= back_s
     page = tmp_path / "report.html"
     report(found, "--html", page, "--text", tmp_path / "results.txt")
     values = cells(page.read_text())
