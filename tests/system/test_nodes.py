@@ -32,8 +32,11 @@ def test_a_slow_replica_costs_random_and_hardly_custom(found):
     slow = outcomes["slow"]
     assert slow["random"].share(node) > 0.1, slow["random"].nodes
     assert slow["custom"].share(node) < 0.1, slow["custom"].nodes
-    assert slow["custom"].ms(0.99) < slow["random"].ms(0.99) / 2
     assert slow["custom"].failed() == 0, slow["custom"].errors
+    doubts = slow["custom"].doubts + slow["random"].doubts
+    if doubts:
+        pytest.skip(f"their latencies are not to be believed: {doubts[0]}")
+    assert slow["custom"].ms(0.99) < slow["random"].ms(0.99) / 2
 
 
 def test_a_replica_that_fails_at_once_is_no_sinkhole(found):
@@ -52,5 +55,6 @@ def test_a_replica_beyond_the_bound_of_lag_serves_nobody(found):
 def test_hedging_keeps_to_its_share(found):
     _, hedging, _ = found
     assert hedging[False].hedged == 0
+    # A count that the proxy keeps to, however slow the machine is: each read earns 5% of a copy.
     assert nodes.extra(hedging) <= 0.06, vars(hedging[True])
     assert hedging[True].failed() <= hedging[True].requests / 50, hedging[True].errors
