@@ -9,10 +9,20 @@
 # load is point selects in a closed loop (64 clients, 5 seconds).  Needs perf, and a
 # processor that counts for it.  Instructions are steady on a busy machine too.
 #
-# Exit: 0; 64 usage; 69 it cannot run here.
+# Exit: 0; 1 the load or a daemon failed; 64 usage; 69 it cannot run here.
 set -euo pipefail
 # shellcheck source=infra/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../infra/lib.sh"
+
+folder=
+started=() # processes in the background
+
+# The load and perf end with this script, whatever ends it.
+clean_up()
+{
+    [[ ${#started[@]} -eq 0 ]] || kill "${started[@]}" 2> /dev/null || true
+    rm -rf "$folder"
+}
 
 requests_so_far()
 {
@@ -37,16 +47,18 @@ main()
 {
     [[ $# -ge 2 ]] || usage_fail "which state folder, and which build?"
     local var=$1 build=$2 clients=${3:-64} seconds=${4:-5}
-    local folder address file name load before count watchers=() names=()
+    local address file name load before count status=0 watchers=() names=()
     command -v perf > /dev/null || { say "there is no perf"; exit 69; }
     folder=$(mktemp -d /tmp/portcullis-test.XXXXXX)
-    # shellcheck disable=SC2064
-    trap "rm -rf '$folder'" EXIT
+    trap clean_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
     address=$(awk '/^http/ { found = 1 } found && /address/ { gsub(/"/, "", $3); print $3; exit }' \
         "$var/etc/gatekeeper.cfg")
     PORTCULLIS_BUNDLE=$var/client.bundle "$build/bench/driver/portcullis-bench" point \
         --clients "$clients" --time $((seconds + 3)) --warmup 0 > "$folder/load" 2>&1 &
     load=$!
+    started=("$load")
     sleep 1
     before=$(requests_so_far "$address")
     for file in "$var"/run/*.pid; do
@@ -55,11 +67,20 @@ main()
         perf stat -x, -e instructions:u,instructions:k,task-clock,context-switches \
             -p "$(cut -d ' ' -f 1 "$file")" -o "$folder/$name" sleep "$seconds" &
         watchers+=("$!")
+        started+=("$!")
         names+=("$name")
     done
+    [[ ${#watchers[@]} -gt 0 ]] || fail "no daemon runs in $var"
     wait "${watchers[@]}"
     count=$(($(requests_so_far "$address") - before))
-    wait "$load" || true # its own doubts are not ours
+    wait "$load" || status=$?
+    started=()
+    # 3: it has measured, with doubts, which are of its own figures.
+    if [[ $status -ne 0 && $status -ne 3 ]]; then
+        log_tail "$folder/load"
+        fail "the load failed"
+    fi
+    [[ $count -gt 0 ]] || fail "no request came through the gatekeeper meanwhile"
     say "$count requests, $clients at a time"
     printf '%-14s %8s %8s %8s %8s\n' 'a request:' user kernel us sleeps
     for name in "${names[@]}"; do

@@ -125,15 +125,15 @@ fi
 
 table=()
 failed=0
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
 for node in $nodes; do
     say "== $node"
-    said=$(mktemp)
     if sysbench_at "$node" "$@" < /dev/null | tee "$said"; then
         table+=("$(row_print "$node" < "$said")")
     else
         failed=1
     fi
-    rm -f "$said"
 done
 case $action in
     prepare | cleanup) replicas_wait ;;
