@@ -23,7 +23,8 @@
 #
 # The cluster has a state folder of its own and disturbs no other.  Whatever ends
 # this script, no process and no file but the results is left.  Ctrl-C writes what
-# was measured until then; a second one writes nothing.
+# was measured until then; a second one writes nothing.  What was measured before
+# something failed is written, too.
 #
 # Exit: 0; 1 something failed; 64 usage; 130 or 143 it was interrupted.
 set -euo pipefail
@@ -189,10 +190,19 @@ prepare()
 {
     local needs=("$PCL_NEED_REPORT")
     packages_ensure "$may_install" "${needs[@]}"
+    # What it does not know is said before anything starts.
+    conditions_run --check --json - || exit
     state=$(mktemp -d "${TMPDIR:-/tmp}/portcullis-run.XXXXXX")
     trap clean_up EXIT
     trap 'on_signal 130' INT
     trap 'on_signal 143' TERM HUP
+}
+
+# conditions_run ARGUMENT...: bench/conditions.py, which compares.
+conditions_run()
+{
+    run /usr/bin/python3 "$PCL_CHECKOUT/bench/conditions.py" --conditions "$conditions" \
+        --strategies "$strategies" --seconds "$seconds" --rounds "$rounds" "$@"
 }
 
 cluster_start()
@@ -213,11 +223,12 @@ measure()
 {
     local status=0
     PORTCULLIS_TEST_BUILD=$build_dir PORTCULLIS_TEST_FLAVOR=$(setting_get flavor) \
-        run /usr/bin/python3 "$PCL_CHECKOUT/bench/conditions.py" --var "$state/var" \
-        --conditions "$conditions" --strategies "$strategies" --seconds "$seconds" \
-        --rounds "$rounds" --json "$state/results.json" || status=$?
-    # An interrupted one has written what it had.
-    [[ $status -eq 0 || $interrupted -ne 0 ]] || fail "the comparison failed"
+        conditions_run --var "$state/var" --json "$state/results.json" || status=$?
+    # However it ended, it has written what it had.
+    if [[ $status -ne 0 && $interrupted -eq 0 ]]; then
+        printf 'error: the comparison failed\n' >&2
+    fi
+    return "$status"
 }
 
 results_write()
@@ -225,7 +236,7 @@ results_write()
     [[ -s $state/results.json ]] || return 0
     /usr/bin/python3 "$PCL_CHECKOUT/bench/report.py" "$state/results.json" \
         --html "$out/report.html" --text "$out/benchmark_results.txt" || return
-    cp "$state/results.json" "$out/benchmark_results.json"
+    cp "$state/results.json" "$out/benchmark_results.json" || return
     cat "$out/benchmark_results.txt"
     say ""
     say "written: $out/benchmark_results.txt, benchmark_results.json, report.html"
@@ -233,16 +244,18 @@ results_write()
 
 main()
 {
+    local failed=0
     options_read "$@"
     prepare
     say "starting a cluster of $nodes nodes"
     cluster_start || true
     [[ $interrupted -ne 0 ]] || say "comparing $strategies under $conditions"
-    measure
+    measure || failed=1
+    results_write || failed=1
     logged down "$PCL_CHECKOUT/infra/down.sh" --purge --var "$state/var" || true
-    results_write
     say "done in $SECONDS s"
-    return "$interrupted"
+    [[ $interrupted -eq 0 ]] || return "$interrupted"
+    return "$failed"
 }
 
 main "$@"

@@ -16,11 +16,11 @@ each turn.  The statement reads a row by its key and waits, --service-ms on aver
 machine, daemons and driver are not what is measured.  In `full` that is otherwise: clients that
 read rows as fast as they get them.
 
-Ctrl-C and SIGTERM end it and undo the fault; what was measured until then is written, and marked.
+Ctrl-C, SIGTERM and SIGHUP end it and undo the fault.  What was measured until then is written, and
+marked; so it is where something fails.
 
-Exit: 0; 1 something failed; 64 usage; 130 it was interrupted.
+Exit: 0; 1 something failed, or no request of `healthy` succeeded; 64 usage; 130 it was interrupted.
 """
-import argparse
 import contextlib
 import json
 import os
@@ -36,11 +36,13 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-for folder in ("tests/system", "client/python"):
+for folder in ("bench", "tests/system", "client/python"):
     sys.path.insert(0, str(HERE.parent / folder))
 
-import portcullis  # noqa: E402  (its folder must be on the path first)
+import portcullis  # noqa: E402  (their folders must be on the path first)
+from compare_peers import until_parent  # noqa: E402
 from harness import BUILD, Cluster, wait_until  # noqa: E402
+from usage import Parser  # noqa: E402
 
 DRIVER = BUILD / "bench" / "driver" / "portcullis-bench"
 SLOWER = 10                       # times, of the fault `slow`
@@ -96,9 +98,11 @@ def flapping(cluster, node, proxy):
         proxy.slower = 5 if proxy.slower == 1 else 1
         return FLAP_S
 
-    with repeated(turn):
-        yield
-    proxy.slower = 1
+    try:
+        with repeated(turn):
+            yield
+    finally:
+        proxy.slower = 1
 
 
 @contextlib.contextmanager
@@ -155,8 +159,8 @@ def hog(cluster, node, proxy):
     they are nice to all the rest."""
     pid = cluster.pid(node)
     nice = os.getpriority(os.PRIO_PROCESS, pid)
-    busy = [subprocess.Popen([sys.executable, "-c", "import os\nos.nice(10)\nwhile True: pass"])
-            for _ in range(os.cpu_count() or 1)]
+    command = [sys.executable, "-c", "import os\nos.nice(10)\nwhile True: pass"]
+    busy = [subprocess.Popen(until_parent(command)) for _ in range(os.cpu_count() or 1)]
 
     def renice(value):
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -264,8 +268,8 @@ def bench(cluster, *arguments):
     """portcullis-bench on this cluster: what it wrote as JSON."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as said:
         # In a session of its own, so that Ctrl-C comes to it once, from here.
-        child = subprocess.Popen([str(DRIVER), *arguments, "--json", "-"], stdout=out, stderr=said,
-                                 stdin=subprocess.DEVNULL, start_new_session=True,
+        child = subprocess.Popen(until_parent([DRIVER, *arguments, "--json", "-"]), stdout=out,
+                                 stderr=said, stdin=subprocess.DEVNULL, start_new_session=True,
                                  env={**os.environ, "PORTCULLIS_BUNDLE": cluster.bundle})
         interrupted = False
         try:
@@ -280,12 +284,14 @@ def bench(cluster, *arguments):
                 child.wait()
         out.seek(0)
         said.seek(0)
-        if child.returncode not in (0, 1, 3, 130):
-            raise RuntimeError(f"{arguments}: {child.returncode}: {said.read()}")
-        text = out.read()
-    whole = json.loads(text) if text.strip() else None
+        text, words = out.read(), said.read()
+    whole = None
+    with contextlib.suppress(ValueError):  # it wrote nothing, or was killed while it did
+        whole = json.loads(text)
     if interrupted or child.returncode == 130:
         raise Interrupted(whole)
+    if child.returncode not in (0, 1, 3) or whole is None:
+        raise RuntimeError(f"{arguments}: {child.returncode}: {words}")
     return whole
 
 
@@ -362,13 +368,20 @@ def rounds(cluster, node, proxy, names, options):
             print(f"round {turn + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
 
 
+def signals_interrupt():
+    """SIGTERM, and SIGHUP where it is not ignored (nohup), are as Ctrl-C: whoever stops this
+    program wants what it did undone, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
 @contextlib.contextmanager
-def until_interrupted():
-    """Ctrl-C ends the with block and nothing else: what was measured is told.  Yields a list that
+def until_interrupted(interrupts):
+    """Ctrl-C ends the with block and nothing else: what was measured is told.  The list interrupts
     has something in it when that was so."""
-    interrupts = []
     try:
-        yield interrupts
+        yield
     except KeyboardInterrupt:
         interrupts.append(True)
         print("interrupted: this is what was measured until then", file=sys.stderr, flush=True)
@@ -426,6 +439,11 @@ class Findings:
                         "roles": "apart" if "proxy" in cluster.parts() else "together"},
             "notes": notes(cluster, options)}
 
+    def nothing_succeeded(self):
+        """Was no request answered, though nothing was wrong?"""
+        return bool(self.runs.get("healthy")) and not any(
+            row["ok"] for run in self.runs["healthy"] for row in run["strategies"])
+
     def write(self, path, interrupted):
         conditions = [{"name": name, "text": TEXTS[name],
                        "window_s": window_s(name, self.options), "runs": self.runs[name]}
@@ -448,11 +466,10 @@ def full(cluster, options):
     print("full", file=sys.stderr, flush=True)
 
 
-def run(cluster, options):
-    """Measures all conditions; returns (Findings, was it interrupted?)."""
-    findings = Findings(cluster, options)
-    node = cluster.replicas()[0]
-    with until_interrupted() as interrupts:
+def run(cluster, options, findings):
+    """Measures all conditions, and adds them to findings; was it interrupted?"""
+    node, interrupts = cluster.replicas()[0], []
+    with until_interrupted(interrupts):
         bench_fill(cluster, options.rows)
         names = [name for name in options.conditions if name != "full"]
         if names:
@@ -462,7 +479,22 @@ def run(cluster, options):
         if "full" in options.conditions:
             for told in full(cluster, options):
                 findings.runs["full"].append(told)
-    return findings, bool(interrupts)
+    return bool(interrupts)
+
+
+def run_and_write(cluster, options):
+    """The exit code; what was measured is written, however it ends."""
+    findings, interrupted = Findings(cluster, options), True
+    try:
+        interrupted = run(cluster, options, findings)
+    finally:
+        findings.write(options.json, interrupted)
+    if interrupted:
+        return 130
+    if findings.nothing_succeeded():
+        print("conditions.py: no request succeeded on the healthy cluster", file=sys.stderr)
+        return 1
+    return 0
 
 
 def bench_fill(cluster, rows):
@@ -477,7 +509,7 @@ def bench_fill(cluster, rows):
 
 
 def read_options(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser = Parser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--var", help="state folder of a cluster that runs")
     parser.add_argument("--nodes", type=int, choices=range(3, 10), default=4, metavar="N",
                         help="of a cluster of its own: a source and N - 1 replicas")
@@ -491,6 +523,7 @@ def read_options(arguments=None):
     parser.add_argument("--service-ms", type=float, default=20, help="of a statement, on average")
     parser.add_argument("--rows", type=int, default=10000, help="of the table")
     parser.add_argument("--json", required=True, help="writes what was measured to this file")
+    parser.add_argument("--check", action="store_true", help="reads the options, and does nothing")
     options = parser.parse_args(arguments)
     options.conditions = options.conditions.split(",")
     options.strategies = options.strategies.split(",")
@@ -507,10 +540,11 @@ def read_options(arguments=None):
 
 def main():
     options = read_options()
+    if options.check:
+        return 0
     if not DRIVER.exists():
         sys.exit(f"conditions.py: {DRIVER} is not there; PORTCULLIS_TEST_BUILD names the build")
-    # A service that stops this program wants the fault undone, too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signals_interrupt()
     cluster = Cluster.attached(options.var) if options.var else \
         start("conditions", options.nodes, PLAIN)
     try:
@@ -518,12 +552,10 @@ def main():
         if replicas < 2:
             sys.exit("conditions.py: a cluster with two replicas or more is wanted")
         options.rate = options.rate or 65.0 * replicas
-        findings, interrupted = run(cluster, options)
-        findings.write(options.json, interrupted)
+        return run_and_write(cluster, options)
     finally:
         if not options.var:
             cluster.down()
-    return 130 if interrupted else 0
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from usage import Parser  # noqa: E402  (its folder must be on the path first)
+
 HOPS = ("client", "gatekeeper", "broker", "proxy")
 BASELINES = pathlib.Path(__file__).resolve().parent / "instructions.json"
 CANNOT_RUN = 69
@@ -111,8 +114,7 @@ def compare(counted, known, tolerance):
 
 
 def main():
-    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     description=__doc__)
+    parser = Parser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--requests", type=int, default=2048)
     parser.add_argument("--write", action="store_true")

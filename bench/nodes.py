@@ -22,10 +22,11 @@ hedging runs without hedging; and nodes are not taken out of use for being slow
 
     bench/nodes.py [--nodes 4] [--faults slow,pauses] [--strategies random,custom] [--rounds 5]
 
-Exit code 1 when a bar is missed.  PORTCULLIS_TEST_BUILD names the build, which should be a
-RelWithDebInfo or a Release one.
+PORTCULLIS_TEST_BUILD names the build, which should be a RelWithDebInfo or a Release one.
+
+Exit: 0; 1 a bar is missed, or could not be measured; 64 usage; 130 it was interrupted, and told
+what was measured until then.
 """
-import argparse
 import collections
 import json
 import pathlib
@@ -34,20 +35,22 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from conditions import (LASTING, PLAIN, WITHIN_TURN, measure, pauses, rounds,  # noqa: E402
-                        start, until_interrupted, wait_until)
+                        signals_interrupt, start, until_interrupted, wait_until)
 from outcome import Outcome, ratio  # noqa: E402  (their folder must be on the path first)
+from usage import Parser  # noqa: E402
 
 FAULTS = [name for name in (*LASTING, *WITHIN_TURN) if name != "healthy"]
+WITH_BARS = ("slow", "failing", "lagging", "pauses")
 STRATEGIES = "random,least-inflight,peak-ewma,c3,prequal,custom"
 
 
 # --- The comparison --------------------------------------------------------------
 
-def compare(cluster, node, proxy, options):
+def compare(cluster, node, proxy, options, interrupts):
     """{condition: {strategy: Outcome}}, of interleaved rounds."""
     outcomes = {name: {one: Outcome() for one in options.strategies}
                 for name in ("healthy", *options.faults)}
-    with until_interrupted():
+    with until_interrupted(interrupts):
         for name, told in rounds(cluster, node, proxy, list(outcomes), options):
             for row in told["strategies"]:
                 outcomes[name][row["strategy"]].add(row)
@@ -77,10 +80,10 @@ def counted(cluster):
         key: status["hedges"][key] for key in ("sent", "won", "cancel_late", "budget_exhausted")})
 
 
-def compare_hedging(cluster, options):
+def compare_hedging(cluster, options, interrupts):
     """{on: Outcome} of `custom` under pauses, and what the proxy counted while it was on."""
     outcomes, counts = {False: Outcome(), True: Outcome()}, collections.Counter()
-    with until_interrupted():
+    with until_interrupted(interrupts):
         for turn in range(options.rounds):
             for on, outcome in outcomes.items():
                 set_hedging(cluster, on)
@@ -94,7 +97,8 @@ def compare_hedging(cluster, options):
             print(f"hedging: round {turn + 1} of {options.rounds} done", file=sys.stderr,
                   flush=True)
     set_hedging(cluster, False)
-    return {**outcomes, "counts": counts} if counts["requests"] else None
+    whole = counts["requests"] and all(one.requests for one in outcomes.values())
+    return {**outcomes, "counts": counts} if whole else None
 
 
 # --- What is told of it -----------------------------------------------------------
@@ -108,8 +112,9 @@ def show(outcomes, node):
               f"{'retries':>7} {'its share':>9} {'p50/h':>7} {'p99/h':>7} {'p99.9/h':>7} "
               f"{'doubted':>7}")
         for strategy, one in found.items():
-            base = outcomes["healthy"][strategy]
-            ratios = [one.ms(share) / base.ms(share) for share in (0.5, 0.99, 0.999)]
+            base = outcomes.get("healthy", {}).get(strategy)
+            ratios = [one.ms(share) / base.ms(share) if base else float("nan")
+                      for share in (0.5, 0.99, 0.999)]
             print(f"{strategy:15} {one.requests:8} {one.ms(.5):8.2f} {one.ms(.99):8.2f} "
                   f"{one.ms(.999):8.2f} {one.failed():7} {one.retries:7} "
                   f"{100 * one.share(node):8.2f}% "
@@ -161,13 +166,26 @@ def bars(outcomes, node, hedging):
     return lines
 
 
-def run(options, cluster):
-    """(outcomes, hedging, name of the node with the faults)."""
+def not_measured(lines, options):
+    """Names of the faults whose bars were wanted, and are not among the lines."""
+    found = {what.partition(":")[0] for what, *_ in lines}
+    wanted = [name for name in options.faults if name in WITH_BARS and name != "pauses"]
+    wanted = wanted if "custom" in options.strategies else []
+    return [name for name in [*wanted, *(["pauses"] if options.hedging else [])]
+            if name not in found]
+
+
+def run(options, cluster, interrupts=None):
+    """(outcomes, hedging, name of the node with the faults).  Ctrl-C ends it, and puts something
+    into the list interrupts."""
     node = cluster.replicas()[0]
+    interrupts = [] if interrupts is None else interrupts
     with cluster.database_behind_proxy(node) as proxy:
-        outcomes = compare(cluster, node, proxy, options)
+        outcomes = compare(cluster, node, proxy, options, interrupts)
     whole = "healthy" in outcomes and len(outcomes) == 1 + len(options.faults)
-    hedging = compare_hedging(cluster, options) if options.hedging and whole else None
+    hedging = None
+    if options.hedging and whole and not interrupts:
+        hedging = compare_hedging(cluster, options, interrupts)
     return outcomes, hedging, node
 
 
@@ -177,7 +195,7 @@ def begin(options):
 
 
 def read_options(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--nodes", type=int, choices=range(3, 10), default=4, metavar="N",
                         help="3 to 9: a source and N - 1 replicas, which serve the reads")
     parser.add_argument("--faults", default="slow,flapping,pauses,failing,lagging",
@@ -203,10 +221,11 @@ def read_options(arguments=None):
 
 
 def main():
-    options = read_options()
+    options, interrupts = read_options(), []
+    signals_interrupt()
     cluster = begin(options)
     try:
-        outcomes, hedging, node = run(options, cluster)
+        outcomes, hedging, node = run(options, cluster, interrupts)
     finally:
         cluster.down()
     print(f"{options.nodes - 1} replicas, {options.rate:g} requests a second of "
@@ -218,6 +237,9 @@ def main():
     print("\nbars")
     for what, value, most, met in lines:
         print(f"  {'pass' if met else 'FAIL'}  {what}: {value:.4g} (bar {most:g})")
+    missing = not_measured(lines, options)
+    for name in missing:
+        print(f"  FAIL  {name}: not measured")
     if options.json:
         figures = {name: {strategy: vars(one) for strategy, one in found.items()}
                    for name, found in outcomes.items()}
@@ -225,7 +247,9 @@ def main():
             figures["hedging"] = {"off": vars(hedging[False]), "on": vars(hedging[True]),
                                   "counts": hedging["counts"]}
         pathlib.Path(options.json).write_text(json.dumps(figures, indent=1))
-    return not all(met for *_, met in lines)
+    if interrupts:
+        return 130
+    return 1 if missing or not all(met for *_, met in lines) else 0
 
 
 if __name__ == "__main__":

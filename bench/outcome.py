@@ -103,7 +103,14 @@ class Outcome:
                 "rounds": len(self.rounds), "doubted": len(self.doubts)}
 
 
+def ratios(of, to, key="p99"):
+    """One a round, of what stands in both.  A round without a request on either side says
+    nothing."""
+    return [a[key] / b[key] for a, b in zip(of.rounds, to.rounds)
+            if a["count"] and b["count"] and b[key]]
+
+
 def ratio(of, to, key="p99"):
-    """The median over rounds of what stands in both: one bad moment of the machine is one round."""
-    pairs = [(a[key], b[key]) for a, b in zip(of.rounds, to.rounds) if b[key]]
-    return statistics.median(a / b for a, b in pairs) if pairs else float("nan")
+    """Their median: one bad moment of the machine is one round."""
+    found = ratios(of, to, key)
+    return statistics.median(found) if found else float("nan")

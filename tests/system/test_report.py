@@ -349,8 +349,9 @@ def test_run_all_quick_is_done_soon(tmp_path, browser):
 
 @pytest.mark.parametrize("arguments, complaint", [
     (["--nope"], "unknown option"), (["--nodes", "2"], "--nodes wants"), (["--out"], "a value"),
-    (["--flavor", "oracle"], "--flavor wants"), (["--seconds", "long"], "--seconds wants")])
+    (["--flavor", "oracle"], "--flavor wants"), (["--seconds", "long"], "--seconds wants"),
+    (["--no-install", "--conditions", "nope"], "there is no 'nope'")])
 def test_wrong_arguments_of_run_all_are_named(arguments, complaint):
-    done = subprocess.run([RUN_ALL, *arguments], capture_output=True, text=True, timeout=10,
+    done = subprocess.run([RUN_ALL, *arguments], capture_output=True, text=True, timeout=60,
                           check=False)
     assert done.returncode == 64 and complaint in done.stderr
