@@ -11,11 +11,9 @@ Besides: the floor that bare libzmq sets (bare_hops), a result of a gigabyte bes
 client, what idle clients cost the gatekeeper, and one slow replica (nodes.py).  At the end every
 target of the project's design with what was measured.
 
-bench/compare.sh installs and builds what this needs, and is the way to start it.  Exit code 0 when
-it has measured, 1 when nothing could be measured, 130 when it was interrupted: then it prints what
-it has.
+bench/compare.sh installs and builds what this needs, and is the way to start it.  Exit: 0 measured;
+1 nothing could be measured; 64 usage; 130 interrupted: then it prints what it has.
 """
-import argparse
 import contextlib
 import json
 import os
@@ -36,16 +34,18 @@ for folder in (HERE, HERE.parent / "tests/system", HERE.parent / "client/python"
     sys.path.insert(0, str(folder))
 
 import compare_report as report  # noqa: E402  (their folders must be on the path first)
+import conditions  # noqa: E402
 import nodes  # noqa: E402
 from caller import make_numbers  # noqa: E402
+from compare_options import OURS, read_options  # noqa: E402
 from compare_peers import (  # noqa: E402
     CLIENTS_MAX, PEERS, Missing, Sample, first_line, memory_kib, until_parent)
 from harness import BUILD, ROOT, Cluster, wait_until  # noqa: E402
+from outcome import ratios  # noqa: E402
 
 BENCH = BUILD / "bench"
 USER = "bench"
 WARMUP_S = 1
-OURS = {"apart": ("apart", "apart-mux"), "together": ("together", "together-mux")}
 AGAIN = (64, 128)  # where peers run beside both of ours
 MUX_CLIENTS_MIN = 64  # below, only a single client is of interest: the unloaded latency
 LINE = re.compile(r"^\[ (\d+)s \] thds: \d+ tps: [\d.]+ qps: ([\d.]+) .*err/s: ([\d.]+)")
@@ -136,7 +136,9 @@ def run_driver(command, environment, pids, shown, seconds):
     if not row["ok"]:
         return {"failed": f"no request succeeded: {row['errors']}"}
     queries = row["throughput"] * (last.at_s - first.at_s)
-    return {"qps": round(row["throughput"], 1), "errors": row["failed"], "codes": row["errors"],
+    doubt = {"doubt": row["doubt"]} if row["doubt"] else {}
+    return {**doubt,
+            "qps": round(row["throughput"], 1), "errors": row["failed"], "codes": row["errors"],
             "p50_ms": row["latency_us"]["p50"] / 1000, "p99_ms": row["latency_us"]["p99"] / 1000,
             "memory_kib": memory, **figures(first, last, queries, [*shown, "client"])}
 
@@ -162,10 +164,7 @@ class Comparison:
         """The cluster, roles apart; the data; the peers that there are."""
         say("starting a cluster of one node, loading data")
         # All clients come from one address, which in life they do not; sessions are for read_write.
-        self.cluster = Cluster("compare", nodes=1, demo=False, sets=[
-            "gatekeeper:clients/handshakes_max=1000",
-            "gatekeeper:clients/handshakes_address_max=1000",
-            "agent:sessions/max=1000", "agent:sessions/principal_max=1000"])
+        self.cluster = Cluster("compare", nodes=1, demo=False, sets=report.SETS)
         self.cluster.up()
         wait_until(self.cluster.whole, 30, "the proxy sees the node")
         self.load()
@@ -246,16 +245,30 @@ class Comparison:
             return [HERE / "sysbench/run.sh", "--build-dir", BUILD, *words,
                     f"--portcullis-connections={self.options.connections}"]
         ports = {peer.name: peer.port for peer in self.peers}
-        return ["sysbench", *words, "--mysql-host=127.0.0.1", f"--mysql-user={USER}",
-                f"--mysql-password={self.password}",
-                f"--mysql-port={ports.get(path) or self.database_port()}"]
+        return ["sysbench", *words, f"--config-file={self.account()}", "--mysql-host=127.0.0.1",
+                f"--mysql-user={USER}", f"--mysql-port={ports.get(path) or self.database_port()}"]
+
+    def account(self):
+        """A file with the password: a command line can be read by anybody."""
+        file = pathlib.Path(self.folder.name) / "account"
+        file.touch(mode=0o600)
+        file.write_text(f"mysql-password={self.password}\n")
+        return file
 
     def measure(self, path, workload, clients):
-        """The figures of one turn."""
+        """The figures of one turn; where a process was not there to be looked at, why there are
+        none."""
+        try:
+            return self.look(path, workload, clients)
+        except (AssertionError, OSError) as why:
+            return {"failed": f"{type(why).__name__}: {why}"[:300]}
+
+    def look(self, path, workload, clients):
         environment = {**os.environ, "PORTCULLIS_BUNDLE": self.cluster.bundle}
-        ours = {name: self.cluster.pid(name) for name in self.cluster.daemons()}
+        ours = self.cluster.pids()
         peers = {peer.name: peer.process.pid for peer in self.peers}
         pids = {**ours, **peers, "node1": self.cluster.pid("node1")}
+        assert pids["node1"], "the database does not run"
         shown = ["node1"]
         if path.split("-")[0] in OURS:
             shown = [*ours, "node1"]
@@ -271,11 +284,9 @@ class Comparison:
 
     def paths(self, half, workload, clients, first_half):
         """Who has a turn there: the peers beside both of ours where it matters most, else once."""
-        beside = ["direct", *(peer.name for peer in self.peers)]
-        if not first_half and (clients not in AGAIN or self.options.quick):
-            beside = []
-        elif not first_half:
-            beside = beside[1:]
+        beside = ["direct"]  # both of ours are held against it, each against that of its half
+        if first_half or (clients in AGAIN and not self.options.quick):
+            beside += [peer.name for peer in self.peers]
         plain, mux = OURS[half]
         ours = [plain]
         if workload == report.POINT and (clients >= MUX_CLIENTS_MIN or clients == 1):
@@ -292,8 +303,7 @@ class Comparison:
             for workload in self.options.workloads:
                 for clients in self.options.clients:
                     self.turns(number, half, workload, clients, first_half)
-            if first_half:
-                self.bare(number)
+            self.bare(number, half)
 
     def turns(self, number, half, workload, clients, first_half):
         paths = self.paths(half, workload, clients, first_half)
@@ -309,11 +319,12 @@ class Comparison:
 
     # What is measured once, or beside.
 
-    def bare(self, number):
+    def bare(self, number, half):
         for curve in ([], ["-c"]):
             done = subprocess.run([BENCH / "bare_hops", "-n", "2000", *curve], check=True,
                                   capture_output=True, text=True, timeout=60)
-            self.whole["bare"].append({"repeat": number, **json.loads(done.stdout)})
+            self.whole["bare"].append({"repeat": number, "half": half,
+                                       **json.loads(done.stdout)})
 
     def gigabyte(self):
         """The same rows as text to nowhere, by the mysql client and by ours, in turn.  First of
@@ -360,15 +371,16 @@ class Comparison:
         options = nodes.read_options(["--faults", "slow", "--strategies", "random,custom",
                                       "--rounds", str(self.options.repeats), "--seconds", "3",
                                       "--warmup", "1", "--no-hedging"])
-        cluster = nodes.begin(options)
+        cluster, interrupts = nodes.begin(options), []
         try:
-            outcomes, _, _ = nodes.run(options, cluster)
+            outcomes, _, _ = nodes.run(options, cluster, interrupts)
         finally:
             cluster.purge()
+        if interrupts:
+            raise KeyboardInterrupt
         healthy, sick = outcomes["healthy"], outcomes["slow"]
-        self.whole["slow"] = {
-            "custom_by_healthy": by_round(sick["custom"], healthy["custom"]),
-            "custom_by_random": by_round(sick["custom"], sick["random"])}
+        self.whole["slow"] = {"custom_by_healthy": ratios(sick["custom"], healthy["custom"]),
+                              "custom_by_random": ratios(sick["custom"], sick["random"])}
 
     def run(self):
         """All of it; an interrupt ends it, and what was measured stays."""
@@ -389,10 +401,6 @@ class Comparison:
         except Exception as why:  # pylint: disable=broad-except
             self.whole["missing"][name] = f"{type(why).__name__}: {why}"[:300]
             say(f"!!! {name}: {self.whole['missing'][name]}")
-
-
-def by_round(of, to):
-    return [a["p99"] / b["p99"] for a, b in zip(of.rounds, to.rounds) if b["p99"]]
 
 
 def high_kib(pid):
@@ -432,62 +440,7 @@ def plan(options):
             "connections": options.connections}
 
 
-# --- The command line ----------------------------------------------------------------------------
-
-
-def numbers(text):
-    found = [int(word) for word in text.split(",")]
-    if not all(1 <= one <= CLIENTS_MAX for one in found):
-        raise argparse.ArgumentTypeError(f"numbers from 1 to {CLIENTS_MAX}")
-    return found
-
-
-def words_of(*known):
-    def read(text):
-        found = [word for word in text.split(",") if word]
-        for word in found:
-            if word not in known:
-                raise argparse.ArgumentTypeError(f"{word}: of {', '.join(known)}")
-        return found
-    return read
-
-
-def read_options(arguments=None):
-    parser = argparse.ArgumentParser(prog="bench/compare.sh",
-                                     description=__doc__.split("\n\n", maxsplit=1)[0])
-    peers = [kind.name for kind in PEERS]
-    ours = [path for paths in OURS.values() for path in paths]
-    parser.add_argument("--quick", action="store_true",
-                        help="two repeats of little; says whether it works, not how fast it is")
-    parser.add_argument("--clients", type=numbers, metavar="N,N,...",
-                        help="1,8,64,128,1000,2000 when not given")
-    parser.add_argument("--workloads", default=["point_select"], metavar="NAME,...",
-                        type=words_of("point_select", "read_only", "read_write"))
-    parser.add_argument("--paths", default=[], type=words_of("direct", *peers, *ours),
-                        metavar="NAME,...", help=f"of direct,{','.join([*peers, *ours])}")
-    parser.add_argument("--halves", default=list(OURS), type=words_of(*OURS), metavar="NAME,...",
-                        help="of apart,together: how gatekeeper, broker and proxy run")
-    parser.add_argument("--repeats", type=int, help="5 when not given")
-    parser.add_argument("--seconds", type=int, default=2,
-                        help="of each turn, after its first: at least 2; 2 when not given")
-    parser.add_argument("--rows", type=int, default=10000)
-    parser.add_argument("--connections", type=int, default=1,
-                        help="of sysbench to the gatekeeper, 1 when not given; 0: one a client")
-    parser.add_argument("--skip", default=[], metavar="PART,...",
-                        type=words_of("gigabyte", "idle", "slow"))
-    parser.add_argument("--json", default="compare.json", metavar="FILE")
-    parser.add_argument("--text", default="compare.txt", metavar="FILE")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.skip = [*options.skip, "slow"]
-    options.clients = options.clients or ([1, 64, 1000] if options.quick else
-                                          [1, 8, 64, 128, 1000, 2000])
-    options.repeats = options.repeats or (2 if options.quick else 5)
-    options.seconds = max(options.seconds, 2)
-    if options.paths:
-        some = [half for half in options.halves if set(OURS[half]) & set(options.paths)]
-        options.halves = some or options.halves[:1]
-    return options
+# --- The whole ------------------------------------------------------------------------------------
 
 
 def write(whole, options):
@@ -509,7 +462,7 @@ def files_raise():
 def main():
     options = read_options()
     files_raise()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    conditions.signals_interrupt()
     comparison = Comparison(options)
     whole, begun = comparison.whole, time.monotonic()
     try:
@@ -517,11 +470,13 @@ def main():
     except KeyboardInterrupt:
         whole["interrupted"] = True
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left behind by a second one
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        comparison.stop()
-        whole["took_s"] = round(time.monotonic() - begun)
-        write(whole, options)
+        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(one, signal.SIG_IGN)  # nothing is left behind by a second one
+        try:
+            comparison.stop()
+        finally:
+            whole["took_s"] = round(time.monotonic() - begun)
+            write(whole, options)
     return 130 if whole["interrupted"] else 0 if report.chosen(whole["runs"]) else 1
 
 

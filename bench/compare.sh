@@ -4,23 +4,24 @@
 #
 #   bench/compare.sh [options]
 #
-#   --quick            two repeats of little, in three minutes: does it work?
+#   --quick            two repeats of little, in four minutes: does it work?
 #   --clients N,N,...  how many clients (default 1,8,64,128,1000,2000)
 #   --workloads W,...  of point_select, read_only, read_write (default point_select)
 #   --repeats N        how often each has its turn (default 5)
 #   --seconds N        how long a turn is, after a second of warm-up (default 2)
 #   --json FILE        all that was measured (default compare.json)
 #   --text FILE        the same for people (default compare.txt)
-#   --no-install       install nothing; what is missing is left out, and said so
+#   --no-install       install nothing: a peer that is missing is left out, and said so; what
+#                      all need has to be there
 #   --no-build         use the binaries that are there
 #   --build-dir DIR    where they are built (default build/release)
 #   --help-all         all other options, those of bench/compare.py
 #
 # It installs HAProxy and sysbench from the distribution, and MySQL Router into the root of
 # Debian unstable that tests/mysql-root.sh makes.  ProxySQL is not in Debian: it takes part
-# where `proxysql` is on the path.  The standard form takes a quarter of an hour, ends whatever
-# it started, and is worth something only on a machine that does nothing else; it says so when
-# that was not the case.
+# where `proxysql` is on the path.  The standard form takes 20 to 25 minutes, ends whatever it
+# started, and is worth something only on a machine that does nothing else; it says so when that
+# was not the case.
 #
 # Exit: 0 measured; 1 not; 64 usage; 130 interrupted, and what was measured until then is written.
 set -euo pipefail
@@ -45,11 +46,17 @@ while [[ $# -gt 0 ]]; do
             help_print "${BASH_SOURCE[0]}"
             exit 0
             ;;
-        --help-all) passed_on+=(--help) ;;
+        --help-all) exec /usr/bin/python3 "$PCL_CHECKOUT/bench/compare_options.py" --help ;;
         *) passed_on+=("$1") ;;
     esac
     shift
 done
+
+export PYTHONDONTWRITEBYTECODE=1
+# What is wrong is said before anything is installed; without Python, only behind that.
+if [[ -x /usr/bin/python3 ]]; then
+    /usr/bin/python3 "$PCL_CHECKOUT/bench/compare_options.py" "${passed_on[@]}"
+fi
 
 # Peers are wanted and not needed: without one the comparison says so and goes on.
 peers_install()
@@ -86,5 +93,5 @@ if [[ $may_build -eq 1 ]]; then
         -DCMAKE_INSTALL_PREFIX=/usr -DBUILD_TESTING=OFF -DPCL_WERROR=OFF || fail "the build failed"
 fi
 rm -f "$log"
-export PORTCULLIS_TEST_BUILD=$build_dir PYTHONDONTWRITEBYTECODE=1
+export PORTCULLIS_TEST_BUILD=$build_dir
 exec /usr/bin/python3 "$PCL_CHECKOUT/bench/compare.py" "${passed_on[@]}"

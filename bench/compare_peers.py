@@ -228,11 +228,10 @@ PEERS = (HAProxy, ProxySQL, Router)
 
 
 def cpu_s(pid):
-    """Processor time of a process until now, all its threads, ended ones too."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-    return 0.0
+    """Processor time of a process until now, all its threads, ended ones too.  OSError where there
+    is no such process: none is not the same as no time."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def memory_kib(pid):

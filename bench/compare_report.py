@@ -9,6 +9,11 @@ import statistics
 
 DAEMONS = ("gatekeeper", "broker", "proxy", "portcullisd", "agent-node1")
 PEERS = ("haproxy", "proxysql", "router")
+REPEATS_MIN = 5  # of which a verdict needs no reserve
+# What the cluster's settings are, where they are not the defaults: all clients come from one
+# address, which in life they do not; and sessions are for read_write.
+SETS = ["gatekeeper:clients/handshakes_max=1000", "gatekeeper:clients/handshakes_address_max=1000",
+        "agent:sessions/max=1000", "agent:sessions/principal_max=1000"]
 PATHS = ("direct", *PEERS, "apart", "apart-mux", "together", "together-mux")  # as they are shown
 OTHERS_MAX = 0.10  # of the processors, used by somebody else or not given by the host
 POINT = "point_select"
@@ -61,11 +66,16 @@ def ratio(runs, of, to, workload, clients):
                   if b["qps"] > 0)
 
 
-def best_peer(runs, workload, clients):
-    """The peer with the highest median; None where none could run."""
+def peer_rates(runs, workload, clients):
+    """{peer: its median}, of those that could run."""
     rates = {name: spread(run["qps"] for run in chosen(runs, path=name, workload=workload,
                                                        clients=clients)) for name in PEERS}
-    rates = {name: rate.median for name, rate in rates.items() if rate}
+    return {name: rate.median for name, rate in rates.items() if rate}
+
+
+def best_peer(runs, workload, clients):
+    """The peer with the highest median; None where none could run."""
+    rates = peer_rates(runs, workload, clients)
     return max(rates, key=rates.get) if rates else None
 
 
@@ -98,8 +108,9 @@ def speed_targets(runs):
             for clients in (64, 128):
                 peer = best_peer(runs, POINT, clients)
                 value = ratio(runs, path + how, peer, POINT, clients) if peer else None
-                yield target(f"{title}, {clients} clients, {client_name(path + how)} / best peer",
+                row = target(f"{title}, {clients} clients, {client_name(path + how)} / best peer",
                              must, goal, value, note=peer or "")
+                yield {**row, "peers": len(peer_rates(runs, POINT, clients))}
     for path in ("apart", "apart-mux", "together", "together-mux"):
         for clients in (1000, 2000):
             value = ratio(runs, path, "direct", POINT, clients)
@@ -121,17 +132,20 @@ def cost_targets(runs):
                          f"flight, {client_name(path)}", 30, 15, value, least=False, unit="us")
 
 
-def floor_us(runs, bare, repeat):
-    """Bare hops and a direct query, medians of that repeat added; None: one is missing."""
-    hops = [one["p50_us"] for one in bare if one["repeat"] == repeat and not one["curve"]]
-    direct = [run["p50_ms"] * 1000 for run in chosen(runs, path="direct", workload=POINT,
-                                                     clients=1, repeat=repeat)]
-    return hops[0] + direct[0] if hops and direct else None
+def floor_us(runs, bare, beside):
+    """Bare hops and a direct query, medians of the same repeat added, and of the same half where
+    they ran in it; None: one is missing."""
+    repeat = beside["repeat"]
+    hops = [one for one in bare if one["repeat"] == repeat and not one["curve"]]
+    direct = chosen(runs, path="direct", workload=POINT, clients=1, repeat=repeat)
+    for some in (hops, direct):
+        some.sort(key=lambda one: one["half"] != beside["half"])
+    return hops[0]["p50_us"] + direct[0]["p50_ms"] * 1000 if hops and direct else None
 
 
 def latency_targets(runs, bare):
     for path in ("apart", "apart-mux", "together", "together-mux"):
-        found = [(run, floor_us(runs, bare, run["repeat"]))
+        found = [(run, floor_us(runs, bare, run))
                  for run in chosen(runs, path=path, workload=POINT, clients=1)]
         value = spread(run["p50_ms"] * 1000 / floor for run, floor in found if floor)
         if value or path == "apart":
@@ -248,8 +262,17 @@ def costs(runs, workload):
     return table(rows, left=3)
 
 
+def reserve(row):
+    """In how far a verdict is of less than was asked for; "" where it is not."""
+    words = [f"{row['peers']} of {len(PEERS)} peers"] \
+        if row.get("peers", len(PEERS)) < len(PEERS) else []
+    if row["repeats"] < REPEATS_MIN:
+        words.append(f"{row['repeats']} repeat{'s' if row['repeats'] != 1 else ''}")
+    return f" (of {', '.join(words)})" if words else ""
+
+
 def target_lines(rows):
-    out = [["measure", "must", "goal", "measured", "", "against"]]
+    out = [["measure", "must", "goal", "measured", "repeats", "", "against"]]
     for row in rows:
         sign = ">=" if row["relation"] == "at least" else "<="
         value = "not measured"
@@ -258,9 +281,10 @@ def target_lines(rows):
                 f"{row['unit']}"
         verdict = "goal met" if row["goal_met"] else "must met" if row["met"] else \
             "-" if row["met"] is None else "NOT MET"
+        verdict += reserve(row) if row["met"] is not None else ""
         out.append([row["measure"], f"{sign} {row['must']}", f"{sign} {row['goal']}", value,
-                    verdict, row["note"]])
-    return table(out, left=6)
+                    row.get("repeats", "-"), verdict, row["note"]])
+    return table(out, left=len(out[0]))
 
 
 def doubts(runs):
@@ -272,6 +296,12 @@ def doubts(runs):
         yield f"DO NOT BELIEVE THIS: in {len(busy)} of {len(ran)} runs the machine did other " \
             f"things too, in the worst with {most:.0%} of its processors"
     for path, workload, clients in in_order((run["path"], run["workload"], run["clients"])
+                                            for run in ran if run.get("doubt")):
+        some = chosen(ran, path=path, workload=workload, clients=clients)
+        why = [run["doubt"] for run in some if run.get("doubt")]
+        yield f"DO NOT BELIEVE THIS: {path}, {workload}, {clients:,} clients: the driver says in " \
+            f"{len(why)} of {len(some)} runs: {why[0]}"
+    for path, workload, clients in in_order((run["path"], run["workload"], run["clients"])
                                             for run in ran if run["errors"]):
         some = chosen(ran, path=path, workload=workload, clients=clients)
         codes = in_order(code for run in some for code in run.get("codes", {}))
@@ -282,6 +312,15 @@ def doubts(runs):
                                             for run in runs if run.get("failed")):
         why = failures(runs, path, workload, clients)
         yield f"{path}, {workload}, {clients:,} clients failed {len(why)} times: {why[0]}"
+
+
+def settings(plan):
+    """What is not the same for all, and not as installed."""
+    many = plan["connections"]
+    yield "sysbench has a connection a thread to the database and to peers; its threads reach " \
+        "apart and together over " + ("one each, too" if many == 0 else
+                                      f"{many} connection{'s' if many > 1 else ''} in all")
+    yield "not at their defaults: " + ", ".join(SETS)
 
 
 def text(whole):
@@ -297,7 +336,8 @@ def text(whole):
               f"{plan['warmup']} s, {plan['rows']:,} rows, database and data the same for all; "
               "median [lowest..highest]", "direct: sysbench to the database over TCP; apart, "
               "together: the daemons as processes of their own, gatekeeper, broker and proxy in "
-              "one process; -mux: portcullis-bench instead of sysbench"]
+              "one process; -mux: portcullis-bench instead of sysbench, all clients on one "
+              "connection", *settings(plan)]
     for workload in in_order(run["workload"] for run in whole["runs"]):
         for title, key in (("queries a second", "qps"), ("median, ms", "p50_ms"),
                            ("99th percentile, ms", "p99_ms")):

@@ -7,6 +7,7 @@ import unittest
 ROOT = pathlib.Path(sys.argv.pop(1))
 sys.path.insert(0, str(ROOT / "bench"))
 import compare_report as report  # noqa: E402  (its folder must be on the path first)
+import outcome  # noqa: E402
 
 
 def run(path, qps, clients=64, repeat=1, half="apart", **more):
@@ -24,7 +25,8 @@ def failed(path, clients=64, repeat=1):
 def whole(runs, **more):
     found = {"made": "now", "interrupted": False, "machine": {"machine": "2 processors"},
              "versions": {"database": "10.11"}, "missing": {"proxysql": "not here"},
-             "plan": {"repeats": 2, "seconds": 3, "warmup": 1, "rows": 100}, "runs": runs, **more}
+             "plan": {"repeats": 2, "seconds": 3, "warmup": 1, "rows": 100, "connections": 1},
+             "runs": runs, **more}
     return {**found, "targets": report.targets(found)}
 
 
@@ -60,6 +62,17 @@ class Ratios(unittest.TestCase):
         self.assertIsNone(report.best_peer([run("direct", 1)], "point_select", 64))
 
 
+class Rounds(unittest.TestCase):
+    def test_a_round_without_requests_is_no_ratio(self):
+        of, to = outcome.Outcome(), outcome.Outcome()
+        of.rounds = [{"count": count, "p99": p99} for count, p99 in ((0, 0), (9, 50), (0, 0))]
+        to.rounds = [{"count": 9, "p99": 10}] * 3
+        self.assertEqual(outcome.ratios(of, to), [5.0])
+        self.assertEqual(outcome.ratio(of, to), 5.0)
+        of.rounds = of.rounds[:1]
+        self.assertFalse(outcome.ratio(of, to) <= 1.3)
+
+
 class Targets(unittest.TestCase):
     def test_what_was_not_measured_is_not_said_to_be_met(self):
         for one in whole([])["targets"]:
@@ -81,10 +94,19 @@ class Targets(unittest.TestCase):
 
     def test_the_floor_is_bare_hops_and_a_direct_query(self):
         runs = [run("direct", 1, clients=1, p50_ms=0.1), run("apart", 1, clients=1, p50_ms=0.5)]
-        bare = [{"repeat": 1, "curve": True, "p50_us": 900.0},
-                {"repeat": 1, "curve": False, "p50_us": 300.0}]
+        bare = [{"repeat": 1, "half": "apart", "curve": True, "p50_us": 900.0},
+                {"repeat": 1, "half": "apart", "curve": False, "p50_us": 300.0}]
         one = row(whole(runs, bare=bare), "unloaded median, apart, sysbench")
         self.assertEqual((one["median"], one["met"], one["goal_met"]), (1.25, True, False))
+
+    def test_the_floor_is_of_the_same_half(self):
+        runs = [run("direct", 1, clients=1, p50_ms=0.1),
+                run("direct", 1, clients=1, p50_ms=0.4, half="together"),
+                run("together", 1, clients=1, p50_ms=1.0, half="together")]
+        bare = [{"repeat": 1, "half": half, "curve": False, "p50_us": us}
+                for half, us in (("apart", 300.0), ("together", 600.0))]
+        one = row(whole(runs, bare=bare), "unloaded median, together, sysbench")
+        self.assertEqual(one["median"], 1.0)
 
     def test_a_gigabyte_is_held_against_the_mysql_client(self):
         found = whole([], gigabyte={"octets": 2 ** 30, "mysql_s": [2.0, 3.0],
@@ -109,6 +131,30 @@ class Text(unittest.TestCase):
         self.assertIn("1,234 [1,234..1,234]", text)
         self.assertIn("not measured", text)
         self.assertNotIn("DO NOT BELIEVE", text)
+
+    def test_a_verdict_says_what_it_is_of(self):
+        def verdict(runs):
+            line, = (line for line in report.text(whole(runs)).split("\n")
+                     if line.startswith("roles apart, 64 clients, sysbench"))
+            return line
+
+        some = [run(path, 100, repeat=repeat) for path in ("haproxy", "apart")
+                for repeat in range(1, 5)]
+        self.assertIn("must met (of 1 of 3 peers, 4 repeats)", verdict(some))
+        every = [run(path, 100, repeat=repeat) for repeat in range(1, 6)
+                 for path in ("haproxy", "proxysql", "router", "apart")]
+        self.assertRegex(verdict(every), " 5 +must met +haproxy$")
+
+    def test_what_the_driver_doubts_is_told(self):
+        text = report.text(whole([run("apart-mux", 1, doubt="it was late"),
+                                  run("apart-mux", 1, repeat=2)]))
+        self.assertIn("DO NOT BELIEVE THIS: apart-mux, point_select, 64 clients: the driver says "
+                      "in 1 of 2 runs: it was late", text)
+
+    def test_it_says_what_is_not_the_same_for_all(self):
+        text = report.text(whole([]))
+        self.assertIn("1 connection in all", text)
+        self.assertIn("sessions/max=1000", text)
 
     def test_a_machine_that_did_other_things_is_told(self):
         text = report.text(whole([run("direct", 1, others=0.1, steal=0.05), run("apart", 1)]))
