@@ -78,7 +78,7 @@ class Condition:
         """[(key, percentile, its latency in us)] as clients that do not wait would have seen it;
         nothing of an open loop, which hides none."""
         outcome = self.outcomes[name]
-        return [(f"corrected_{said}_us", said, outcome.corrected_us(share))
+        return [(f"corrected_{said.replace('.', '')}_us", said, outcome.corrected_us(share))
                 for said, share in CORRECTED] if self.closed() else []
 
     def comparable(self, other):

@@ -154,7 +154,7 @@ def test_a_closed_loop_is_told_with_what_it_hides(tmp_path):
     values = cells(page)
     assert values["healthy", "custom", "p99_us"] == 10000
     assert [values["healthy", "custom", f"corrected_{share}_us"]
-            for share in ("p50", "p99", "p99.9")] == [1003, 10000, 10000]
+            for share in ("p50", "p99", "p999")] == [1003, 10000, 10000]
     assert "from when a client sent a request" in text and "when a request was due" not in text
     assert "at an even pace: p50 1.00  p99 10" in text
     page, text = drawn_of(tmp_path, healthy=result(row("custom", 1)))
