@@ -15,16 +15,18 @@ Four parts:
             costs next to nothing to choose by: the difference is what a decision costs
   together  all clients and all agents
 
-and the bars, as lines of `pass` and `FAIL` (exit code 1): nothing fails; memory, and processor time
-a request, grow no faster than linearly with clients and with agents; an idle client takes at most
-40 KiB in the gatekeeper.
+and the bars, as lines of `pass` and `FAIL` (exit code 1): nothing fails; memory, processor time a
+request and the time of an answer as fast as it goes grow no faster than linearly with clients and
+with agents; an idle client takes at most 40 KiB in the gatekeeper.  A part that could not be
+measured is a bar that is missed, and costs none of the others.  An interrupt ends it, and what was
+measured until then is told (exit code 130).
 
     bench/scale.py [--clients 100,1000,10000] [--agents 10,50,200] [--json FILE] [--html FILE]
     bench/scale.py --quick                    # 200 clients, 10 agents, some ten seconds
 
 PORTCULLIS_TEST_BUILD names the build, which should be a RelWithDebInfo or a Release one; times and
-memory of another say little.  Ports are free ones, from the range of PORTCULLIS_PORTS where it is
-set (FIRST-LAST).
+memory of another say little.  Ports are free ones, drawn at random from PORTCULLIS_PORTS
+(FIRST-LAST) as infra/up.sh does.
 """
 import argparse
 import collections
@@ -36,9 +38,7 @@ import pathlib
 import platform
 import re
 import resource
-import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -49,6 +49,10 @@ import zmq
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+
+import plot  # noqa: E402  (its folder must be on the path first)
+from compare_peers import free_port, until_parent  # noqa: E402
+
 BUILD = pathlib.Path(os.environ.get("PORTCULLIS_TEST_BUILD",
                                     HERE.parent / "build" / "release")).resolve()
 
@@ -64,23 +68,12 @@ LADDER_CLIENTS, LADDER_AGENTS = "100,1000,2500,5000,10000", "10,50,100,200"
 
 def ports(count):
     """So many ports that nobody listens on."""
-    text = os.environ.get("PORTCULLIS_PORTS", "")
-    first, _, last = text.partition("-")
-    candidates = range(int(first), int(last) + 1) if last else [0] * count
-    found, open_ones = [], []
-    for candidate in candidates:
-        one = socket.socket()
-        with contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", candidate))
-            found.append(one.getsockname()[1])
-        open_ones.append(one)
+    found = set()
+    for _ in range(50 * count):
+        found.add(free_port())
         if len(found) == count:
-            break
-    for one in open_ones:
-        one.close()
-    if len(found) < count:
-        raise RuntimeError(f"no {count} free ports in PORTCULLIS_PORTS={text}")
-    return found
+            return sorted(found)
+    raise RuntimeError(f"no {count} free ports on loopback found")
 
 
 def descriptors(wanted):
@@ -99,7 +92,7 @@ class Told:
     def __init__(self, name, arguments, log):
         self.name = name
         self.process = subprocess.Popen(
-            [BUILD / "bench" / "scale" / name, *map(str, arguments)], stdin=subprocess.PIPE,
+            until_parent([BUILD / "bench" / "scale" / name, *arguments]), stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=log, text=True)
 
     def say(self, line):
@@ -115,12 +108,15 @@ class Told:
             raise RuntimeError(f"{self.name}: {answer['error']}")
         return answer
 
-    def end(self):
+    def leave(self):
         """The end of its input is its end."""
         with contextlib.suppress(OSError):
             self.process.stdin.close()
+
+    def end(self):
+        self.leave()
         try:
-            self.process.wait(30)
+            self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -133,8 +129,8 @@ class Daemon:
     def __init__(self, role, config, http_port, log):
         self.role, self.http_port = role, http_port
         self.process = subprocess.Popen(
-            [BUILD / role / f"portcullis-{role}", "--config", config], stdin=subprocess.DEVNULL,
-            stdout=log, stderr=log)
+            until_parent([BUILD / role / f"portcullis-{role}", "--config", config]),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def get(self, path):
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
@@ -199,8 +195,11 @@ class World:
 
     def __init__(self, options):
         self.options = options
-        self.folder = pathlib.Path(tempfile.mkdtemp(
-            prefix="scale.", dir=os.environ.get("PORTCULLIS_TEST_SCRATCH")))
+        # pylint: disable=consider-using-with
+        self.scratch = tempfile.TemporaryDirectory(
+            prefix="scale.", dir=os.environ.get("PORTCULLIS_TEST_SCRATCH"),
+            ignore_cleanup_errors=True)
+        self.folder = pathlib.Path(self.scratch.name)
         self.daemons, self.agents, self.crowds = {}, None, []
         self.log = None
 
@@ -213,14 +212,25 @@ class World:
         return self
 
     def __exit__(self, *_):
-        for one in [*self.crowds, *([self.agents] if self.agents else [])]:
+        try:
+            self._end()
+        except KeyboardInterrupt:
+            self._end()  # there is no second one: interrupt_once
+            raise
+
+    def _end(self):
+        """All that was started, and the files, in which are secret keys."""
+        simulated = [*self.crowds, *([self.agents] if self.agents else [])]
+        for one in simulated:
+            one.leave()
+        for one in simulated:
             one.end()
         for role in ROLES:
             if role in self.daemons:
                 self.daemons[role].end()
         if self.log:
             self.log.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.scratch.cleanup()
 
     # --- Its files ---------------------------------------------------------------------
 
@@ -423,15 +433,20 @@ def step(world, strategies):
     if options.closed:
         row["closed"]["custom"] = world.load(
             "closed", min(options.in_flight, world.client_count), "custom")
-    for strategy, found in row["open"].items():
-        idle, seconds = row["idle"]["cpu_ms_per_s"], found["seconds"]
-        handled = {role: found["cpu_ms_per_s"][role] / found["cpu_us_per_request"][role]
-                   for role in ROLES if found["cpu_us_per_request"][role]}
-        found["net_us_per_request"] = {
-            role: (found["cpu_ms_per_s"][role] - idle[role]) / handled[role] for role in handled}
-        found["requests_per_s"] = found["requests"] / seconds
+    for found in [*row["open"].values(), *row["closed"].values()]:
+        net_of_idle(found, row["idle"]["cpu_ms_per_s"])
     tell(row)
     return row
+
+
+def net_of_idle(found, idle_ms_per_s):
+    """Processor time a request without what the daemons take when nobody asks: heartbeats."""
+    found["net_us_per_request"] = {}
+    for role in ROLES:
+        used, each = found["cpu_ms_per_s"][role], found["cpu_us_per_request"][role]
+        if used:
+            found["net_us_per_request"][role] = each * (used - idle_ms_per_s[role]) / used
+    found["requests_per_s"] = found["requests"] / found["seconds"]
 
 
 def tell(row):
@@ -457,48 +472,64 @@ def tell_idle(row):
         flush=True)
 
 
-def measure(options):
-    result = {"machine": machine(), "options": {
+FAILURES = (RuntimeError, OSError, ValueError, KeyError, http.client.HTTPException,
+            subprocess.SubprocessError)
+
+
+@contextlib.contextmanager
+def part(result, name):
+    """What fails in it is told, and costs none of the others."""
+    try:
+        yield
+    except FAILURES as error:
+        result["failed"][name] = f"{type(error).__name__}: {error}"
+        print(f"!!! {name}: {result['failed'][name]}", flush=True)
+
+
+def nothing_yet(options):
+    return {"machine": machine(), "interrupted": False, "failed": {}, "options": {
         key: value for key, value in vars(options).items()
         if isinstance(value, (int, float, list))}, "idle": [], "clients": [], "agents": []}
-    with World(options) as world:
+
+
+def measure(options, result):
+    """Fills result step by step, so that an interrupt leaves what was measured."""
+    with part(result, "idle"), World(options) as world:
         result["empty_rss_kib"] = {role: one.rss_kib() for role, one in world.daemons.items()}
         for count in options.clients:
             row = {"clients": count, "connect_seconds": world.connect(count),
                    "idle": world.idle(options.idle_seconds)}
             result["idle"].append(row)
             tell_idle(row)
-    with World(options) as world:
+    with part(result, "clients"), World(options) as world:
         for count in options.clients:
             world.connect(count)
             result["clients"].append(step(world, ["custom"]))
-    with World(options) as world:
+    with part(result, "agents"), World(options) as world:
         world.connect(options.clients[(len(options.clients) - 1) // 3])
         for count in options.agents:
             world.grow(count)
             result["agents"].append(step(world, ["custom", "random"]))
         if options.together:
-            try:
+            with part(result, "together"):
                 world.connect(options.clients[-1])
                 result["together"] = step(world, ["custom", "random"])
-            except RuntimeError as error:  # the ladders were measured all the same
-                result["together_failed"] = str(error)
-    return result
 
 
 def machine():
     found = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     return {"processor": found[1] if found else platform.machine(), "processors": os.cpu_count(),
             "system": platform.platform(), "build": BUILD.name,
+            "load before": pathlib.Path("/proc/loadavg").read_text().strip(),
             "libzmq": zmq.zmq_version(), "date": time.strftime("%Y-%m-%d")}
 
 
 # --- What it says --------------------------------------------------------------------------
 
 def slope(points):
-    """Least squares: how much y grows with each x."""
+    """Least squares: how much y grows with each x; None of fewer than two."""
     if len({x for x, _ in points}) < 2:
-        return 0.0
+        return None
     return statistics.linear_regression(*zip(*points)).slope
 
 
@@ -512,63 +543,96 @@ def growth(points):
     return last / whole if whole > 0 else 0.0
 
 
-def curves(result):
-    """What is looked at: name -> (what x is, unit of y, its points, y that is no more than noise).
-    """
-    of_clients, of_agents = result["clients"], result["agents"]
+def points_of(rows, over, what):
+    """[(x, y)] of the rows that have it."""
+    found = []
+    for row in rows:
+        with contextlib.suppress(KeyError, ZeroDivisionError):
+            found.append((row[over], what(row)))
+    return found
+
+
+REQUEST_US, ANSWER_US, DECISION_US, MEMORY_MIB, IDLE_MS = 3, 10, 3, 4, 20  # no more than noise
+
+
+def curves_of_clients(result):
     found = {}
     for role in ROLES:
         found[f"memory of the {role}, all idle"] = (
-            "clients", "MiB", [(row["clients"], row["idle"]["rss_kib"][role] / 1024)
-                               for row in result["idle"]], 4)
+            "clients", "MiB", points_of(result["idle"], "clients", lambda row, role=role: (
+                row["idle"]["rss_kib"][role] / 1024)), MEMORY_MIB)
         found[f"processor time of the {role}, all idle"] = (
-            "clients", "ms a second", [(row["clients"], row["idle"]["cpu_ms_per_s"][role])
-                                       for row in result["idle"]], 20)
+            "clients", "ms a second", points_of(
+                result["idle"], "clients",
+                lambda row, role=role: row["idle"]["cpu_ms_per_s"][role]), IDLE_MS)
         found[f"memory of the {role}, all have been busy"] = (
-            "clients", "MiB", [(row["clients"], row["open"]["custom"]["rss_kib"][role] / 1024)
-                               for row in of_clients], 4)
-        found[f"processor time of the {role} a request"] = (
-            "clients", "us", [(row["clients"], row["open"]["custom"]["net_us_per_request"][role])
-                              for row in of_clients], 20)
+            "clients", "MiB", points_of(result["clients"], "clients", lambda row, role=role: (
+                row["open"]["custom"]["rss_kib"][role] / 1024)), MEMORY_MIB)
+        for kind, words in (("open", "at a fixed rate"), ("closed", "as fast as it goes")):
+            found[f"processor time of the {role} a request, {words}"] = (
+                "clients", "us", points_of(
+                    result["clients"], "clients", lambda row, role=role, kind=kind: (
+                        row[kind]["custom"]["net_us_per_request"][role])), REQUEST_US)
+    return found
+
+
+def curves_of_agents(result):
+    rows, found = result["agents"], {}
     for strategy in ("custom", "random"):
-        found[f"processor time of the proxy a request, {strategy}"] = (
-            "agents", "us", [(row["agents"], row["open"][strategy]["net_us_per_request"]["proxy"])
-                             for row in of_agents], 20)
+        found[f"processor time of the proxy a request, at a fixed rate, {strategy}"] = (
+            "agents", "us", points_of(rows, "agents", lambda row, strategy=strategy: (
+                row["open"][strategy]["net_us_per_request"]["proxy"])), REQUEST_US)
         found[f"time of a decision, {strategy}"] = (
-            "agents", "us", [(row["agents"], row["open"][strategy]["decision_us"])
-                             for row in of_agents], 3)
-    found["memory of the proxy"] = (
-        "agents", "MiB", [(row["agents"], row["idle"]["rss_kib"]["proxy"] / 1024)
-                          for row in of_agents], 4)
-    found["processor time of the proxy, all idle"] = (
-        "agents", "ms a second", [(row["agents"], row["idle"]["cpu_ms_per_s"]["proxy"])
-                                  for row in of_agents], 20)
+            "agents", "us", points_of(rows, "agents", lambda row, strategy=strategy: (
+                row["open"][strategy]["decision_us"])), DECISION_US)
+    found["processor time of the proxy a request, as fast as it goes, custom"] = (
+        "agents", "us", points_of(rows, "agents", lambda row: (
+            row["closed"]["custom"]["net_us_per_request"]["proxy"])), REQUEST_US)
+    found["memory of the proxy over agents, all idle"] = (
+        "agents", "MiB",
+        points_of(rows, "agents", lambda row: row["idle"]["rss_kib"]["proxy"] / 1024), MEMORY_MIB)
+    found["processor time of the proxy over agents, all idle"] = (
+        "agents", "ms a second",
+        points_of(rows, "agents", lambda row: row["idle"]["cpu_ms_per_s"]["proxy"]), IDLE_MS)
+    return found
+
+
+def curves(result):
+    """What is looked at: name -> (what x is, unit of y, its points, y that is no more than noise;
+    None where less is worse and it is only drawn)."""
+    found = {**curves_of_clients(result), **curves_of_agents(result)}
+    for over in ("clients", "agents"):
+        found[f"answers a second over {over}, as fast as it goes"] = (
+            over, "a second", points_of(
+                result[over], over, lambda row: row["closed"]["custom"]["throughput"]), None)
+        found[f"time an answer over {over}, as fast as it goes"] = (
+            over, "us", points_of(result[over], over, lambda row: (
+                1e6 / row["closed"]["custom"]["throughput"])), ANSWER_US)
     return found
 
 
 def summarize(result):
     """What an added client and agent cost, and the bars."""
-    clients = [(row["clients"], row["idle"]["rss_kib"]["gatekeeper"]) for row in result["idle"]]
-    proxy = [(row["agents"], row["idle"]["rss_kib"]["proxy"]) for row in result["agents"]]
-    result["idle_kib_per_client"] = slope(clients)
-    result["kib_per_agent"] = slope(proxy)
+    idle = result["idle"]
+    result["idle_kib_per_client"] = slope(
+        [(row["clients"], row["idle"]["rss_kib"]["gatekeeper"]) for row in idle])
+    result["kib_per_agent"] = slope(
+        [(row["agents"], row["idle"]["rss_kib"]["proxy"]) for row in result["agents"]])
     result["idle_us_per_client_s"] = slope(
-        [(row["clients"], row["idle"]["cpu_ms_per_s"]["gatekeeper"] * 1000)
-         for row in result["idle"]])
+        [(row["clients"], row["idle"]["cpu_ms_per_s"]["gatekeeper"] * 1000) for row in idle])
     rows = [*result["clients"], *result["agents"],
             *([result["together"]] if "together" in result else [])]
     loads = [load for row in rows for kind in ("open", "closed") for load in row[kind].values()]
     failed = sum(load["requests"] - load["served"] for load in loads)
     served = sum(load["served"] for load in loads)
     bars = [("nothing failed", failed == 0 and served > 0, f"{failed} of {failed + served}")]
-    if "together_failed" in result:
-        bars.append(("all clients and all agents together", False, result["together_failed"]))
-    if result["clients"][-1]["clients"] >= 1000:
+    bars += [(f"measured to its end: {name}", False, why) for name, why in result["failed"].items()]
+    if result["idle_kib_per_client"] is not None and idle[-1]["clients"] >= 1000:
         bars.append((f"an idle client takes at most {IDLE_KIB_MAX} KiB in the gatekeeper",
                      result["idle_kib_per_client"] <= IDLE_KIB_MAX,
                      f"{result['idle_kib_per_client']:.1f} KiB"))
     for name, (over, unit, points, noise) in curves(result).items():
-        if len(points) < 3 or points[-1][0] < GROWTH_FROM[over]:
+        if noise is None or len(points) < 3 or points[-1][0] < GROWTH_FROM[over]:
             continue  # noise would be all that it told
         values = [y for _, y in points]
         more = growth(points)
@@ -583,77 +647,61 @@ def summarize(result):
 
 # --- The picture -----------------------------------------------------------------------------
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 240, 56, 34, 34
-
-
-def ticks(top):
-    """Round numbers from 0 to just over top."""
-    step_of = next(each * 10 ** power for power in range(-3, 7) for each in (1, 2, 5)
-                   if each * 10 ** power * 5 >= top)
-    return [step_of * number for number in range(6)]
-
-
-def plain(number):
-    return f"{number:g}"
-
-
-def chart(title, over, unit, points):
-    """One curve, as SVG."""
-    xs, ys = ticks(max(x for x, _ in points)), ticks(max(max(y for _, y in points), 1e-3))
-
-    def place(x, y):
-        return (LEFT + x / xs[-1] * (WIDTH - LEFT - 16),
-                HEIGHT - BOTTOM - y / ys[-1] * (HEIGHT - TOP - BOTTOM))
-
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{title}</title>'
-             f'<text class="name" x="{LEFT}" y="16">{title}</text>'
-             f'<text x="{WIDTH - 16}" y="{HEIGHT - 6}" text-anchor="end">{over}</text>'
-             f'<text x="4" y="{TOP - 6}">{unit}</text>']
-    for y in ys:
-        at = place(0, y)[1]
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - 16}" y1="{at:.1f}" '
-                     f'y2="{at:.1f}"/><text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">'
-                     f'{plain(y)}</text>')
-    for x in xs:
-        at = place(x, 0)[0]
-        parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">'
-                     f'{plain(x)}</text>')
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
-    parts.append(f'<polyline points="{line}"/>')
-    parts += [f'<circle cx="{place(x, y)[0]:.1f}" cy="{place(x, y)[1]:.1f}" r="3.5">'
-              f'<title>{plain(x)}: {y:.2f} {unit}</title></circle>' for x, y in points]
-    return "".join(parts) + "</svg>"
-
-
 STYLE = """
+:root{color-scheme:light dark;--ink:#1a1f24;--paper:#fff;--soft:#57606a;--rule:#d8dee4;
+--own:#0969da;--bad:#b35900}
+@media(prefers-color-scheme:dark){:root{--ink:#d6dde4;--paper:#0d1117;--soft:#8b949e;
+--rule:#30363d;--own:#58a6ff;--bad:#e3a04f}}
 body{font:15px/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:1340px;padding:0 1rem;
-color:#1a1f24;background:#fff}
+color:var(--ink);background:var(--paper)}
 main{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr));gap:1rem}
-svg{width:100%;height:auto;border:1px solid #d8dee4;border-radius:6px}
-text{font-size:11px;fill:#57606a}.name{font-size:13px;font-weight:600;fill:currentColor}
-.grid{stroke:#d8dee4}polyline{fill:none;stroke:#0969da;stroke-width:2}circle{fill:#0969da}
+figure{margin:0;padding:.6rem;border:1px solid var(--rule);border-radius:6px;min-width:0}
+figcaption{font-weight:600}small{color:var(--soft);font-weight:400}
+svg{display:block;width:100%;height:auto}svg text{font-size:11px;fill:var(--soft)}
+svg .grid{stroke:var(--rule)}svg .axis{stroke:var(--soft)}
+svg polyline{fill:none;stroke:var(--own);stroke-width:2}
 table{border-collapse:collapse}td{padding:.15rem .8rem .15rem 0;vertical-align:top}
-.bad{color:#b35900;font-weight:600}
-@media(prefers-color-scheme:dark){body{color:#d6dde4;background:#0d1117}
-svg,.grid{border-color:#30363d;stroke:#30363d}polyline{stroke:#58a6ff}circle{fill:#58a6ff}
-text{fill:#8b949e;stroke:none}.bad{color:#e3a04f}}
+.bad{color:var(--bad);font-weight:600}
 """
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def chart(name, over, unit, points):
+    """One curve, and its values to read."""
+    values = ", ".join(f"{x:g}: {y:.3g}" if y < 1000 else f"{x:g}: {y:,.0f}" for x, y in points)
+    return ("<figure>" + plot.lines(name, [(name, "own", points)], over, unit, log=False)
+            + f"<figcaption>{plot.escape(name)}<br><small>{plot.escape(values)} "
+              f"{plot.escape(unit)}</small></figcaption></figure>")
+
+
+def about(result):
+    """Where, and with what."""
+    where, lines = result["machine"], []
+    lines.append(f"{where['processors']} x {where['processor']}, {where['date']}, "
+                 f"build {where['build']}, load before {where['load before']}.")
+    if result["clients"]:
+        lines.append(f"Over clients: {result['clients'][0]['agents']} agents.")
+    if result["agents"]:
+        lines.append(f"Over agents: {result['agents'][0]['clients']} clients.")
+    if result["interrupted"]:
+        lines.append("INTERRUPTED: this is what was measured until then.")
+    return " ".join(lines)
 
 
 def page(result):
     """All curves and bars, in one file that needs no other."""
     charts = "".join(chart(name, over, unit, points)
-                     for name, (over, unit, points, _) in curves(result).items())
+                     for name, (over, unit, points, _) in curves(result).items() if points)
     bars = "".join(
         f'<tr><td{"" if bar["pass"] else " class=bad"}>{"pass" if bar["pass"] else "FAIL"}</td>'
-        f'<td>{bar["bar"]}</td><td>{bar["found"]}</td></tr>' for bar in result["bars"])
-    where = result["machine"]
-    return ("<!doctype html><html lang=en><meta charset=utf-8>"
-            "<meta name=viewport content='width=device-width,initial-scale=1'>"
+        f'<td>{plot.escape(bar["bar"])}</td><td>{plot.escape(bar["found"])}</td></tr>'
+        for bar in result["bars"])
+    return ('<!doctype html><html lang="en"><meta charset="utf-8">'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
             f"<title>Portcullis: scale</title><style>{STYLE}</style><h1>Scale</h1>"
-            f"<p>{where['processors']} x {where['processor']}, {where['date']}, "
-            f"build {where['build']}. Over clients: {result['clients'][0]['agents']} agents. "
-            f"Over agents: {result['agents'][0]['clients']} clients.</p>"
+            f"<p>{plot.escape(about(result))}</p>"
             f"<main>{charts}</main><h2>Bars</h2><table>{bars}</table></html>\n")
 
 
@@ -690,18 +738,45 @@ def arguments():
     return options
 
 
-def main():
-    options = arguments()
-    descriptors(4 * max(CLIENTS_EACH, max(options.clients)) + 1024)
-    result = measure(options)
+def interrupt_once():
+    """The first signal of any kind ends the measurement; another one cuts no tidying up short."""
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+               if signal.getsignal(number) != signal.SIG_IGN]
+
+    def interrupt(*_):
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, interrupt)
+
+
+def tell_all(options, result):
+    """The files first: nobody may read what is printed."""
     good = summarize(result)
-    for bar in result["bars"]:
-        print(f"{'pass' if bar['pass'] else 'FAIL'}  {bar['bar']}: {bar['found']}")
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
     if options.html:
         pathlib.Path(options.html).write_text(page(result))
-    return 0 if good else 1
+    for bar in result["bars"]:
+        print(f"{'pass' if bar['pass'] else 'FAIL'}  {bar['bar']}: {bar['found']}")
+    return good
+
+
+def main():
+    options = arguments()
+    descriptors(4 * max(CLIENTS_EACH, max(options.clients)) + 1024)
+    interrupt_once()
+    result, good = nothing_yet(options), False
+    try:
+        measure(options, result)
+    except KeyboardInterrupt:
+        result["interrupted"] = True
+        print("interrupted: this is what was measured until then")
+    finally:
+        good = tell_all(options, result)
+    return 130 if result["interrupted"] else 0 if good else 1
 
 
 if __name__ == "__main__":
