@@ -66,19 +66,30 @@ def percentile(buckets, share):
     return 0.0
 
 
+def end(process):
+    """Asked first, so that it can end what it has started; killed where that takes too long."""
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        process.kill()
+
+
 @contextlib.contextmanager
 def running(command, seconds, **options):
-    """A process for the with block; ended behind it, and killed where it outlasts `seconds`."""
+    """A process for the with block; ended where it outlasts `seconds`, or the block fails."""
     with subprocess.Popen(until_parent(command), stdout=subprocess.PIPE, text=True,
                           **{"stdin": subprocess.DEVNULL, **options}) as process:
-        guard = threading.Timer(seconds, process.kill)
+        guard = threading.Timer(seconds, end, [process])
         guard.start()
         try:
             yield process
         finally:
             guard.cancel()
             if sys.exc_info()[0] is not None:
-                process.kill()
+                end(process)
 
 
 def figures(first, last, queries, shown):
@@ -357,11 +368,13 @@ class Comparison:
         with running([sys.executable, HERE / "scale.py", "--clients", f"{clients // 10},{clients}",
                       "--agents", 1, "--seconds", 1, "--warmup", 0.5, "--idle-seconds", 1,
                       "--rate", 100, "--no-closed", "--no-together", "--json", file],
-                     300, stderr=subprocess.STDOUT) as process:
+                     300, stderr=subprocess.STDOUT,
+                     env={**os.environ, "PORTCULLIS_TEST_SCRATCH": self.folder.name}) as process:
             said = process.stdout.read()
         # Its exit code also tells of bars of its own.
         assert file.exists(), said.strip()[-200:]
         found = json.loads(file.read_text())
+        assert found["idle_kib_per_client"] is not None, said.strip()[-200:]
         self.whole["idle"] = {"clients": clients,
                               "kib_each": round(found["idle_kib_per_client"], 2)}
 
