@@ -200,7 +200,9 @@ def test_ctrl_c_cancels_the_statement_and_not_the_shell(cluster):
         answer = shell.wait_prompt()
         assert "CANCELLED" in answer, answer
         assert time.monotonic() - began < 5
-        shell.type("SELECT half\x03")
+        shell.type("SELECT half")
+        shell.wait(r"half$")  # the editor listens
+        shell.type("\x03")
         shell.wait(r"\^C\n(.|\n)*> $")
         assert "| 1 |" in shell.run("SELECT 1;")
 
