@@ -27,8 +27,12 @@ static void s_note_growth(pcl_lag_gate *self, uint32_t lag_ms_max, uint64_t now_
         (uint32_t)self->lag_ms > lag_ms_max) {
         return; /* no growth, or out already */
     }
+    uint64_t gap_us = pcl_time_since_us(self->noted_us, now_us);
+    if (gap_us > PCL_LAG_SILENCE_US) {
+        return; /* silence, which says nothing of the lag */
+    }
     uint64_t left_us = (lag_ms_max - (uint32_t)self->lag_ms) * PCL_US_PER_MS;
-    if (pcl_time_since_us(self->noted_us, now_us) / PCL_US_PER_MS * PCL_US_PER_MS > left_us) {
+    if (gap_us / PCL_US_PER_MS * PCL_US_PER_MS > left_us) {
         s_leave(self, self->noted_us + left_us);
     }
 }

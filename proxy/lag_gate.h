@@ -8,7 +8,9 @@
  * PCL_LAG_SETTLED_US have all been at most 0.7 of the bound.
  *
  * Age alone makes nobody leave: a bound of less than a beat is crossed by every
- * report's, and a proxy that stood still has nothing but old ones.
+ * report's, and a proxy that stood still has nothing but old ones.  Nor does
+ * silence: a replica that is steadily behind, above 0.7 of the bound, would leave for
+ * good whenever its agent, or the proxy, stood still, and all of them with it.
  *
  * What is beyond the bound at the moment is never let through on the gate's word
  * alone: candidates.h asks for the lag itself as well.  Pure.
@@ -20,8 +22,9 @@
 #include <stdint.h>
 
 #define PCL_LAG_SETTLED_US UINT64_C(200000) /* two beats, which come every 200 ms */
+#define PCL_LAG_SILENCE_US UINT64_C(600000) /* reports further apart have three beats missing */
 
-/* All zeros: it is in. */
+/* All zeros: it is in; so is one that comes, or comes back, before it says how far behind it is. */
 typedef struct pcl_lag_gate {
     bool out;
     uint64_t out_us;     /* since when it is out; kept when it returned */

@@ -217,6 +217,7 @@ bool pcl_membership_heard(pcl_membership *self, uint32_t index, uint64_t boot_id
     if (*out_action == PCL_MEMBER_ADMIT || *out_action == PCL_MEMBER_REPLACE ||
         *out_action == PCL_MEMBER_RETURN) {
         pcl_candidate_reset(&member->candidate, now_us);
+        member->lag_gate = (pcl_lag_gate){.out = false}; /* as if nothing had been said before */
         bool cold = s_comes_cold(self, *out_action, away_us, now_us);
         member->candidate.slow_since_us = cold ? now_us : 0;
         member->reported = false;

@@ -106,10 +106,11 @@ static void test_a_lag_that_grew_over_the_bound_between_reports_has_left(void **
         bool out;
     } ROWS[] = {
         {9900, 9800, 100, false}, /* just within, to the last millisecond */
-        {9900, 9800, 101, true},  {9900, 7000, 200, true}, /* low, but not settled */
-        {9900, 0, 200, true},     {9900, -1, 200, true},      {7001, 7001, 2999, false},
-        {7001, 7001, 3000, true}, {7000, 7000, 60000, false}, /* that was silence, not lag */
-        {0, 0, 60000, false},     {-1, 9999, 60000, false},
+        {9900, 9800, 101, true},    {9900, 7000, 200, true}, /* low, but not settled */
+        {9900, 0, 200, true},       {9900, -1, 200, true},      {9900, 9900, 600, true},
+        {9900, 9900, 601, false}, /* that was silence, not lag */
+        {8000, 8000, 2100, false},  {8000, 8000, 60000, false}, {7001, 7001, 3000, false},
+        {7000, 7000, 60000, false}, {0, 0, 60000, false},       {-1, 9999, 60000, false},
     };
     for (size_t row = 0; row < sizeof ROWS / sizeof ROWS[0]; row++) {
         pcl_lag_gate gate = {0};

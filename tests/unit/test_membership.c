@@ -338,6 +338,37 @@ static void test_a_database_that_was_away_for_long_starts_slowly(void **state)
     }
 }
 
+/* How far behind it was is not asked of one that starts or comes back: what it says next is. */
+static void test_a_return_begins_without_a_lag_of_the_past(void **state)
+{
+    (void)state;
+    for (uint64_t boot_id = 7; boot_id < 9; boot_id++) { /* gone and back; another run */
+        pcl_membership *members = pcl_membership_new(1, START_US);
+        (void)pcl_membership_add(members, pcl_bytes_text("n1"));
+        pcl_membership_set_lag_max(members, 10000);
+        (void)s_beat(members, 0, 7, START_US);
+        pcl_report report = s_report(7, 1);
+        report.lag_ms = 10001;
+        assert_true(pcl_membership_report(members, 0, &report, START_US));
+        assert_true(pcl_membership_at(members, 0)->lag_gate.out);
+        uint64_t now_us = START_US + (boot_id == 7 ? 1500 : 100) * MS;
+        if (boot_id == 7) {
+            assert_int_equal(s_ticks(members, START_US, now_us), PCL_MEMBER_LOSE);
+        }
+        assert_int_equal(s_beat(members, 0, boot_id, now_us),
+                         boot_id == 7 ? PCL_MEMBER_RETURN : PCL_MEMBER_REPLACE);
+        report = s_report(boot_id, 2);
+        report.lag_ms = 9000;
+        assert_true(pcl_membership_report(members, 0, &report, now_us));
+        assert_false(pcl_membership_at(members, 0)->lag_gate.out);
+        report = s_report(boot_id, 3);
+        report.lag_ms = 10001;
+        assert_true(pcl_membership_report(members, 0, &report, now_us + 200 * MS));
+        assert_true(pcl_membership_at(members, 0)->lag_gate.out);
+        pcl_membership_destroy(&members);
+    }
+}
+
 /* Beats 160 to 240 ms apart, ticks 10 ms apart, stops of the proxy of any
  * length: whoever beats is never suspected. */
 static void test_who_beats_is_never_suspected(void **state)
@@ -374,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_nothing_that_happens_lifts_a_drain),
         cmocka_unit_test(test_who_was_away_for_long_starts_slowly),
         cmocka_unit_test(test_a_database_that_was_away_for_long_starts_slowly),
+        cmocka_unit_test(test_a_return_begins_without_a_lag_of_the_past),
         cmocka_unit_test(test_who_beats_is_never_suspected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
