@@ -9,7 +9,8 @@
  * one beat's interval: how far behind the node may be, and no less.  It needs
  * the two hosts' wall clocks to agree, and it grows when replication stops and
  * when the source's agent writes no beats, because the node cannot know that
- * nothing was missed.  -1: no heartbeat was ever applied.  0 on the source.
+ * nothing was missed.  -1: no heartbeat was ever applied.  0 on the source.  It
+ * is that of the look: what has passed since lag.h adds.
  */
 #ifndef PCL_WORKER_AGENT_OBSERVER_H
 #define PCL_WORKER_AGENT_OBSERVER_H
@@ -27,7 +28,7 @@ typedef struct pcl_node_view {
     bool read_only;
     bool replicating; /* replica: both threads run; source: true */
     bool semi_sync;   /* source: commits wait for a replica */
-    int32_t lag_ms;
+    int32_t lag_ms;   /* at canary_at_us */
     uint32_t threads_running;
     uint32_t canary_us;    /* how long one look at a row took */
     uint64_t canary_at_us; /* when; 0 never */

@@ -1,6 +1,7 @@
 #include "net/link.h"
 #include "wire/reply.h"
 #include "worker-agent/agent.h"
+#include "worker-agent/lag.h"
 
 #include <string.h>
 
@@ -14,6 +15,10 @@ pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
     pcl_held_counts held = pcl_held_table_count(self->held);
     pcl_service_summary service = pcl_service_summarize(&self->service, now_us);
     uint32_t rif = counts.queued + counts.running; /* of rif_you, some may have come back already */
+    int32_t lag_ms = self->view.lag_ms;            /* of a source 0, whenever it was looked at */
+    if (self->view.role == PCL_NODE_REPLICA) {
+        lag_ms = pcl_lag_by_now_ms(lag_ms, self->view.canary_at_us, now_us);
+    }
     pcl_node_state ready = self->view.ready ? PCL_NODE_UP : PCL_NODE_NOT_READY;
     return (pcl_report){
         .boot_id = self->args->boot_id,
@@ -24,7 +29,7 @@ pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
         .read_only = self->view.read_only,
         .replicating = self->view.replicating,
         .warm_percent = 100,
-        .lag_ms = self->view.lag_ms,
+        .lag_ms = lag_ms,
         .rif = rif,
         .rif_you = self->rif_you < rif ? self->rif_you : rif,
         .running = counts.running,

@@ -409,6 +409,30 @@ def test_commits_wait_for_the_replica_and_reads_do_not(semi_sync):
     assert not rows & safe
 
 
+def test_a_replica_that_stands_still_falls_behind(semi_sync):
+    """What it said last was true then: told again and again as new, it would pass for level."""
+    replica = semi_sync.replica.proxy
+    replica.pump_for(1)
+    replica.wait_for(lambda report: report.state == UP and report.lag_ms == 0, what="it is level")
+    told = []
+    semi_sync.replica_database.process.send_signal(signal.SIGSTOP)
+    start = time.monotonic()
+    try:
+        while time.monotonic() < start + 1.7:  # from 2 s on it is not ready
+            replica.pump_for(0.1)
+            stood_ms = (time.monotonic() - start) * 1000
+            report = replica.probe()
+            if report.state == UP:
+                told.append((round(stood_ms), report.lag_ms))
+    finally:
+        semi_sync.replica_database.process.send_signal(signal.SIGCONT)
+    print(told)
+    # One beat is no lag, nor are two since the look; how late all of it was is no matter.
+    late = [lag_ms for stood_ms, lag_ms in told if stood_ms > 1000]
+    assert not late or max(late) >= 300, told
+    replica.wait_for(lambda report: report.state == UP and report.lag_ms == 0, what="it caught up")
+
+
 def test_an_agent_that_starts_again_leaves_replication_alone(semi_sync):
     replica = semi_sync.replica
     assert replica.stop() == 0
