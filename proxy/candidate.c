@@ -8,6 +8,7 @@
 
 #define START_SHARE_MIN  0.1f
 #define SMOOTHING        0.125f  /* weight of a new sample */
+#define SHORTER_WAY      0.5f    /* ... of a way that is shorter than thought */
 #define OUTLIER_FACTOR   4.0f    /* a sample counts for at most this many times the estimate ... */
 #define OUTLIER_FLOOR_US 1000.0f /* ... or for this, if that is more */
 #define C3_SMOOTHING     0.9f    /* C3 believes the last answer, as its authors' simulator does */
@@ -30,8 +31,9 @@ void pcl_candidate_done(pcl_candidate *self, uint64_t sent_us)
     self->sent_sum_us -= sent_us;
 }
 
-/* One very late answer moves the estimate a little, not by its whole size. */
-static float s_smooth(float estimate_us, uint64_t sample_us, bool first)
+/* One very late answer moves the estimate a little, not by its whole size.  falling is the weight
+ * of a sample below the estimate. */
+static float s_smooth(float estimate_us, uint64_t sample_us, bool first, float falling)
 {
     float sample = (float)sample_us;
     if (first) {
@@ -44,7 +46,7 @@ static float s_smooth(float estimate_us, uint64_t sample_us, bool first)
     if (sample > limit) {
         sample = limit;
     }
-    return estimate_us + (sample - estimate_us) * SMOOTHING;
+    return estimate_us + (sample - estimate_us) * (sample < estimate_us ? falling : SMOOTHING);
 }
 
 float pcl_candidate_peak_kept(const pcl_candidate *self, uint64_t now_us)
@@ -67,6 +69,17 @@ static float s_follow(float estimate, float sample, bool first)
     return first ? sample : estimate + (sample - estimate) * C3_SMOOTHING;
 }
 
+/* Chance only lengthens a way, so a short one says more of it.  The deviation takes each distance
+ * whole: it tells what chance can do.  After one answer that is not known, and may be all of it. */
+static void s_note_way(pcl_candidate *self, uint64_t way_us, bool first)
+{
+    float way = (float)way_us;
+    float deviation_us = first ? way : fabsf(way - self->rtt_us);
+    float weight = first ? 1 : SMOOTHING;
+    self->rtt_deviation_us += (deviation_us - self->rtt_deviation_us) * weight;
+    self->rtt_us = s_smooth(self->rtt_us, way_us, first, SHORTER_WAY);
+}
+
 void pcl_candidate_timed(pcl_candidate *self, const pcl_timing *timing, uint64_t now_us)
 {
     assert(self != NULL);
@@ -74,8 +87,8 @@ void pcl_candidate_timed(pcl_candidate *self, const pcl_timing *timing, uint64_t
     bool first = self->rtt_at_us == 0;
     uint64_t node_us = (uint64_t)timing->exec_us + timing->queue_us;
     uint64_t way_us = timing->total_us > node_us ? timing->total_us - node_us : 0;
-    self->rtt_us = s_smooth(self->rtt_us, way_us, first);
-    self->latency_us = s_smooth(self->latency_us, timing->total_us, first);
+    s_note_way(self, way_us, first);
+    self->latency_us = s_smooth(self->latency_us, timing->total_us, first, SMOOTHING);
     self->answer_us = s_follow(self->answer_us, (float)timing->total_us, first);
     self->execution_us = s_follow(self->execution_us, (float)timing->exec_us, first);
     self->queued_mean = s_follow(self->queued_mean, (float)self->queued, first);
@@ -100,7 +113,7 @@ void pcl_candidate_outrun(pcl_candidate *self, uint64_t waited_us, uint64_t now_
         return; /* no smoothed figures yet that could get worse */
     }
     if (waited > self->latency_us) {
-        self->latency_us = s_smooth(self->latency_us, waited_us, false);
+        self->latency_us = s_smooth(self->latency_us, waited_us, false, SMOOTHING);
     }
     self->answer_us = fmaxf(self->answer_us, waited);
     if (waited > self->peak_us * pcl_candidate_peak_kept(self, now_us)) {

@@ -21,18 +21,19 @@ typedef struct pcl_candidate {
     uint64_t slow_since_us; /* since when it starts slowly; 0: it does not */
 
     /* the proxy's own books, exact */
-    uint32_t own;         /* requests sent there and not yet answered */
-    uint64_t sent_sum_us; /* sum of their send times: now - sent_sum/own is their mean age */
-    float rtt_us;         /* smoothed time of an answer that the node did not spend on it */
-    uint64_t rtt_at_us;   /* of the last sample; 0 never */
-    float latency_us;     /* smoothed whole time of an answer; for people */
-    float peak_us;        /* peak-ewma: the same, but a longer one counts whole */
-    uint64_t peak_at_us;  /* of its last sample; 0 never */
-    float answer_us;      /* c3: the same, the last answers alone */
-    float execution_us;   /* c3: of that, what the node spent on running it */
-    float queued_mean;    /* c3: how many waited there as the answer left */
-    float late_us;        /* custom: how long we waited in vain, the last time it was long */
-    uint64_t late_at_us;  /* ... and when we gave up; 0 never */
+    uint32_t own;           /* requests sent there and not yet answered */
+    uint64_t sent_sum_us;   /* sum of their send times: now - sent_sum/own is their mean age */
+    float rtt_us;           /* smoothed time of an answer that the node did not spend on it */
+    float rtt_deviation_us; /* smoothed distance of a sample from that */
+    uint64_t rtt_at_us;     /* of the last sample; 0 never */
+    float latency_us;       /* smoothed whole time of an answer; for people */
+    float peak_us;          /* peak-ewma: the same, but a longer one counts whole */
+    uint64_t peak_at_us;    /* of its last sample; 0 never */
+    float answer_us;        /* c3: the same, the last answers alone */
+    float execution_us;     /* c3: of that, what the node spent on running it */
+    float queued_mean;      /* c3: how many waited there as the answer left */
+    float late_us;          /* custom: how long we waited in vain, the last time it was long */
+    uint64_t late_at_us;    /* ... and when we gave up; 0 never */
 
     /* the last report */
     uint64_t reported_us; /* when it was true; 0 never */

@@ -2,7 +2,8 @@
  *
  *   cost = rtt + S x (1 + wait(q) + q / 10c)
  *
- * rtt   the way there and back; differences of a jitter's size are none
+ * rtt   the way there and back; differences of a jitter's size, and those that
+ *       chance explains, are none
  * S     the node's service time as its agent measures it, drawn towards the
  *       mean of all nodes as far as few statements stand behind it, and equal
  *       to the quickest one's unless it is slower by more than a fifth and by
@@ -60,13 +61,15 @@ static const float TIE_BAND = 1.002f; /* costs this near are the same */
 typedef struct fleet {
     float service_us[PCL_NODES_MAX];
     float counts[PCL_NODES_MAX]; /* statements behind it, the prior's included */
+    float rtt_us[PCL_NODES_MAX]; /* as far as it is not forgotten */
     float service_us_min;
     float count_min;        /* of the quickest */
     float deviation_us_min; /* standard deviation of its service times */
     float rtt_us_min;
-    float age_us;     /* of the last reports, on average */
-    float own_trust;  /* in our own books, over reports; 0 to 1 */
-    float own_ratio;  /* statements of others in flight for each of ours, on average */
+    float rtt_deviation_us_min; /* of the nearest */
+    float age_us;               /* of the last reports, on average */
+    float own_trust;            /* in our own books, over reports; 0 to 1 */
+    float own_ratio;            /* statements of others in flight for each of ours, on average */
     float foreign_us; /* others' work in flight on average, in service time over all workers */
 } fleet;
 
@@ -157,12 +160,10 @@ static void s_note_quickest(fleet *out, const pcl_choice_input *input)
 /* How quick each is, as far as it is known. */
 static void s_time(fleet *out, const pcl_choice_input *input)
 {
-    float rtt_us_min = INFINITY;
     for (uint32_t position = 0; position < input->count; position++) {
         const pcl_candidate *candidate = input->candidates[position];
         out->counts[position] = candidate->service_count *
                                 s_kept(candidate->sampled_us, input->now_us, SERVICE_FADE_US);
-        rtt_us_min = candidate->rtt_at_us != 0 ? s_min(rtt_us_min, candidate->rtt_us) : rtt_us_min;
     }
     float mean_us = s_fleet_mean(input, out->counts);
     for (uint32_t position = 0; position < input->count; position++) {
@@ -173,8 +174,35 @@ static void s_time(fleet *out, const pcl_choice_input *input)
         out->service_us[position] = s_max(s_with_change(service_us, candidate, input->now_us), 1);
         out->counts[position] = count;
     }
-    out->rtt_us_min = isinf(rtt_us_min) ? 0 : rtt_us_min;
     s_note_quickest(out, input);
+}
+
+/* How far each is.  What was measured long ago fades towards the mean of what was measured lately:
+ * with the nearest for a mark a forgotten node would come back as the best of all. */
+static void s_measure(fleet *out, const pcl_choice_input *input)
+{
+    float weight_sum = 0;
+    float sum = 0;
+    for (uint32_t position = 0; position < input->count; position++) {
+        const pcl_candidate *candidate = input->candidates[position];
+        float kept = s_kept(candidate->rtt_at_us, input->now_us, RTT_FADE_US);
+        float weight = candidate->rtt_at_us != 0 ? kept * kept : 0;
+        out->rtt_us[position] = kept; /* for the moment */
+        weight_sum += weight;
+        sum += weight * candidate->rtt_us;
+    }
+    float mean_us = weight_sum > 0 ? sum / weight_sum : 0;
+    float rtt_us_min = INFINITY;
+    for (uint32_t position = 0; position < input->count; position++) {
+        const pcl_candidate *candidate = input->candidates[position];
+        float excess_us = (candidate->rtt_us - mean_us) * out->rtt_us[position];
+        out->rtt_us[position] = mean_us + excess_us;
+        if (candidate->rtt_at_us != 0 && out->rtt_us[position] < rtt_us_min) {
+            rtt_us_min = out->rtt_us[position];
+            out->rtt_deviation_us_min = candidate->rtt_deviation_us;
+        }
+    }
+    out->rtt_us_min = isinf(rtt_us_min) ? 0 : rtt_us_min;
 }
 
 /* Two nodes that are alike differ by a fifth, or some scheduling, or by chance alone by this
@@ -251,16 +279,19 @@ static float s_wait(const pcl_candidate *candidate, float service_us, float ther
     return age_us > stay_us ? wait * (2 - stay_us / age_us) : wait;
 }
 
-/* A node not measured yet is taken to be as near as the nearest. */
-static float s_rtt_us(const pcl_candidate *candidate, const fleet *all, uint64_t now_us)
+/* Ways differ by a jitter, or by chance: an average of which an eighth is the last sample errs by
+ * a third of a deviation, and three standard errors of a difference are what both deviations make
+ * together.  A node not measured yet is taken to be as near as the nearest. */
+static float s_rtt_us(const pcl_candidate *candidate, const fleet *all, uint32_t position)
 {
-    if (candidate->rtt_at_us == 0) {
+    float rtt_us = all->rtt_us[position];
+    if (candidate->rtt_at_us == 0 || rtt_us <= all->rtt_us_min * RTT_BAND + RTT_JITTER_US) {
         return all->rtt_us_min;
     }
-    float excess_us = (candidate->rtt_us - all->rtt_us_min) *
-                      s_kept(candidate->rtt_at_us, now_us, RTT_FADE_US);
-    float rtt_us = all->rtt_us_min + excess_us;
-    return rtt_us <= all->rtt_us_min * RTT_BAND + RTT_JITTER_US ? all->rtt_us_min : rtt_us;
+    float excess_us = rtt_us - all->rtt_us_min;
+    float bound = candidate->rtt_deviation_us * candidate->rtt_deviation_us +
+                  all->rtt_deviation_us_min * all->rtt_deviation_us_min;
+    return excess_us * excess_us <= bound ? all->rtt_us_min : rtt_us;
 }
 
 /* The mean age of what we have there, when it is more than chance explains.
@@ -328,13 +359,14 @@ static float s_slow_factor(const pcl_candidate *candidate, const pcl_choice_inpu
     return drawn && (float)candidate->own < own_max ? 1 : 1 / part;
 }
 
-static float s_cost_us(const pcl_candidate *candidate, float service_us, const fleet *all,
-                       const pcl_choice_input *input)
+static float s_cost_us(uint32_t position, const fleet *all, const pcl_choice_input *input)
 {
+    const pcl_candidate *candidate = input->candidates[position];
+    float service_us = all->service_us[position];
     float workers = s_workers(candidate);
     float there = (float)candidate->own + s_foreign(candidate, service_us, all, input->now_us);
     float wait = s_wait(candidate, service_us, there, input->now_us);
-    float rtt_us = s_rtt_us(candidate, all, input->now_us);
+    float rtt_us = s_rtt_us(candidate, all, position);
     float stay_us = rtt_us + service_us * (1 + wait);
     float cost_us = stay_us + service_us * UTILISATION_WEIGHT * there / workers +
                     s_stall_us(candidate, service_us, 1 + wait, stay_us, input->now_us) +
@@ -346,13 +378,13 @@ uint32_t pcl_strategy_custom(pcl_strategy_state *state, const pcl_choice_input *
 {
     fleet all = {.rtt_us_min = 0};
     s_time(&all, input);
+    s_measure(&all, input);
     s_note_foreign(&all, state, input);
 
     float costs[PCL_NODES_MAX];
     float cost_min = INFINITY;
     for (uint32_t position = 0; position < input->count; position++) {
-        costs[position] = s_cost_us(input->candidates[position], all.service_us[position], &all,
-                                    input);
+        costs[position] = s_cost_us(position, &all, input);
         cost_min = s_min(cost_min, costs[position]);
         if (input->out_costs != NULL) {
             input->out_costs[position] = costs[position];

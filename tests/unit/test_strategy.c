@@ -448,6 +448,38 @@ static void test_custom_sees_the_stall_of_a_node_it_forgot(void **state)
     assert_true(fleet.costs[0] > 60000);
 }
 
+/* What was near and is not heard of any more is no nearer than the rest. */
+static void test_custom_forgets_that_a_node_was_near(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 3, pcl_test_rng("near"));
+    uint64_t now_us = START_US + 120 * PCL_US_PER_S;
+    for (uint32_t index = 1; index < 3; index++) {
+        fleet.nodes[index].rtt_us = 5000;
+        fleet.nodes[index].rtt_at_us = fleet.nodes[index].sampled_us = now_us;
+    }
+    (void)s_choose(&fleet, PCL_STRATEGY_CUSTOM, now_us);
+    assert_true(fleet.costs[0] > 5000);
+}
+
+/* Chance only lengthens a way: a quick answer says more than a slow one. */
+static void test_a_way_gets_short_again_soon(void **state)
+{
+    (void)state;
+    pcl_candidate node = {.index = 0};
+    pcl_candidate_timed(&node, &(pcl_timing){.total_us = 60000}, START_US);
+    for (uint32_t answer = 0; answer < 6; answer++) {
+        pcl_candidate_timed(&node, &(pcl_timing){.total_us = 1000}, START_US);
+    }
+    assert_true(node.rtt_us < 5000);
+    assert_true(node.latency_us > 20000); /* of that, both ends count alike */
+    for (uint32_t answer = 0; answer < 100; answer++) {
+        pcl_candidate_timed(&node, &(pcl_timing){.total_us = 60000}, START_US);
+    }
+    assert_true(node.rtt_us > 55000); /* and what stays long is long */
+}
+
 /* Chance alone raises the alarm in few choices, whatever is in flight. */
 static void test_custom_raises_few_false_alarms(void **state)
 {
@@ -762,13 +794,14 @@ static void test_any_figures_give_a_choice(void **state)
 /* --- A simulated fleet ------------------------------------------------------ */
 
 typedef struct s_running {
-    uint64_t done_us, sent_us, exec_us;
+    uint64_t done_us, sent_us, exec_us, way_us;
     uint32_t node;
 } s_running;
 
 typedef struct s_server {
     uint64_t free_us[WORKERS];
-    double mean_us;               /* of its exponential service times */
+    double mean_us; /* of its exponential service times */
+    uint64_t way_us;
     double sum, weight, squares;  /* decaying, 3 s */
     double fast_sum, fast_weight; /* 200 ms */
     uint64_t counted_us;
@@ -834,7 +867,7 @@ static void s_complete(s_simulation *self, uint32_t slot)
     pcl_candidate *node = &self->fleet.nodes[done.node];
     uint64_t node_us = self->now_us - done.sent_us;
     pcl_candidate_timed(node,
-                        &(pcl_timing){.total_us = node_us + 200,
+                        &(pcl_timing){.total_us = node_us + done.way_us,
                                       .exec_us = (uint32_t)done.exec_us,
                                       .queue_us = (uint32_t)(node_us - done.exec_us)},
                         self->now_us);
@@ -883,8 +916,11 @@ static uint32_t s_request(s_simulation *self, pcl_strategy_kind kind)
     uint64_t exec_us = (uint64_t)s_exponential(&self->fleet.rng, server->mean_us) + 1;
     server->free_us[worker] = begin_us + exec_us;
     assert_true(self->waiting_count < WAITING_MAX);
-    self->waiting[self->waiting_count++] = (s_running){
-        .done_us = begin_us + exec_us, .sent_us = self->now_us, .exec_us = exec_us, .node = choice};
+    self->waiting[self->waiting_count++] = (s_running){.done_us = begin_us + exec_us,
+                                                       .sent_us = self->now_us,
+                                                       .exec_us = exec_us,
+                                                       .way_us = server->way_us,
+                                                       .node = choice};
     server->rif++;
     server->chosen++;
     pcl_candidate_sent(&self->fleet.nodes[choice], self->now_us);
@@ -900,6 +936,7 @@ static void s_start(s_simulation *self, uint32_t count, pcl_rng rng)
     for (uint32_t index = 0; index < count; index++) {
         self->fleet.nodes[index] = (pcl_candidate){.index = index, .lag_ms = -1};
         self->servers[index].mean_us = 5000;
+        self->servers[index].way_us = 200;
     }
 }
 
@@ -1015,6 +1052,43 @@ static void test_sim_no_herd(void **state)
     }
 }
 
+/* Whatever is on its way from one node is late, by so much. */
+static void s_delay(s_simulation *self, uint32_t node, uint64_t late_us)
+{
+    for (uint32_t slot = 0; slot < self->waiting_count; slot++) {
+        self->waiting[slot].way_us += self->waiting[slot].node == node ? late_us : 0;
+    }
+}
+
+/* A way that is long for a moment is no reason to leave a node for seconds. */
+static void test_sim_late_answers_leave_all_in_use(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        s_start(&s_sim, 3, pcl_rng_from_seed(seed));
+        uint32_t chosen[3] = {0};
+        uint32_t sum = 0;
+        for (uint32_t index = 0; index < 3; index++) {
+            s_sim.servers[index].mean_us = 20000;
+            s_sim.servers[index].way_us = 1000;
+        }
+        for (uint32_t turn = 0; turn < 20; turn++) {
+            s_load(&s_sim, PCL_STRATEGY_CUSTOM, 195, 0.25);
+            for (uint32_t index = 0; index < 3; index++) {
+                chosen[index] += s_sim.servers[index].chosen;
+                sum += s_sim.servers[index].chosen;
+            }
+            s_delay(&s_sim, pcl_rng_below(&s_sim.fleet.rng, 3), 50000);
+        }
+        for (uint32_t index = 0; index < 3; index++) {
+            if (chosen[index] * 10 < sum) {
+                fail_msg("seed %u: node %u has %u of %u reads", (unsigned)seed, index,
+                         chosen[index], sum);
+            }
+        }
+    }
+}
+
 /* Among equals it must not be worse than counting, which needs no knowledge. */
 static void test_sim_as_good_as_least_inflight_among_equals(void **state)
 {
@@ -1056,6 +1130,8 @@ int main(void)
         cmocka_unit_test(test_custom_sees_a_stall_by_age),
         cmocka_unit_test(test_custom_expects_the_old_where_service_varies),
         cmocka_unit_test(test_custom_sees_the_stall_of_a_node_it_forgot),
+        cmocka_unit_test(test_custom_forgets_that_a_node_was_near),
+        cmocka_unit_test(test_a_way_gets_short_again_soon),
         cmocka_unit_test(test_custom_raises_few_false_alarms),
         cmocka_unit_test(test_custom_forgets_what_a_report_saw),
         cmocka_unit_test(test_custom_keeps_a_queue_in_mind_where_reports_are_rare),
@@ -1073,6 +1149,7 @@ int main(void)
         cmocka_unit_test(test_sim_a_slow_node_is_avoided_at_low_rates),
         cmocka_unit_test(test_sim_a_node_that_recovers_is_used_again),
         cmocka_unit_test(test_sim_no_herd),
+        cmocka_unit_test(test_sim_late_answers_leave_all_in_use),
         cmocka_unit_test(test_sim_as_good_as_least_inflight_among_equals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
