@@ -16,7 +16,8 @@
  *
  * To that come: the age of our own statements there when it proves that the
  * node has come to a stand; lag, before it reaches its bound; a node that has
- * just come up gets its share little by little.
+ * just come up gets its share little by little, and one that nothing was heard
+ * of for long gets one statement, and another when that has been answered.
  *
  * What is known of a node that gets no statements fades, and its cost with it
  * towards the mean: so a node that was slow once is tried again, with one
@@ -56,7 +57,10 @@ static const float STALL_DEVIATIONS =
 static const float LAG_WEIGHT = 0.25f; /* cost of a node that is all but too far behind */
 static const float SLOW_START_US = 3e7f;
 static const float SLOW_START_MIN = 0.1f;
-static const float TIE_BAND = 1.002f; /* costs this near are the same */
+static const float FORGOTTEN_US = 1e6f; /* without news for so long, and for so many stays, ... */
+static const float FORGOTTEN_STAYS = 10;
+static const float FORGOTTEN_FACTOR = 10; /* ... a node has one statement, and no second one */
+static const float TIE_BAND = 1.002f;     /* costs this near are the same */
 
 typedef struct fleet {
     float service_us[PCL_NODES_MAX];
@@ -359,6 +363,22 @@ static float s_slow_factor(const pcl_candidate *candidate, const pcl_choice_inpu
     return drawn && (float)candidate->own < own_max ? 1 : 1 / part;
 }
 
+/* What is known of a node without news has faded: it looks like any other, and may stand all the
+ * same.  One statement finds out.  The age of ours does not tell, since each new one makes them
+ * younger.  Only what was sent after the silence counts, and the silence is long when ten
+ * statements would fit into it: where all statements are long, a node that is at work is none. */
+static float s_forgotten_factor(const pcl_candidate *candidate, float stay_us, uint64_t now_us)
+{
+    uint64_t news_us = candidate->rtt_at_us > candidate->sampled_us ? candidate->rtt_at_us
+                                                                    : candidate->sampled_us;
+    float bound_us = s_max(FORGOTTEN_US, FORGOTTEN_STAYS * stay_us);
+    if (candidate->own == 0 || (float)pcl_time_since_us(news_us, now_us) <= bound_us) {
+        return 1; /* nearly always */
+    }
+    uint64_t sent_us = candidate->sent_sum_us / candidate->own;
+    return (float)pcl_time_since_us(news_us, sent_us) > bound_us ? FORGOTTEN_FACTOR : 1;
+}
+
 static float s_cost_us(uint32_t position, const fleet *all, const pcl_choice_input *input)
 {
     const pcl_candidate *candidate = input->candidates[position];
@@ -371,7 +391,8 @@ static float s_cost_us(uint32_t position, const fleet *all, const pcl_choice_inp
     float cost_us = stay_us + service_us * UTILISATION_WEIGHT * there / workers +
                     s_stall_us(candidate, service_us, 1 + wait, stay_us, input->now_us) +
                     s_late_us(candidate, input->now_us);
-    return cost_us * s_lag_factor(candidate, input->lag_ms_max) * s_slow_factor(candidate, input);
+    return cost_us * s_lag_factor(candidate, input->lag_ms_max) * s_slow_factor(candidate, input) *
+           s_forgotten_factor(candidate, stay_us, input->now_us);
 }
 
 uint32_t pcl_strategy_custom(pcl_strategy_state *state, const pcl_choice_input *input)

@@ -448,7 +448,61 @@ static void test_custom_sees_the_stall_of_a_node_it_forgot(void **state)
     assert_true(fleet.costs[0] > 60000);
 }
 
-/* What was near and is not heard of any more is no nearer than the rest. */
+/* A node without news looks like any other.  So it gets one statement, and no second one until
+ * that has been answered: a node that stands must not swallow as many as it has workers. */
+static void test_custom_tries_a_forgotten_node_once(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 3, pcl_test_rng("once"));
+    for (uint32_t index = 0; index < 3; index++) {
+        pcl_candidate *node = &fleet.nodes[index];
+        node->service_mean_us = 20000;
+        node->service_variance = 4e8f;
+        node->rtt_us = index == 0 ? 100 : 5000;
+    }
+    fleet.nodes[0].service_count = 20;
+    fleet.nodes[0].sampled_us = fleet.nodes[0].rtt_at_us = START_US - 4 * PCL_US_PER_S;
+    uint32_t sent_to[100];
+    uint64_t now_us = START_US;
+    for (uint32_t turn = 0; turn < 100; turn++, now_us += 5000) {
+        if (turn >= 4 && sent_to[turn - 4] != 0) { /* after 20 ms all answer but that one */
+            pcl_candidate *node = &fleet.nodes[sent_to[turn - 4]];
+            pcl_candidate_done(node, now_us - 20000);
+            node->sampled_us = now_us;
+            pcl_candidate_timed(node, &(pcl_timing){.total_us = 20000, .exec_us = 15000}, now_us);
+        }
+        for (uint32_t index = 0; index < 3; index++) {
+            fleet.nodes[index].reported_us = now_us; /* its agent goes on beating */
+        }
+        sent_to[turn] = s_choose(&fleet, PCL_STRATEGY_CUSTOM, now_us);
+        pcl_candidate_sent(&fleet.nodes[sent_to[turn]], now_us);
+    }
+    if (fleet.nodes[0].own > 1) {
+        fail_msg("%u reads at a node that stands", fleet.nodes[0].own);
+    }
+}
+
+/* Where all statements are long, seconds without an answer are no silence. */
+static void test_custom_lets_long_statements_run(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    s_fleet(&fleet, 2, pcl_test_rng("long"));
+    uint64_t now_us = START_US + 4 * PCL_US_PER_S;
+    for (uint32_t index = 0; index < 2; index++) {
+        fleet.nodes[index].service_mean_us = 3e6f;
+        fleet.nodes[index].service_variance = 9e12f;
+        fleet.nodes[index].reported_us = now_us;
+        for (uint32_t sent = 0; sent < (index == 0 ? 2u : 12u); sent++) {
+            pcl_candidate_sent(&fleet.nodes[index], now_us - PCL_US_PER_S);
+        }
+    }
+    fleet.nodes[1].sampled_us = fleet.nodes[1].rtt_at_us = now_us;
+    assert_int_equal(s_choose(&fleet, PCL_STRATEGY_CUSTOM, now_us), 0);
+}
+
+/* The other way about: what was near and is not heard of any more is no nearer than the rest. */
 static void test_custom_forgets_that_a_node_was_near(void **state)
 {
     (void)state;
@@ -1130,6 +1184,8 @@ int main(void)
         cmocka_unit_test(test_custom_sees_a_stall_by_age),
         cmocka_unit_test(test_custom_expects_the_old_where_service_varies),
         cmocka_unit_test(test_custom_sees_the_stall_of_a_node_it_forgot),
+        cmocka_unit_test(test_custom_tries_a_forgotten_node_once),
+        cmocka_unit_test(test_custom_lets_long_statements_run),
         cmocka_unit_test(test_custom_forgets_that_a_node_was_near),
         cmocka_unit_test(test_a_way_gets_short_again_soon),
         cmocka_unit_test(test_custom_raises_few_false_alarms),
