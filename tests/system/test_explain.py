@@ -39,7 +39,8 @@ def test_a_read_goes_to_a_replica_and_the_source_is_spared(cluster, explain):
     assert decision["node"] in fit
     assert reasons(decision) == {
         cluster.source(): "the source serves reads only when no replica fits"}
-    assert all(isinstance(node["score"], float) for node in fit.values())
+    # A score that happens to be whole is written without a point.
+    assert all(isinstance(node["score"], (int, float)) for node in fit.values())
     assert {"gatekeeper", "broker", "proxy"} <= set(decision["us"])
 
 
