@@ -44,6 +44,16 @@ void cost_actor_close(void)
     pcl_config_destroy(&s_role.config);
 }
 
+zsock_t *cost_dealer_new(const char *endpoint)
+{
+    zsock_t *socket = zsock_new(ZMQ_DEALER);
+    if (socket == NULL || zsock_connect(socket, "%s", endpoint) != 0) {
+        cost_fail("no neighbour");
+    }
+    zsock_set_linger(socket, 0);
+    return socket;
+}
+
 /* --- The next hop -------------------------------------------------------------------------- */
 
 void cost_below_open(const char *endpoint, bool seals)

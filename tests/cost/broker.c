@@ -63,11 +63,7 @@ static void s_open(void)
                    key, s_folder, s_folder);
     cost_below_open(PROXY, false);
     cost_actor_open(&pcl_broker_role, zpl);
-    s_gatekeeper = zsock_new(ZMQ_DEALER);
-    if (s_gatekeeper == NULL || zsock_connect(s_gatekeeper, GATEKEEPERS) != 0) {
-        cost_fail("no gatekeeper");
-    }
-    zsock_set_linger(s_gatekeeper, 0);
+    s_gatekeeper = cost_dealer_new(GATEKEEPERS);
 }
 
 /* It takes no seal in the first second. */

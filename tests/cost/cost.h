@@ -14,6 +14,7 @@
 #include "net/keys.h"
 #include "net/seal.h"
 
+#include <czmq.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -48,6 +49,9 @@ void cost_actor_open(const struct pcl_role *role, const char *zpl);
 void cost_actor_run(void);
 void cost_actor_stop(void);
 void cost_actor_close(void);
+
+/* The neighbour in front of the hop, connected to it; never NULL. */
+zsock_t *cost_dealer_new(const char *endpoint);
 
 /* The next hop down, a ROUTER: answers pings, and each request with a row.  seals: with a tail of a
  * seal's size, which nobody on the way looks at. */

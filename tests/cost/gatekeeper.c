@@ -21,11 +21,7 @@ static void s_open(void)
     cost_below_open(BROKER, true);
     cost_actor_open(&pcl_gatekeeper_role, "clients\n    endpoint = \"" CLIENTS "\"\n"
                                           "broker\n    endpoint = \"" BROKER "\"\n");
-    s_client = zsock_new(ZMQ_DEALER);
-    if (s_client == NULL || zsock_connect(s_client, CLIENTS) != 0) {
-        cost_fail("no client");
-    }
-    zsock_set_linger(s_client, 0);
+    s_client = cost_dealer_new(CLIENTS);
 }
 
 static bool s_ready(void)

@@ -29,24 +29,14 @@ static agent s_agents[AGENT_COUNT];
 static zsock_t *s_broker;
 static uint32_t s_answered;
 
-static zsock_t *s_dealer(const char *endpoint)
-{
-    zsock_t *socket = zsock_new(ZMQ_DEALER);
-    if (socket == NULL || zsock_connect(socket, "%s", endpoint) != 0) {
-        cost_fail("no neighbour");
-    }
-    zsock_set_linger(socket, 0);
-    return socket;
-}
-
 static void s_open(void)
 {
     cost_actor_open(&pcl_proxy_role, "brokers\n    endpoint = \"" BROKERS "\"\n"
                                      "agents\n    endpoint = \"" AGENTS "\"\n");
-    s_broker = s_dealer(BROKERS);
+    s_broker = cost_dealer_new(BROKERS);
     for (uint32_t index = 0; index < AGENT_COUNT; index++) {
         agent *self = &s_agents[index];
-        self->socket = s_dealer(AGENTS);
+        self->socket = cost_dealer_new(AGENTS);
         (void)snprintf(self->name, sizeof self->name, "node%u", index + 1);
         self->report = (pcl_report){.boot_id = 100 + index,
                                     .role = index == 0 ? PCL_NODE_SOURCE : PCL_NODE_REPLICA,
