@@ -8,6 +8,8 @@
 #   tests/run.sh system [ARGS...]  the system tests on MariaDB; ARGS go to pytest
 #   tests/run.sh mysql [ARGS...]   the same on Oracle's MySQL, in the root that
 #                                  tests/mysql-root.sh makes (needs root)
+#   tests/run.sh infra [ARGS...]   the scripts for AWS against moto's server, and what
+#                                  they install, in roots of Debian
 #   tests/run.sh sanitizers        ctest and system tests with the address and
 #                                  undefined-behaviour sanitizers; ctest and part
 #                                  of the system tests with the thread sanitizer
@@ -195,6 +197,34 @@ system_mysql()
 {
     tests/mysql-root.sh make || return
     tests/mysql-root.sh run tests/run.sh inside-root "$@"
+}
+
+# moto and the AWS CLI are packages only in newer releases than Debian 12; where they are
+# not to be had, the tests that want them say so and are skipped.
+infra_tools()
+{
+    local names=() name
+    [[ ${PORTCULLIS_NO_INSTALL:-} != 1 ]] || return 0
+    for name in moto_server:python3-moto aws:awscli; do
+        if ! command -v "${name%:*}" > /dev/null \
+            && [[ $(apt-cache policy "${name#*:}" 2> /dev/null) =~ Candidate:\ [^\(] ]]; then
+            names+=("${name#*:}")
+        fi
+    done
+    [[ ${#names[@]} -eq 0 ]] || say "installing: ${names[*]}"
+    [[ ${#names[@]} -eq 0 ]] || apt_install "${names[@]}" > "$logs/infra-tools.log" 2>&1 \
+        || warn "apt-get could not install them, see $logs/infra-tools.log"
+}
+
+infra_tests()
+{
+    local argument what=(tests/infra)
+    infra_tools
+    for argument in "$@"; do
+        [[ $argument != tests/* ]] || what=()
+    done
+    PORTCULLIS_TEST_BUILD=$PCL_CHECKOUT/build/dev PORTCULLIS_TEST_SCRATCH=$scratch \
+        /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --durations=5 "${what[@]}" "$@"
 }
 
 # In the root: its compiler changes from day to day, so that its warnings are
@@ -408,6 +438,7 @@ lane_mariadb()
     fi
     # The same inputs each time: what fails here is what was changed.
     step fuzz low fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-5}" -seed=1 || true
+    step infra infra_tests || true
 }
 
 lane_mysql()
@@ -428,6 +459,7 @@ everything()
         second_look system-mysql system_mysql
         second_look tsan-system tsan_system
         second_look asan-system asan_system
+        second_look infra infra_tests
     fi
 }
 
@@ -514,7 +546,8 @@ main()
             inside_root "$@"
             exit
             ;;
-        everything | quick | unit | system | mysql | sanitizers | fuzz | style | instructions) ;;
+        everything | quick | unit | system | mysql | infra | sanitizers | fuzz | style) ;;
+        instructions) ;;
         *) usage_fail "unknown step: $mode" ;;
     esac
     prepare
@@ -532,6 +565,11 @@ main()
             fi
             ;;
         mysql) step system-mysql system_mysql "$@" || true ;;
+        infra)
+            if step build build dev; then
+                step infra infra_tests "$@" || true
+            fi
+            ;;
         sanitizers) lanes lane_asan lane_tsan ;;
         fuzz) step fuzz fuzz_all "${1:-10}" || true ;;
         style) all_style ;;

@@ -1,0 +1,374 @@
+"""A proxy in front of moto's server, through which the AWS CLI talks.
+
+It remembers every call by service and action, answers what moto does not know in its stead,
+and makes the faults of a cloud: throttling, internal errors, answers that are cut short or never
+come, ids that are not known yet, and a script that dies between two calls, or after a call was
+carried out and before it heard so.
+"""
+import collections
+import contextlib
+import dataclasses
+import http.client
+import http.server
+import json
+import random
+import re
+import threading
+import time
+import urllib.parse
+
+READING = ("Describe", "Get", "List", "Head", "Lookup", "Simulate", "Search", "Assume", "Decode",
+           "Check")
+ID = re.compile(r"\b(?:vpc|subnet|sg|igw|rtb|eni|lt|vpce|nat|eipalloc|i)-[0-9a-f]{8,17}\b")
+NOT_FOUND = {"vpc": "InvalidVpcID.NotFound", "subnet": "InvalidSubnetID.NotFound",
+             "sg": "InvalidGroup.NotFound", "igw": "InvalidInternetGatewayID.NotFound",
+             "rtb": "InvalidRouteTableID.NotFound", "eni": "InvalidNetworkInterfaceID.NotFound",
+             "lt": "InvalidLaunchTemplateId.NotFound", "vpce": "InvalidVpcEndpointId.NotFound",
+             "nat": "NatGatewayNotFound", "eipalloc": "InvalidAllocationID.NotFound",
+             "i": "InvalidInstanceID.NotFound"}
+IMAGE = "ami-0123456789abcdef0"
+QUOTA = 64.0
+
+
+@dataclasses.dataclass
+class Call:
+    """One request of a script."""
+    service: str
+    action: str
+    region: str
+    run: str  # which run of a script it belongs to
+    fields: dict  # of the query protocol and of JSON, else empty
+    text: str  # the body
+    status: int = 0  # what was answered, 0 for nothing
+
+    @property
+    def mutating(self):
+        if self.service == "s3":
+            return self.action.split()[0] in ("PUT", "POST", "DELETE")
+        return not self.action.startswith(READING)
+
+    @property
+    def name(self):
+        return f"{self.service}:{self.action}"
+
+
+def parse(method, path, headers, body):
+    """The call that a request makes."""
+    scope = re.search(r"Credential=[^/]*/\d+/([^/]+)/([^/]+)/", headers.get("Authorization", ""))
+    region, service = scope.groups() if scope else ("", "none")
+    run = re.search(r"exec-env/run-(\w+)", headers.get("User-Agent", ""))
+    text = body.decode("utf-8", "replace")
+    fields = {}
+    target = headers.get("X-Amz-Target")
+    if service == "s3":
+        action = f"{method} {path.split('?')[0]}"
+    elif target:
+        action = target.rpartition(".")[2]
+        with contextlib.suppress(ValueError):
+            fields = json.loads(text or "{}")
+    else:
+        fields = dict(urllib.parse.parse_qsl(text))
+        action = fields.get("Action", f"{method} {path}")
+    return Call(service, action, region, run.group(1) if run else "", fields, text)
+
+
+# --- Answers -----------------------------------------------------------------------
+
+def error(call, status, code, message):
+    """An error as the service would put it: (status, headers, body)."""
+    if call.service == "s3":
+        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    elif call.service == "ec2":
+        body = (f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+                "</Errors><RequestID>0</RequestID></Response>")
+    elif call.service in ("iam", "sts"):
+        body = (f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}"
+                "</Message></Error><RequestId>0</RequestId></ErrorResponse>")
+    else:
+        body = json.dumps({"__type": code, "message": message})
+        return status, {"Content-Type": "application/x-amz-json-1.1"}, body.encode()
+    return status, {"Content-Type": "text/xml"}, body.encode()
+
+
+def throttled(call):
+    code = {"ec2": "RequestLimitExceeded", "s3": "SlowDown", "iam": "Throttling"}
+    return error(call, 503 if call.service in ("ec2", "s3") else 400,
+                 code.get(call.service, "ThrottlingException"), "Rate exceeded")
+
+
+def broken(call):
+    return error(call, 500, "InternalError", "An internal error has occurred")
+
+
+def as_json(value):
+    return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(value).encode()
+
+
+def quota(code="L-1216C47A"):
+    return {"ServiceCode": "ec2", "QuotaCode": code, "QuotaName": "A quota", "Value": QUOTA,
+            "Unit": "None", "Adjustable": True, "GlobalQuota": False}
+
+
+def parameter(name):
+    return {"Name": name, "Type": "String", "Value": IMAGE, "Version": 1}
+
+
+IMAGES = f"""<DescribeImagesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
+<requestId>0</requestId><imagesSet><item><imageId>{IMAGE}</imageId>
+<imageState>available</imageState>
+<imageOwnerId>136693071363</imageOwnerId><name>debian-12-amd64-20260101-1</name>
+<creationDate>2026-01-01T00:00:00.000Z</creationDate><architecture>x86_64</architecture>
+<rootDeviceName>/dev/xvda</rootDeviceName><rootDeviceType>ebs</rootDeviceType>
+<virtualizationType>hvm</virtualizationType><isPublic>true</isPublic></item></imagesSet>
+</DescribeImagesResponse>"""
+
+
+def stand_in(call, forward):
+    """What moto does not answer and AWS does; None for all else.  forward(call) asks moto."""
+    if call.service == "servicequotas" and call.action.startswith("Get"):
+        return as_json({"Quota": quota(call.fields.get("QuotaCode"))})
+    if call.service == "servicequotas":
+        return as_json({"Quotas": [quota()]})
+    if call.service == "ssm":
+        names = call.fields.get("Names") or [call.fields.get("Name", "")]
+        if call.action == "GetParameter" and names[0].startswith("/aws/service/"):
+            return as_json({"Parameter": parameter(names[0])})
+        if call.action == "GetParameters" and all(n.startswith("/aws/service/") for n in names):
+            return as_json({"Parameters": [parameter(name) for name in names],
+                            "InvalidParameters": []})
+        if call.action == "DescribeInstanceInformation":
+            running = forward("Action=DescribeInstances&Version=2016-11-15"
+                              "&Filter.1.Name=instance-state-name&Filter.1.Value.1=running")
+            ids = re.findall(r"<instanceId>(i-\w+)</instanceId>", running)
+            return as_json({"InstanceInformationList": [
+                {"InstanceId": one, "PingStatus": "Online", "PlatformType": "Linux"}
+                for one in sorted(set(ids))]})
+    if call.name == "ec2:DescribeImages" and (
+            "136693071363" in call.fields.values() or IMAGE in call.fields.values()):
+        return 200, {"Content-Type": "text/xml"}, IMAGES.encode()
+    return None
+
+
+# --- Faults ------------------------------------------------------------------------
+
+class Throttle:
+    """Refuses each call a few times before it is let through, with a share that chance says."""
+
+    def __init__(self, share, seed, answer=throttled):
+        self.share, self.random, self.answer, self.made = share, random.Random(seed), answer, 0
+
+    def before(self, call):
+        if self.random.random() < self.share:
+            self.made += 1
+            return self.answer(call)
+        return None
+
+
+class NotYet:
+    """An id that a call made is not known to the next `times` calls that name it; an instance
+    profile that was just made is not known to RunInstances."""
+
+    def __init__(self, times):
+        self.times, self.left, self.made = times, collections.Counter(), 0
+
+    def before(self, call):
+        if call.service != "ec2":
+            return None
+        for one in ID.findall(urllib.parse.unquote(call.text)):
+            if self.left[one] > 0:
+                self.left[one] -= 1
+                self.made += 1
+                return error(call, 400, NOT_FOUND[one.split("-")[0]],
+                             f"The ID '{one}' does not exist")
+        profile = next((value for name, value in call.fields.items()
+                        if name.startswith("IamInstanceProfile.")), "").rpartition("/")[2]
+        if call.action == "RunInstances" and self.left[profile] > 0:
+            self.left[profile] -= 1
+            self.made += 1
+            return error(call, 400, "InvalidParameterValue", f"Value ({profile}) for parameter "
+                         "iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name")
+        return None
+
+    def after(self, call, answer):
+        text = answer[2].decode("utf-8", "replace")
+        if call.action == "CreateInstanceProfile":
+            self.left[call.fields.get("InstanceProfileName", "")] = self.times
+        elif call.service == "ec2" and call.action.startswith(("Create", "Run", "Allocate")):
+            known = set(ID.findall(urllib.parse.unquote(call.text)))
+            for one in set(ID.findall(text)) - known:
+                self.left[one] = self.times
+        return answer
+
+
+class Cut:
+    """Of answers that chance picks, half arrives, or nothing: the call was carried out."""
+
+    def __init__(self, share, seed):
+        self.share, self.random, self.made = share, random.Random(seed), 0
+
+    def after(self, call, answer):
+        del call
+        if self.random.random() >= self.share:
+            return answer
+        self.made += 1
+        return None if self.random.random() < 0.5 else (*answer[:2], answer[2][:-1], "cut")
+
+
+class Kill:
+    """Ends a script at its mutating call number `at`, counted from 1: by kill(), before the call
+    is carried out, or after and before its answer."""
+
+    def __init__(self, at, kill, carried_out=True):
+        self.at, self.kill, self.carried_out = at, kill, carried_out
+        self.count, self.made, self.call = 0, 0, None
+        self.lock = threading.Lock()
+
+    def _now(self, call):
+        self.made, self.call = 1, call
+        self.kill()
+
+    def before(self, call):
+        with self.lock:
+            if call.mutating:
+                self.count += 1
+            if call.mutating and self.count == self.at and not self.carried_out:
+                self._now(call)
+        return None
+
+    def after(self, call, answer):
+        if call.mutating and self.count == self.at and not self.made and self.carried_out:
+            self._now(call)
+            return None
+        return answer
+
+
+# --- The proxy ---------------------------------------------------------------------
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def body(self):
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while True:
+            size = int(self.rfile.readline().split(b";")[0], 16)
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+            if size == 0:
+                return b"".join(parts)
+
+    def serve(self):
+        answer = self.server.owner.answer(self.command, self.path, self.headers, self.body())
+        if answer is None:
+            self.close_connection = True
+            return
+        status, headers, body = answer[:3]
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        cut = len(answer) > 3
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(body) + (1 if cut else 0)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body[:len(body) // 2] if cut else body)
+        self.close_connection = self.close_connection or cut
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = serve
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request, client_address):
+        pass  # a script that was killed does not wait for its answer
+
+
+class FaultCloud:
+    """The proxy.  `calls` are those of the run that goes on; `faults` are asked in their order,
+    before(call) -> an answer or None, and after(call, answer) -> an answer, None for none."""
+
+    def __init__(self, port, moto_port):
+        self.port, self.moto_port = port, moto_port
+        self.calls, self.faults, self.run = [], [], ""
+        self.lock = threading.Lock()
+        self.server = Server(("127.0.0.1", port), Handler)
+        self.server.owner = self
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def begin(self, run, faults=()):
+        """Only calls of this run count from now on; what an earlier one still asks is refused."""
+        with self.lock:
+            self.run, self.calls, self.faults = run, [], list(faults)
+
+    def end(self):
+        with self.lock:
+            self.run, self.faults = "none", []
+            return self.calls
+
+    def forward(self, method, path, headers, body):
+        link = http.client.HTTPConnection("127.0.0.1", self.moto_port, timeout=120)
+        try:
+            keep = {name: value for name, value in headers.items()
+                    if name.lower() not in ("connection", "transfer-encoding", "expect",
+                                            "content-length")}
+            link.request(method, path, body, keep)
+            answer = link.getresponse()
+            found = {name: value for name, value in answer.getheaders() if name.lower() not in (
+                "connection", "transfer-encoding", "server", "date",
+                *(() if method == "HEAD" else ("content-length",)))}
+            return answer.status, found, answer.read()
+        finally:
+            link.close()
+
+    def answer(self, method, path, headers, body):
+        call = parse(method, path, headers, body)
+        with self.lock:
+            if call.run != self.run:
+                return None  # of a script that was killed
+            self.calls.append(call)
+            faults = self.faults
+        for fault in faults:
+            made = fault.before(call) if hasattr(fault, "before") else None
+            if made:
+                call.status = made[0]
+                return made
+
+        def ask(text):
+            scope = headers["Authorization"].replace("/ssm/", "/ec2/")
+            return self.forward("POST", "/", {
+                "Authorization": scope, "Content-Type": "application/x-www-form-urlencoded",
+                "Host": headers["Host"]}, text.encode())[2].decode()
+        if call.run != self.run:
+            return None  # killed just now, before the call
+        made = stand_in(call, ask) or self.forward(method, path, headers, body)
+        call.status = made[0]
+        for fault in faults:
+            if made is not None and hasattr(fault, "after"):
+                made = fault.after(call, made)
+        return made
+
+
+def wait_answers(port, timeout_s):
+    """Until somebody serves moto's own page on the port."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            link.request("GET", "/moto-api/")
+            if link.getresponse().status == 200:
+                return
+        except OSError:
+            pass
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"moto did not answer on port {port} within {timeout_s} s")
+        time.sleep(0.1)
