@@ -13,13 +13,14 @@ ALLOWED = {
     "sql":          {"common"},
     "wire":         {"common"},
     "net":          {"common", "wire"},
+    "aws":          {"common", "wire", "net"},
     "policy":       {"common", "sql", "wire", "net"},
     "audit":        {"common", "wire", "net"},
     "client":       {"common", "sql", "wire", "net", "policy", "audit"},
     "gatekeeper":   {"common", "sql", "wire", "net"},
     "broker":       {"common", "sql", "wire", "net", "policy", "audit"},
     "proxy":        {"common", "sql", "wire", "net"},
-    "worker-agent": {"common", "sql", "wire", "net"},
+    "worker-agent": {"common", "sql", "wire", "net", "aws"},
     "portcullisd":  {"net", "gatekeeper", "broker", "proxy", "worker-agent"},
     "bench":        {"common", "sql", "wire", "net", "client", "proxy", "worker-agent"},
     "tests":        None,               # tests may reach anything
@@ -31,8 +32,8 @@ GUARDED = {
     # The library does without CZMQ, which takes signals; bench measures libzmq alone.
     "zmq.h": {"net", "client", "bench"},
     "microhttpd.h": {"net"},
-    "sodium.h": {"net", "policy", "audit", "client"},
-    "curl/curl.h": {"worker-agent"},
+    "sodium.h": {"net", "aws", "policy", "audit", "client"},
+    "curl/curl.h": {"aws"},
     "msgpack.h": {"wire"},
     "mysql.h": {"worker-agent"},
 }
