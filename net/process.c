@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static void s_put(pcl_buffer *buffer, const char *name, const char *kind, const char *help,
                   double value)
@@ -71,4 +74,11 @@ void pcl_process_render(pcl_buffer *buffer)
         s_put(buffer, "cpu_seconds_total", "counter", "Processor time used, user and system.",
               s_seconds(usage.ru_utime) + s_seconds(usage.ru_stime));
     }
+}
+
+void pcl_process_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0); /* says whether there was any */
+#endif
 }

@@ -17,6 +17,13 @@
 #ifndef ZMQ_ZAP_ENFORCE_DOMAIN
 #define ZMQ_ZAP_ENFORCE_DOMAIN 93
 #endif
+/* Likewise; of the context. */
+#ifndef ZMQ_ZERO_COPY_RECV
+#define ZMQ_ZERO_COPY_RECV 10
+#endif
+
+/* What a peer says of itself in its handshake: never silent for so many ms. */
+#define SILENCE_PROPERTY "X-Silence-Max-Ms"
 
 /* Name, nonce, authenticator and flags of a CurveZMQ message (ZeroMQ RFC 26). */
 enum { ROUTE_SIZE = 5 }; /* of a routing id that a ROUTER makes up: 0, and a number */
@@ -26,17 +33,17 @@ enum { CURVE_FRAME_OVERHEAD = 8 + 8 + 16 + 1 };
 static const struct {
     int name, value;
 } COMMON[] = {
-    {ZMQ_SNDTIMEO, 0},             /* a loop never waits for a peer */
-    {ZMQ_LINGER, 500},             /* the last replies may leave, a dead peer holds nobody up */
-    {ZMQ_HANDSHAKE_IVL, 2000},     /* silent connections do not pile up */
-    {ZMQ_TCP_MAXRT, 3000},         /* unacknowledged data ends the connection */
-    {ZMQ_TCP_KEEPALIVE, 1},        /* so does a host that vanished */
-    {ZMQ_TCP_KEEPALIVE_IDLE, 10},  /* seconds */
-    {ZMQ_TCP_KEEPALIVE_INTVL, 5},  /* seconds */
-    {ZMQ_TCP_KEEPALIVE_CNT, 3},    /* probes */
-    {ZMQ_BACKLOG, 4096},           /* many clients at once after a restart */
-    {ZMQ_RECONNECT_IVL, 100},      /* first try again ... */
-    {ZMQ_RECONNECT_IVL_MAX, 1000}, /* ... backing off to this */
+    {ZMQ_SNDTIMEO, 0}, /* a loop never waits for a peer */
+    {ZMQ_LINGER, 500}, /* the last replies may leave, a dead peer holds nobody up */
+    {ZMQ_HANDSHAKE_IVL, PCL_HANDSHAKE_MS}, /* silent connections do not pile up */
+    {ZMQ_TCP_MAXRT, 3000},                 /* unacknowledged data ends the connection */
+    {ZMQ_TCP_KEEPALIVE, 1},                /* so does a host that vanished */
+    {ZMQ_TCP_KEEPALIVE_IDLE, 10},          /* seconds */
+    {ZMQ_TCP_KEEPALIVE_INTVL, 5},          /* seconds */
+    {ZMQ_TCP_KEEPALIVE_CNT, 3},            /* probes */
+    {ZMQ_BACKLOG, 4096},                   /* many clients at once after a restart */
+    {ZMQ_RECONNECT_IVL, 100},              /* first try again ... */
+    {ZMQ_RECONNECT_IVL_MAX, 1000},         /* ... backing off to this */
 };
 
 static bool s_fail(char *error, size_t error_size, const char *endpoint, const char *why)
@@ -46,10 +53,15 @@ static bool s_fail(char *error, size_t error_size, const char *endpoint, const c
 }
 
 /* libzmq never seeds the generator of its automatic routing ids, and CZMQ seeds
- * it with the second of the start, so a peer could guess another's. */
-static void s_seed_routing_ids(void)
+ * it with the second of the start, so a peer could guess another's.
+ *
+ * A message that was not copied out of the buffer that it was read into has a description in that
+ * buffer, on a page that idle connections need for nothing else: a tenth of their memory.
+ * CURVE copies all the same.  A libzmq that does not know the option needs more memory. */
+static void s_prepare(void)
 {
-    (void)zsys_init();
+    void *context = zsys_init();
+    (void)zmq_ctx_set(context, ZMQ_ZERO_COPY_RECV, 0);
     srandom((unsigned)pcl_random_u64());
 }
 
@@ -109,7 +121,7 @@ static zsock_t *s_new(int type, const pcl_socket_options *options, char *error, 
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     assert(options != NULL && options->endpoint != NULL && error != NULL);
-    (void)pthread_once(&once, s_seed_routing_ids);
+    (void)pthread_once(&once, s_prepare);
     zsock_t *socket = zsock_new(type);
     if (socket == NULL) {
         s_fail(error, error_size, options->endpoint, zmq_strerror(errno));
@@ -297,6 +309,15 @@ int pcl_socket_frame_fd(zmq_msg_t *frame)
     assert(frame != NULL);
     const char *text = zmq_msg_gets(frame, "__fd");
     return text != NULL ? atoi(text) : -1;
+}
+
+uint32_t pcl_socket_frame_silence_ms(zmq_msg_t *frame)
+{
+    assert(frame != NULL);
+    const char *text = zmq_msg_gets(frame, SILENCE_PROPERTY);
+    char *end = NULL;
+    unsigned long value = text != NULL ? strtoul(text, &end, 10) : 0;
+    return value != 0 && value < UINT32_MAX && *end == '\0' ? (uint32_t)value : 0;
 }
 
 void pcl_socket_unwatch(zsock_t *socket, zsock_t **watch_p)

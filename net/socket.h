@@ -17,6 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A handshake that takes longer is given up, by both sides. */
+#define PCL_HANDSHAKE_MS 2000
+
 typedef struct pcl_socket_options {
     const char *endpoint;
     const pcl_keys *keys;      /* own; needed on tcp unless insecure */
@@ -62,5 +65,9 @@ pcl_peer_event pcl_socket_peer_event(zsock_t *watch, int *out_fd);
 
 /* The descriptor of the connection that a frame came on; -1: there is none, as on inproc. */
 int pcl_socket_frame_fd(zmq_msg_t *frame);
+
+/* For how long the peer that sent it said, in its handshake, that it would be silent at the most,
+ * since it sends heartbeats; 0: it did not say. */
+uint32_t pcl_socket_frame_silence_ms(zmq_msg_t *frame);
 
 #endif

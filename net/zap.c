@@ -3,9 +3,13 @@
 
 #include "net/zap.h"
 
+#include "common/clock.h"
 #include "net/frames.h"
 #include "net/log.h"
 #include "net/loop.h"
+#include "net/process.h"
+#include "net/socket.h"
+#include "net/time.h"
 #include "net/tsan.h"
 #include "net/zap_check.h"
 
@@ -100,13 +104,32 @@ static s_verdict s_judge(pcl_frames *request)
 
 /* --- The handler's thread -------------------------------------------------- */
 
+/* libzmq keeps the way from a connection to the handler as long as both are there: two queues, a
+ * quarter of all that it holds for an idle peer, of which nothing passes them once the peer is let
+ * in.  It ends with the socket of either.  So after so many answers the handler goes on with a new
+ * socket, and closes the old one when every handshake that has begun with it is over.  Whoever
+ * asks in the moment between is refused, as without a handler, and tries again. */
+#define MOVE_ANSWERS_MIN 64u
+#define RETIRED_US       ((PCL_HANDSHAKE_MS + 1000) * PCL_US_PER_MS)
+
 typedef struct s_handler {
     zsock_t *pipe;
-    zsock_t *socket;
-    pcl_loop *loop;
+    zsock_t *socket;      /* owned; bound */
+    zsock_t *retired;     /* owned; was bound before, and answers who asks there; NULL: none */
+    pcl_loop *loop;       /* of the sockets that there are now */
+    uint32_t answers;     /* of the bound one */
+    bool closed;          /* one was, and its memory is to be given back */
+    uint64_t move_due_us; /* when the next of the three is to be done; UINT64_MAX: never */
+    bool over;
 } s_handler;
 
-static void s_answer(s_handler *self, pcl_frames *request)
+static void s_end(s_handler *self)
+{
+    self->over = true;
+    pcl_loop_stop(self->loop);
+}
+
+static void s_answer(zsock_t *socket, pcl_frames *request)
 {
     s_verdict verdict = s_judge(request);
     zmq_msg_t reply[6];
@@ -118,30 +141,56 @@ static void s_answer(s_handler *self, pcl_frames *request)
     pcl_frame_copy_of(&reply[3], pcl_bytes_text(verdict.text));
     pcl_frame_copy_of(&reply[4], pcl_bytes_text(verdict.user_id));
     pcl_frame_copy_of(&reply[5], pcl_bytes_of(NULL, 0)); /* no metadata */
-    if (pcl_frames_send(reply, 6, self->socket) != PCL_ERR_OK) {
+    if (pcl_frames_send(reply, 6, socket) != PCL_ERR_OK) {
         for (size_t index = 0; index < 6; index++) {
             zmq_msg_close(&reply[index]); /* the asker is gone; it lets nobody in */
         }
     }
 }
 
-static bool s_on_request(void *context, uint64_t now_us)
+static bool s_on_requests(s_handler *self, zsock_t *socket, uint32_t *out_count)
 {
-    (void)now_us;
-    s_handler *self = context;
-    for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
+    *out_count = 0;
+    while (*out_count < PCL_BATCH_MAX) {
         pcl_frames request;
-        pcl_recv result = pcl_frames_recv(&request, self->socket);
+        pcl_recv result = pcl_frames_recv(&request, socket);
         if (result == PCL_RECV_FAILED) {
-            pcl_loop_stop(self->loop);
+            s_end(self);
         }
         if (result != PCL_RECV_MESSAGE) {
             return false;
         }
-        s_answer(self, &request);
+        s_answer(socket, &request);
         pcl_frames_close(&request);
+        ++*out_count;
     }
     return true;
+}
+
+static void s_plan(s_handler *self, uint64_t at_us)
+{
+    self->move_due_us = at_us;
+    pcl_loop_wake_at(self->loop, at_us);
+}
+
+static bool s_on_request(void *context, uint64_t now_us)
+{
+    s_handler *self = context;
+    uint32_t count = 0;
+    bool more = s_on_requests(self, self->socket, &count);
+    self->answers += count;
+    if (self->answers >= MOVE_ANSWERS_MIN && self->move_due_us == UINT64_MAX) {
+        s_plan(self, now_us + RETIRED_US); /* those who come together are left together */
+    }
+    return more;
+}
+
+static bool s_on_retired(void *context, uint64_t now_us)
+{
+    (void)now_us;
+    s_handler *self = context;
+    uint32_t count = 0;
+    return s_on_requests(self, self->retired, &count);
 }
 
 /* Whoever asks whether we live gets his word back; any other word is to stop. */
@@ -153,12 +202,12 @@ static bool s_on_pipe(void *context, uint64_t now_us)
     pcl_recv result = pcl_frames_recv(&word, self->pipe);
     if (result != PCL_RECV_MESSAGE) {
         if (result == PCL_RECV_FAILED) {
-            pcl_loop_stop(self->loop);
+            s_end(self);
         }
         return false;
     }
     if (!pcl_bytes_is(pcl_frame_bytes(&word.frame[0]), LOOK)) {
-        pcl_loop_stop(self->loop);
+        s_end(self);
     } else if (pcl_frames_send(word.frame, 1, self->pipe) == PCL_ERR_OK) {
         return true;
     }
@@ -166,11 +215,71 @@ static bool s_on_pipe(void *context, uint64_t now_us)
     return false;
 }
 
+static void s_on_turn(void *context, uint64_t now_us)
+{
+    s_handler *self = context;
+    if (now_us >= self->move_due_us) {
+        pcl_loop_stop(self->loop); /* its sockets change */
+    }
+}
+
+/* Closing alone would free the name only some time later. */
+static void s_unbind(zsock_t *socket)
+{
+    (void)zsock_unbind(socket, "%s", ZAP_ENDPOINT);
+}
+
+/* A fresh socket; its predecessor's end; and its memory's, which libzmq frees on its own threads.
+ * false: nobody is let in any more. */
+static bool s_move(s_handler *self, uint64_t now_us)
+{
+    if (self->retired != NULL) {
+        zsock_destroy(&self->retired);
+        self->closed = true;
+        self->move_due_us = now_us + PCL_US_PER_S;
+        return true;
+    }
+    if (self->closed) {
+        pcl_process_trim();
+        self->closed = false;
+        self->move_due_us = self->answers >= MOVE_ANSWERS_MIN ? now_us : UINT64_MAX;
+        return true;
+    }
+    self->retired = self->socket;
+    self->socket = zsock_new(ZMQ_REP);
+    assert(self->socket != NULL);
+    self->answers = 0;
+    self->move_due_us = now_us + RETIRED_US;
+    s_unbind(self->retired);
+    return zsock_bind(self->socket, "%s", ZAP_ENDPOINT) == 0;
+}
+
+/* Until somebody wants it to end. */
+static void s_serve(s_handler *self)
+{
+    while (!self->over) {
+        self->loop = pcl_loop_new();
+        pcl_loop_add_socket(self->loop, self->pipe, s_on_pipe, self);
+        pcl_loop_add_socket(self->loop, self->socket, s_on_request, self);
+        if (self->retired != NULL) {
+            pcl_loop_add_socket(self->loop, self->retired, s_on_retired, self);
+        }
+        pcl_loop_set_tick(self->loop, 0, NULL, s_on_turn, self);
+        pcl_loop_wake_at(self->loop, self->move_due_us);
+        pcl_loop_run(self->loop);
+        pcl_loop_destroy(&self->loop);
+        uint64_t now_us = pcl_now_us();
+        if (now_us < self->move_due_us || !s_move(self, now_us)) {
+            self->over = true;
+        }
+    }
+}
+
 static void s_run(zsock_t *pipe, void *argument)
 {
     (void)prctl(PR_SET_NAME, THREAD_NAME); /* for whoever looks at threads */
     bool *out_bound = argument; /* the starter waits for our signal, so it is there until then */
-    s_handler self = {.pipe = pipe, .socket = zsock_new(ZMQ_REP), .loop = pcl_loop_new()};
+    s_handler self = {.pipe = pipe, .socket = zsock_new(ZMQ_REP), .move_due_us = UINT64_MAX};
     assert(self.socket != NULL);
     *out_bound = zsock_bind(self.socket, "%s", ZAP_ENDPOINT) == 0;
     bool bound = *out_bound;
@@ -180,13 +289,10 @@ static void s_run(zsock_t *pipe, void *argument)
     PCL_TSAN_GIVES(out_bound);
     zsock_signal(pipe, 0);
     if (bound) {
-        pcl_loop_add_socket(self.loop, pipe, s_on_pipe, &self);
-        pcl_loop_add_socket(self.loop, self.socket, s_on_request, &self);
-        pcl_loop_run(self.loop);
-        /* Closing alone would free the name only some time later. */
-        (void)zsock_unbind(self.socket, "%s", ZAP_ENDPOINT);
+        s_serve(&self);
+        s_unbind(self.socket);
     }
-    pcl_loop_destroy(&self.loop);
+    zsock_destroy(&self.retired);
     zsock_destroy(&self.socket);
 }
 

@@ -198,6 +198,50 @@ static void test_malformed_requests_are_refused(void **state)
     pcl_zap_stop();
 }
 
+/* Those who ask in the moment between two sockets are refused, and would try again. */
+static void s_expect_soon(const s_server *server, const pcl_keys *keys, int event)
+{
+    int result = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+    for (int count = 0; count < 3 && result == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL; count++) {
+        zsock_t *client = s_connect(server, keys);
+        result = handshake_result(server->monitor);
+        zsock_destroy(&client);
+    }
+    assert_int_equal(result, event);
+}
+
+/* The way from a connection to the handler ends, and whoever comes finds it all the same. */
+static void test_a_handler_that_has_let_many_in_moves_on(void **state)
+{
+    (void)state;
+    static const char *const PLAIN[] = {"1.0", "1", "clients", "127.0.0.1", "", "PLAIN", "u", "p"};
+    assert_true(pcl_zap_start());
+    s_admit("clients", "alice", &s_alice);
+    s_server server = s_open("clients");
+    zsock_t *asker = zsock_new(ZMQ_REQ);
+    assert_int_equal(zsock_connect(asker, "inproc://zeromq.zap.01"), 0);
+    zsock_set_sndtimeo(asker, 0);
+    bool there = true;
+    for (int turn = 0; turn < 600 && there; turn++) {
+        s_expect_soon(&server, &s_alice, ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
+        s_expect_soon(&server, &s_bob, ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+        for (int count = 0; count < 8 && there; count++) {
+            there = (zsock_events(asker) & ZMQ_POLLOUT) != 0;
+            if (there) {
+                s_ask(asker, PLAIN, 8, "400");
+            }
+        }
+        zclock_sleep(50);
+    }
+    assert_false(there);
+    assert_true(pcl_zap_is_alive());
+    s_expect_soon(&server, &s_alice, ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
+    s_expect_soon(&server, &s_bob, ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+    zsock_destroy(&asker);
+    s_close(&server);
+    pcl_zap_stop();
+}
+
 /* --- Other handlers than ours ----------------------------------------------------- */
 
 typedef enum s_way { SLOW, GARBAGE, OTHER_ID, STATUS_300, STATUS_500, NO_FRAMES, WAYS } s_way;
@@ -331,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_the_user_id_is_the_public_key),
         cmocka_unit_test(test_a_frame_of_the_limit_passes_and_no_longer_one),
         cmocka_unit_test(test_malformed_requests_are_refused),
+        cmocka_unit_test(test_a_handler_that_has_let_many_in_moves_on),
         cmocka_unit_test(test_whatever_a_wrong_handler_says_nobody_comes_in),
         cmocka_unit_test(test_a_handler_that_lives_says_so),
         cmocka_unit_test(test_there_is_one_handler),
