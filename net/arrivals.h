@@ -47,6 +47,7 @@ typedef enum pcl_arrivals_rule {
     PCL_ARRIVALS_KEY,
     PCL_ARRIVALS_STUFFED, /* stood still with more octets than a handshake has; the watch's own */
     PCL_ARRIVALS_FORGED,  /* named itself as only a ROUTER does; the watch's own */
+    PCL_ARRIVALS_FROZEN,  /* was silent for longer than it said it would be; the watch's own */
     PCL_ARRIVALS_RULES,   /* must stay last */
 } pcl_arrivals_rule;
 

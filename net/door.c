@@ -23,6 +23,7 @@ static const char *const RULES[PCL_ARRIVALS_RULES] = {
     [PCL_ARRIVALS_KEY] = "connections_principal",
     [PCL_ARRIVALS_STUFFED] = "handshake_size",
     [PCL_ARRIVALS_FORGED] = "forged_route",
+    [PCL_ARRIVALS_FROZEN] = "frozen",
 };
 
 /* NULL: no failure. */

@@ -26,6 +26,12 @@ enum { DESCRIPTORS_MIN = 1024 }; /* room for, where the limit cannot be read or 
 /* Connections that may have been made before the monitor was. */
 #define UNSEEN_MAX 65536u
 
+/* What peers say of their silence counts within these; each connection is looked at once in so many
+ * ticks, about a second. */
+#define SILENCE_MS_MIN 1000u
+#define SILENCE_MS_MAX 60000u
+#define SILENCE_TICKS  100u
+
 /* Connections that have sent more, and have not spoken. */
 enum { SUSPECTS_MAX = 256 };
 
@@ -46,7 +52,9 @@ struct pcl_peer_watch {
     zsock_t *monitor;        /* owned */
     pcl_connections *table;
     pcl_arrivals *arrivals;
-    uint64_t *peers; /* by descriptor: who is at the other end, pcl_tcp_peer's tag */
+    uint64_t *peers;    /* by descriptor: who is at the other end, pcl_tcp_peer's tag */
+    uint16_t *silences; /* by descriptor: ms for which it may be silent; 0: for ever */
+    int silence_cursor; /* the descriptor that is looked at next */
     uint32_t descriptor_max;
     bool has_first_route;
     uint32_t first_route;
@@ -104,7 +112,9 @@ static bool s_make_tables(pcl_peer_watch *self)
     self->table = pcl_connections_new(&limits, options->seed);
     self->arrivals = pcl_arrivals_new(self->descriptor_max, &none, options->seed);
     self->peers = calloc(self->descriptor_max, sizeof *self->peers);
-    return self->table != NULL && self->arrivals != NULL && self->peers != NULL;
+    self->silences = calloc(self->descriptor_max, sizeof *self->silences);
+    return self->table != NULL && self->arrivals != NULL && self->peers != NULL &&
+           self->silences != NULL;
 }
 
 pcl_peer_watch *pcl_peer_watch_new(const pcl_peer_watch_options *options, char *error,
@@ -139,6 +149,7 @@ void pcl_peer_watch_destroy(pcl_peer_watch **self_p)
         pcl_connections_destroy(&self->table);
         pcl_arrivals_destroy(&self->arrivals);
         free(self->peers);
+        free(self->silences);
         free(self);
         *self_p = NULL;
     }
@@ -198,6 +209,7 @@ static void s_opened(pcl_peer_watch *self, int fd, uint64_t now_us)
     size_t size = 0;
     int place = -1;
     self->peers[fd] = pcl_tcp_peer(fd, address, &size);
+    self->silences[fd] = 0;
     pcl_arrivals_rule rule = pcl_arrivals_opened(self->arrivals, fd, pcl_bytes_of(address, size),
                                                  now_us, &place);
     if (rule != PCL_ARRIVALS_FINE) {
@@ -300,12 +312,33 @@ static void s_count_failed(pcl_peer_watch *self)
     }
 }
 
+/* A peer whose process stands still keeps its connection, and what it holds, as long as its kernel
+ * answers.  libzmq would end it by ZMQ_HEARTBEAT_TTL, at the price of a timer for each connection
+ * that is looked for, among those of all others, at each message. */
+static void s_look_for_frozen(pcl_peer_watch *self)
+{
+    int end = pcl_connections_fd_end(self->table);
+    for (int count = end / (int)SILENCE_TICKS + 1; count > 0; count--) {
+        int fd = self->silence_cursor < end ? self->silence_cursor : 0;
+        self->silence_cursor = fd + 1;
+        uint64_t silence_ms = 0;
+        if ((uint32_t)fd < self->descriptor_max && self->silences[fd] != 0 &&
+            pcl_connections_is_open(self->table, fd) && pcl_tcp_silence(fd, &silence_ms) &&
+            silence_ms > self->silences[fd]) {
+            self->silences[fd] = 0; /* cut once */
+            self->counts.refused[PCL_ARRIVALS_FROZEN]++;
+            s_cut(self, fd);
+        }
+    }
+}
+
 void pcl_peer_watch_tick(pcl_peer_watch *self, uint64_t now_us)
 {
     assert(self != NULL);
     for (int fd = 0; (fd = pcl_arrivals_due(self->arrivals, now_us)) != -1;) {
         s_cut(self, fd);
     }
+    s_look_for_frozen(self);
     if (now_us >= self->suspects_due_us) {
         self->suspects_due_us = now_us + SUSPECTS_INTERVAL_US;
         bool idle = (zsock_events(self->options.router) & ZMQ_POLLIN) == 0;
@@ -394,6 +427,15 @@ static bool s_is_forged(const pcl_peer_watch *self, pcl_bytes route)
                                         self->counts.events[PCL_PEER_OPENED] + UNSEEN_MAX;
 }
 
+static void s_note_silence(pcl_peer_watch *self, int fd, zmq_msg_t *frame)
+{
+    uint32_t most_ms = pcl_socket_frame_silence_ms(frame);
+    if (most_ms != 0 && (uint32_t)fd < self->descriptor_max) {
+        most_ms = most_ms > SILENCE_MS_MIN ? most_ms : SILENCE_MS_MIN;
+        self->silences[fd] = (uint16_t)(most_ms < SILENCE_MS_MAX ? most_ms : SILENCE_MS_MAX);
+    }
+}
+
 uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *frame,
                              uint64_t now_us)
 {
@@ -421,6 +463,7 @@ uint32_t pcl_peer_watch_find(pcl_peer_watch *self, pcl_bytes route, zmq_msg_t *f
     s_ended(self, other, now_us);
     if (connection < PCL_CONNECTION_GONE) {
         pcl_connections_spoke(self->table, connection);
+        s_note_silence(self, fd, frame);
         pcl_arrivals_rule rule = pcl_arrivals_named(self->arrivals, fd, pcl_frame_user_id(frame),
                                                     now_us);
         self->counts.refused[rule] += rule != PCL_ARRIVALS_FINE;

@@ -66,7 +66,8 @@ uint32_t pcl_peer_watch_revoke(pcl_peer_watch *self, pcl_peer_admitted *admitted
 void pcl_peer_watch_end_soon(pcl_peer_watch *self, uint32_t connection, uint64_t now_us);
 
 /* Every 10 ms or so: cuts connections that end soon, and were told; and those
- * that have not spoken and stand still with more octets than a handshake has. */
+ * that have not spoken and stand still with more octets than a handshake has; and those that were
+ * silent for longer than their peer said that it would be. */
 void pcl_peer_watch_tick(pcl_peer_watch *self, uint64_t now_us);
 
 /* Whether it is one too many of its key, and will be cut soon. */

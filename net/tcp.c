@@ -7,17 +7,35 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* false: the kernel does not tell as much as we ask for. */
+static bool s_ask(int fd, struct tcp_info *out_info)
+{
+    socklen_t size = sizeof *out_info;
+    memset(out_info, 0, sizeof *out_info);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, out_info, &size) == 0 &&
+           size >= offsetof(struct tcp_info, tcpi_bytes_received) +
+                       sizeof out_info->tcpi_bytes_received;
+}
+
 bool pcl_tcp_received(int fd, uint64_t *out_octets)
 {
     assert(out_octets != NULL);
     struct tcp_info info;
-    socklen_t size = sizeof info;
-    memset(&info, 0, sizeof info);
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
-        size < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received) {
+    if (!s_ask(fd, &info)) {
         return false;
     }
     *out_octets = info.tcpi_bytes_received;
+    return true;
+}
+
+bool pcl_tcp_silence(int fd, uint64_t *out_ms)
+{
+    assert(out_ms != NULL);
+    struct tcp_info info;
+    if (!s_ask(fd, &info)) {
+        return false;
+    }
+    *out_ms = info.tcpi_last_data_recv;
     return true;
 }
 

@@ -9,6 +9,9 @@
 /* Octets received on it so far; false: it is no TCP connection, or the kernel does not count. */
 bool pcl_tcp_received(int fd, uint64_t *out_octets);
 
+/* Milliseconds since the last octet came on it, whoever has read it; false likewise. */
+bool pcl_tcp_silence(int fd, uint64_t *out_ms);
+
 #define PCL_TCP_ADDRESS_SIZE 16u
 
 /* Who is at the other end: octets of the address, 4 or 16, or none where it is not TCP.  Returns a

@@ -74,6 +74,7 @@ QUIET_S = 5.0          # without a word of libzmq's, before it is made to connec
 MAX_ROWS = 1000000     # of a Result, unless the call says otherwise
 END_MS = 5000          # the timeout of what nobody waits for
 REPLY_SIZE_MAX = 17 << 20
+SILENCE = b"X-Silence-Max-Ms:3000"  # what the heartbeats mean: RFC 1, section 2.2
 EXT_DECIMAL, EXT_TEMPORAL = 1, 2
 SEAL_HEAD = struct.Struct(">BB6xQQQ")  # version, kind, time_us, channel, sequence
 SEAL_REQUEST, SEAL_REPLY, SEAL_SIZE = 1, 2, 64
@@ -431,7 +432,7 @@ class _Gatekeeper:
         options = {zmq.LINGER: 0, zmq.IMMEDIATE: 1, zmq.SNDHWM: 10000, zmq.RCVHWM: 10000,
                    zmq.MAXMSGSIZE: REPLY_SIZE_MAX, zmq.HANDSHAKE_IVL: 3000,
                    zmq.HEARTBEAT_IVL: 500, zmq.HEARTBEAT_TIMEOUT: 1500,
-                   zmq.HEARTBEAT_TTL: 3000, zmq.RECONNECT_IVL: 50, zmq.RECONNECT_IVL_MAX: 500}
+                   zmq.METADATA: SILENCE, zmq.RECONNECT_IVL: 50, zmq.RECONNECT_IVL_MAX: 500}
         for option, value in options.items():
             self.socket.setsockopt(option, value)
         if curve:

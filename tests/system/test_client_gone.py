@@ -2,7 +2,9 @@
 (docs/rfc/1, sections 3.5 to 3.7)."""
 import contextlib
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ import pytest
 import doomed
 from caller import (GONE, Caller, fate, held, make_numbers, make_table, row_is_free, statements,
                     transactions, wait_nothing_held)
-from harness import wait_until
+from harness import portcullis, wait_until
 
 # From the end of the client's connection to the end of all of its work.
 GONE_IN_S = 2.5
@@ -159,3 +161,44 @@ def test_a_session_that_opens_while_its_client_goes_is_not_left(cluster, caller,
     # Far less than the time for which they may be idle.
     wait_nothing_held(cluster, 8)
     assert not _words(cluster, "demo.abandoned")
+
+
+# What their heartbeats mean (docs/rfc/1, section 2.2), and time for those who look at it.
+FROZEN_IN_S = 20
+FREEZE = """
+import portcullis, sys, time
+client = portcullis.Client(sys.argv[1])
+session = client.begin()
+session.query("UPDATE demo.left_by SET n = 11 WHERE id = 1")
+time.sleep(120)
+"""
+
+
+@contextlib.contextmanager
+def frozen_client(cluster, library):
+    """A process that holds a row's lock in a session, and stands still then."""
+    if library == "python":
+        command, say = [sys.executable, "-c", FREEZE, cluster.bundle], ""
+    else:
+        command = [cluster.info["command"], "shell", "--bundle", cluster.bundle]
+        say = "BEGIN;\nUPDATE demo.left_by SET n = 11 WHERE id = 1;\n"
+    path = str(pathlib.Path(portcullis.__file__).parent)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, "PYTHONPATH": path}) as process:
+        try:
+            process.stdin.write(say)
+            process.stdin.flush()
+            wait_until(lambda: not row_is_free(cluster, cluster.source(), "demo.left_by", "id = 1"),
+                       10, "the row to be locked")
+            process.send_signal(signal.SIGSTOP)
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("library", ["python", "c"])
+def test_who_stands_still_loses_what_it_holds(cluster, caller, library):
+    with frozen_client(cluster, library):
+        wait_until(lambda: row_is_free(cluster, cluster.source(), "demo.left_by", "id = 1"),
+                   FROZEN_IN_S, "its lock to go")
+        assert cluster.sql(cluster.source(), "SELECT n FROM demo.left_by WHERE id = 1") == [["10"]]

@@ -7,6 +7,10 @@
 
 #define UP "portcullis_gatekeeper_link_up 1"
 
+#ifndef ZMQ_METADATA /* zmq.h shows it to draft builds only, yet every build has it */
+#define ZMQ_METADATA 95
+#endif
+
 typedef struct s_scene {
     role_fixture gatekeeper;
     fake_hop broker;
@@ -837,6 +841,36 @@ static void test_an_id_as_the_router_makes_them_is_believed_only_to_the_router(v
     s_close(&scene);
 }
 
+/* RFC 1, section 2.2. */
+static void test_who_is_silent_for_longer_than_it_said_is_cut(void **state)
+{
+    (void)state;
+    s_scene scene;
+    s_open_tcp(&scene, "");
+    zsock_t *clients[3];
+    const char *const sayings[3] = {NULL, "X-Silence-Max-Ms:50", "X-Silence-Max-Ms:60000"};
+    for (uint8_t index = 0; index < 3; index++) {
+        clients[index] = zsock_new(ZMQ_DEALER);
+        zsock_set_linger(clients[index], 0);
+        zsock_set_reconnect_ivl(clients[index], -1);
+        const char *saying = sayings[index];
+        assert_true(saying == NULL || zmq_setsockopt(zsock_resolve(clients[index]), ZMQ_METADATA,
+                                                     saying, strlen(saying)) == 0);
+        assert_int_equal(zsock_connect(clients[index], "%s", scene.clients), 0);
+        s_send(clients[index], "SELECT 1", (uint8_t)(index + 1), 0);
+        fake_wait_held(&scene.broker, index + 1);
+    }
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_door_connections_refused_total{peers=\"clients\","
+                        "rule=\"frozen\"} 1");
+    fixture_wait_metric(&scene.gatekeeper, &scene.broker,
+                        "portcullis_gatekeeper_clients 2"); /* and the others are there */
+    for (uint8_t index = 0; index < 3; index++) {
+        zsock_destroy(&clients[index]);
+    }
+    s_close(&scene);
+}
+
 static void test_so_many_may_come_a_second(void **state)
 {
     (void)state;
@@ -945,6 +979,7 @@ int main(void)
         cmocka_unit_test(test_one_connection_too_many_of_a_principal_is_told_and_ends),
         cmocka_unit_test(test_a_newcomer_takes_the_place_of_who_never_spoke),
         cmocka_unit_test(test_an_id_as_the_router_makes_them_is_believed_only_to_the_router),
+        cmocka_unit_test(test_who_is_silent_for_longer_than_it_said_is_cut),
         cmocka_unit_test(test_so_many_may_come_a_second),
         cmocka_unit_test(test_a_request_without_its_seal_may_be_refused_here_already),
         cmocka_unit_test(test_limits_reload),
