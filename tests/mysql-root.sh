@@ -21,8 +21,9 @@ set -euo pipefail
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 readonly checkout
 readonly root=${PORTCULLIS_MYSQL_ROOT:-/var/cache/portcullis/mysql-root}
-readonly ready_mark=$root/.portcullis-packages
 readonly inside=/src/portcullis
+# shellcheck source=infra/roots.sh
+. "$checkout/infra/roots.sh"
 
 # Debian's own names; one list, whose text also says whether a root is up to date.
 readonly packages=(
@@ -34,87 +35,25 @@ readonly packages=(
     curl procps iproute2 util-linux git ca-certificates
 )
 
-s_say()
+say_root()
 {
     printf 'mysql-root: %s\n' "$*" >&2
 }
 
 s_refuse()
 {
-    s_say "$*"
+    say_root "$*"
     exit 69
-}
-
-# What apt needs to reach its archive from here is the machine's business: its
-# proxies and its checks go along, and nothing else of its configuration.
-s_copy_apt_settings()
-{
-    local target=$1
-    apt-config dump | grep -E '^Acquire::(http|https|Check|Retries|ForceIPv)' \
-        > "$target/etc/apt/apt.conf.d/90machine" || true
-    cat > "$target/etc/apt/apt.conf.d/91lean" <<'LEAN'
-APT::Install-Recommends "false";
-Acquire::Languages "none";
-LEAN
-    if [[ -f /etc/resolv.conf ]]; then
-        cp -L /etc/resolv.conf "$target/etc/resolv.conf"
-    fi
-    printf '#!/bin/sh\nexit 101\n' > "$target/usr/sbin/policy-rc.d"
-    chmod 755 "$target/usr/sbin/policy-rc.d"
 }
 
 s_make()
 {
-    if [[ -f $ready_mark && $(< "$ready_mark") == "${packages[*]}" ]]; then
-        return 0
-    fi
+    ! root_ready "$root" "${packages[@]}" || return 0
     [[ $(id -u) -eq 0 ]] || s_refuse "making the root needs root"
     command -v debootstrap > /dev/null \
         || s_refuse "debootstrap is missing: apt-get install debootstrap"
-    mkdir -p "$(dirname "$root")"
-    # Two runs at once: the second waits and then finds the root ready.
-    exec 9> "$root.lock"
-    flock 9
-    if [[ -f $ready_mark && $(< "$ready_mark") == "${packages[*]}" ]]; then
-        exec 9>&-
-        return 0
-    fi
-    local making=$root.making
-    if [[ ! -x $making/usr/bin/apt-get || -d $making/debootstrap ]]; then
-        rm -rf --one-file-system "$making"
-        s_say "debootstrap of Debian unstable into $root (log: $root.log)"
-        # No mirror named: debootstrap knows its own, PORTCULLIS_DEBIAN_MIRROR another.
-        debootstrap --variant=minbase unstable "$making" \
-            ${PORTCULLIS_DEBIAN_MIRROR:+"$PORTCULLIS_DEBIAN_MIRROR"} > "$root.log" 2>&1 9>&- \
-            || { tail -n 15 "$root.log" >&2; s_refuse "debootstrap failed, see $root.log"; }
-    fi
-    s_copy_apt_settings "$making"
-    s_say "installing ${#packages[@]} packages into it"
-    if ! s_install "$making" "${packages[@]}" >> "$root.log" 2>&1 9>&-; then
-        tail -n 15 "$root.log" >&2
-        s_refuse "the packages could not be installed, see $root.log"
-    fi
-    printf '%s' "${packages[*]}" > "$making/.portcullis-packages"
-    rm -rf --one-file-system "$root"
-    mv "$making" "$root"
-    exec 9>&-
-    s_say "ready: $root"
-}
-
-s_install()
-{
-    local target=$1
-    shift
-    # shellcheck disable=SC2016 # the inner shell expands these
-    unshare --mount --fork --kill-child bash -euc '
-        mount --bind /dev "$1/dev"
-        mount -t proc proc "$1/proc"
-        export DEBIAN_FRONTEND=noninteractive LC_ALL=C HOME=/root
-        export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-        chroot "$1" apt-get update
-        chroot "$1" apt-get install -y --no-install-recommends "${@:2}"
-        chroot "$1" apt-get clean
-    ' install "$target" "$@"
+    # No mirror named: debootstrap knows its own, PORTCULLIS_DEBIAN_MIRROR another.
+    root_make "$root" unstable "${PORTCULLIS_DEBIAN_MIRROR:-}" '' "${packages[@]}" || exit 69
 }
 
 # What some need and not all: the mark of a root that is up to date does not know of it.
@@ -130,8 +69,8 @@ s_add()
     [[ $(id -u) -eq 0 ]] || s_refuse "installing into the root needs root"
     exec 9> "$root.lock"
     flock 9
-    s_say "installing ${lacking[*]}"
-    if ! s_install "$root" "${lacking[@]}" >> "$root.log" 2>&1 9>&-; then
+    say_root "installing ${lacking[*]}"
+    if ! root_install "$root" "${lacking[@]}" >> "$root.log" 2>&1 9>&-; then
         tail -n 15 "$root.log" >&2
         s_refuse "${lacking[*]} could not be installed, see $root.log"
     fi
