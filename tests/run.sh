@@ -345,7 +345,8 @@ style_format()
 style_shell()
 {
     local files
-    mapfile -t files < <(own_files -name '*.sh'; printf '.ci/run\n')
+    mapfile -t files < <(own_files -name '*.sh'; printf '.ci/run\n'
+        printf 'packaging/%s\n' node/portcullis-node postinst prerm postrm)
     shellcheck -x --source-path=SCRIPTDIR/.. "${files[@]}" || return 1
     say "shellcheck: ${#files[@]} scripts without a word"
 }
