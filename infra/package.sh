@@ -123,7 +123,8 @@ revision()
     if [[ -n $dirty ]]; then
         stamp=$(date -u +%Y%m%d.%H%M%S) hash+=.edited
     else
-        stamp=$(TZ=UTC0 git -C "$PCL_CHECKOUT" log -1 --format=%cd --date=format-local:%Y%m%d.%H%M%S)
+        stamp=$(TZ=UTC0 git -C "$PCL_CHECKOUT" log -1 --format=%cd \
+            --date=format-local:%Y%m%d.%H%M%S)
     fi
     printf '+%s.g%s\n' "$stamp" "$hash"
 }
@@ -132,7 +133,8 @@ build_own()
 {
     say "building for $release (log: $log)"
     "$PCL_CHECKOUT/infra/root.sh" "$release" build --bind "$folder:/packages" \
-        bash -euc "$build_script" build /packages "$(revision)" >> "$log" 2>&1 < /dev/null || folder_failed $?
+        bash -euc "$build_script" build /packages "$(revision)" >> "$log" 2>&1 < /dev/null \
+        || folder_failed $?
     say "$(find "$folder" -name '*.deb' | wc -l) packages of this checkout"
 }
 

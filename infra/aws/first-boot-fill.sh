@@ -16,8 +16,14 @@ first_boot_fill()
     local known=" $FIRST_BOOT_NEEDED $FIRST_BOOT_OF_NODE $FIRST_BOOT_MAY "
     for one in "$@"; do
         key=${one%%=*} value=${one#*=}
-        [[ $one == *=* && $known == *" $key "* ]] || { warn "first boot knows no '$one'"; return 1; }
-        [[ $value =~ ^[A-Za-z0-9/:._@+=-]*$ ]] || { warn "$key has a value that is not plain"; return 1; }
+        if [[ $one != *=* || $known != *" $key "* ]]; then
+            warn "first boot knows no '$one'"
+            return 1
+        fi
+        if [[ ! $value =~ ^[A-Za-z0-9/:._@+=-]*$ ]]; then
+            warn "$key has a value that is not plain"
+            return 1
+        fi
         settings+="readonly $key='$value'"$'\n'
         [[ -z $value ]] || given+="$key "
         [[ $one != TIER=worker-agent ]] || needed+=" $FIRST_BOOT_OF_NODE"

@@ -1,0 +1,70 @@
+"""Roots of the releases that packages are made for: made by infra/root.sh once and kept, and the
+packages of this checkout in each, made once a run.
+
+PORTCULLIS_TEST_RELEASES names other releases than Debian 12 and 13, blanks between.
+"""
+import functools
+import os
+import pathlib
+import subprocess
+import tempfile
+
+import pytest
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+RELEASES = os.environ.get("PORTCULLIS_TEST_RELEASES", "12 13").split()
+CANNOT = 69
+
+
+def run(command, timeout_s):
+    return subprocess.run([str(word) for word in command], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+                          timeout=timeout_s, check=False)
+
+
+def refuse(said):
+    """A root cannot be made here: no root user, no debootstrap, no mirror."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(said)
+    pytest.skip(said.strip().splitlines()[-1] if said.strip() else "no root can be made here")
+
+
+@functools.lru_cache(maxsize=None)
+def packages(release):
+    """The folder of infra/package.sh: this checkout's packages and what they need."""
+    scratch = os.environ.get("PORTCULLIS_TEST_SCRATCH") or tempfile.mkdtemp()
+    output = pathlib.Path(scratch) / "packages"
+    done = run([CHECKOUT / "infra/package.sh", "--release", release, "--output", output], 900)
+    if done.returncode == CANNOT:
+        return done.stdout
+    assert done.returncode == 0, done.stdout
+    name = release if release.startswith("ubuntu") else f"debian-{release}"
+    return output / name
+
+
+def packages_or_skip(release):
+    made = packages(release)
+    if isinstance(made, str):
+        refuse(made)
+    return made
+
+
+def attempt(release, script, binds=(), timeout_s=300):
+    """Runs a bash script in a fresh copy of the plain root; what it changes is thrown away."""
+    words = [word for bind in binds for word in ("--bind", bind)]
+    done = run([CHECKOUT / "infra/root.sh", release, "try", *words, "bash", "-euc", script],
+               timeout_s)
+    if done.returncode == CANNOT:
+        refuse(done.stdout)
+    return done
+
+
+def sections(text):
+    """{name: lines} of what stands after each line `@@ name`."""
+    found, current = {}, None
+    for line in text.splitlines():
+        if line.startswith("@@ "):
+            current = found.setdefault(line[3:].strip(), [])
+        elif current is not None:
+            current.append(line)
+    return found
