@@ -133,6 +133,18 @@ static bool s_on_results(void *context, uint64_t now_us)
     return false;
 }
 
+static void s_on_plain_result(void *context, pcl_job *job, uint64_t now_us)
+{
+    pcl_agent_finish(context, job, now_us);
+}
+
+static bool s_on_answers(void *context, uint64_t now_us)
+{
+    pcl_agent *self = context;
+    pcl_lane_run(self->lane, now_us);
+    return false;
+}
+
 static bool s_on_held_results(void *context, uint64_t now_us)
 {
     pcl_agent *self = context;
@@ -168,7 +180,8 @@ static void s_show_state(pcl_agent *self)
         .cursors = open.cursors,
         .ending = open.ending,
         .worker_connections = pcl_pool_connections(self->pool) +
-                              pcl_pool_connections(self->held_pool),
+                              pcl_pool_connections(self->held_pool) +
+                              pcl_lane_connections(self->lane),
         .spare_connections = pcl_spares_count(self->spares),
         .kills = pcl_watchdog_kills(self->watchdog),
     };
@@ -228,6 +241,7 @@ static void s_on_tick(void *context, uint64_t now_us)
     s_refresh_view(self, now_us);
     pcl_agent_check_deadlines(self, now_us);
     pcl_keeper_check_timers(self, now_us);
+    pcl_lane_tidy(self->lane, now_us);
     uint64_t idle_us = self->options.idle_ms * PCL_US_PER_MS;
     pcl_spares_close_idle(self->spares, now_us > idle_us ? now_us - idle_us : 0);
     s_tell(self, now_us);
@@ -319,7 +333,8 @@ static void s_open_pools(pcl_agent *self)
     const pcl_agent_options *options = &self->options;
     uint32_t held_max = pcl_held_table_capacity(&options->sessions, &options->cursors);
     uint32_t threads = options->threads + pcl_threads_first(options);
-    self->watchdog = pcl_watchdog_new(options, threads + held_max);
+    uint32_t seats = pcl_lane_seats(options);
+    self->watchdog = pcl_watchdog_new(options, threads + held_max + seats);
     self->spares = pcl_spares_new(options, pcl_spares_max(options));
     self->causal = pcl_causal_new(options->threads);
     pcl_pool_plan alone = {
@@ -334,6 +349,7 @@ static void s_open_pools(pcl_agent *self)
         .keeps_reads = true,
     };
     self->pool = pcl_pool_new(&alone);
+    self->lane = pcl_lane_new(&alone, self->pool, threads + held_max, s_on_plain_result, self);
     pcl_pool_plan held = {
         .options = options,
         .watchdog = self->watchdog,
@@ -369,6 +385,7 @@ static bool s_open(pcl_agent *self)
     pcl_observer_view(self->observer, &self->view);
     pcl_loop_add_socket(self->loop, pcl_link_socket(self->link), s_on_link, self);
     pcl_loop_add_fd(self->loop, pcl_pool_fd(self->pool), s_on_results, self);
+    pcl_loop_add_fd(self->loop, pcl_lane_fd(self->lane), s_on_answers, self);
     pcl_loop_add_fd(self->loop, pcl_pool_fd(self->held_pool), s_on_held_results, self);
     pcl_loop_set_tick(self->loop, TICK_US, s_on_tick, NULL, self);
     return true;
@@ -382,6 +399,7 @@ static bool s_close(pcl_agent *self)
     if (self->flights != NULL) {
         pcl_agent_stop_running(self);
     }
+    pcl_lane_destroy(&self->lane);
     bool idle = pcl_pool_destroy(&self->pool, END_WAIT_MS);
     idle = pcl_pool_destroy(&self->held_pool, END_WAIT_MS) && idle;
     if (idle) {

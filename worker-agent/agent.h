@@ -14,6 +14,7 @@
 #include "worker-agent/beater.h"
 #include "worker-agent/held_table.h"
 #include "worker-agent/job.h"
+#include "worker-agent/lane.h"
 #include "worker-agent/meter.h"
 #include "worker-agent/observer.h"
 #include "worker-agent/options.h"
@@ -39,6 +40,7 @@ typedef struct pcl_agent {
     pcl_spares *spares;        /* connections that no thread and nothing held has */
     pcl_causal *causal;        /* of reads that wait for writes */
     pcl_pool *pool;            /* what stands alone */
+    pcl_lane *lane;            /* ... of it, what this thread runs itself */
     pcl_pool *held_pool;       /* what opens, uses and ends sessions, and cursors once open */
     pcl_ticket_table *flights; /* pcl_flight: requests that have no reply yet, or still run */
     pcl_id_index *flight_ids;  /* their ids: what CANCEL names */

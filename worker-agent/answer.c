@@ -87,7 +87,7 @@ pcl_page pcl_page_whole(const pcl_request *request)
     return (pcl_page){.rows_max = UINT32_MAX, .bytes_max = SIZE_MAX, .metadata = request->metadata};
 }
 
-pcl_stream_status pcl_answer_page(pcl_answer *self, pcl_stream *stream, const pcl_page *page)
+void pcl_answer_columns(pcl_answer *self, const pcl_stream *stream, const pcl_page *page)
 {
     pcl_answer_key(self, "columns");
     pcl_stream_put_columns(stream, self->buffer);
@@ -96,6 +96,11 @@ pcl_stream_status pcl_answer_page(pcl_answer *self, pcl_stream *stream, const pc
         pcl_stream_put_metadata(stream, self->buffer);
     }
     pcl_answer_key(self, "rows");
+}
+
+pcl_stream_status pcl_answer_page(pcl_answer *self, pcl_stream *stream, const pcl_page *page)
+{
+    pcl_answer_columns(self, stream, page);
     return pcl_stream_put_rows(stream, self->buffer, page->rows_max, page->bytes_max);
 }
 

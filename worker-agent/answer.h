@@ -43,7 +43,9 @@ pcl_page pcl_page_asked(const pcl_request *request);
 /* All there is. */
 pcl_page pcl_page_whole(const pcl_request *request);
 
-/* Appends columns, metadata where asked for, and rows. */
+/* Appends columns, metadata where asked for, and the key of the rows that come next. */
+void pcl_answer_columns(pcl_answer *self, const pcl_stream *stream, const pcl_page *page);
+/* ... and the rows. */
 pcl_stream_status pcl_answer_page(pcl_answer *self, pcl_stream *stream,
                                   const pcl_page *page) PCL_MUST_CHECK;
 

@@ -42,8 +42,7 @@ void pcl_stream_drop(pcl_stream *stream, pcl_connection *connection)
     }
 }
 
-/* stmt: NULL of a text. */
-static void s_take_error(pcl_attempt *self, MYSQL_STMT *stmt)
+void pcl_attempt_take_error(pcl_attempt *self, MYSQL_STMT *stmt)
 {
     MYSQL *mysql = pcl_connection_mysql(self->connection);
     self->failed = true;
@@ -54,7 +53,7 @@ static void s_take_error(pcl_attempt *self, MYSQL_STMT *stmt)
     }
 }
 
-static void s_take_status(pcl_attempt *self, pcl_stream_status status, MYSQL_STMT *stmt)
+void pcl_attempt_take_status(pcl_attempt *self, pcl_stream_status status, MYSQL_STMT *stmt)
 {
     switch (status) {
     case PCL_STREAM_DONE:
@@ -63,7 +62,7 @@ static void s_take_status(pcl_attempt *self, pcl_stream_status status, MYSQL_STM
         self->more = true;
         return;
     case PCL_STREAM_FAILED:
-        s_take_error(self, stmt);
+        pcl_attempt_take_error(self, stmt);
         return;
     case PCL_STREAM_STALE:
         self->failed = true;
@@ -84,6 +83,9 @@ static void s_take_status(pcl_attempt *self, pcl_stream_status status, MYSQL_STM
         self->rest = true;
         pcl_attempt_fail(self, PCL_ERR_NO_MEMORY, "");
         return;
+    case PCL_STREAM_WAITS:
+        assert(!"a page that waits has no status yet");
+        return;
     }
 }
 
@@ -91,7 +93,7 @@ static void s_put_page(pcl_attempt *self, MYSQL_STMT *stmt)
 {
     self->rows = true;
     pcl_stream_limit(self->stream, self->rows_max);
-    s_take_status(self, pcl_answer_page(self->answer, self->stream, &self->page), stmt);
+    pcl_attempt_take_status(self, pcl_answer_page(self->answer, self->stream, &self->page), stmt);
     self->count = pcl_stream_rows(self->stream);
     if (!self->more && !self->rest) {
         pcl_stream_finish(self->stream);
@@ -117,7 +119,7 @@ static void s_read_prepared(pcl_attempt *self, MYSQL_STMT *stmt, bool *out_renam
                 s_put_page(self, stmt);
             } else {
                 pcl_stream_finish(self->stream);
-                s_take_status(self, status, stmt);
+                pcl_attempt_take_status(self, status, stmt);
             }
         }
         if (!self->failed && !self->more) {
@@ -127,7 +129,7 @@ static void s_read_prepared(pcl_attempt *self, MYSQL_STMT *stmt, bool *out_renam
         }
     }
     if (next > 0) {
-        s_take_error(self, stmt);
+        pcl_attempt_take_error(self, stmt);
     }
 }
 
@@ -145,7 +147,7 @@ static void s_read_text(pcl_attempt *self, MYSQL *mysql)
             if (status == PCL_STREAM_DONE) {
                 s_put_page(self, NULL);
             } else {
-                s_take_status(self, status, NULL);
+                pcl_attempt_take_status(self, status, NULL);
             }
         } else {
             mysql_free_result(mysql_use_result(mysql));
@@ -156,7 +158,7 @@ static void s_read_text(pcl_attempt *self, MYSQL *mysql)
         }
     }
     if (next > 0) {
-        s_take_error(self, NULL);
+        pcl_attempt_take_error(self, NULL);
     }
 }
 
@@ -179,7 +181,7 @@ static void s_run_text(pcl_attempt *self)
     MYSQL *mysql = pcl_connection_mysql(self->connection);
     self->stage = PCL_STAGE_EXECUTE;
     if (mysql_real_query(mysql, (const char *)self->sql.data, (unsigned long)self->sql.size) != 0) {
-        s_take_error(self, NULL);
+        pcl_attempt_take_error(self, NULL);
         return;
     }
     s_read_text(self, mysql);
@@ -191,7 +193,7 @@ static void s_execute(pcl_attempt *self, const pcl_prepared *prepared, bool *out
     MYSQL_STMT *stmt = prepared->stmt;
     if (!pcl_binding_apply(self->binding, stmt)) {
         *out_again = true;
-        s_take_error(self, stmt);
+        pcl_attempt_take_error(self, stmt);
         return;
     }
     if (!s_is_wanted(self)) {
@@ -199,7 +201,7 @@ static void s_execute(pcl_attempt *self, const pcl_prepared *prepared, bool *out
     }
     self->stage = PCL_STAGE_EXECUTE;
     if (mysql_stmt_execute(stmt) != 0) {
-        s_take_error(self, stmt);
+        pcl_attempt_take_error(self, stmt);
     } else {
         s_read_prepared(self, stmt, out_again);
     }

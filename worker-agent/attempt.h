@@ -54,6 +54,11 @@ void pcl_attempt_fail(pcl_attempt *self, pcl_err err, const char *message);
 /* ... since the result has more rows than may be returned. */
 void pcl_attempt_fail_by_limit(pcl_attempt *self, const pcl_stream *stream);
 
+/* The error that the library has; stmt: NULL of a text. */
+void pcl_attempt_take_error(pcl_attempt *self, MYSQL_STMT *stmt);
+/* What a result's beginning, or its page, came to; not WAITS. */
+void pcl_attempt_take_status(pcl_attempt *self, pcl_stream_status status, MYSQL_STMT *stmt);
+
 /* What a failure or a success means. */
 pcl_outcome pcl_attempt_judge(const pcl_attempt *self, pcl_ending ending);
 

@@ -52,6 +52,7 @@ struct pcl_connection {
     bool pinned;          /* while open */
     bool was_reset;       /* and not pinned again since */
     bool doubted;         /* what must not change may have */
+    bool nonblocking;     /* calls that do not wait may be used */
     bool soiled;          /* a client's statement ran since it was opened or reset */
     pthread_mutex_t lock; /* guards fd against a close while another thread shuts it */
     int fd;               /* -1 when closed */
@@ -162,6 +163,7 @@ void pcl_connection_close(pcl_connection *self)
     self->pinned = false;
     self->was_reset = false;
     self->doubted = false;
+    self->nonblocking = false;
     self->soiled = false;
 }
 
@@ -449,14 +451,37 @@ static bool s_leave_schema(pcl_connection *self, pcl_sql_error *out_error)
     return pcl_connection_open(self, out_error);
 }
 
+static pcl_bytes s_wanted_schema(const pcl_connection *self, pcl_bytes db)
+{
+    return db.size > 0 ? db : pcl_bytes_text(self->accounts->default_schema);
+}
+
+static bool s_is_in_schema(const pcl_connection *self, pcl_bytes db)
+{
+    return self->db_known && pcl_bytes_equal(db, pcl_bytes_of(self->db, self->db_size));
+}
+
+bool pcl_connection_is_ready(const pcl_connection *self, pcl_bytes db)
+{
+    return self->mysql != NULL && self->pinned && !self->doubted &&
+           s_is_in_schema(self, s_wanted_schema(self, db));
+}
+
+bool pcl_connection_allow_nonblocking(pcl_connection *self)
+{
+    assert(self->mysql != NULL);
+    self->nonblocking = self->nonblocking || pcl_mysql_allow_nonblocking(self->mysql);
+    return self->nonblocking;
+}
+
 bool pcl_connection_use(pcl_connection *self, pcl_bytes db, pcl_sql_error *out_error)
 {
     bool given = db.size > 0;
-    pcl_bytes wanted = given ? db : pcl_bytes_text(self->accounts->default_schema);
+    pcl_bytes wanted = s_wanted_schema(self, db);
     if (wanted.size == 0) {
         return s_leave_schema(self, out_error);
     }
-    if (self->db_known && pcl_bytes_equal(wanted, pcl_bytes_of(self->db, self->db_size))) {
+    if (s_is_in_schema(self, wanted)) {
         return true;
     }
     if (s_select(self, wanted, out_error)) {
@@ -470,8 +495,7 @@ bool pcl_connection_use(pcl_connection *self, pcl_bytes db, pcl_sql_error *out_e
 
 bool pcl_connection_select(pcl_connection *self, pcl_bytes db, pcl_sql_error *out_error)
 {
-    bool there = self->db_known && pcl_bytes_equal(db, pcl_bytes_of(self->db, self->db_size));
-    return db.size == 0 || there || s_select(self, db, out_error);
+    return db.size == 0 || s_is_in_schema(self, db) || s_select(self, db, out_error);
 }
 
 bool pcl_connection_follow_schema(pcl_connection *self)
@@ -524,17 +548,24 @@ static pcl_statement_key s_key(const pcl_connection *self, pcl_bytes sql, pcl_by
     return (pcl_statement_key){.db = db, .types = types, .sql = sql};
 }
 
+bool pcl_connection_find_prepared(pcl_connection *self, pcl_bytes sql, pcl_bytes types,
+                                  pcl_prepared *out_prepared)
+{
+    pcl_statement_key key = s_key(self, sql, types);
+    MYSQL_STMT *stmt = self->db_known ? pcl_statement_cache_find(self->statements, &key) : NULL;
+    *out_prepared = (pcl_prepared){.stmt = stmt, .cached = true, .hit = true};
+    return stmt != NULL;
+}
+
 bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, pcl_bytes types, bool keep,
                             pcl_prepared *out_prepared, pcl_sql_error *out_error)
 {
-    pcl_statement_key key = s_key(self, sql, types);
     keep = keep && self->db_known;
-    MYSQL_STMT *stmt = keep ? pcl_statement_cache_find(self->statements, &key) : NULL;
-    if (stmt != NULL) {
-        *out_prepared = (pcl_prepared){.stmt = stmt, .cached = true, .hit = true};
+    if (keep && pcl_connection_find_prepared(self, sql, types, out_prepared)) {
         return true;
     }
-    stmt = s_prepare(self, sql, out_error);
+    pcl_statement_key key = s_key(self, sql, types);
+    MYSQL_STMT *stmt = s_prepare(self, sql, out_error);
     if (stmt == NULL && out_error->number == PCL_ER_MAX_PREPARED) {
         /* Others use the server's statements too: give half of ours back, and try once more. */
         s_trim(self, pcl_statement_cache_count(self->statements) / 2);

@@ -90,6 +90,13 @@ bool pcl_connection_has_socket(pcl_connection *self);
 MYSQL *pcl_connection_mysql(pcl_connection *self);
 uint64_t pcl_connection_id(const pcl_connection *self); /* the server's, of KILL */
 
+/* It is open, as far as we know, pinned, and in that schema ("": as of pcl_connection_use): a
+ * statement may be sent to it at once. */
+bool pcl_connection_is_ready(const pcl_connection *self, pcl_bytes db);
+/* Lets the calls of it that do not wait be used (mysql_api.h), of an open one, until it is closed.
+ * Those that wait are used as before.  False: it cannot be had. */
+bool pcl_connection_allow_nonblocking(pcl_connection *self) PCL_MUST_CHECK;
+
 /* Makes db the session's schema; "" makes it the default of its accounts, or none
  * where that does not exist, never what an earlier request left. */
 bool pcl_connection_use(pcl_connection *self, pcl_bytes db,
@@ -114,6 +121,9 @@ typedef struct pcl_prepared {
  * statement_cache.h); kept in the cache where keep is set and the text is short enough. */
 bool pcl_connection_prepare(pcl_connection *self, pcl_bytes sql, pcl_bytes types, bool keep,
                             pcl_prepared *out_prepared, pcl_sql_error *out_error) PCL_MUST_CHECK;
+/* Only one that is in the cache.  False: it must be prepared first. */
+bool pcl_connection_find_prepared(pcl_connection *self, pcl_bytes sql, pcl_bytes types,
+                                  pcl_prepared *out_prepared) PCL_MUST_CHECK;
 /* Frees the result; closes the statement where it is not cached. */
 void pcl_connection_release(pcl_connection *self, pcl_prepared *prepared);
 /* Takes it out of the cache, if it is there: the next time it is prepared anew, and release

@@ -76,14 +76,19 @@ pcl_connection *pcl_worker_own(pcl_worker *self, const pcl_job *job, pcl_account
                                bool clean)
 {
     if (self->own == NULL) {
-        pcl_connection *connection = pcl_spares_take(self->spares, job->accounts, account, clean);
-        (void)pthread_mutex_lock(&self->lock);
-        self->own = connection;
-        (void)pthread_mutex_unlock(&self->lock);
+        pcl_worker_adopt(self, pcl_spares_take(self->spares, job->accounts, account, clean));
     }
     assert(pcl_connection_accounts(self->own) == job->accounts &&
            pcl_connection_account(self->own) == account);
     return self->own;
+}
+
+void pcl_worker_adopt(pcl_worker *self, pcl_connection *connection)
+{
+    assert(self->own == NULL);
+    (void)pthread_mutex_lock(&self->lock);
+    self->own = connection;
+    (void)pthread_mutex_unlock(&self->lock);
 }
 
 pcl_connection *pcl_worker_part_with_own(pcl_worker *self)
@@ -95,7 +100,7 @@ pcl_connection *pcl_worker_part_with_own(pcl_worker *self)
     return connection;
 }
 
-static void s_give_own_back(pcl_worker *self)
+void pcl_worker_give_own_back(pcl_worker *self)
 {
     pcl_connection *connection = pcl_worker_part_with_own(self);
     if (connection != NULL) {
@@ -289,17 +294,8 @@ bool pcl_worker_cut(pcl_worker *self, pcl_connection *connection, pcl_stream *st
 
 /* --- One statement alone ------------------------------------------------------ */
 
-typedef struct single {
-    pcl_job *job;
-    const pcl_request *request;
-    pcl_answer answer;
-    pcl_attempt attempt;
-    pcl_ending ending;
-    char gtid[PCL_TOKEN_SIZE_MAX + 1]; /* of what was written or seen; "" for none */
-} single;
-
 /* What the statement left in its connection must not meet the next one. */
-static void s_settle(pcl_worker *worker, single *self)
+static void s_settle(pcl_worker *worker, pcl_single *self)
 {
     pcl_attempt *attempt = &self->attempt;
     pcl_connection *connection = attempt->connection;
@@ -333,7 +329,7 @@ static void s_settle(pcl_worker *worker, single *self)
 
 /* From here on the statement has a deadline.  Leaving a schema may replace the
  * connection, which must then be watched anew: a KILL of the old one ends nothing. */
-static bool s_enter_schema(pcl_worker *self, single *run)
+static bool s_enter_schema(pcl_worker *self, pcl_single *run)
 {
     pcl_attempt *attempt = &run->attempt;
     pcl_connection *connection = attempt->connection;
@@ -356,7 +352,7 @@ static bool s_enter_schema(pcl_worker *self, single *run)
     return true;
 }
 
-static bool s_open(single *run)
+static bool s_open(pcl_single *run)
 {
     pcl_attempt *attempt = &run->attempt;
     /* A routine must not see what somebody else left for the session's functions. */
@@ -384,7 +380,7 @@ static uint32_t s_without_wait(const pcl_job *job, uint64_t began_us)
 
 /* Opens, runs, settles.  True: the connection was lost, or the statement was out
  * of date, before anything ran, and another try may do better. */
-static bool s_try(pcl_worker *self, single *run)
+static bool s_try(pcl_worker *self, pcl_single *run)
 {
     pcl_job *job = run->job;
     pcl_attempt *attempt = &run->attempt;
@@ -425,34 +421,34 @@ static bool s_try(pcl_worker *self, single *run)
     return attempt->stale && pcl_sql_is_read((pcl_sql_class)attempt->sql_class);
 }
 
-static void s_prepare_run(pcl_worker *self, pcl_job *job, const pcl_request *request, single *run)
+void pcl_single_init(pcl_single *self, pcl_worker *worker, pcl_job *job, const pcl_request *request)
 {
     uint8_t sql_class = job->message.head.sql_class;
     bool read = pcl_sql_is_read((pcl_sql_class)sql_class);
-    *run = (single){.job = job, .request = request, .answer = pcl_answer_open(job)};
-    run->attempt = (pcl_attempt){
-        .connection = pcl_worker_own(self, job, read ? PCL_ACCOUNT_READ : PCL_ACCOUNT_WRITE,
+    *self = (pcl_single){.job = job, .request = request, .answer = pcl_answer_open(job)};
+    self->attempt = (pcl_attempt){
+        .connection = pcl_worker_own(worker, job, read ? PCL_ACCOUNT_READ : PCL_ACCOUNT_WRITE,
                                      sql_class == PCL_SQL_CALL),
-        .stream = self->stream,
-        .binding = &self->binding,
+        .stream = worker->stream,
+        .binding = &worker->binding,
         .job = job,
         .sql = request->sql,
         .sql_class = sql_class,
         .page = read ? pcl_page_asked(request) : pcl_page_whole(request),
         .rows_max = job->message.head.rows,
-        .answer = &run->answer,
+        .answer = &self->answer,
     };
 }
 
 /* Until it has worked, or failed for good: a lost connection is replaced once, and what a deadlock
  * has rolled back for certain is run again. */
-static void s_try_all(pcl_worker *self, pcl_job *job, const pcl_request *request, single *run)
+static void s_try_all(pcl_worker *self, pcl_job *job, const pcl_request *request, pcl_single *run)
 {
     uint32_t contentions = 0;
     uint32_t replacements = 0;
     for (;;) {
         uint64_t began_us = pcl_now_us();
-        s_prepare_run(self, job, request, run);
+        pcl_single_init(run, self, job, request);
         bool again = s_try(self, run);
         if (again && replacements == 0) {
             replacements++;
@@ -470,7 +466,7 @@ static void s_try_all(pcl_worker *self, pcl_job *job, const pcl_request *request
 }
 
 /* The rest of the result stays open, with its connection. */
-static bool s_hold_cursor(pcl_worker *self, single *run)
+static bool s_hold_cursor(pcl_worker *self, pcl_single *run)
 {
     const pcl_head *head = &run->job->message.head;
     pcl_held *held = pcl_held_new(self->options->boot_id, false, true, head->principal);
@@ -490,7 +486,7 @@ static bool s_hold_cursor(pcl_worker *self, single *run)
     return true;
 }
 
-static void s_answer(pcl_worker *self, single *run)
+static void s_answer(pcl_worker *self, pcl_single *run)
 {
     pcl_job *job = run->job;
     job->outcome = (pcl_outcome){.err = PCL_ERR_OK};
@@ -517,28 +513,35 @@ static void s_answer(pcl_worker *self, single *run)
     }
 }
 
+void pcl_single_answer(pcl_single *self, pcl_worker *worker)
+{
+    pcl_job *job = self->job;
+    pcl_attempt *attempt = &self->attempt;
+    pcl_outcome outcome = pcl_attempt_judge(attempt, self->ending);
+    if (outcome.broken) {
+        pcl_connection_close(attempt->connection);
+    }
+    if (outcome.err == PCL_ERR_OK) {
+        s_answer(worker, self);
+        return;
+    }
+    pcl_attempt_explain(attempt, outcome);
+    if (outcome.err == PCL_ERR_NO_NODE && attempt->stage == PCL_STAGE_CONNECT) {
+        pcl_job_hide_connect_error(job, &attempt->error);
+    }
+    pcl_answer_error(job, outcome, &attempt->error, PCL_NO_STATEMENT);
+}
+
 static void s_run_single(pcl_worker *self, pcl_job *job, const pcl_request *request)
 {
     uint64_t began_us = pcl_now_us();
-    single run;
+    pcl_single run;
     if (!pcl_worker_bind(self, job, request->params, request->param_count, PCL_NO_STATEMENT)) {
         return;
     }
     s_try_all(self, job, request, &run);
     job->exec_us = s_without_wait(job, began_us);
-    pcl_outcome outcome = pcl_attempt_judge(&run.attempt, run.ending);
-    if (outcome.broken) {
-        pcl_connection_close(run.attempt.connection);
-    }
-    if (outcome.err == PCL_ERR_OK) {
-        s_answer(self, &run);
-    } else {
-        pcl_attempt_explain(&run.attempt, outcome);
-        if (outcome.err == PCL_ERR_NO_NODE && run.attempt.stage == PCL_STAGE_CONNECT) {
-            pcl_job_hide_connect_error(job, &run.attempt.error);
-        }
-        pcl_answer_error(job, outcome, &run.attempt.error, PCL_NO_STATEMENT);
-    }
+    pcl_single_answer(&run, self);
     pcl_connection *connection = run.attempt.connection;
     if (connection != NULL && run.attempt.sql_class == PCL_SQL_CALL) {
         (void)pcl_connection_reset(connection); /* a routine may have set variables */
@@ -564,23 +567,28 @@ static bool s_decode(pcl_job *job, pcl_request *request)
     return true;
 }
 
-void pcl_worker_run(pcl_worker *self, pcl_job *job)
+bool pcl_worker_read(pcl_job *job, pcl_request *out_request)
 {
     job->queue_us = pcl_short_us(pcl_time_since_us(job->arrived_us, pcl_now_us()));
-    if (job->is_end) {
-        pcl_worker_end_held(self, job);
-        return;
-    }
     pcl_ending ending = pcl_job_ending(job);
     if (ending != PCL_ENDING_NONE) {
         pcl_job_refuse(job, pcl_outcome_of_ending(ending, true),
                        ending == PCL_ENDING_DEADLINE
                            ? "the deadline passed while the statement waited for a thread"
                            : "the request was cancelled while it waited for a thread");
+        return false;
+    }
+    return s_decode(job, out_request);
+}
+
+void pcl_worker_run(pcl_worker *self, pcl_job *job)
+{
+    if (job->is_end) {
+        pcl_worker_end_held(self, job);
         return;
     }
     pcl_request request;
-    if (!s_decode(job, &request)) {
+    if (!pcl_worker_read(job, &request)) {
         return;
     }
     if (job->held != NULL) {
@@ -592,5 +600,5 @@ void pcl_worker_run(pcl_worker *self, pcl_job *job)
     } else {
         s_run_single(self, job, &request);
     }
-    s_give_own_back(self);
+    pcl_worker_give_own_back(self);
 }

@@ -15,6 +15,56 @@ typedef my_bool pcl_my_bool;
 typedef bool pcl_my_bool; /* my_bool is gone since 8.0 */
 #endif
 
+/* Calls that return instead of waiting: what they wait for, or 0 when they are done, with
+ * *out_result as of the call that waits.  libmysqlclient has none for prepared statements: there
+ * they wait, and nobody should use them where waiting does harm. */
+#if PCL_CLIENT_MARIADB
+#define PCL_CLIENT_NONBLOCKING 1
+#define PCL_WAIT_READ          MYSQL_WAIT_READ
+#define PCL_WAIT_WRITE         MYSQL_WAIT_WRITE
+#else
+#define PCL_CLIENT_NONBLOCKING 0
+#define PCL_WAIT_READ          1
+#define PCL_WAIT_WRITE         2
+#endif
+
+/* Once a connection, before the first of them. */
+static inline bool pcl_mysql_allow_nonblocking(MYSQL *mysql)
+{
+#if PCL_CLIENT_NONBLOCKING
+    return mysql_options(mysql, MYSQL_OPT_NONBLOCK, NULL) == 0;
+#else
+    (void)mysql;
+    return false;
+#endif
+}
+
+/* waited: 0 to begin, and then what was waited for. */
+static inline int pcl_stmt_execute_step(MYSQL_STMT *stmt, int waited, int *out_result)
+{
+#if PCL_CLIENT_NONBLOCKING
+    return waited == 0 ? mysql_stmt_execute_start(out_result, stmt)
+                       : mysql_stmt_execute_cont(out_result, stmt, waited);
+#else
+    (void)waited;
+    *out_result = mysql_stmt_execute(stmt);
+    return 0;
+#endif
+}
+
+/* Likewise. */
+static inline int pcl_stmt_fetch_step(MYSQL_STMT *stmt, int waited, int *out_result)
+{
+#if PCL_CLIENT_NONBLOCKING
+    return waited == 0 ? mysql_stmt_fetch_start(out_result, stmt)
+                       : mysql_stmt_fetch_cont(out_result, stmt, waited);
+#else
+    (void)waited;
+    *out_result = mysql_stmt_fetch(stmt);
+    return 0;
+#endif
+}
+
 /* The socket's file descriptor, -1 when there is none. */
 static inline int pcl_mysql_fd(MYSQL *mysql)
 {

@@ -29,6 +29,7 @@ struct pcl_pool {
     pthread_cond_t ended; /* alive fell */
     /* Under the lock: */
     pcl_job_list waiting[KINDS]; /* each in order of arrival */
+    pcl_job_list handed;         /* that run already, and want a thread */
     uint64_t arrivals;           /* numbers them, so that the oldest head is known */
     pcl_job_list done;
     uint32_t queued, running;
@@ -80,7 +81,7 @@ static pcl_job *s_next(const pcl_pool *self)
 /* A thread sleeps, and there is something that it may run. */
 static bool s_is_short(const pcl_pool *self)
 {
-    return self->idle > 0 && s_next(self) != NULL;
+    return self->idle > 0 && (self->handed.first != NULL || s_next(self) != NULL);
 }
 
 /* Without the lock, which is the first thing that whoever wakes up wants: under it each would wake
@@ -90,18 +91,40 @@ static void s_wake(pcl_pool *self)
     (void)pthread_cond_signal(&self->work);
 }
 
-/* The job to run next, NULL when none may. */
+static void s_count_in(pcl_pool *self, pcl_job *job)
+{
+    job->aside = !s_may_run_common(self, s_kind(job));
+    self->running++;
+    self->aside += job->aside ? 1 : 0;
+    self->writes_running += job->aside || s_is_read(job) ? 0 : 1;
+}
+
+static void s_count_out(pcl_pool *self, const pcl_job *job)
+{
+    self->running--;
+    self->aside -= job->aside ? 1 : 0;
+    self->writes_running -= job->aside || s_is_read(job) ? 0 : 1;
+}
+
+static void s_take_waiting(pcl_pool *self, pcl_job *job)
+{
+    s_count_in(self, job);
+    pcl_job_list_remove(&self->waiting[s_kind(job)], job);
+    job->waiting = false;
+    self->queued--;
+}
+
+/* The job that a thread runs next, NULL when none may. */
 static pcl_job *s_take(pcl_pool *self)
 {
-    pcl_job *job = s_next(self);
+    pcl_job *job = self->handed.first;
     if (job != NULL) {
-        job->aside = !s_may_run_common(self, s_kind(job));
-        pcl_job_list_remove(&self->waiting[s_kind(job)], job);
-        job->waiting = false;
-        self->queued--;
-        self->running++;
-        self->aside += job->aside ? 1 : 0;
-        self->writes_running += job->aside || s_is_read(job) ? 0 : 1;
+        pcl_job_list_remove(&self->handed, job);
+        return job;
+    }
+    job = s_next(self);
+    if (job != NULL) {
+        s_take_waiting(self, job);
     }
     return job;
 }
@@ -117,9 +140,7 @@ static void s_signal(const pcl_pool *self)
 static bool s_finish(pcl_pool *self, pcl_job *job)
 {
     bool first = self->done.first == NULL;
-    self->running--;
-    self->aside -= job->aside ? 1 : 0;
-    self->writes_running -= job->aside || s_is_read(job) ? 0 : 1;
+    s_count_out(self, job);
     pcl_job_list_append(&self->done, job);
     return first;
 }
@@ -314,6 +335,7 @@ bool pcl_pool_destroy(pcl_pool **self_p, uint32_t wait_ms)
     for (uint32_t kind = 0; kind < KINDS; kind++) {
         s_free_list(&self->waiting[kind]);
     }
+    s_free_list(&self->handed);
     s_free_list(&self->done);
     (void)close(self->event_fd);
     (void)pthread_cond_destroy(&self->work);
@@ -370,6 +392,46 @@ bool pcl_pool_withdraw(pcl_pool *self, pcl_job *job)
     }
     (void)pthread_mutex_unlock(&self->lock);
     return waiting;
+}
+
+bool pcl_pool_claim(pcl_pool *self, pcl_job *job)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    bool free = s_next(self) == NULL && s_may_run(self, s_kind(job));
+    if (free) {
+        s_count_in(self, job);
+    }
+    (void)pthread_mutex_unlock(&self->lock);
+    return free;
+}
+
+pcl_job *pcl_pool_leave(pcl_pool *self, pcl_job *job, pcl_pool_fits *fits)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    s_count_out(self, job);
+    pcl_job *next = s_next(self);
+    if (next != NULL && fits(next)) {
+        s_take_waiting(self, next);
+    } else {
+        next = NULL;
+    }
+    bool wake = s_is_short(self);
+    (void)pthread_mutex_unlock(&self->lock);
+    if (wake) {
+        s_wake(self);
+    }
+    return next;
+}
+
+void pcl_pool_hand_on(pcl_pool *self, pcl_job *job)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    pcl_job_list_append(&self->handed, job);
+    bool wake = s_is_short(self);
+    (void)pthread_mutex_unlock(&self->lock);
+    if (wake) {
+        s_wake(self);
+    }
 }
 
 int pcl_pool_fd(const pcl_pool *self)

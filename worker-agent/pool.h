@@ -14,6 +14,9 @@
  * statements that wait for the locks which it would free.  Its threads are started when a job finds
  * none idle, and end when nothing comes for a while.
  *
+ * Whoever drives statements without a thread (lane.h) claims a job: it is counted with those that
+ * run on threads, so that all limits hold for both together, and so does whose turn it is.
+ *
  * A finishing thread takes its next job under the same lock, without sleeping.
  * The descriptor becomes readable when the list of finished jobs stops being
  * empty, so a busy pool wakes the actor once for many jobs.
@@ -64,6 +67,16 @@ bool pcl_pool_submit(pcl_pool *self, pcl_job *job) PCL_MUST_CHECK;
 
 /* True: the job was still waiting and is the caller's again, never started. */
 bool pcl_pool_withdraw(pcl_pool *self, pcl_job *job) PCL_MUST_CHECK;
+
+/* True: it may run now, before anything that waits, and counts as running from here on, without a
+ * thread: the caller runs it, and then leaves it or hands it on. */
+bool pcl_pool_claim(pcl_pool *self, pcl_job *job) PCL_MUST_CHECK;
+typedef bool(pcl_pool_fits)(const pcl_job *job);
+/* A claimed job was run; it stays the caller's.  Returns the next one, claimed, where its turn has
+ * come and it fits; NULL: there is none, or it is for a thread. */
+pcl_job *pcl_pool_leave(pcl_pool *self, pcl_job *job, pcl_pool_fits *fits) PCL_MUST_CHECK;
+/* A claimed job is for a thread after all.  It counts as running all the time. */
+void pcl_pool_hand_on(pcl_pool *self, pcl_job *job);
 
 int pcl_pool_fd(const pcl_pool *self);
 /* All finished jobs, linked by next in the order they finished; NULL when there is none. */

@@ -198,7 +198,7 @@ static bool s_may_run(pcl_agent *self, const pcl_job *job, uint64_t now_us, refu
 }
 
 /* False: there is no room for it. */
-static bool s_submit(pcl_agent *self, pcl_job *job, refusal *out_refusal)
+static bool s_submit(pcl_agent *self, pcl_job *job, uint64_t now_us, refusal *out_refusal)
 {
     pcl_flight *entry = s_add_flight(self, job);
     if (entry == NULL) {
@@ -216,7 +216,7 @@ static bool s_submit(pcl_agent *self, pcl_job *job, refusal *out_refusal)
         taken = entry->reservation != 0 && pcl_pool_submit(self->held_pool, job);
         (void)s_refused(out_refusal, PCL_ERR_OVERLOADED, why);
     } else {
-        taken = pcl_pool_submit(self->pool, job);
+        taken = pcl_lane_take(self->lane, job, now_us) || pcl_pool_submit(self->pool, job);
         (void)s_refused(out_refusal, PCL_ERR_OVERLOADED, "the agent's queue is full");
     }
     if (!taken) {
@@ -231,7 +231,7 @@ void pcl_agent_admit(pcl_agent *self, pcl_job *job, uint64_t now_us)
     refusal why_not = {.message = ""};
     job->role = self->view.role;
     if (s_find_accounts(self, job, now_us, &why_not) && s_find_held(self, job, now_us, &why_not) &&
-        s_may_run(self, job, now_us, &why_not) && s_submit(self, job, &why_not)) {
+        s_may_run(self, job, now_us, &why_not) && s_submit(self, job, now_us, &why_not)) {
         return;
     }
     char id[2 * PCL_ID_SIZE + 1];

@@ -79,22 +79,32 @@ static uint32_t s_find(const pcl_spares *self, const pcl_accounts *accounts, pcl
     return second;
 }
 
+static pcl_connection *s_take(pcl_spares *self, const pcl_accounts *accounts, pcl_account account,
+                              bool clean)
+{
+    assert(accounts != NULL && account != PCL_ACCOUNT_ADMIN);
+    (void)pthread_mutex_lock(&self->lock);
+    uint32_t index = s_find(self, accounts, account, clean);
+    pcl_connection *connection = index < self->count ? s_remove(self, index) : NULL;
+    (void)pthread_mutex_unlock(&self->lock);
+    return connection;
+}
+
 pcl_connection *pcl_spares_take(pcl_spares *self, const pcl_accounts *accounts, pcl_account account,
                                 bool clean)
 {
-    assert(accounts != NULL && account != PCL_ACCOUNT_ADMIN);
-    pcl_connection *connection = NULL;
-    (void)pthread_mutex_lock(&self->lock);
-    uint32_t index = s_find(self, accounts, account, clean);
-    if (index < self->count) {
-        connection = s_remove(self, index);
-    }
-    (void)pthread_mutex_unlock(&self->lock);
+    pcl_connection *connection = s_take(self, accounts, account, clean);
     if (connection == NULL) {
         connection = pcl_connection_new(self->options, accounts, account,
                                         self->options->statements_max, 0);
     }
     return connection;
+}
+
+pcl_connection *pcl_spares_take_open(pcl_spares *self, const pcl_accounts *accounts,
+                                     pcl_account account)
+{
+    return s_take(self, accounts, account, false);
 }
 
 void pcl_spares_give(pcl_spares *self, pcl_connection **connection_p, uint64_t now_us)

@@ -30,6 +30,10 @@ void pcl_spares_destroy(pcl_spares **self_p);
 pcl_connection *pcl_spares_take(pcl_spares *self, const pcl_accounts *accounts, pcl_account account,
                                 bool clean);
 
+/* Only a spare one that single statements may use; NULL: there is none. */
+pcl_connection *pcl_spares_take_open(pcl_spares *self, const pcl_accounts *accounts,
+                                     pcl_account account);
+
 /* Takes the connection over.  It is kept if it is open and holds little memory, else closed. */
 void pcl_spares_give(pcl_spares *self, pcl_connection **connection_p, uint64_t now_us);
 

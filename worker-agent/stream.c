@@ -18,6 +18,8 @@
 #define TIME_SIZE_MAX     48u
 #define STRING_HEAD_SIZE  5u
 #define ROW_HEAD_SIZE     5u
+/* Of one that does not wait: what it puts at a time, since others have their turn in between. */
+#define SHARE_SIZE        (64u * 1024u)
 
 typedef struct cell {
     pcl_column column;
@@ -49,7 +51,13 @@ struct pcl_stream {
     uint64_t rows;
     uint32_t limit; /* of rows; 0: none */
     bool row_waits; /* a row is read that is in no page yet */
-    MYSQL_ROW row;  /* of a text: that row */
+    bool hasty;     /* it does not wait, until the page is complete */
+    int waited;     /* what its last fetch waits for; 0: nothing */
+    bool page_open; /* put_rows has begun one and said WAITS */
+    size_t page_at; /* where its array is, and its rows */
+    size_t page_begin;
+    uint32_t page_rows;
+    MYSQL_ROW row; /* of a text: that row */
     const unsigned long *lengths;
     bool has_prepared;
     pcl_prepared prepared;
@@ -93,8 +101,22 @@ void pcl_stream_abandon(pcl_stream *self)
     self->stmt = NULL;
     self->fields = NULL;
     self->row_waits = false;
+    self->hasty = false;
+    self->waited = 0;
+    self->page_open = false;
     self->rows = 0;
     self->limit = 0;
+}
+
+void pcl_stream_do_not_wait(pcl_stream *self)
+{
+    assert(self->stmt != NULL);
+    self->hasty = true;
+}
+
+int pcl_stream_waits_for(const pcl_stream *self)
+{
+    return self->waited;
 }
 
 void pcl_stream_destroy(pcl_stream **self_p)
@@ -500,7 +522,15 @@ static pcl_stream_status s_read_ahead(pcl_stream *self)
         }
         self->lengths = mysql_fetch_lengths(self->result);
     } else {
-        int got = mysql_stmt_fetch(self->stmt);
+        int got = 0;
+        if (self->hasty) {
+            self->waited = pcl_stmt_fetch_step(self->stmt, self->waited, &got);
+        } else {
+            got = mysql_stmt_fetch(self->stmt);
+        }
+        if (self->waited != 0) {
+            return PCL_STREAM_WAITS;
+        }
         if (got == MYSQL_NO_DATA) {
             pcl_mysql_read_end(self->mysql);
             return PCL_STREAM_DONE;
@@ -513,19 +543,19 @@ static pcl_stream_status s_read_ahead(pcl_stream *self)
     return PCL_STREAM_MORE;
 }
 
-pcl_stream_status pcl_stream_put_rows(pcl_stream *self, pcl_buffer *buffer, uint32_t rows_max,
-                                      size_t bytes_max)
+/* Rows into the open page, until it is complete or something stands in the way. */
+static pcl_stream_status s_fill_page(pcl_stream *self, pcl_buffer *buffer, uint32_t rows_max,
+                                     size_t bytes_max)
 {
-    assert(self->mysql != NULL);
-    size_t rows_at = pcl_mp_put_array_later(buffer);
-    size_t begin = buffer->size;
-    uint32_t rows = 0;
+    size_t share_end = buffer->size + SHARE_SIZE;
     pcl_stream_status status = PCL_STREAM_DONE;
     while ((status = s_read_ahead(self)) == PCL_STREAM_MORE) {
         if (self->limit > 0 && self->rows >= self->limit) {
             return PCL_STREAM_OVER_LIMIT;
         }
-        if (rows >= rows_max || (rows > 0 && buffer->size - begin + s_row_size(self) > bytes_max)) {
+        if (self->page_rows >= rows_max ||
+            (self->page_rows > 0 &&
+             buffer->size - self->page_begin + s_row_size(self) > bytes_max)) {
             break;
         }
         status = s_put_row(self, buffer);
@@ -534,10 +564,31 @@ pcl_stream_status pcl_stream_put_rows(pcl_stream *self, pcl_buffer *buffer, uint
         }
         self->row_waits = false;
         self->rows++;
-        rows++;
+        self->page_rows++;
+        if (self->hasty && buffer->size > share_end) {
+            return PCL_STREAM_WAITS;
+        }
     }
+    return status;
+}
+
+pcl_stream_status pcl_stream_put_rows(pcl_stream *self, pcl_buffer *buffer, uint32_t rows_max,
+                                      size_t bytes_max)
+{
+    assert(self->mysql != NULL);
+    if (!self->page_open) {
+        self->page_at = pcl_mp_put_array_later(buffer);
+        self->page_begin = buffer->size;
+        self->page_rows = 0;
+    }
+    pcl_stream_status status = s_fill_page(self, buffer, rows_max, bytes_max);
+    self->page_open = status == PCL_STREAM_WAITS;
+    if (self->page_open) {
+        return status;
+    }
+    self->hasty = false;
     if (status == PCL_STREAM_DONE || status == PCL_STREAM_MORE) {
-        pcl_mp_patch_array(buffer, rows_at, rows);
+        pcl_mp_patch_array(buffer, self->page_at, self->page_rows);
     }
     s_shrink(self);
     return status;

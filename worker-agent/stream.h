@@ -28,6 +28,7 @@ typedef enum pcl_stream_status {
     PCL_STREAM_TOO_LARGE,  /* the buffer is full; rows are left unread */
     PCL_STREAM_OVER_LIMIT, /* there are more rows than may be put; at least one is left */
     PCL_STREAM_NO_MEMORY,
+    PCL_STREAM_WAITS, /* of one that does not wait: the rows go on later */
 } pcl_stream_status;
 
 /* Aborts when memory is out. */
@@ -56,9 +57,16 @@ void pcl_stream_put_metadata(const pcl_stream *self, pcl_buffer *buffer);
 
 /* Appends an array of rows: at least one, if there is one, then as many as are within rows_max
  * and bytes_max together.  DONE, MORE, FAILED, TOO_LARGE, OVER_LIMIT (the first row beyond the
- * limit is read, and not put) or NO_MEMORY. */
+ * limit is read, and not put) or NO_MEMORY; WAITS only after pcl_stream_do_not_wait. */
 pcl_stream_status pcl_stream_put_rows(pcl_stream *self, pcl_buffer *buffer, uint32_t rows_max,
                                       size_t bytes_max) PCL_MUST_CHECK;
+
+/* Of a prepared result, on a connection that allows it (pcl_connection_allow_nonblocking), until
+ * its page is complete: put_rows returns WAITS where it would wait for the server, or has put some
+ * 64 KiB at a time, and is called again with the same arguments to go on. */
+void pcl_stream_do_not_wait(pcl_stream *self);
+/* After WAITS: what for, PCL_WAIT_READ or PCL_WAIT_WRITE; 0: for nothing, it only was enough. */
+int pcl_stream_waits_for(const pcl_stream *self);
 
 uint64_t pcl_stream_rows(const pcl_stream *self); /* put since begin */
 

@@ -25,12 +25,36 @@ struct pcl_worker {
     pcl_connection *held; /* borrowed, while a job runs on it */
 };
 
+/* One statement alone, from its request to its reply. */
+typedef struct pcl_single {
+    pcl_job *job;
+    const pcl_request *request;
+    pcl_answer answer;
+    pcl_attempt attempt;
+    pcl_ending ending;
+    char gtid[PCL_TOKEN_SIZE_MAX + 1]; /* of what was written or seen; "" for none */
+} pcl_single;
+
+/* --- execute.c --- */
+
+/* Reads a job's request, at the moment that it gets its turn.  false: it has its reply. */
+bool pcl_worker_read(pcl_job *job, pcl_request *out_request) PCL_MUST_CHECK;
+/* Fresh, on the worker's own connection. */
+void pcl_single_init(pcl_single *self, pcl_worker *worker, pcl_job *job,
+                     const pcl_request *request);
+/* The reply, of what its attempt and its ending say. */
+void pcl_single_answer(pcl_single *self, pcl_worker *worker);
+
 /* A connection of the job's accounts for this account, open or not, until the job is done; one job
  * has one only.  clean: one that need not be reset is preferred. */
 pcl_connection *pcl_worker_own(pcl_worker *self, const pcl_job *job, pcl_account account,
                                bool clean);
+/* Another one, taken over.  It must have none. */
+void pcl_worker_adopt(pcl_worker *self, pcl_connection *connection);
 /* Gives it away. */
 pcl_connection *pcl_worker_part_with_own(pcl_worker *self);
+/* ... to the spares, if it has one. */
+void pcl_worker_give_own_back(pcl_worker *self);
 /* What pcl_worker_interrupt shall end, too; NULL: nothing any more. */
 void pcl_worker_use(pcl_worker *self, pcl_connection *connection);
 

@@ -291,6 +291,102 @@ static void test_first_writes_take_no_thread_from_reads(void **state)
     assert_true(pcl_pool_destroy(&pool, 5000));
 }
 
+static bool s_fits(const pcl_job *job)
+{
+    return pcl_sql_is_read((pcl_sql_class)job->message.head.sql_class);
+}
+
+static pcl_pool *s_mixed(void)
+{
+    s_set_open(false);
+    pcl_pool_plan plan = {.threads_min = 3,
+                          .threads_max = 3,
+                          .threads_first = 1,
+                          .queue_max = 20,
+                          .keeps_reads = true};
+    return pcl_pool_new(&plan);
+}
+
+static void test_what_is_claimed_counts_like_what_has_a_thread(void **state)
+{
+    (void)state;
+    pcl_pool *pool = s_mixed();
+    pcl_job *one = s_job(PCL_SQL_READ);
+    pcl_job *two = s_job(PCL_SQL_READ);
+    pcl_job *three = s_job(PCL_SQL_READ);
+    pcl_job *first = s_first_job(PCL_SQL_READ);
+    assert_true(pcl_pool_claim(pool, one));
+    assert_true(pcl_pool_submit(pool, s_job(PCL_SQL_WRITE)));
+    s_wait_running(1);
+    assert_int_equal(pcl_pool_count(pool).running, 2);
+    assert_false(pcl_pool_claim(pool, two)); /* two of three threads are for all */
+    assert_true(pcl_pool_claim(pool, first));
+    assert_false(pcl_pool_claim(pool, three));
+    assert_false(pcl_pool_withdraw(pool, one)); /* it has started */
+    assert_true(pcl_pool_submit(pool, two));
+    assert_true(pcl_pool_submit(pool, three));
+    assert_int_equal(pcl_pool_count(pool).queued, 2);
+    assert_null(pcl_pool_leave(pool, first, s_fits)); /* its place was for first ones only */
+    assert_ptr_equal(pcl_pool_leave(pool, one, s_fits), two);
+    assert_ptr_equal(pcl_pool_leave(pool, two, s_fits), three);
+    assert_int_equal(pcl_pool_count(pool).running, 2);
+    assert_null(pcl_pool_leave(pool, three, s_fits));
+    s_set_open(true);
+    s_collect(pool, 1);
+    assert_int_equal(pcl_pool_count(pool).running, 0);
+    pcl_job *mine[] = {one, two, three, first};
+    for (size_t index = 0; index < sizeof mine / sizeof mine[0]; index++) {
+        pcl_job_destroy(&mine[index]);
+    }
+    assert_true(pcl_pool_destroy(&pool, 5000));
+}
+
+/* A write takes its turn, though the one who leaves could have gone on with the read behind it. */
+static void test_what_is_claimed_passes_nobody(void **state)
+{
+    (void)state;
+    pcl_pool *pool = s_mixed();
+    pcl_job *one = s_job(PCL_SQL_READ);
+    pcl_job *two = s_job(PCL_SQL_READ);
+    assert_true(pcl_pool_claim(pool, one));
+    assert_true(pcl_pool_claim(pool, two));
+    assert_true(pcl_pool_submit(pool, s_job(PCL_SQL_WRITE)));
+    assert_true(pcl_pool_submit(pool, s_job(PCL_SQL_READ)));
+    assert_int_equal(pcl_pool_count(pool).queued, 2);
+    assert_null(pcl_pool_leave(pool, one, s_fits));
+    s_wait_running(1);
+    assert_int_equal(pcl_pool_count(pool).queued, 1);
+    s_set_open(true);
+    s_collect(pool, 2);
+    assert_null(pcl_pool_leave(pool, two, s_fits));
+    pcl_job_destroy(&one);
+    pcl_job_destroy(&two);
+    assert_true(pcl_pool_destroy(&pool, 5000));
+}
+
+static void test_what_is_handed_on_finds_a_thread_though_all_places_are_taken(void **state)
+{
+    (void)state;
+    pcl_pool *pool = s_mixed();
+    pcl_job *jobs[] = {s_job(PCL_SQL_READ), s_job(PCL_SQL_READ), s_first_job(PCL_SQL_READ)};
+    for (size_t index = 0; index < 3; index++) {
+        assert_true(pcl_pool_claim(pool, jobs[index]));
+    }
+    assert_true(pcl_pool_submit(pool, s_job(PCL_SQL_WRITE)));
+    for (size_t index = 0; index < 3; index++) {
+        pcl_pool_hand_on(pool, jobs[index]);
+        s_wait_running((uint32_t)index + 1);
+        assert_int_equal(pcl_pool_count(pool).running, 3);
+        assert_int_equal(pcl_pool_count(pool).queued, 1);
+    }
+    s_set_open(true);
+    s_collect(pool, 4);
+    pcl_job *last = s_job(PCL_SQL_READ);
+    assert_true(pcl_pool_claim(pool, last));
+    assert_true(pcl_pool_destroy(&pool, 5000));
+    pcl_job_destroy(&last); /* it was never the pool's */
+}
+
 static void test_destroying_cuts_off_what_runs_and_frees_what_waits(void **state)
 {
     (void)state;
@@ -314,6 +410,9 @@ int main(void)
         cmocka_unit_test(test_a_fixed_pool_keeps_threads_for_reads),
         cmocka_unit_test(test_a_flood_leaves_threads_for_who_has_nothing_else),
         cmocka_unit_test(test_first_writes_take_no_thread_from_reads),
+        cmocka_unit_test(test_what_is_claimed_counts_like_what_has_a_thread),
+        cmocka_unit_test(test_what_is_claimed_passes_nobody),
+        cmocka_unit_test(test_what_is_handed_on_finds_a_thread_though_all_places_are_taken),
         cmocka_unit_test(test_destroying_cuts_off_what_runs_and_frees_what_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

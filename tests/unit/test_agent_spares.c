@@ -104,6 +104,21 @@ static void test_a_connection_is_taken_by_its_own_only(void **state)
     assert_int_equal(alive, 0);
 }
 
+static void test_who_wants_an_open_one_gets_none_where_none_waits(void **state)
+{
+    (void)state;
+    pcl_spares *spares = pcl_spares_new(&OPTIONS, 8);
+    assert_null(pcl_spares_take_open(spares, &APP, PCL_ACCOUNT_READ));
+    assert_int_equal(alive, 0);
+    pcl_connection *one = pcl_spares_take(spares, &APP, PCL_ACCOUNT_READ, false);
+    s_give(spares, one, 1);
+    assert_null(pcl_spares_take_open(spares, &OTHER, PCL_ACCOUNT_READ));
+    assert_null(pcl_spares_take_open(spares, &APP, PCL_ACCOUNT_WRITE));
+    assert_ptr_equal(pcl_spares_take_open(spares, &APP, PCL_ACCOUNT_READ), one);
+    s_give(spares, one, 2);
+    pcl_spares_destroy(&spares);
+}
+
 static void test_accounts_of_equal_content_are_two(void **state)
 {
     (void)state;
@@ -226,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_connection_is_taken_by_its_own_only),
+        cmocka_unit_test(test_who_wants_an_open_one_gets_none_where_none_waits),
         cmocka_unit_test(test_accounts_of_equal_content_are_two),
         cmocka_unit_test(test_sessions_get_what_is_clean_and_leave_what_is_prepared),
         cmocka_unit_test(test_the_longest_idle_goes_for_a_new_one_and_with_time),

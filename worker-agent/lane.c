@@ -1,0 +1,222 @@
+#include "worker-agent/lane.h"
+
+#include "common/clock.h"
+#include "net/time.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* More at a time are better shared with other threads. */
+#define SEATS_MAX 16u
+#define IDLE_US   (1 * PCL_US_PER_S)
+
+typedef struct seat {
+    pcl_plain *plain;
+    pcl_job *job; /* NULL: it is free; owned with the pool's leave */
+    int fd;       /* that epoll knows of; -1: none */
+    uint64_t serial;
+    uint32_t events;  /* that it asks for */
+    uint64_t used_us; /* when it became free */
+} seat;
+
+struct pcl_lane {
+    pcl_pool *pool; /* borrowed */
+    pcl_lane_done *done;
+    void *context;
+    int epoll_fd;
+    seat *seats;
+    uint32_t seat_count;
+    uint32_t free_count;
+    uint32_t *free_seats; /* the last used last */
+};
+
+uint32_t pcl_lane_seats(const pcl_agent_options *options)
+{
+    uint32_t threads = options->threads + pcl_threads_first(options);
+    uint32_t seats = threads < SEATS_MAX ? threads : SEATS_MAX;
+    return PCL_CLIENT_NONBLOCKING ? seats : 0;
+}
+
+pcl_lane *pcl_lane_new(const pcl_pool_plan *plan, pcl_pool *pool, uint32_t slot_first,
+                       pcl_lane_done *done, void *context)
+{
+    pcl_lane *self = calloc(1, sizeof *self);
+    assert(self != NULL);
+    self->pool = pool;
+    self->done = done;
+    self->context = context;
+    self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    assert(self->epoll_fd >= 0);
+    self->seat_count = pcl_lane_seats(plan->options);
+    self->seats = calloc(self->seat_count + 1, sizeof *self->seats);
+    self->free_seats = calloc(self->seat_count + 1, sizeof *self->free_seats);
+    assert(self->seats != NULL && self->free_seats != NULL);
+    for (uint32_t index = 0; index < self->seat_count; index++) {
+        self->seats[index].plain = pcl_plain_new(plan->options, plan->watchdog, plan->spares,
+                                                 plan->causal, slot_first + index);
+        self->seats[index].fd = -1;
+        self->free_seats[self->free_count++] = index;
+    }
+    return self;
+}
+
+void pcl_lane_destroy(pcl_lane **self_p)
+{
+    pcl_lane *self = *self_p;
+    if (self == NULL) {
+        return;
+    }
+    for (uint32_t index = 0; index < self->seat_count; index++) {
+        pcl_plain_destroy(&self->seats[index].plain);
+        pcl_job_destroy(&self->seats[index].job);
+    }
+    (void)close(self->epoll_fd);
+    free(self->seats);
+    free(self->free_seats);
+    free(self);
+    *self_p = NULL;
+}
+
+/* --- What epoll knows ------------------------------------------------------------ */
+
+static void s_control(pcl_lane *self, seat *item, int operation, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data = {.ptr = item}};
+    int failed = epoll_ctl(self->epoll_fd, operation, fd, &event);
+    assert(failed == 0 || operation == EPOLL_CTL_DEL); /* a closed one is not there any more */
+    (void)failed;
+}
+
+/* After each step: the connection may be another, or need something else.  Who waits for nothing
+ * asks whether it can write: it always can, and has its turn after the others. */
+static void s_tell_epoll(pcl_lane *self, seat *item)
+{
+    uint64_t serial = 0;
+    int fd = pcl_plain_fd(item->plain, &serial);
+    int waited = item->job != NULL ? pcl_plain_waits_for(item->plain) : PCL_WAIT_READ;
+    bool writes = waited == 0 || (waited & PCL_WAIT_WRITE) != 0;
+    uint32_t events = EPOLLIN | (writes ? EPOLLOUT : 0u);
+    bool known = item->fd >= 0 && fd == item->fd && serial == item->serial;
+    if (known && events != item->events) {
+        s_control(self, item, EPOLL_CTL_MOD, fd, events);
+    }
+    if (!known && item->fd >= 0) {
+        s_control(self, item, EPOLL_CTL_DEL, item->fd, 0);
+    }
+    if (!known && fd >= 0) {
+        s_control(self, item, EPOLL_CTL_ADD, fd, events);
+    }
+    item->fd = fd;
+    item->serial = serial;
+    item->events = events;
+}
+
+/* --- Jobs -------------------------------------------------------------------------- */
+
+static void s_release(pcl_lane *self, seat *item, uint64_t now_us)
+{
+    item->used_us = now_us;
+    self->free_seats[self->free_count++] = (uint32_t)(item - self->seats);
+}
+
+/* Goes on until it waits or nothing is left for it to do. */
+static void s_follow(pcl_lane *self, seat *item, pcl_plain_step step, uint64_t now_us)
+{
+    for (;;) {
+        pcl_job *job = item->job;
+        if (step == PCL_PLAIN_WAITS) {
+            s_tell_epoll(self, item);
+            return;
+        }
+        item->job = NULL;
+        s_tell_epoll(self, item); /* before anybody else uses its connection */
+        pcl_job *next = NULL;
+        if (step == PCL_PLAIN_OTHER) {
+            pcl_pool_hand_on(self->pool, job);
+        } else {
+            next = pcl_pool_leave(self->pool, job, pcl_plain_may_be);
+            self->done(self->context, job, now_us);
+        }
+        if (next == NULL) {
+            s_release(self, item, now_us);
+            return;
+        }
+        item->job = next;
+        step = pcl_plain_begin(item->plain, next);
+    }
+}
+
+/* A free one, out of the list: the last used of those whose connection is of the job's accounts. */
+static seat *s_take_seat(pcl_lane *self, const pcl_job *job)
+{
+    uint32_t place = self->free_count - 1;
+    for (uint32_t index = self->free_count; index-- > 0;) {
+        if (pcl_plain_suits(self->seats[self->free_seats[index]].plain, job->accounts)) {
+            place = index;
+            break;
+        }
+    }
+    uint32_t found = self->free_seats[place];
+    self->free_count--;
+    for (uint32_t index = place; index < self->free_count; index++) {
+        self->free_seats[index] = self->free_seats[index + 1];
+    }
+    return &self->seats[found];
+}
+
+bool pcl_lane_take(pcl_lane *self, pcl_job *job, uint64_t now_us)
+{
+    if (self->free_count == 0 || !pcl_plain_may_be(job) || !pcl_pool_claim(self->pool, job)) {
+        return false;
+    }
+    seat *item = s_take_seat(self, job);
+    item->job = job;
+    s_follow(self, item, pcl_plain_begin(item->plain, job), now_us);
+    return true;
+}
+
+int pcl_lane_fd(const pcl_lane *self)
+{
+    return self->epoll_fd;
+}
+
+static void s_on_event(pcl_lane *self, seat *item, uint64_t now_us)
+{
+    if (item->job != NULL) {
+        s_follow(self, item, pcl_plain_go_on(item->plain), now_us);
+    } else if (item->fd >= 0) {
+        pcl_plain_hang_up(item->plain);
+        s_tell_epoll(self, item);
+    }
+}
+
+void pcl_lane_run(pcl_lane *self, uint64_t now_us)
+{
+    struct epoll_event events[SEATS_MAX];
+    int count = epoll_wait(self->epoll_fd, events, SEATS_MAX, 0);
+    for (int index = 0; index < count; index++) {
+        s_on_event(self, events[index].data.ptr, now_us);
+    }
+}
+
+void pcl_lane_tidy(pcl_lane *self, uint64_t now_us)
+{
+    for (uint32_t index = 0; index < self->free_count; index++) {
+        seat *item = &self->seats[self->free_seats[index]];
+        if (item->fd >= 0 && pcl_time_since_us(item->used_us, now_us) > IDLE_US) {
+            pcl_plain_rest(item->plain);
+            s_tell_epoll(self, item);
+        }
+    }
+}
+
+uint32_t pcl_lane_connections(const pcl_lane *self)
+{
+    uint32_t count = 0;
+    for (uint32_t index = 0; index < self->seat_count; index++) {
+        count += pcl_plain_connections(self->seats[index].plain);
+    }
+    return count;
+}
