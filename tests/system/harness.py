@@ -45,6 +45,16 @@ def wait_until(question, timeout_s=10.0, what="", every_s=0.02):
         time.sleep(every_s)
 
 
+def all_stopped(pid):
+    """Every thread of the process stands still."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state = (task / "stat").read_text(encoding="utf-8", errors="replace")
+            if state.rpartition(")")[2].split()[0] != "T":
+                return False
+    return True
+
+
 def alive(pid):
     """Does the process run?  One that only waits for its parent's look does not."""
     with contextlib.suppress(OSError):
@@ -223,8 +233,11 @@ class Cluster:
         self.start(name)
 
     def pause(self, name):
-        """SIGSTOP: alive, and silent."""
-        os.kill(self.pid(name), signal.SIGSTOP)
+        """SIGSTOP: alive, and silent from the return of this call on: on a busy machine the thread
+        that takes the signal may find no processor for a while, and the others go on meanwhile."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: all_stopped(pid), 30, f"{name} stands still")
 
     def resume(self, name):
         os.kill(self.pid(name), signal.SIGCONT)
