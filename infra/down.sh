@@ -2,6 +2,7 @@
 # down.sh - stops the cluster that infra/up.sh started on this machine.
 #
 #   infra/down.sh [options]
+#   infra/down.sh aws ...   of a cluster on AWS: infra/down.sh aws --help
 #
 #   --purge      also delete the state folder: databases, keys, logs, all of it
 #   --kill       do not wait for work in hand or for clean databases: SIGKILL at once
@@ -17,12 +18,11 @@ set -euo pipefail
 
 purge=0
 kill_at_once=0
+if [[ ${1-} == aws ]]; then
+    exec "$PCL_CHECKOUT/infra/aws/down.sh" "${@:2}"
+fi
 while [[ $# -gt 0 ]]; do
     case $1 in
-        aws)
-            printf 'Provisioning on AWS is not part of this version yet.\n' >&2
-            exit 64
-            ;;
         --purge) purge=1 ;;
         --kill) kill_at_once=1 ;;
         --var)

@@ -545,6 +545,24 @@ http_ready()
 
 # --- The cluster ---------------------------------------------------------------
 
+# The policy that a new cluster starts with.
+policy_write()
+{
+    cat << POLICY
+# Who may do what here.  The broker takes a changed file over by itself, when it is whole:
+# portcullis policy check FILE names every mistake, docs/policy.md every setting.
+policy
+    version = "1"
+roles
+    # Everything but what administers a server.
+    app
+        accounts = "app"
+        classes = "read locking_read write call ddl transaction state"
+# NAME = "ROLE PUBLIC-KEY"; portcullis principal add, list and revoke keep them.
+principals
+POLICY
+}
+
 cluster_exists()
 {
     [[ -s $PCL_VAR/settings ]]

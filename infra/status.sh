@@ -3,6 +3,7 @@
 # the seal, and whether the audit is whole.
 #
 #   infra/status.sh [--json] [--var DIR]
+#   infra/status.sh aws ...   of a cluster on AWS: infra/status.sh aws --help
 #
 #   --json       everything a program or a test wants to know: roles, addresses,
 #                process ids, key, configuration and log files, the databases'
@@ -16,12 +17,11 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 as_json=0
+if [[ ${1-} == aws ]]; then
+    exec "$PCL_CHECKOUT/infra/aws/status.sh" "${@:2}"
+fi
 while [[ $# -gt 0 ]]; do
     case $1 in
-        aws)
-            printf 'Provisioning on AWS is not part of this version yet.\n' >&2
-            exit 64
-            ;;
         --json) as_json=1 ;;
         --var)
             [[ $# -ge 2 ]] || usage_fail "--var wants a value"

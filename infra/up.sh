@@ -2,6 +2,7 @@
 # up.sh - a whole Portcullis cluster on this machine, for trying and for testing.
 #
 #   infra/up.sh [options]
+#   infra/up.sh aws ...    a cluster on AWS: infra/up.sh aws --help
 #
 #   --nodes N            database nodes, 1 to 9: a source and N - 1 replicas (default 3)
 #   --flavor F           mariadb or mysql (default: MariaDB if both are there or none)
@@ -44,9 +45,7 @@ sets=()
 options_read()
 {
     if [[ ${1-} == aws ]]; then
-        printf 'Provisioning on AWS is not part of this version yet; ' >&2
-        printf 'infra/up.sh without "aws" starts a cluster on this machine.\n' >&2
-        exit 64
+        exec "$PCL_CHECKOUT/infra/aws/up.sh" "${@:2}"
     fi
     while [[ $# -gt 0 ]]; do
         case $1 in
@@ -223,23 +222,6 @@ principals_make()
         log_tail "$log"
         fail "the principal of client.bundle could not be added"
     }
-}
-
-policy_write()
-{
-    cat << POLICY
-# Who may do what here.  The broker takes a changed file over by itself, when it is whole:
-# portcullis policy check FILE names every mistake, docs/policy.md every setting.
-policy
-    version = "1"
-roles
-    # Everything but what administers a server.
-    app
-        accounts = "app"
-        classes = "read locking_read write call ddl transaction state"
-# NAME = "ROLE PUBLIC-KEY"; portcullis principal add, list and revoke keep them.
-principals
-POLICY
 }
 
 ports_choose()

@@ -1,0 +1,161 @@
+# shellcheck shell=bash
+# machines.sh - the instances of a cluster: an address that outlives each, a launch template,
+# the instance, and whether it is well.  Sourced by up.sh.
+# shellcheck disable=SC2154 # variables of up.sh
+
+# --- Addresses -------------------------------------------------------------------
+
+# Nodes over the zones; broker and proxy beside the first node, to save a way; gatekeepers
+# in public subnets, over the zones.
+part_subnet()
+{
+    local number=${1##*[a-z]} kind=private
+    [[ $(part_tier "$1") != gatekeeper ]] || kind=public
+    printf '%s-%d\n' "$kind" $(((${number:-1} - 1) % $(cluster_setting zones 3) + 1))
+}
+
+# A network interface of its own keeps the private address when the instance is replaced:
+# the neighbours' configurations stay true.
+machine_interface()
+{
+    local part=$1 subnet id words
+    [[ -z ${have[eni/eni-$part]-} ]] || return 0
+    subnet=$(part_subnet "$part")
+    change "network interface eni-$part in $subnet" || return 0
+    words=$(aws_call ec2 create-network-interface --subnet-id "${have[subnet/$subnet]}" \
+        --groups "$(group_id "$(part_tier "$part")")" --description "$aws_name $part" \
+        --tag-specifications "$(aws_tags network-interface "eni-$part")" --output text \
+        --query 'NetworkInterface.[NetworkInterfaceId,PrivateIpAddress,SubnetId]')
+    IFS=$'\t' read -r id words <<< "$words"
+    made eni "eni-$part" "$id" "$words"$'\t'available
+}
+
+# The public address of a gatekeeper, which bundles name.
+machine_address()
+{
+    local part=$1 words id
+    [[ -z ${have[eip/eip-$part]-} ]] || return 0
+    change "public address eip-$part" || return 0
+    words=$(aws_call ec2 allocate-address --domain vpc --output text \
+        --query '[AllocationId,PublicIp]' \
+        --tag-specifications "$(aws_tags elastic-ip "eip-$part")")
+    IFS=$'\t' read -r id words <<< "$words"
+    made eip "eip-$part" "$id" "$words"
+}
+
+machine_address_use()
+{
+    local part=$1
+    if [[ -n ${have[eni/eni-$part]-} \
+        && $(about_field "eip/eip-$part" 2) == "${have[eni/eni-$part]}" ]]; then
+        return 0
+    fi
+    change "public address eip-$part: of eni-$part" || return 0
+    aws_call ec2 associate-address --allocation-id "${have[eip/eip-$part]}" \
+        --network-interface-id "${have[eni/eni-$part]}" > /dev/null
+}
+
+# --- Templates -------------------------------------------------------------------
+
+machine_type()
+{
+    local tier
+    tier=$(part_tier "$1")
+    cluster_setting "type.$tier"
+}
+
+machine_volume()
+{
+    if [[ $(part_tier "$1") == node ]]; then
+        cluster_setting volume_size
+    else
+        printf '10\n'
+    fi
+}
+
+# What first boot is told; a new replica of a cluster that has data clones its source.
+machine_user_data()
+{
+    local part=$1 donor='' source number=${1##*[a-z]}
+    source=$(source_part)
+    if [[ $(part_tier "$part") == node && $part != "$source" \
+        && ${sources_before-} == *" $source "* ]]; then
+        donor=$(part_address "$source")
+    fi
+    first_boot_fill "CLUSTER=$aws_name" "PART=$part" "TIER=$(part_role "$part")" \
+        "REGION=$aws_region" "BUCKET=$aws_bucket" "SECRET_ID=portcullis/$aws_name/$part" \
+        "PACKAGES=$(cluster_setting packages)" "PACKAGES_SUM=$(cluster_setting packages_sum)" \
+        "FLAVOR=$(cluster_setting flavor)" "ADDRESS=$(part_address "$part")" \
+        "SERVER_ID=$((1000 + ${number:-0}))" "DONOR=$donor"
+}
+
+# Metadata only by token, and not beyond the instance itself; every volume encrypted.
+machine_template_data()
+{
+    local part=$1
+    cat << JSON
+{"ImageId":"$(cluster_setting image)","InstanceType":"$(machine_type "$part")",
+"IamInstanceProfile":{"Name":"$aws_name-$part"},
+"MetadataOptions":{"HttpTokens":"required","HttpPutResponseHopLimit":1,
+"HttpEndpoint":"enabled","InstanceMetadataTags":"disabled"},
+"BlockDeviceMappings":[{"DeviceName":"$(cluster_setting root_device)","Ebs":{"Encrypted":true,
+"VolumeSize":$(machine_volume "$part"),"VolumeType":"gp3","DeleteOnTermination":true}}],
+"NetworkInterfaces":[{"DeviceIndex":0,"NetworkInterfaceId":"${have[eni/eni-$part]}"}],
+"UserData":"$(machine_user_data "$part" | base64 -w 0)"}
+JSON
+}
+
+# Looked at only where an instance is missing: a template that nobody starts may be old.
+machine_template()
+{
+    local part=$1 data=$aws_work/template.$1 id sum
+    machine_template_data "$part" > "$data"
+    sum=$(sha256sum < "$data")
+    sum=${sum:0:12}
+    id=${have[template/$part]-}
+    if [[ -z $id ]]; then
+        id=$(aws_call ec2 create-launch-template --launch-template-name "$aws_name-$part" \
+            --launch-template-data "file://$data" --query LaunchTemplate.LaunchTemplateId \
+            --output text --tag-specifications "$(machine_template_tags "$part" "$sum")")
+        made template "$part" "$id" "$sum"
+    elif [[ $(about_field "template/$part" 1) != "$sum" ]]; then
+        id=$(aws_call ec2 create-launch-template-version --launch-template-id "$id" \
+            --launch-template-data "file://$data" --output text \
+            --query LaunchTemplateVersion.VersionNumber)
+        aws_call ec2 modify-launch-template --launch-template-id "${have[template/$part]}" \
+            --default-version "$id" > /dev/null
+        aws_call ec2 create-tags --resources "${have[template/$part]}" \
+            --tags "Key=portcullis:sum,Value=$sum"
+    fi
+}
+
+machine_template_tags()
+{
+    local tags
+    tags=$(aws_tags launch-template "$1")
+    printf '%s,{Key=portcullis:sum,Value=%s}]' "${tags%]}" "$2"
+}
+
+# --- Instances -------------------------------------------------------------------
+
+machine_instance()
+{
+    local part=$1 id state
+    id=${have[instance/$part]-}
+    state=$(about_field "instance/$part" 1)
+    if [[ $state == stopp* ]]; then
+        change "instance $part: start it again" || return 0
+        aws_call ec2 start-instances --instance-ids "$id" > /dev/null
+        return 0
+    fi
+    [[ -z $id ]] || return 0
+    change "instance $part, $(machine_type "$part") in $(part_subnet "$part")" || return 0
+    machine_template "$part"
+    id=$(aws_call ec2 run-instances --output text --query 'Instances[0].InstanceId' \
+        --launch-template "LaunchTemplateName=$aws_name-$part,Version=\$Default" \
+        --client-token "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')" \
+        --metadata-options HttpTokens=required,HttpPutResponseHopLimit=1,HttpEndpoint=enabled \
+        --network-interfaces "DeviceIndex=0,NetworkInterfaceId=${have[eni/eni-$part]}" \
+        --tag-specifications "$(aws_tags instance "$part")" "$(aws_tags volume "$part")")
+    made instance "$part" "$id" pending$'\t'"$(part_address "$part")"
+}

@@ -1,0 +1,458 @@
+#!/usr/bin/env bash
+# up.sh - a Portcullis cluster on AWS: network, secrets, roles, packages and instances.
+#
+#   infra/up.sh aws --name NAME [options]
+#
+#   --name NAME            the cluster, of 1 to 20 letters a-z, digits and dashes
+#   --region R             default: AWS_REGION, or what aws configure was told
+#   --nodes N              database nodes, 1 to 9: a source and N - 1 replicas (default 3)
+#   --gatekeepers N        1 to 4 (default 1)
+#   --flavor F             mariadb (default) or mysql
+#   --release R            of the instances: 12 (default) or 13 of Debian, ubuntu-22.04,
+#                          ubuntu-24.04
+#   --instance-type T      of every instance; or TIER=T, which may come several times: TIER is
+#                          gatekeeper, broker, proxy, node or client
+#   --volume-size GB       of a database node (default 40)
+#   --image-id AMI         another image than the newest of the release
+#   --packages DIR         what infra/package.sh made (default: it is asked to)
+#   --zones N              availability zones, 1 to 3 (default: up to 3)
+#   --vpc-cidr C           a /16 for the VPC (default 10.77.0.0/16)
+#   --vpc-id ID --subnet-id ID   use these instead of making a VPC
+#   --client-cidr C        who may reach the gatekeepers' port (default 0.0.0.0/0; without its
+#                          key nobody is let in)
+#   --nat                  a NAT gateway, so that instances can reach mirrors (they need none)
+#   --policy FILE          the broker's policy from now on
+#   --clients FILE         the gatekeepers' list of clients' keys from now on
+#   --bench                also a client instance; compares the strategies from there
+#   --no-wait              do not wait until all instances are well
+#   --dry-run              check and print the plan, change nothing
+#   --yes                  do not ask
+#
+# What is not given comes from the environment (--nodes from PORTCULLIS_AWS_NODES and so on),
+# then from infra/aws.env (lines NAME=value), and for the VPC and the subnet from vpc_id.txt and
+# subnet_id.txt in the AWS configuration folder.  A cluster that is there keeps what is not
+# given at all.
+#
+# Run again, it makes what is missing, and leaves the rest alone; so it does after it was
+# killed, at whatever step.  infra/status.sh aws shows the cluster, infra/down.sh aws deletes it.
+#
+# Exit: 0 the cluster is up; 1 something failed, and it says what; 3 it is there, but not all
+# of it was well in time; 64 usage.
+set -euo pipefail
+# shellcheck source=infra/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=infra/aws/lib.sh
+. "$PCL_CHECKOUT/infra/aws/lib.sh"
+# shellcheck source=infra/aws/network.sh
+. "$PCL_CHECKOUT/infra/aws/network.sh"
+# shellcheck source=infra/aws/identity.sh
+. "$PCL_CHECKOUT/infra/aws/identity.sh"
+# shellcheck source=infra/aws/config.sh
+. "$PCL_CHECKOUT/infra/aws/config.sh"
+# shellcheck source=infra/aws/machines.sh
+. "$PCL_CHECKOUT/infra/aws/machines.sh"
+# shellcheck source=infra/aws/first-boot-fill.sh
+. "$PCL_CHECKOUT/infra/aws/first-boot-fill.sh"
+
+mode=plan # then: run
+dry_run=0
+yes=0
+wait_health=1
+name=
+region=
+packages_from=
+policy_from=
+clients_from=
+declare -A asked=() # settings that this run was given
+zones=()
+plan=()
+memory=
+memory_sum=
+
+# --- Options -------------------------------------------------------------------
+
+options_read()
+{
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+            --dry-run) dry_run=1 ;;
+            --yes) yes=1 ;;
+            --no-wait) wait_health=0 ;;
+            --nat) asked[nat]=1 ;;
+            --bench) asked[bench]=1 ;;
+            -h | --help)
+                help_print "${BASH_SOURCE[0]}"
+                exit 0
+                ;;
+            --*)
+                [[ " $options_valued " == *" ${1#--} "* ]] || usage_fail "unknown option: $1"
+                [[ $# -ge 2 ]] || usage_fail "$1 wants a value"
+                option_set "${1#--}" "$2"
+                shift
+                ;;
+            *) usage_fail "unknown option: $1" ;;
+        esac
+        shift
+    done
+}
+
+readonly options_valued="name region nodes gatekeepers flavor release instance-type volume-size \
+image-id packages zones vpc-cidr vpc-id subnet-id client-cidr policy clients"
+
+option_set()
+{
+    local option=$1 value=$2 tier
+    option_check "$option" "$value"
+    case $option in
+        name) name=$value ;;
+        region) region=$value ;;
+        packages) packages_from=$value ;;
+        policy) policy_from=$value ;;
+        clients) clients_from=$value ;;
+        instance-type)
+            if [[ $value == *=* ]]; then
+                asked[type.${value%%=*}]=${value#*=}
+            else
+                for tier in $aws_tiers; do
+                    asked[type.$tier]=$value
+                done
+            fi
+            ;;
+        image-id) asked[image]=$value ;;
+        *) asked[${option//-/_}]=$value ;;
+    esac
+}
+
+# What a value of an option must look like, and what is said of one that does not.
+option_check()
+{
+    local option=$1 value=$2 form words
+    case $option in
+        nodes) form='^[1-9]$' words='1 to 9' ;;
+        gatekeepers) form='^[1-4]$' words='1 to 4' ;;
+        zones) form='^[1-3]$' words='1 to 3' ;;
+        flavor) form='^(mariadb|mysql)$' words='mariadb or mysql' ;;
+        release)
+            form='^(12|13|ubuntu-22\.04|ubuntu-24\.04)$'
+            words='12, 13, ubuntu-22.04 or ubuntu-24.04'
+            ;;
+        instance-type)
+            form='^((gatekeeper|broker|proxy|node|client)=)?[a-z][a-z0-9-]*\.[a-z0-9-]+$'
+            words='a type such as m6i.large, or TIER=TYPE'
+            ;;
+        volume-size) form='^([1-9][0-9]|[1-9][0-9]{2,3}|1[0-6][0-9]{3})$' words='10 to 16999 (GB)' ;;
+        vpc-cidr) form='^([0-9]{1,3}\.){2}0\.0/16$' words='a network such as 10.77.0.0/16' ;;
+        client-cidr) form='^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$' words='a network, A.B.C.D/N' ;;
+        vpc-id) form='^vpc-[0-9a-f]+$' words='vpc-...' ;;
+        subnet-id) form='^subnet-[0-9a-f]+$' words='subnet-...' ;;
+        image-id) form='^ami-[0-9a-f]+$' words='ami-...' ;;
+        region) form='^[a-z]{2}(-[a-z]+)+-[0-9]$' words='a region such as eu-central-1' ;;
+        packages) [[ -d $value ]] || usage_fail "--packages: there is no folder $value" ;;
+        policy | clients) [[ -r $value ]] || usage_fail "--$option: $value cannot be read" ;;
+    esac
+    [[ -z ${form-} || $value =~ $form ]] || usage_fail "--$option wants $words, not '$value'"
+}
+
+# What the command line left open.
+options_environment()
+{
+    local option variable folder
+    for option in $options_valued nat bench; do
+        variable=PORTCULLIS_AWS_${option^^}
+        variable=${variable//-/_}
+        if [[ -n ${!variable-} ]]; then
+            option_default "$option" "${!variable}"
+        fi
+    done
+    folder=$(dirname "${AWS_CONFIG_FILE:-$HOME/.aws/config}")
+    for option in vpc-id subnet-id; do
+        if [[ -s $folder/${option//-/_}.txt ]]; then
+            option_default "$option" "$(tr -d '[:space:]' < "$folder/${option//-/_}.txt")"
+        fi
+    done
+}
+
+option_default()
+{
+    local option=$1 value=$2 had=${asked[${1//-/_}]-}
+    case $option in
+        name) had=$name ;;
+        region) had=$region ;;
+        packages) had=$packages_from ;;
+        policy) had=$policy_from ;;
+        clients) had=$clients_from ;;
+        instance-type) had=${asked[type.node]-} ;;
+        image-id) had=${asked[image]-} ;;
+        nat | bench)
+            [[ $value != 1 ]] || asked[$option]=1
+            return 0
+            ;;
+    esac
+    [[ -n $had ]] || option_set "$option" "$value"
+}
+
+# --- Settings --------------------------------------------------------------------
+
+# What is asked for, over what the cluster was made with, over the defaults.
+settings_decide()
+{
+    local key tier
+    local -A default=([nodes]=3 [gatekeepers]=1 [flavor]=mariadb [release]=12 [volume_size]=40
+        [client_cidr]=0.0.0.0/0 [vpc_cidr]=10.77.0.0/16 [nat]=0 [bench]=0 [source]=node1)
+    for tier in gatekeeper broker proxy client; do
+        default[type.$tier]=c6i.large
+    done
+    default[type.node]=m6i.large
+    memory=$aws_work/memory
+    mkdir -p "$memory"
+    memory_settings_read
+    memory_sum=$(cluster_setting_sum)
+    for key in flavor release vpc_cidr vpc_id subnet_id zones; do
+        if [[ -n ${cluster_settings[$key]-} && -n ${asked[$key]-} \
+            && ${asked[$key]} != "${cluster_settings[$key]}" ]]; then
+            fail "$aws_name has $key ${cluster_settings[$key]}: that cannot be changed;" \
+                "infra/down.sh aws deletes it first"
+        fi
+    done
+    for key in "${!default[@]}"; do
+        [[ -v cluster_settings[$key] ]] || cluster_settings[$key]=${default[$key]}
+    done
+    for key in "${!asked[@]}"; do
+        cluster_settings[$key]=${asked[$key]}
+    done
+    vpc_cidr=$(cluster_setting vpc_cidr)
+}
+
+# What else must be known before anything is made, and is asked of AWS only once.
+settings_look()
+{
+    local count
+    if [[ -z $(cluster_setting zone_names) ]]; then
+        mapfile -t zones < <(aws_call ec2 describe-availability-zones --output text \
+            --filters Name=zone-type,Values=availability-zone Name=state,Values=available \
+            --query 'AvailabilityZones[].[ZoneName]' | sort)
+        [[ ${#zones[@]} -gt 0 ]] || fail "no availability zone of $aws_region was seen"
+        count=${asked[zones]-3}
+        [[ ${#zones[@]} -ge $count ]] || count=${#zones[@]}
+        cluster_settings[zones]=$count
+        cluster_settings[zone_names]="${zones[*]:0:count}"
+    fi
+    read -r -a zones <<< "$(cluster_setting zone_names)"
+    if [[ -z $(cluster_setting root_device) || -n ${asked[image]-} ]]; then
+        image_choose
+    fi
+    packages_choose
+}
+
+# The newest image of the release, as its maker publishes it.
+image_choose()
+{
+    local image words path
+    image=${asked[image]-}
+    if [[ -z $image ]]; then
+        case $(cluster_setting release) in
+            12 | 13) path=debian/release/$(cluster_setting release)/latest/amd64 ;;
+            ubuntu-*)
+                path=$(cluster_setting release)
+                path=canonical/ubuntu/server/${path#ubuntu-}/stable/current/amd64/hvm/ebs-
+                if [[ $(cluster_setting release) == ubuntu-22.04 ]]; then
+                    path+=gp2/ami-id
+                else
+                    path+=gp3/ami-id
+                fi
+                ;;
+        esac
+        image=$(aws_call ssm get-parameter --name "/aws/service/$path" --output text \
+            --query Parameter.Value) || fail "no image of the release: --image-id names one"
+    fi
+    words=$(aws_call ec2 describe-images --image-ids "$image" --output text \
+        --query 'Images[0].[RootDeviceName,Architecture]') || fail "there is no image $image"
+    [[ $words == *x86_64 ]] || fail "$image is not for x86_64, which the packages are for"
+    cluster_settings[image]=$image
+    cluster_settings[root_device]=${words%%$'\t'*}
+}
+
+packages_choose()
+{
+    local release sum
+    if [[ -z $packages_from && -n $(cluster_setting packages) ]]; then
+        [[ -z ${have[object/$(cluster_setting packages)/SUM]-} ]] || return 0
+    fi
+    release=$(cluster_setting release)
+    [[ $release == ubuntu-* ]] || release=debian-$release
+    if [[ -z $packages_from ]]; then
+        packages_from=$PCL_CHECKOUT/build/packages/$release
+        if [[ ! -s $packages_from/SUM ]]; then
+            say "making the packages (infra/package.sh)"
+            "$PCL_CHECKOUT/infra/package.sh" --release "$(cluster_setting release)" \
+                --flavor "$(cluster_setting flavor)"
+        fi
+    fi
+    [[ -s $packages_from/SHA256SUMS ]] || fail "$packages_from holds no SHA256SUMS"
+    sum=$(sha256sum < "$packages_from/SHA256SUMS")
+    sum=${sum%% *}
+    [[ -s $packages_from/SUM ]] || printf '%s\n' "$sum" > "$packages_from/SUM"
+    [[ $(< "$packages_from/SUM") == "$sum" ]] || fail "$packages_from: SUM is not that of SHA256SUMS"
+    cluster_settings[packages]=packages/$release/${sum:0:12}
+    cluster_settings[packages_sum]=$sum
+}
+
+# --- Changes ---------------------------------------------------------------------
+
+# change WORDS: while planning it is noted, and 1 keeps the caller from doing it.
+change()
+{
+    if [[ $mode == plan ]]; then
+        plan+=("$1")
+        return 1
+    fi
+    say "$1"
+}
+
+# made KIND PART ID [ABOUT]: what a change brought, for those that come after it.
+made()
+{
+    have[$1/$2]=$3
+    about[$1/$2]=${4-}
+    printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4-}" >> "$aws_work/made"
+}
+
+# Steps that do not need each other.
+steps()
+{
+    local one
+    if [[ $mode == plan ]]; then
+        for one in "$@"; do
+            $one
+        done
+        return 0
+    fi
+    : > "$aws_work/made"
+    aws_side_by_side "$@"
+    aws_take "$aws_work/made"
+}
+
+# step_each FUNCTION PART...: "FUNCTION PART" a line.
+step_each()
+{
+    local function=$1 part
+    shift
+    for part in "$@"; do
+        printf '%s %s\n' "$function" "$part"
+    done
+}
+
+# All of the cluster: each group of steps needs what the ones before it made.
+steps_all()
+{
+    local parts tiers gates numbers now
+    mapfile -t parts < <(instance_parts)
+    mapfile -t tiers < <(net_tiers)
+    mapfile -t gates < <(cluster_parts gatekeeper)
+    mapfile -t numbers < <(seq "$(cluster_setting zones)")
+    identity_memory
+    mapfile -t now < <(step_each machine_address "${gates[@]}")
+    steps net_vpc net_igw identity_bucket "${now[@]}"
+    mapfile -t now < <(step_each "net_subnet private" "${numbers[@]}"
+        step_each "net_subnet public" "${numbers[@]}" && step_each net_group "${tiers[@]}" endpoint)
+    steps net_table_public net_table_private net_names net_igw_attach net_group_default \
+        "${now[@]}" identity_packages
+    mapfile -t now < <(step_each net_group_rules "${tiers[@]}" endpoint
+        step_each net_associate "${numbers[@]}" && step_each machine_interface "${parts[@]}")
+    # shellcheck disable=SC2086 # words
+    mapfile -t -O "${#now[@]}" now < <(step_each net_endpoint $aws_endpoints)
+    steps net_route_public "${now[@]}"
+    mapfile -t now < <(step_each identity_part "${parts[@]}"
+        step_each machine_config "${parts[@]}" && step_each machine_address_use "${gates[@]}")
+    steps net_nat "${now[@]}"
+    mapfile -t now < <(step_each machine_instance "${parts[@]}")
+    steps "${now[@]}"
+}
+
+identity_part()
+{
+    identity_secret "$1"
+    identity_role "$1"
+}
+
+# Its configuration; while planning, an address may not be known yet.
+machine_config()
+{
+    local part=$1 other
+    if [[ $mode == plan ]]; then
+        for other in $(instance_parts); do
+            if [[ -z ${have[eni/eni-$other]-} || -n $(identity_missing) ]]; then
+                [[ -n ${have[object/config/$part.tar.gz]-} ]] \
+                    || change "configuration of $part" || true
+                return 0
+            fi
+        done
+    fi
+    config_pack "$part"
+    config_same "$part" || ! change "configuration of $part" || config_upload "$part"
+}
+
+# --- Main ------------------------------------------------------------------------
+
+plan_print()
+{
+    local one
+    say "Plan for $aws_name in $aws_region, account $aws_account:"
+    for one in "${plan[@]}"; do
+        say "  + $one"
+    done
+}
+
+look()
+{
+    aws_see memory vpc subnet igw rt sg eni eip nat endpoint template instance secret role \
+        profile bucket prefix
+    local second=()
+    [[ -z ${have[vpc/vpc]-} ]] || second+=(names default_group)
+    [[ ${#second[@]} -eq 0 ]] || aws_see "${second[@]}"
+    [[ -z $(see_groups) ]] || aws_see rules
+}
+
+last_words()
+{
+    local bundle=$aws_folder/client.bundle
+    (umask 077 && bundle_write "$bundle")
+    say ""
+    say "$aws_name is up. A client needs one file: $bundle"
+    say "  export PORTCULLIS_BUNDLE=${bundle@Q}"
+    say "  portcullis query 'SELECT 1'"
+    say "  infra/status.sh aws --name $aws_name --region $aws_region"
+    say "  infra/down.sh aws --name $aws_name --region $aws_region"
+}
+
+main()
+{
+    local key
+    options_read "$@"
+    aws_env_read
+    options_environment
+    aws_begin "$name" "$region" lock
+    look
+    settings_decide
+    settings_look
+    for key in policy clients; do
+        local -n from=${key}_from
+        [[ -z $from ]] || cp "$from" "$memory/${key/policy/policy.cfg}"
+    done
+    sources_before=" "
+    [[ -z ${have[instance/$(source_part)]-} ]] || sources_before=" $(source_part) "
+    steps_all
+    if [[ ${#plan[@]} -eq 0 ]]; then
+        say "$aws_name in $aws_region: nothing to change"
+    else
+        plan_print
+        [[ $dry_run -eq 0 ]] || exit 0
+        [[ $yes -eq 1 ]] || aws_confirm "Do this?"
+        mode=run
+        steps_all
+    fi
+    [[ $dry_run -eq 0 ]] || exit 0
+    last_words
+}
+
+main "$@"
