@@ -348,6 +348,12 @@ see_instance()
         "Name=instance-state-name,Values=pending,running,stopping,stopped"
 }
 
+# Of an instance that is gone: its own go with it.
+see_volume()
+{
+    see_ec2 describe-volumes "Volumes[?State=='available'].['volume',$see_part,VolumeId]"
+}
+
 see_secret()
 {
     aws_call secretsmanager list-secrets --output text \
