@@ -61,7 +61,7 @@ identity_make()
             printf '# NAME  PUBLIC-KEY\n' > "$memory/$file"
             command=$(identity_command)
             "$command" principal add local --role app --key "$memory/keys/local.key" \
-                --policy "$memory/policy.cfg" --clients "$memory/clients" > /dev/null \
+                --policy "$memory/policy.cfg" --clients "$memory/clients" > /dev/null 2>&1 \
                 || fail "the principal of client.bundle could not be added"
             ;;
     esac

@@ -42,12 +42,12 @@ readonly aws_tiers="gatekeeper broker proxy node client"
 aws_passing()
 {
     local words=$1 call=$2
+    local busy='Throttl|RequestLimitExceeded|TooManyRequests|SlowDown|PriorRequest'
+    busy+='|Unavailable|InternalError|InternalFailure|InternalServerError|\(50[0-9]\)'
+    local behind='DependencyViolation|DeleteConflict|OperationAborted|IncorrectState'
+    behind+='|scheduled for deletion|Invalid IAM Instance Profile|InvalidNetworkInterface.InUse'
+    [[ ! $words =~ $busy|$behind ]] || return 0
     case $words in
-        *Throttl* | *RequestLimitExceeded* | *TooManyRequests* | *SlowDown* | *PriorRequest*) return 0 ;;
-        *ServiceUnavailable* | *InternalError* | *InternalFailure* | *InternalServerError*) return 0 ;;
-        *"(500)"* | *"(502)"* | *"(503)"* | *"(504)"* | *Unavailable*) return 0 ;;
-        *DependencyViolation* | *DeleteConflict* | *OperationAborted* | *IncorrectState*) return 0 ;;
-        *"scheduled for deletion"* | *"Invalid IAM Instance Profile"*) return 0 ;;
         *"annot be found"* | *"does not exist"* | *NoSuchEntity* | *"NotFound"*)
             # What was just made, and is not known everywhere yet; a look that finds nothing
             # has its answer.

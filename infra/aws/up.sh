@@ -140,7 +140,10 @@ option_check()
             form='^((gatekeeper|broker|proxy|node|client)=)?[a-z][a-z0-9-]*\.[a-z0-9-]+$'
             words='a type such as m6i.large, or TIER=TYPE'
             ;;
-        volume-size) form='^([1-9][0-9]|[1-9][0-9]{2,3}|1[0-6][0-9]{3})$' words='10 to 16999 (GB)' ;;
+        volume-size)
+            form='^([1-9][0-9]{1,3}|1[0-5][0-9]{3})$'
+            words='10 to 15999 (GB)'
+            ;;
         vpc-cidr) form='^([0-9]{1,3}\.){2}0\.0/16$' words='a network such as 10.77.0.0/16' ;;
         client-cidr) form='^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$' words='a network, A.B.C.D/N' ;;
         vpc-id) form='^vpc-[0-9a-f]+$' words='vpc-...' ;;
@@ -292,7 +295,8 @@ packages_choose()
     sum=$(sha256sum < "$packages_from/SHA256SUMS")
     sum=${sum%% *}
     [[ -s $packages_from/SUM ]] || printf '%s\n' "$sum" > "$packages_from/SUM"
-    [[ $(< "$packages_from/SUM") == "$sum" ]] || fail "$packages_from: SUM is not that of SHA256SUMS"
+    [[ $(< "$packages_from/SUM") == "$sum" ]] \
+        || fail "$packages_from: SUM is not that of SHA256SUMS"
     cluster_settings[packages]=packages/$release/${sum:0:12}
     cluster_settings[packages_sum]=$sum
 }
@@ -427,7 +431,7 @@ last_words()
 
 main()
 {
-    local key
+    local key code=0
     options_read "$@"
     aws_env_read
     options_environment
@@ -446,13 +450,17 @@ main()
         say "$aws_name in $aws_region: nothing to change"
     else
         plan_print
-        [[ $dry_run -eq 0 ]] || exit 0
+        [[ $dry_run -eq 0 ]] || return 0
         [[ $yes -eq 1 ]] || aws_confirm "Do this?"
         mode=run
         steps_all
     fi
-    [[ $dry_run -eq 0 ]] || exit 0
+    [[ $dry_run -eq 0 ]] || return 0
+    if [[ $wait_health -eq 1 ]]; then
+        machines_wait || code=3
+    fi
     last_words
+    return "$code"
 }
 
 main "$@"
