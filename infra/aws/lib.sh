@@ -582,3 +582,50 @@ ssm_run()
         | sed 's/\t*$//'
     [[ $status == Success ]] || return 1
 }
+
+# --- Health ----------------------------------------------------------------------
+
+# Asks all instances at once, over Session Manager, what first boot left there to ask: whether
+# their daemon is ready.  Prints PART WORDS of those that are not; 0 when all are.
+machines_well()
+{
+    local command part id words seen asked=' ' bad=0
+    command=$(aws_call ssm send-command --document-name AWS-RunShellScript --output text \
+        --targets "Key=tag:portcullis:cluster,Values=$aws_name" --timeout-seconds 30 \
+        --parameters '{"commands":["/usr/local/sbin/portcullis-boot status"]}' \
+        --query Command.CommandId) || { say "all: Session Manager took no command"; return 1; }
+    seen=$(machines_asked "$command")
+    if [[ $seen == Success\ * && ${seen#* } -ge $(instance_parts | wc -l) ]]; then
+        return 0
+    fi
+    # Not all is well, so it is worth a call to know who is not.
+    words=$(aws_call ssm list-command-invocations --command-id "$command" --details \
+        --output text --query "CommandInvocations[].[InstanceId,Status,
+            CommandPlugins[0].Output]" 2> /dev/null || true)
+    for part in $(instance_parts); do
+        id=${have[instance/$part]-none}
+        asked=$(grep "^$id"$'\t' <<< "$words" | head -n 1 | cut -f 2-) || true
+        if [[ $asked != Success* ]]; then
+            bad=1
+            printf '%s: %s\n' "$part" "${asked:-it does not take commands yet}" | tr '\t' ' '
+        fi
+    done
+    return "$bad"
+}
+
+# How a command to all of them ended, and how many it reached.
+machines_asked()
+{
+    local words deadline=$((SECONDS + 60))
+    while :; do
+        words=$(aws_call ssm list-commands --command-id "$1" --output text \
+            --query 'Commands[0].[Status,TargetCount]') || return 1
+        case $words in
+            Pending* | InProgress*) ;;
+            *) break ;;
+        esac
+        [[ $SECONDS -lt $deadline ]] || break
+        sleep "${PORTCULLIS_AWS_POLL_S:-3}"
+    done
+    printf '%s\n' "${words//$'\t'/ }"
+}
