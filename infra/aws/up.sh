@@ -51,6 +51,8 @@ set -euo pipefail
 . "$PCL_CHECKOUT/infra/aws/config.sh"
 # shellcheck source=infra/aws/machines.sh
 . "$PCL_CHECKOUT/infra/aws/machines.sh"
+# shellcheck source=infra/aws/prices.sh
+. "$PCL_CHECKOUT/infra/aws/prices.sh"
 # shellcheck source=infra/aws/first-boot-fill.sh
 . "$PCL_CHECKOUT/infra/aws/first-boot-fill.sh"
 
@@ -450,6 +452,8 @@ main()
         say "$aws_name in $aws_region: nothing to change"
     else
         plan_print
+        prices_print
+        quotas_check
         [[ $dry_run -eq 0 ]] || return 0
         [[ $yes -eq 1 ]] || aws_confirm "Do this?"
         mode=run
