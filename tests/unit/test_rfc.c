@@ -5,6 +5,7 @@
 #include "wire/head.h"
 #include "wire/hop_frame.h"
 #include "wire/mp.h"
+#include "wire/packed.h"
 #include "wire/reply.h"
 #include "wire/report.h"
 #include "wire/request.h"
@@ -371,6 +372,32 @@ static pcl_err s_decode_packed(pcl_bytes octets)
                : PCL_ERR_MALFORMED;
 }
 
+static bool s_encode_many(const char *name, pcl_buffer *buffer)
+{
+    pcl_buffer ping;
+    pcl_packed_writer writer;
+    pcl_buffer_init(&ping, 4096);
+    pcl_packed_writer_init(&writer);
+    bool known = strcmp(name, "many-pings") == 0 && s_encode_request("request-ping", &ping);
+    for (uint64_t tag = 7; known && tag <= 8; tag++) {
+        assert_true(
+            pcl_packed_writer_add(&writer, tag, pcl_bytes_of(NULL, 0), pcl_buffer_bytes(&ping)));
+    }
+    if (known) {
+        pcl_bytes frame = pcl_packed_writer_frame(&writer);
+        pcl_buffer_put(buffer, frame.data, frame.size);
+    }
+    pcl_packed_writer_release(&writer);
+    pcl_buffer_release(&ping);
+    return known;
+}
+
+static pcl_err s_decode_many(pcl_bytes octets)
+{
+    pcl_packed_reader reader;
+    return pcl_packed_open(&reader, octets) ? PCL_ERR_OK : PCL_ERR_MALFORMED;
+}
+
 static bool s_encode(const char *name, pcl_buffer *buffer)
 {
     return s_is_seal(name)                     ? s_encode_seal(name, buffer)
@@ -378,6 +405,7 @@ static bool s_encode(const char *name, pcl_buffer *buffer)
            : strncmp(name, "reply-", 6) == 0   ? s_encode_reply(name, buffer)
            : strncmp(name, "head-", 5) == 0    ? s_encode_head(name, buffer)
            : strncmp(name, "packed-", 7) == 0  ? s_encode_packed(name, buffer)
+           : strncmp(name, "many-", 5) == 0    ? s_encode_many(name, buffer)
            : strncmp(name, "report-", 7) == 0  ? s_encode_report(name, buffer)
                                                : false;
 }
@@ -395,6 +423,7 @@ static pcl_err s_decode(const char *name, pcl_bytes octets)
            : strncmp(name, "reply-", 6) == 0  ? pcl_reply_decode(&reply, octets)
            : strncmp(name, "head-", 5) == 0   ? pcl_head_decode(&head, octets)
            : strncmp(name, "packed-", 7) == 0 ? s_decode_packed(octets)
+           : strncmp(name, "many-", 5) == 0   ? s_decode_many(octets)
                                               : pcl_report_decode(&report, octets);
 }
 
@@ -427,7 +456,7 @@ static uint32_t s_compare_blocks(const char *path)
 static void test_octets_of_the_client_protocol(void **state)
 {
     (void)state;
-    assert_int_equal(s_compare_blocks(CLIENT_RFC), 12);
+    assert_int_equal(s_compare_blocks(CLIENT_RFC), 13);
 }
 
 static void test_octets_of_the_hop_protocol(void **state)
