@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "gatekeeper/admission.h"
 #include "gatekeeper/envelope.h"
+#include "gatekeeper/outbox.h"
 #include "gatekeeper/principals.h"
 #include "net/door.h"
 #include "net/keys.h"
@@ -59,6 +60,7 @@ typedef struct gatekeeper {
     pcl_loop *loop;
     pcl_door clients;
     pcl_relay *relay;
+    pcl_outbox *outbox;
     pcl_principals *principals;
     uint64_t aged_us;            /* when what they were answered was last halved */
     pcl_sql_cache *cache;        /* verdicts of statements */
@@ -71,9 +73,17 @@ typedef struct gatekeeper {
     uint32_t ids_left;
     pcl_metric *refusals[REFUSAL_COUNT];
     pcl_metric *cache_hits, *cache_misses, *cache_entries;
-    pcl_metric *cut; /* connections with a message without end */
+    pcl_metric *cut;               /* connections with a message without end */
+    pcl_metric *slow, *unroutable; /* replies that were dropped, by cause, as the relay counts */
     pcl_metric *unwatched, *connected, *held;
 } gatekeeper;
+
+/* Where a message came from. */
+typedef struct origin {
+    zmq_msg_t *route;    /* borrowed, and copied for what waits for its reply */
+    zmq_msg_t *who;      /* any other of its frames: from it libzmq tells whose it is */
+    uint32_t connection; /* net/connections.h */
+} origin;
 
 /* --- Clients that leave ----------------------------------------------------- */
 
@@ -166,12 +176,9 @@ static pcl_err s_send_frames(gatekeeper *self, pcl_relay_entry *entry, pcl_relay
 }
 
 /* One frame, or two where the payload is worth its own. */
-static pcl_err s_send_packed(gatekeeper *self, pcl_relay_entry *entry, pcl_relay_reply *reply)
+static pcl_err s_send_alone(gatekeeper *self, pcl_relay_entry *entry, pcl_bytes seal,
+                            pcl_relay_reply *reply)
 {
-    pcl_bytes seal = pcl_frame_bytes(&reply->tail);
-    if ((reply->flags & PCL_HEAD_SEALED) == 0 || seal.size > PCL_PACKED_SEAL_MAX) {
-        seal = pcl_bytes_of(NULL, 0); /* the client finds that it has none */
-    }
     pcl_bytes payload = pcl_frame_bytes(&reply->payload);
     bool apart = payload.size > PACKED_COPIED_MAX;
     zmq_msg_t frames[3];
@@ -193,15 +200,38 @@ static pcl_err s_send_packed(gatekeeper *self, pcl_relay_entry *entry, pcl_relay
     return err;
 }
 
+/* Whether the reply may go together with others.  One that opens or ends something goes by itself:
+ * when it reaches nobody, that has consequences. */
+static bool s_goes_with_others(const pcl_relay_entry *entry, const pcl_relay_reply *reply)
+{
+    size_t size = zmq_msg_size(&reply->payload);
+    return entry->batched && (reply->flags & ~PCL_HEAD_SEALED) == 0 && size > 0 &&
+           size <= PACKED_COPIED_MAX;
+}
+
+static pcl_err s_send_packed(gatekeeper *self, pcl_relay_entry *entry, pcl_relay_reply *reply,
+                             uint64_t now_us)
+{
+    pcl_bytes seal = pcl_frame_bytes(&reply->tail);
+    if ((reply->flags & PCL_HEAD_SEALED) == 0 || seal.size > PCL_PACKED_SEAL_MAX) {
+        seal = pcl_bytes_of(NULL, 0); /* the client finds that it has none */
+    }
+    pcl_err err = PCL_ERR_UNSUPPORTED;
+    if (s_goes_with_others(entry, reply)) {
+        err = pcl_outbox_add(self->outbox, pcl_frame_bytes(&entry->peer), entry->peer_ticket, seal,
+                             pcl_frame_bytes(&reply->payload), now_us);
+    }
+    return err == PCL_ERR_UNSUPPORTED ? s_send_alone(self, entry, seal, reply) : err;
+}
+
 static pcl_err s_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *reply,
                       uint64_t now_us)
 {
     gatekeeper *self = context;
-    (void)now_us;
     if (s_client_is_gone(self, entry)) { /* its queue may take the reply a moment longer */
         return PCL_ERR_UNAVAILABLE;
     }
-    pcl_err err = entry->packed ? s_send_packed(self, entry, reply)
+    pcl_err err = entry->packed ? s_send_packed(self, entry, reply, now_us)
                                 : s_send_frames(self, entry, reply);
     if (err == PCL_ERR_OK) {
         s_note_held(self, entry, reply);
@@ -327,18 +357,24 @@ static bool s_name_principal(const gatekeeper *self, zmq_msg_t *frame, char *out
     return true;
 }
 
-/* The entry of a message: who sent it and what goes back before the delimiter. */
-static void s_entry_of(pcl_relay_entry *out_entry, pcl_frames *frames, uint32_t echo_count,
-                       uint64_t now_us)
+/* The entry of a message: who sent it. */
+static void s_entry_of(pcl_relay_entry *out_entry, const origin *from, uint64_t now_us)
 {
     pcl_relay_entry_init(out_entry);
-    zmq_msg_move(&out_entry->peer, &frames->frame[0]);
-    for (uint32_t index = 0; index < echo_count; index++) {
-        zmq_msg_init(&out_entry->envelope[index]);
-        zmq_msg_move(&out_entry->envelope[index], &frames->frame[1 + index]);
-    }
-    out_entry->envelope_count = echo_count;
+    int rc = zmq_msg_copy(&out_entry->peer, from->route);
+    assert(rc == 0);
+    out_entry->connection = from->connection;
     out_entry->arrived_us = now_us;
+}
+
+/* What goes back before the delimiter. */
+static void s_keep_envelope(pcl_relay_entry *entry, pcl_frames *frames, uint32_t count)
+{
+    for (uint32_t index = 0; index < count; index++) {
+        zmq_msg_init(&entry->envelope[index]);
+        zmq_msg_move(&entry->envelope[index], &frames->frame[1 + index]);
+    }
+    entry->envelope_count = count;
 }
 
 /* Its place among its principal's and its connection's; false: there is none. */
@@ -443,40 +479,11 @@ static void s_on_request(gatekeeper *self, pcl_relay_entry *entry, zmq_msg_t *wh
     s_forward(self, entry, &request, payload, seal);
 }
 
-/* Makes of a packed message what section 2 of the RFC has in frames, and keeps the packed one, from
- * which libzmq tells who sent it.  false: it is left as it is, and judged by its frames. */
-static bool s_unpack(pcl_frames *frames, zmq_msg_t *out_packed, uint64_t *out_tag)
+/* Answers a message, or hands it on.  payload and seal: NULL where it has none.  who: as of
+ * s_on_request. */
+static void s_on_parts(gatekeeper *self, pcl_relay_entry *entry, const pcl_envelope *envelope,
+                       zmq_msg_t *who, zmq_msg_t *payload, zmq_msg_t *seal, uint64_t now_us)
 {
-    pcl_packed packed;
-    bool apart = frames->count == 3;
-    if ((frames->count != 2 && !apart) || frames->overflow ||
-        !pcl_packed_read(&packed, pcl_frame_bytes(&frames->frame[1])) ||
-        apart != (packed.payload.size == 0) || (apart && zmq_msg_size(&frames->frame[2]) == 0)) {
-        return false;
-    }
-    *out_tag = packed.tag;
-    if (!apart) {
-        pcl_frame_copy_of(&frames->frame[2], packed.payload);
-    }
-    frames->count = 3;
-    if (packed.seal.size > 0) {
-        pcl_frame_copy_of(&frames->frame[3], packed.seal);
-        frames->count = 4;
-    }
-    zmq_msg_move(out_packed, &frames->frame[1]); /* and an empty frame is there: the delimiter */
-    return true;
-}
-
-/* Finds what the frames hold, and answers, or hands on.  who: as of s_on_request. */
-static void s_on_frames(gatekeeper *self, pcl_frames *frames, pcl_relay_entry *entry,
-                        const pcl_envelope *envelope, zmq_msg_t *who, uint64_t now_us)
-{
-    zmq_msg_t *payload = envelope->payload_index != PCL_ENVELOPE_NOWHERE
-                             ? &frames->frame[envelope->payload_index]
-                             : NULL;
-    zmq_msg_t *seal = envelope->seal_index != PCL_ENVELOPE_NOWHERE
-                          ? &frames->frame[envelope->seal_index]
-                          : NULL;
     pcl_relay_arrived(self->relay, payload != NULL ? zmq_msg_size(payload) : 0);
     if (entry->connection == PCL_CONNECTION_GONE) {
         s_refuse(self, REFUSAL_GONE, entry, PCL_ERR_CANCELLED, "the client has gone", now_us);
@@ -497,40 +504,111 @@ static void s_on_frames(gatekeeper *self, pcl_frames *frames, pcl_relay_entry *e
     s_refuse_envelope(self, entry, envelope, now_us);
 }
 
-static void s_on_message(gatekeeper *self, pcl_frames *frames, uint64_t now_us)
+/* What section 2 of the RFC has for so many frames of these sizes, of which the first is the
+ * routing id's. */
+static pcl_envelope s_judge_envelope(const gatekeeper *self, const origin *from,
+                                     const size_t *sizes, uint32_t count, bool overflow)
 {
-    size_t sizes[PCL_FRAMES_MAX];
-    zmq_msg_t packed;
-    uint64_t tag = 0;
-    zmq_msg_init(&packed);
-    bool is_packed = s_unpack(frames, &packed, &tag);
-    for (uint32_t index = 0; index < frames->count; index++) {
-        sizes[index] = zmq_msg_size(&frames->frame[index]);
-    }
-    pcl_envelope envelope = pcl_envelope_parse(sizes, frames->count, frames->overflow,
-                                               self->request_size_max);
-    if (envelope.err == PCL_ERR_OK &&
-        !pcl_envelope_is_own_route(pcl_frame_bytes(&frames->frame[0]))) {
+    pcl_envelope envelope = pcl_envelope_parse(sizes, count, overflow, self->request_size_max);
+    if (envelope.err == PCL_ERR_OK && !pcl_envelope_is_own_route(pcl_frame_bytes(from->route))) {
         envelope.err = PCL_ERR_MALFORMED;
         envelope.field = "envelope";
         envelope.rule = "a socket that has set its own routing id is not served";
     }
-    zmq_msg_t *who = is_packed ? &packed : &frames->frame[frames->count - 1];
-    pcl_relay_entry entry;
-    uint32_t connection = pcl_peer_watch_find(self->watch, pcl_frame_bytes(&frames->frame[0]), who,
-                                              now_us);
-    s_entry_of(&entry, frames, envelope.echo_count, now_us);
-    entry.connection = connection;
-    entry.packed = is_packed;
-    entry.peer_ticket = tag;
-    s_on_frames(self, frames, &entry, &envelope, who, now_us);
-    zmq_msg_close(&packed);
+    return envelope;
 }
 
+static void s_on_framed(gatekeeper *self, const origin *from, pcl_frames *frames, uint64_t now_us)
+{
+    size_t sizes[PCL_FRAMES_MAX];
+    for (uint32_t index = 0; index < frames->count; index++) {
+        sizes[index] = zmq_msg_size(&frames->frame[index]);
+    }
+    pcl_envelope envelope = s_judge_envelope(self, from, sizes, frames->count, frames->overflow);
+    zmq_msg_t *payload = envelope.payload_index != PCL_ENVELOPE_NOWHERE
+                             ? &frames->frame[envelope.payload_index]
+                             : NULL;
+    zmq_msg_t *seal = envelope.seal_index != PCL_ENVELOPE_NOWHERE
+                          ? &frames->frame[envelope.seal_index]
+                          : NULL;
+    pcl_relay_entry entry;
+    s_entry_of(&entry, from, now_us);
+    s_keep_envelope(&entry, frames, envelope.echo_count);
+    s_on_parts(self, &entry, &envelope, from->who, payload, seal, now_us);
+}
+
+/* A packed message is judged by what it would be in frames.  apart: the payload, where that is a
+ * frame of its own; else NULL.  batched: it came in a frame for several. */
+static void s_on_packed(gatekeeper *self, const origin *from, const pcl_packed *packed,
+                        zmq_msg_t *apart, bool batched, uint64_t now_us)
+{
+    bool sealed = packed->seal.size > 0;
+    size_t size = apart != NULL ? zmq_msg_size(apart) : packed->payload.size;
+    size_t sizes[] = {zmq_msg_size(from->route), 0, size, packed->seal.size};
+    pcl_envelope envelope = s_judge_envelope(self, from, sizes, sealed ? 4 : 3, false);
+    pcl_relay_entry entry;
+    s_entry_of(&entry, from, now_us);
+    entry.packed = true;
+    entry.batched = batched && pcl_envelope_is_own_route(pcl_frame_bytes(from->route));
+    entry.peer_ticket = packed->tag;
+    zmq_msg_t payload, seal;
+    if (apart == NULL) {
+        pcl_frame_copy_of(&payload, packed->payload);
+    }
+    pcl_frame_copy_of(&seal, packed->seal);
+    s_on_parts(self, &entry, &envelope, from->who, apart != NULL ? apart : &payload,
+               sealed ? &seal : NULL, now_us);
+    zmq_msg_close(&seal);
+    if (apart == NULL) {
+        zmq_msg_close(&payload);
+    }
+}
+
+/* Whether the frames are one packed message, which borrows from them. */
+static bool s_is_packed(pcl_frames *frames, pcl_packed *out_packed)
+{
+    bool apart = frames->count == 3;
+    return (frames->count == 2 || apart) && !frames->overflow &&
+           pcl_packed_read(out_packed, pcl_frame_bytes(&frames->frame[1])) &&
+           apart == (out_packed->payload.size == 0) &&
+           (!apart || zmq_msg_size(&frames->frame[2]) > 0);
+}
+
+/* Returns how many requests it was. */
+static uint32_t s_on_message(gatekeeper *self, pcl_frames *frames, uint64_t now_us)
+{
+    pcl_packed packed;
+    pcl_packed_reader reader;
+    bool is_packed = s_is_packed(frames, &packed);
+    bool batched = !is_packed && frames->count == 2 && !frames->overflow &&
+                   pcl_packed_open(&reader, pcl_frame_bytes(&frames->frame[1]));
+    origin from = {.route = &frames->frame[0],
+                   .who = &frames->frame[is_packed ? 1 : frames->count - 1]};
+    from.connection = pcl_peer_watch_find(self->watch, pcl_frame_bytes(from.route), from.who,
+                                          now_us);
+    uint32_t count = 0;
+    while (batched && pcl_packed_next(&reader, &packed)) {
+        s_on_packed(self, &from, &packed, NULL, true, now_us);
+        count++;
+    }
+    if (batched) {
+        return count;
+    }
+    if (is_packed) {
+        s_on_packed(self, &from, &packed, frames->count == 3 ? &frames->frame[2] : NULL, false,
+                    now_us);
+    } else {
+        s_on_framed(self, &from, frames, now_us);
+    }
+    return 1;
+}
+
+/* The bound is on requests, of which one frame may have many. */
 static bool s_on_clients(void *context, uint64_t now_us)
 {
     gatekeeper *self = context;
-    for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
+    pcl_outbox_flush(self->outbox, now_us); /* the replies do not wait for what comes now */
+    for (uint32_t count = 0; count < PCL_BATCH_MAX;) {
         pcl_frames frames;
         switch (pcl_frames_recv(&frames, self->clients.socket)) {
         case PCL_RECV_NONE:
@@ -542,7 +620,7 @@ static bool s_on_clients(void *context, uint64_t now_us)
         case PCL_RECV_MESSAGE:
             break;
         }
-        s_on_message(self, &frames, now_us);
+        count += s_on_message(self, &frames, now_us);
         pcl_frames_close(&frames);
     }
     return true;
@@ -582,7 +660,14 @@ static void s_tick(void *context, uint64_t now_us)
 
 static void s_turn(void *context, uint64_t now_us)
 {
-    pcl_relay_turn(((gatekeeper *)context)->relay, now_us);
+    gatekeeper *self = context;
+    pcl_relay_turn(self->relay, now_us);
+    pcl_outbox_flush(self->outbox, now_us);
+    pcl_outbox_lost lost = pcl_outbox_take_lost(self->outbox);
+    if (lost.slow + lost.gone > 0) {
+        pcl_metric_add(self->slow, lost.slow);
+        pcl_metric_add(self->unroutable, lost.gone);
+    }
 }
 
 static void s_drain(void *context, uint64_t now_us)
@@ -593,7 +678,8 @@ static void s_drain(void *context, uint64_t now_us)
 
 static bool s_drained(void *context)
 {
-    return pcl_relay_count(((gatekeeper *)context)->relay) == 0;
+    const gatekeeper *self = context;
+    return pcl_relay_count(self->relay) == 0 && pcl_outbox_is_empty(self->outbox);
 }
 
 static void s_read_limits(gatekeeper *self, const pcl_config *config)
@@ -701,6 +787,20 @@ static bool s_open_cache(gatekeeper *self, char *error, size_t error_size)
     return self->cache != NULL;
 }
 
+static bool s_open_outbox(gatekeeper *self, char *error, size_t error_size)
+{
+    /* The relay has made these two, with their help. */
+    const char *dropped = PCL_RELAY_NAMES("gatekeeper").dropped;
+    self->slow = pcl_metrics_counter(self->args->metrics, dropped, "cause=\"slow\"", "");
+    self->unroutable = pcl_metrics_counter(self->args->metrics, dropped, "cause=\"unroutable\"",
+                                           "");
+    self->outbox = pcl_outbox_new(self->clients.socket);
+    if (self->outbox == NULL) {
+        (void)snprintf(error, error_size, "no memory for the replies of a turn");
+    }
+    return self->outbox != NULL;
+}
+
 static bool s_open_watch(gatekeeper *self, char *error, size_t error_size)
 {
     pcl_peer_watch_options options = {
@@ -730,7 +830,7 @@ static bool s_open(gatekeeper *self, char *error, size_t error_size)
                   pcl_door_open(&self->clients, self->config, own,
                                 (uint32_t)pcl_config_uint(self->config, "clients/queue_max"),
                                 FRAME_SIZE_MAX, error, error_size) &&
-                  s_open_watch(self, error, error_size);
+                  s_open_outbox(self, error, error_size) && s_open_watch(self, error, error_size);
     pcl_keys_wipe(&keys);
     return opened;
 }
@@ -768,6 +868,7 @@ void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
     pcl_loop_destroy(&self.loop);
     pcl_relay_destroy(&self.relay);
     pcl_principals_destroy(&self.principals);
+    pcl_outbox_destroy(&self.outbox);
     pcl_peer_watch_destroy(&self.watch);
     pcl_sql_cache_destroy(&self.cache);
     pcl_door_close(&self.clients);

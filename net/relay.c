@@ -112,6 +112,7 @@ static void s_entry_move(pcl_relay_entry *target, pcl_relay_entry *source)
     target->work = source->work;
     target->peer_ticket = source->peer_ticket;
     target->packed = source->packed;
+    target->batched = source->batched;
     target->arrived_us = source->arrived_us;
     target->deadline_us = source->deadline_us;
     memcpy(target->id, source->id, sizeof target->id);

@@ -74,6 +74,7 @@ typedef struct pcl_relay_entry {
     uint64_t peer_ticket; /* what a daemon that asked calls the request; of a client the tag of what
                              came packed, else 0 */
     bool packed;          /* by a client: so is the reply; the owner's own */
+    bool batched;         /* packed, and its client takes several in one frame; the owner's own */
     uint64_t arrived_us;
     uint64_t deadline_us;
     uint8_t id[PCL_ID_SIZE];
