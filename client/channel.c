@@ -49,6 +49,12 @@ typedef struct late_call {
     pcl_seal_mark mark;
 } late_call;
 
+/* Calls that stand in a peer's next frame, and among the unsent ones until it is sent. */
+typedef struct staged_calls {
+    pcl_call *calls[PCL_PACKED_MANY_MAX];
+    uint32_t count;
+} staged_calls;
+
 struct pcl_channel {
     pthread_t thread;
     bool thread_runs;
@@ -72,6 +78,7 @@ struct pcl_channel {
     call_list pinned;        /* unsent, for one connection each */
     pcl_failover_peer views[PCL_BUNDLE_GATEKEEPERS_MAX];
     pcl_sealer sealers[PCL_BUNDLE_GATEKEEPERS_MAX];
+    staged_calls staged[PCL_BUNDLE_GATEKEEPERS_MAX];
     uint32_t current;         /* the peer in use */
     late_call late[LATE_MAX]; /* a ring */
     uint32_t late_next;
@@ -556,30 +563,81 @@ static void s_shorten_budget(pcl_call *call, uint64_t now_us)
     pcl_buffer_release(&buffer);
 }
 
-/* false: the peer takes no more in this turn. */
-static bool s_send(pcl_channel *self, pcl_call *call, uint32_t index, uint64_t now_us)
+/* It went out over that peer. */
+static void s_note_sent(pcl_channel *self, pcl_call *call, uint32_t index, uint64_t now_us)
 {
-    if (now_us > call->born_us + WAIT_TOLD_US) {
-        s_shorten_budget(call, now_us);
-    }
-    uint64_t generation = pcl_peer_generation(self->peers[index]);
-    uint8_t seal[PCL_SEAL_SIZE];
-    self->sent |= 1u << index;
-    if (self->seals) { /* now, so that sequences rise in the order of sending */
-        call->mark = pcl_sealer_seal(&self->sealers[index], generation, &self->seal_key,
-                                     s_octets(&call->payload), seal);
-    }
-    if (!pcl_peer_send(self->peers[index], call->ticket, &call->payload,
-                       pcl_bytes_of(seal, self->seals ? sizeof seal : 0))) {
-        self->full |= 1u << index;
-        return false;
-    }
     s_list_remove(s_unsent_list(self, call), call);
     call->waiting = false;
-    call->way = (pcl_pin){.peer = index, .generation = generation};
+    call->way = (pcl_pin){.peer = index, .generation = pcl_peer_generation(self->peers[index])};
     call->tried |= 1u << index;
     call->sent_us = now_us;
     pcl_ticket_table_set_deadline(self->table, call->ticket, s_due_us(self, call));
+}
+
+/* Sends what is staged for the peer.  false: it takes no more in this turn, and that waits on. */
+static bool s_flush_staged(pcl_channel *self, uint32_t index, uint64_t now_us)
+{
+    staged_calls *staged = &self->staged[index];
+    bool sent = pcl_peer_flush(self->peers[index]);
+    for (uint32_t place = 0; sent && place < staged->count; place++) {
+        s_note_sent(self, staged->calls[place], index, now_us);
+    }
+    self->full |= sent ? 0 : 1u << index;
+    staged->count = 0;
+    return sent;
+}
+
+/* For all peers. */
+static void s_flush_all(pcl_channel *self, uint64_t now_us)
+{
+    for (uint32_t index = 0; index < self->peer_count; index++) {
+        if (self->staged[index].count > 0) {
+            (void)s_flush_staged(self, index, now_us); /* or it waits on */
+        }
+    }
+}
+
+/* Seals it, and puts it into the peer's next frame, or sends it. */
+static pcl_peer_send_result s_offer(pcl_channel *self, pcl_call *call, uint32_t index)
+{
+    uint8_t seal[PCL_SEAL_SIZE];
+    if (self->seals) { /* now, so that sequences rise in the order of sending */
+        call->mark = pcl_sealer_seal(&self->sealers[index], pcl_peer_generation(self->peers[index]),
+                                     &self->seal_key, s_octets(&call->payload), seal);
+    }
+    return pcl_peer_send(self->peers[index], call->ticket, &call->payload,
+                         pcl_bytes_of(seal, self->seals ? sizeof seal : 0));
+}
+
+/* At the latest with s_flush_all it is sent, or waits on.  false: the peer takes no more in this
+ * turn. */
+static bool s_send(pcl_channel *self, pcl_call *call, uint32_t index, uint64_t now_us)
+{
+    staged_calls *staged = &self->staged[index];
+    if (now_us > call->born_us + WAIT_TOLD_US) {
+        s_shorten_budget(call, now_us);
+    }
+    self->sent |= 1u << index;
+    bool large = zmq_msg_size(&call->payload) > PCL_PEER_STAGED_SIZE_MAX;
+    if (large && !s_flush_staged(self, index, now_us)) { /* what is staged goes before it */
+        return false;
+    }
+    pcl_peer_send_result result = s_offer(self, call, index);
+    if (result == PCL_PEER_ROOM) {
+        if (!s_flush_staged(self, index, now_us)) {
+            return false;
+        }
+        result = s_offer(self, call, index);
+    }
+    if (result == PCL_PEER_STAGED) {
+        assert(staged->count < PCL_PACKED_MANY_MAX);
+        staged->calls[staged->count++] = call;
+    } else if (result == PCL_PEER_SENT) {
+        s_note_sent(self, call, index, now_us);
+    } else {
+        self->full |= 1u << index;
+        return false;
+    }
     return true;
 }
 
@@ -611,11 +669,13 @@ static uint32_t s_target(const pcl_channel *self, const pcl_call *cancel)
     return PCL_FAILOVER_NONE;
 }
 
-static void s_flush(pcl_channel *self, uint64_t now_us)
+static void s_flush_unsent(pcl_channel *self, uint64_t now_us)
 {
-    self->full = 0;
-    s_flush_pinned(self, now_us);
-    for (pcl_call *call; (call = self->unsent.first) != NULL;) {
+    for (pcl_call *call = self->unsent.first, *next = NULL; call != NULL; call = next) {
+        next = call->next;
+        if (call->op == PCL_OP_CANCEL) { /* what it is for may be staged, and must be on its way */
+            s_flush_all(self, now_us);
+        }
         uint32_t target = call->op == PCL_OP_CANCEL ? s_target(self, call) : PCL_FAILOVER_NONE;
         uint32_t index = target != PCL_FAILOVER_NONE
                              ? target
@@ -629,6 +689,14 @@ static void s_flush(pcl_channel *self, uint64_t now_us)
             return;
         }
     }
+}
+
+static void s_flush(pcl_channel *self, uint64_t now_us)
+{
+    self->full = 0;
+    s_flush_pinned(self, now_us);
+    s_flush_unsent(self, now_us);
+    s_flush_all(self, now_us);
 }
 
 /* Sending makes libzmq look at what came meanwhile, and the descriptor is silent of that.  true:

@@ -21,8 +21,6 @@
  * clients more than their requests. */
 #define SILENCE "X-Silence-Max-Ms:3000"
 
-/* A payload up to this is copied into its frame; a larger one costs less as its own. */
-#define COPIED_MAX       4096u
 /* A reply and what its frame may have around it. */
 #define MESSAGE_SIZE_MAX (PCL_REPLY_SIZE_MAX + 4096u)
 
@@ -57,6 +55,9 @@ struct pcl_peer {
     uint64_t generation;
     uint32_t redial_ms; /* after the next refusal, at most */
     uint64_t redial_due_us;
+    pcl_packed_writer staged; /* for the next flush */
+    zmq_msg_t held;           /* a frame of several messages; always initialised */
+    pcl_packed_reader left;   /* those of it that nobody has taken yet */
 };
 
 static bool s_set_int(void *socket, int option, int value)
@@ -124,6 +125,8 @@ pcl_peer *pcl_peer_new(void *context, const pcl_peer_options *options, char *err
         (void)snprintf(error, error_size, "out of memory");
         return NULL;
     }
+    pcl_packed_writer_init(&self->staged);
+    (void)zmq_msg_init(&self->held);
     self->why = "not connected yet";
     self->redial_ms = REDIAL_MS;
     self->redial_due_us = pcl_now_us() + QUIET_MS * PCL_US_PER_MS;
@@ -151,6 +154,8 @@ void pcl_peer_destroy(pcl_peer **self_p)
     if (self->socket != NULL) {
         (void)zmq_close(self->socket);
     }
+    pcl_packed_writer_release(&self->staged);
+    (void)zmq_msg_close(&self->held);
     free(self);
     *self_p = NULL;
 }
@@ -316,22 +321,29 @@ static bool s_send_frame(pcl_peer *self, zmq_msg_t *frame, int flags)
     return sent;
 }
 
-/* In one frame where it is small: each costs the same at every end. */
-bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload, pcl_bytes seal)
+/* false: memory is out. */
+static bool s_copy(zmq_msg_t *target, pcl_bytes octets)
+{
+    if (zmq_msg_init_size(target, octets.size) != 0) {
+        (void)zmq_msg_init(target);
+        return false;
+    }
+    if (octets.size > 0) {
+        memcpy(zmq_msg_data(target), octets.data, octets.size);
+    }
+    return true;
+}
+
+/* In two frames. */
+static bool s_send_apart(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload, pcl_bytes seal)
 {
     uint8_t head[PCL_PACKED_HEAD_MAX];
     size_t head_size = pcl_packed_write_head(ticket, seal, head);
-    size_t size = zmq_msg_size(payload);
-    bool apart = size > COPIED_MAX;
     zmq_msg_t frame;
-    if (zmq_msg_init_size(&frame, head_size + (apart ? 0 : size)) != 0) {
+    if (zmq_msg_init_size(&frame, head_size) != 0) {
         return false;
     }
     memcpy(zmq_msg_data(&frame), head, head_size);
-    if (!apart) {
-        memcpy((uint8_t *)zmq_msg_data(&frame) + head_size, zmq_msg_data(payload), size);
-        return s_send_frame(self, &frame, 0);
-    }
     if (!s_send_frame(self, &frame, ZMQ_SNDMORE)) {
         return false;
     }
@@ -341,6 +353,33 @@ bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload, pcl_byte
     (void)zmq_msg_init(&frame);
     bool copied = zmq_msg_copy(&frame, payload) == 0; /* if not, nothing is what is offered */
     return s_send_frame(self, &frame, 0) && copied;
+}
+
+/* Small ones go in one frame: each costs the same at every end. */
+pcl_peer_send_result pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload,
+                                   pcl_bytes seal)
+{
+    size_t size = zmq_msg_size(payload);
+    if (size > PCL_PEER_STAGED_SIZE_MAX || size == 0) {
+        return s_send_apart(self, ticket, payload, seal) ? PCL_PEER_SENT : PCL_PEER_FULL;
+    }
+    if (pcl_packed_writer_add(&self->staged, ticket, seal,
+                              pcl_bytes_of(zmq_msg_data(payload), size))) {
+        return PCL_PEER_STAGED;
+    }
+    return self->staged.count > 0 ? PCL_PEER_ROOM : PCL_PEER_FULL; /* FULL: memory is out */
+}
+
+bool pcl_peer_flush(pcl_peer *self)
+{
+    if (self->staged.count == 0) {
+        return true;
+    }
+    pcl_bytes octets = pcl_packed_writer_frame(&self->staged);
+    zmq_msg_t frame;
+    bool sent = s_copy(&frame, octets) && s_send_frame(self, &frame, 0);
+    pcl_packed_writer_clear(&self->staged);
+    return sent;
 }
 
 /* The rest of a message, unread. */
@@ -356,17 +395,17 @@ static void s_skip(void *socket)
     (void)zmq_msg_close(&frame);
 }
 
-/* false: memory is out. */
-static bool s_copy(zmq_msg_t *target, pcl_bytes octets)
+/* The parts that are in the frame.  false: memory is out, there is nothing to close. */
+static bool s_take(const pcl_packed *packed, pcl_peer_message *out_message)
 {
-    if (zmq_msg_init_size(target, octets.size) != 0) {
-        (void)zmq_msg_init(target);
-        return false;
+    out_message->ticket = packed->tag;
+    bool whole = s_copy(&out_message->seal, packed->seal);
+    whole = s_copy(&out_message->payload, packed->payload) && whole;
+    if (!whole) {
+        (void)zmq_msg_close(&out_message->seal);
+        (void)zmq_msg_close(&out_message->payload);
     }
-    if (octets.size > 0) {
-        memcpy(zmq_msg_data(target), octets.data, octets.size);
-    }
-    return true;
+    return whole;
 }
 
 /* Of a packed frame, and of the one behind it where that is the payload.  false: it is not of the
@@ -376,32 +415,57 @@ static bool s_unpack(pcl_peer *self, zmq_msg_t *frame, pcl_peer_message *out_mes
     pcl_packed packed;
     bool more = zmq_msg_more(frame) != 0;
     if (!pcl_packed_read(&packed, pcl_bytes_of(zmq_msg_data(frame), zmq_msg_size(frame))) ||
-        more != (packed.payload.size == 0)) {
+        more != (packed.payload.size == 0) || !s_take(&packed, out_message)) {
         return false;
     }
-    out_message->ticket = packed.tag;
-    bool whole = s_copy(&out_message->seal, packed.seal);
-    whole = s_copy(&out_message->payload, packed.payload) && whole;
-    if (whole && more) {
-        whole = zmq_msg_recv(&out_message->payload, self->socket, ZMQ_DONTWAIT) > 0 &&
-                !zmq_msg_more(&out_message->payload);
-    }
-    if (!whole) {
+    if (more && (zmq_msg_recv(&out_message->payload, self->socket, ZMQ_DONTWAIT) <= 0 ||
+                 zmq_msg_more(&out_message->payload))) {
         (void)zmq_msg_close(&out_message->seal);
         (void)zmq_msg_close(&out_message->payload);
+        return false;
     }
-    return whole;
+    return true;
+}
+
+/* The next message of the frame that is held.  false: that has none any more. */
+static bool s_next(pcl_peer *self, pcl_peer_message *out_message)
+{
+    pcl_packed packed;
+    while (pcl_packed_next(&self->left, &packed)) {
+        if (s_take(&packed, out_message)) {
+            return true;
+        } /* else memory is out, and the request ends at its deadline */
+    }
+    return false;
+}
+
+/* Holds the frame, which it empties, if it is one of several messages. */
+static bool s_hold(pcl_peer *self, zmq_msg_t *frame)
+{
+    pcl_packed_reader left;
+    if (zmq_msg_more(frame) ||
+        !pcl_packed_open(&left, pcl_bytes_of(zmq_msg_data(frame), zmq_msg_size(frame)))) {
+        return false;
+    }
+    (void)zmq_msg_move(&self->held, frame);
+    /* Again where it is now: ZeroMQ keeps short ones inside the struct. */
+    return pcl_packed_open(&self->left,
+                           pcl_bytes_of(zmq_msg_data(&self->held), zmq_msg_size(&self->held)));
 }
 
 pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, pcl_peer_message *out_message)
 {
+    if (s_next(self, out_message)) {
+        return PCL_PEER_MESSAGE;
+    }
     zmq_msg_t frame;
     (void)zmq_msg_init(&frame);
     if (zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT) < 0) {
         (void)zmq_msg_close(&frame);
         return PCL_PEER_NONE;
     }
-    bool good = s_unpack(self, &frame, out_message);
+    bool good = s_hold(self, &frame) ? s_next(self, out_message)
+                                     : s_unpack(self, &frame, out_message);
     if (!good) {
         self->strange = true;
         s_skip(self->socket);

@@ -18,6 +18,8 @@
 
 #include "client/bundle.h"
 
+#include "wire/packed.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <zmq.h>
@@ -63,10 +65,23 @@ bool pcl_peer_notice(pcl_peer *self, uint64_t now_us);
 /* When pcl_peer_notice is to be called even if the monitor is silent; UINT64_MAX: never. */
 uint64_t pcl_peer_redial_due_us(const pcl_peer *self);
 
-/* Never blocks.  payload is sent by reference and stays the caller's; seal (empty: none) is copied.
- * false: the queue is full or nobody is connected. */
-bool pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload,
-                   pcl_bytes seal) PCL_MUST_CHECK;
+#define PCL_PEER_STAGED_SIZE_MAX 4096u /* a larger payload goes by itself */
+
+/* What has become of a request. */
+typedef enum pcl_peer_send_result {
+    PCL_PEER_SENT = 0, /* it went by itself, as large ones do */
+    PCL_PEER_STAGED,   /* it goes with the next flush; the payload was copied */
+    PCL_PEER_ROOM,     /* there is no room beside what is staged: flush first */
+    PCL_PEER_FULL,     /* the queue is full or nobody is connected */
+} pcl_peer_send_result;
+
+/* Never blocks.  payload stays the caller's; it is copied, or sent by reference.  seal: empty,
+ * none. */
+pcl_peer_send_result pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload,
+                                   pcl_bytes seal) PCL_MUST_CHECK;
+/* Sends all that is staged, in one frame; never blocks, and nothing is staged afterwards.  false:
+ * the queue is full or nobody is connected, and none of it was sent. */
+bool pcl_peer_flush(pcl_peer *self) PCL_MUST_CHECK;
 
 /* Has it sent what this library cannot read, on this connection?  One of another version may. */
 bool pcl_peer_is_strange(const pcl_peer *self);
@@ -83,7 +98,8 @@ typedef struct pcl_peer_message {
     zmq_msg_t seal; /* the frame behind the payload, empty where none is */
 } pcl_peer_message;
 
-/* Never blocks.  *out_message need not be initialised; it is only with MESSAGE. */
+/* One message, of which one frame may have brought many.  Never blocks.  *out_message need not be
+ * initialised; it is only with MESSAGE. */
 pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, pcl_peer_message *out_message);
 
 #endif

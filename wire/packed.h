@@ -1,5 +1,5 @@
 /* packed.h - a client's message in one frame, or several: docs/rfc/1-client-protocol.md, sections
- * 2.1 and 2.2; pure.
+ * 2.1 and 2.3; pure.
  *
  *   offset size
  *        0    4  mark       0xc1 "PC" 1; no msgpack value begins so

@@ -163,6 +163,7 @@ static void s_close(void)
 {
     portcullis_request_destroy(&s_request);
     portcullis_close(&s_client);
+    packed_forget(s_gate);
     (void)zmq_close(s_gate);
     (void)zmq_ctx_term(s_context);
     (void)sem_destroy(&s_ended);

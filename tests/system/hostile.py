@@ -17,8 +17,17 @@ from agent_alone import PING, REPLY, REQUEST
 SEALED = 1
 OPS = agent_alone.OPS + ["cancel", "ping", "status", "admin"]
 BEAT_S = 0.2
-# The packed form: docs/rfc/1-client-protocol.md, section 2.1.
-MARK, HEAD_SIZE, PACKED_PAYLOAD_MAX = b"\xc1PC\x01", 16, 16384
+# The packed forms: docs/rfc/1-client-protocol.md, sections 2.1 and 2.3.
+MARK, MARK_OF_MANY, HEAD_SIZE, PACKED_PAYLOAD_MAX = b"\xc1PC\x01", b"\xc1PC\x02", 16, 16384
+
+
+def messages_of(frame):
+    """The packed messages of a frame that has several."""
+    at = len(MARK_OF_MANY)
+    while at < len(frame):
+        size = struct.unpack_from(">I", frame, at)[0]
+        yield frame[at + 4:at + 4 + size]
+        at += 4 + size
 
 
 class Asked(collections.namedtuple("Asked", "payload seal head")):
@@ -98,6 +107,10 @@ class Hostile(threading.Thread):
 
     def _from_client(self, frames):
         """The library's messages come packed; those of others in frames."""
+        if frames[1].startswith(MARK_OF_MANY):
+            for message in messages_of(frames[1]):
+                self._from_client([frames[0], message])
+            return
         if frames[1].startswith(MARK):
             end = HEAD_SIZE + frames[1][HEAD_SIZE - 4]
             tag, seal, payload = frames[1][4:12], frames[1][HEAD_SIZE:end], frames[1][end:]

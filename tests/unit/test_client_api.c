@@ -49,6 +49,9 @@ typedef struct gate {
     bool runs; /* the thread is there; the test's own */
     atomic_bool ready;
     atomic_uint received;
+    atomic_uint frames; /* that those came in */
+    bool together;      /* answers go into one frame */
+    pcl_packed_writer answers;
     void *socket;
     held held[HELD_MAX]; /* not answered yet */
     uint32_t held_count;
@@ -64,9 +67,17 @@ static void s_sleep_ms(long ms)
 
 static void s_send(gate *self, held *item, const pcl_buffer *payload, bool right_ticket)
 {
-    packed_send(self->socket, zmq_msg_data(&item->peer), zmq_msg_size(&item->peer),
-                item->tag ^ (right_ticket ? 0 : 0x55), pcl_bytes_of(NULL, 0),
-                pcl_buffer_bytes(payload));
+    uint64_t tag = item->tag ^ (right_ticket ? 0 : 0x55);
+    if (!self->together) {
+        packed_send(self->socket, zmq_msg_data(&item->peer), zmq_msg_size(&item->peer), tag,
+                    pcl_bytes_of(NULL, 0), pcl_buffer_bytes(payload));
+        return;
+    }
+    while (!pcl_packed_writer_add(&self->answers, tag, pcl_bytes_of(NULL, 0),
+                                  pcl_buffer_bytes(payload))) {
+        packed_send_several(self->socket, zmq_msg_data(&item->peer), zmq_msg_size(&item->peer),
+                            &self->answers);
+    }
 }
 
 /* One row with the statement and the port. */
@@ -123,6 +134,7 @@ static bool s_obey(gate *self, held *item)
         self->held[self->held_count++] = *item;
         return true;
     }
+    self->together = s_says(item, "release together");
     if (s_says(item, "release")) { /* the last first */
         while (self->held_count > 0) {
             held *last = &self->held[--self->held_count];
@@ -150,6 +162,12 @@ static bool s_obey(gate *self, held *item)
     }
     if (!s_says(item, "mute") && !s_says(item, "only wrong")) {
         s_answer(self, item, true, true);
+        if (self->together) {
+            packed_send_several(self->socket, zmq_msg_data(&item->peer), zmq_msg_size(&item->peer),
+                                &self->answers);
+            pcl_packed_writer_release(&self->answers);
+            self->together = false;
+        }
     } else if (s_says(item, "only wrong")) {
         s_answer(self, item, false, true);
     }
@@ -163,6 +181,7 @@ static bool s_receive(gate *self)
     if (!packed_recv(self->socket, ZMQ_DONTWAIT, &asked)) {
         return false;
     }
+    (void)atomic_fetch_add(&self->frames, asked.begins ? 1 : 0);
     item.tag = asked.packed.tag;
     (void)zmq_msg_init(&item.peer);
     (void)zmq_msg_copy(&item.peer, &asked.peer);
@@ -256,6 +275,7 @@ static void *s_gate_run(void *argument)
     for (uint32_t index = 0; index < self->held_count; index++) {
         s_close_held(&self->held[index]);
     }
+    packed_forget(self->socket);
     (void)zmq_close(self->socket);
     (void)zmq_close(self->zap);
     (void)zmq_ctx_term(context);
@@ -269,6 +289,7 @@ static void s_gate_start(gate *self, bool same_port)
         (void)snprintf(self->endpoint, sizeof self->endpoint, "tcp://127.0.0.1:*");
     }
     self->held_count = 0;
+    pcl_packed_writer_init(&self->answers);
     atomic_store(&self->stop, false);
     atomic_store(&self->ready, false);
     assert_int_equal(pthread_create(&self->thread, NULL, s_gate_run, self), 0);
@@ -629,6 +650,48 @@ static void replies_in_another_order_find_their_requests(void **state)
     portcullis_close(&client);
 }
 
+typedef struct burst {
+    portcullis *client;
+    portcullis_future *futures[40];
+} burst;
+
+/* On the channel's thread, which therefore finds all of them at once. */
+static void s_burst(portcullis_result *result, void *context)
+{
+    burst *self = context;
+    portcullis_result_destroy(&result);
+    for (uint32_t index = 0; index < 40; index++) {
+        char sql[32];
+        (void)snprintf(sql, sizeof sql, "hold %u", index);
+        self->futures[index] = s_start(self->client, sql, false);
+    }
+}
+
+static void what_is_there_together_goes_in_one_frame_each_way(void **state)
+{
+    (void)state;
+    burst all = {.client = s_open(1, 0)};
+    portcullis_request *request = s_request("begin", 5000, false);
+    uint32_t received = atomic_load(&s_gates[0].received);
+    uint32_t frames = atomic_load(&s_gates[0].frames);
+    assert_int_equal(portcullis_submit(all.client, request, s_burst, &all), PORTCULLIS_OK);
+    portcullis_request_destroy(&request);
+    while (atomic_load(&s_gates[0].received) - received < 41) {
+        s_sleep_ms(1);
+    }
+    assert_int_equal(atomic_load(&s_gates[0].frames) - frames, 2);
+    portcullis_result *result = s_call(all.client, "release together", 5000);
+    s_expect_said(&result, "release together");
+    for (uint32_t index = 0; index < 40; index++) {
+        char sql[32];
+        (void)snprintf(sql, sizeof sql, "hold %u", index);
+        result = portcullis_future_wait(&all.futures[index], 5000);
+        assert_non_null(result);
+        s_expect_said(&result, sql);
+    }
+    portcullis_close(&all.client);
+}
+
 static void a_reply_of_another_is_dropped(void **state)
 {
     (void)state;
@@ -973,6 +1036,7 @@ int main(void)
         TEST(who_broke_the_protocol_is_tried_again),
         cmocka_unit_test(options_are_checked),
         TEST(replies_in_another_order_find_their_requests),
+        TEST(what_is_there_together_goes_in_one_frame_each_way),
         TEST(a_reply_of_another_is_dropped),
         TEST(a_second_reply_is_dropped),
         TEST(a_late_reply_is_dropped),

@@ -158,6 +158,7 @@ static int s_teardown(void **state)
     (void)state;
     atomic_store(&s_gate.stop, true);
     (void)pthread_join(s_gate.thread, NULL);
+    packed_forget(s_gate.socket);
     (void)zmq_close(s_gate.socket);
     (void)zmq_ctx_term(s_gate.context);
     return 0;

@@ -450,6 +450,7 @@ static void *s_gate_run(void *argument)
         s_close_message(&self->held);
         self->has_held = false;
     }
+    packed_forget(self->socket);
     (void)zmq_close(self->socket);
     (void)zmq_ctx_term(context);
     return NULL;

@@ -1,5 +1,5 @@
 /* The gatekeeper and clients whose messages come in one frame each, or several in one (RFC 1,
- * sections 2.1 and 2.2). */
+ * sections 2.1 and 2.3). */
 #include "gatekeeper/gatekeeper.h"
 #include "wire/packed.h"
 
