@@ -50,15 +50,16 @@ typedef struct pcl_call {
     void *context; /* the callback's */
 
     /* The channel's: */
-    uint64_t born_us;       /* when it was submitted */
-    uint64_t deadline_us;   /* what the caller asked for, without the grace */
-    uint64_t connect_by_us; /* a gatekeeper must be there by then */
-    uint64_t sent_us;       /* when it was last sent; 0 never */
-    uint64_t ticket;        /* the present one */
-    uint32_t tried;         /* a bit for each peer that it was sent to */
-    pcl_seal_mark mark;     /* what the reply's seal must name; of the last sending */
-    pcl_pin way;            /* the connection that it went over; meaningless while unsent */
-    bool waiting;           /* in a list of unsent calls */
+    uint64_t born_us;          /* when it was submitted */
+    uint64_t deadline_us;      /* what the caller asked for, without the grace */
+    uint64_t connect_by_us;    /* a gatekeeper must be there by then */
+    uint64_t sent_us;          /* when it was last sent; 0 never */
+    uint64_t ticket;           /* the present one */
+    uint32_t tried;            /* a bit for each peer that it was sent to */
+    pcl_seal_mark mark;        /* what the reply's seal must name; of the last sending */
+    pcl_pin way;               /* the connection that it went over; meaningless while unsent */
+    bool waiting;              /* in a list of unsent calls */
+    portcullis_result *result; /* once it is complete, until it is told */
 } pcl_call;
 
 /* Takes payload's octets with it.  NULL: out of memory, payload is still the caller's. */

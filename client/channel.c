@@ -32,6 +32,8 @@
 /* Calls that were given up and may still be answered. */
 #define LATE_MAX     64u
 #define GIVE_BACK_MS 5000u
+/* Completed calls that wait to be told of, while others are looked after. */
+#define TELL_MAX     64u
 /* A request that waited longer than this tells the gatekeeper what is left of its time. */
 #define WAIT_TOLD_US (5u * PCL_US_PER_MS)
 
@@ -67,15 +69,18 @@ struct pcl_channel {
     bool seals; /* everything is sealed, and only what is sealed is believed */
     pcl_seal_key seal_key;
 
-    pthread_mutex_t mutex; /* guards the next three */
+    pthread_mutex_t mutex; /* guards the next four */
     call_list submitted;
-    uint32_t inflight; /* accepted and not completed */
+    uint32_t inflight; /* accepted, and nobody was told of their completion */
     bool closing;
+    bool sleeps; /* the thread: whoever submits must wake it, and has not yet */
 
     /* The thread's own: */
     pcl_ticket_table *table; /* of entry */
-    call_list unsent;        /* for any connection */
-    call_list pinned;        /* unsent, for one connection each */
+    call_list completed;     /* with their results, which nobody was told of yet */
+    uint32_t completed_count;
+    call_list unsent; /* for any connection */
+    call_list pinned; /* unsent, for one connection each */
     pcl_failover_peer views[PCL_BUNDLE_GATEKEEPERS_MAX];
     pcl_sealer sealers[PCL_BUNDLE_GATEKEEPERS_MAX];
     staged_calls staged[PCL_BUNDLE_GATEKEEPERS_MAX];
@@ -159,7 +164,28 @@ static pcl_retry s_retry(const pcl_call *call)
                : s_retry_unknown(call);
 }
 
-/* Removes the call from everything, gives the result away, frees the call. */
+/* Gives the results away, and frees their calls.  Not at once for each: who is woken by one would
+ * take the processor from the others, and ask on before they are answered. */
+static void s_tell(pcl_channel *self)
+{
+    pcl_call *call = self->completed.first;
+    if (call == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&self->mutex);
+    assert(self->inflight >= self->completed_count);
+    self->inflight -= self->completed_count;
+    (void)pthread_mutex_unlock(&self->mutex);
+    self->completed = (call_list){NULL, NULL};
+    self->completed_count = 0;
+    for (pcl_call *next = NULL; call != NULL; call = next) {
+        next = call->next;
+        call->callback(call->result, call->context);
+        pcl_call_destroy(&call);
+    }
+}
+
+/* Removes the call from everything; with the next s_tell its result is given away. */
 static void s_complete(pcl_channel *self, pcl_call *call, portcullis_result *result)
 {
     if (call->waiting) {
@@ -173,12 +199,9 @@ static void s_complete(pcl_channel *self, pcl_call *call, portcullis_result *res
         pcl_client_note(call->client, call, result);
     }
     pcl_ticket_table_remove(self->table, call->ticket);
-    (void)pthread_mutex_lock(&self->mutex);
-    assert(self->inflight > 0);
-    self->inflight--;
-    (void)pthread_mutex_unlock(&self->mutex);
-    call->callback(result, call->context);
-    pcl_call_destroy(&call);
+    call->result = result;
+    s_list_append(&self->completed, call);
+    self->completed_count++;
 }
 
 static bool s_connected(const pcl_channel *self)
@@ -237,6 +260,7 @@ static void s_take_submitted(pcl_channel *self)
     (void)pthread_mutex_lock(&self->mutex);
     pcl_call *call = self->submitted.first;
     self->submitted = (call_list){NULL, NULL};
+    self->sleeps = false;
     (void)pthread_mutex_unlock(&self->mutex);
     while (call != NULL) {
         pcl_call *next = call->next;
@@ -417,6 +441,9 @@ static bool s_read(pcl_channel *self, uint32_t index, uint32_t max, uint64_t now
             s_on_message(self, index, &message);
             (void)zmq_msg_close(&message.payload);
             (void)zmq_msg_close(&message.seal);
+            if (self->completed_count >= TELL_MAX) {
+                s_tell(self);
+            }
         }
     }
     return true;
@@ -773,15 +800,17 @@ static void s_complete_all(pcl_channel *self)
                                     sent ? s_retry(call) : PCL_RETRY_SAFE, call->id,
                                     "the client was closed"));
     }
+    s_tell(self);
 }
 
-/* out_more: something was submitted since that was looked at, as by a callback, which wakes
- * nobody; nor does a thread that submits after it. */
+/* out_more: something was submitted since that was looked at, and wakes nobody; what is submitted
+ * from now on does, if there was nothing. */
 static bool s_is_closing(pcl_channel *self, bool *out_more)
 {
     (void)pthread_mutex_lock(&self->mutex);
     bool closing = self->closing;
     *out_more = self->submitted.first != NULL;
+    self->sleeps = !*out_more;
     (void)pthread_mutex_unlock(&self->mutex);
     return closing;
 }
@@ -798,8 +827,10 @@ static void *s_run(void *argument)
         s_take_submitted(self);
         s_listen(self, now_us);
         s_expire(self, now_us);
-        s_take_submitted(self); /* by callbacks, which do not wake */
+        s_tell(self);
+        s_take_submitted(self); /* by callbacks, and by who was told */
         s_flush(self, now_us);
+        s_tell(self); /* of what cannot be sent any more */
     }
     s_complete_all(self);
     return NULL;
@@ -931,13 +962,13 @@ pcl_err pcl_channel_submit(pcl_channel *self, pcl_call *call)
     pcl_err err = self->closing                    ? PCL_ERR_UNAVAILABLE
                   : self->inflight >= inflight_max ? PCL_ERR_OVERLOADED
                                                    : PCL_ERR_OK;
-    bool first = self->submitted.first == NULL;
     if (err == PCL_ERR_OK) {
         self->inflight++;
         s_list_append(&self->submitted, call);
         /* Under the mutex, so that a close that follows our completion cannot free the channel
          * under us. */
-        if (first && !pcl_channel_is_own_thread(self)) {
+        if (self->sleeps) {
+            self->sleeps = false;
             s_wake(self);
         }
     }

@@ -40,10 +40,10 @@ struct portcullis {
 };
 
 struct portcullis_future {
-    pthread_mutex_t mutex; /* guards the next two */
+    atomic_uint refs;      /* who waits, and while it is under way who completes it */
+    pthread_mutex_t mutex; /* guards the next one */
     pthread_cond_t done;
-    portcullis_result *result; /* NULL until it is there */
-    bool abandoned;            /* nobody waits: whoever comes second frees it */
+    portcullis_result *result; /* NULL until it is there, and when it was taken */
     uint8_t id[PCL_ID_SIZE];   /* of the request; set once */
 };
 
@@ -401,29 +401,30 @@ static portcullis_future *s_future_new(void)
     (void)pthread_cond_init(&self->done, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     (void)pthread_mutex_init(&self->mutex, NULL);
+    atomic_init(&self->refs, 1);
     return self;
 }
 
-static void s_future_free(portcullis_future *self)
+static void s_future_unref(portcullis_future *self)
 {
-    portcullis_result_destroy(&self->result);
-    (void)pthread_cond_destroy(&self->done);
-    (void)pthread_mutex_destroy(&self->mutex);
-    free(self);
+    if (atomic_fetch_sub(&self->refs, 1) == 1) {
+        portcullis_result_destroy(&self->result);
+        (void)pthread_cond_destroy(&self->done);
+        (void)pthread_mutex_destroy(&self->mutex);
+        free(self);
+    }
 }
 
+/* Wakes without the mutex: who is woken under it sleeps again at once, until he gets it. */
 static void s_future_complete(portcullis_result *result, void *context)
 {
     portcullis_future *self = context;
     (void)pthread_mutex_lock(&self->mutex);
     assert(self->result == NULL); /* exactly once */
     self->result = result;
-    bool abandoned = self->abandoned;
-    (void)pthread_cond_signal(&self->done);
     (void)pthread_mutex_unlock(&self->mutex);
-    if (abandoned) {
-        s_future_free(self);
-    }
+    (void)pthread_cond_signal(&self->done);
+    s_future_unref(self);
 }
 
 portcullis_future *pcl_client_future_of(portcullis_result *result)
@@ -450,11 +451,13 @@ portcullis_future *pcl_client_start(portcullis *self, pcl_err err, pcl_call *cal
     if (err == PCL_ERR_OK) {
         memcpy(future->id, call->id, sizeof future->id);
     }
+    (void)atomic_fetch_add(&future->refs, 1);
     err = pcl_client_submit(self, err, call, s_future_complete, future);
     if (out_sent != NULL) {
         *out_sent = err == PCL_ERR_OK;
     }
     if (err != PCL_ERR_OK) {
+        (void)atomic_fetch_sub(&future->refs, 1); /* nobody will complete it */
         future->result = s_refusal(self, err);
     }
     return future;
@@ -493,7 +496,7 @@ portcullis_result *portcullis_future_wait(portcullis_future **self_p, int timeou
     self->result = NULL;
     (void)pthread_mutex_unlock(&self->mutex);
     if (result != NULL) {
-        s_future_free(self);
+        s_future_unref(self);
         *self_p = NULL;
     }
     return result;
@@ -506,13 +509,7 @@ void portcullis_future_destroy(portcullis_future **self_p)
     }
     portcullis_future *self = *self_p;
     *self_p = NULL;
-    (void)pthread_mutex_lock(&self->mutex);
-    bool complete = self->result != NULL;
-    self->abandoned = true;
-    (void)pthread_mutex_unlock(&self->mutex);
-    if (complete) {
-        s_future_free(self);
-    }
+    s_future_unref(self);
 }
 
 portcullis_result *pcl_client_call(portcullis *self, pcl_err err, pcl_call *call)
