@@ -21,6 +21,7 @@
 #include "broker/window.h"
 #include "broker/work.h"
 #include "net/door.h"
+#include "net/hop_outbox.h"
 #include "net/keys.h"
 #include "net/log.h"
 #include "net/log_limit.h"
@@ -79,6 +80,8 @@ typedef struct pcl_broker {
     const pcl_config *config;
     pcl_loop *loop;
     pcl_door gatekeepers;
+    pcl_hop_inbox inbox;    /* of the gatekeepers' socket */
+    pcl_hop_outbox *outbox; /* likewise */
     pcl_relay *relay;
     pcl_peers peers;
     pcl_peer_watch *watch;   /* of the gatekeepers' connections */
@@ -159,6 +162,8 @@ void pcl_broker_read_lanes(pcl_broker *self, const pcl_config *config);
 
 /* --- answer.c ---------------------------------------------------------------- */
 
+/* A reply that the outbox had taken has not left. */
+pcl_hop_outbox_unsent pcl_broker_unsent;
 /* pcl_relay_answer, pcl_relay_gone, pcl_relay_send */
 void pcl_broker_answer(void *context, pcl_relay_entry *entry, pcl_relay_reply *reply,
                        uint64_t now_us);

@@ -23,9 +23,21 @@ pcl_err pcl_broker_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *
     };
     memcpy(head.id, entry->id, sizeof head.id);
     memcpy(head.session, reply->session, sizeof head.session);
+    if ((reply->flags & PCL_HEAD_HELD) != 0) {
+        head.principal = pcl_bytes_text(entry->principal);
+    }
     bool sealed = (reply->flags & PCL_HEAD_SEALED) != 0;
-    return pcl_hop_send(self->gatekeepers.socket, &entry->peer, &head, &reply->payload,
-                        sealed ? &reply->tail : NULL);
+    return pcl_hop_outbox_send(self->outbox, &entry->peer, &head, &reply->payload,
+                               sealed ? &reply->tail : NULL);
+}
+
+void pcl_broker_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+{
+    (void)peer;
+    const pcl_broker *self = context;
+    if (head->kind == PCL_KIND_REPLY) {
+        pcl_relay_undelivered(self->relay, head, now_us);
+    }
 }
 
 /* Room below, and in the principal's meter. */

@@ -86,6 +86,7 @@ static void s_turn(void *context, uint64_t now_us)
     pcl_broker *self = context;
     pcl_broker_pump(self, now_us);
     pcl_relay_turn(self->relay, now_us);
+    pcl_hop_outbox_flush(self->outbox, now_us);
 }
 
 static void s_drain(void *context, uint64_t now_us)
@@ -104,7 +105,8 @@ static void s_drain(void *context, uint64_t now_us)
 
 static bool s_drained(void *context)
 {
-    return pcl_relay_count(((pcl_broker *)context)->relay) == 0;
+    const pcl_broker *self = context;
+    return pcl_relay_count(self->relay) == 0 && pcl_hop_outbox_count(self->outbox) == 0;
 }
 
 /* Its check has passed (broker/role.c). */
@@ -206,9 +208,17 @@ static bool s_open_relay(pcl_broker *self, const pcl_keys *keys, char *error, si
     return self->relay != NULL;
 }
 
+static void s_open_boxes(pcl_broker *self)
+{
+    zsock_t *socket = self->gatekeepers.socket;
+    pcl_hop_inbox_init(&self->inbox, socket, true);
+    self->outbox = pcl_hop_outbox_new(socket, pcl_broker_unsent, self);
+}
+
 /* The relay's own table tells what a gatekeeper has in flight. */
 static bool s_open_watch(pcl_broker *self, char *error, size_t error_size)
 {
+    s_open_boxes(self);
     pcl_peer_watch_options options = {
         .router = self->gatekeepers.socket,
         .work_max = 1,
@@ -274,6 +284,8 @@ static void s_close(pcl_broker *self)
     pcl_sql_cache_destroy(&self->cache);
     pcl_policy_files_release(&self->policy);
     pcl_buffer_release(&self->digest);
+    pcl_hop_inbox_release(&self->inbox);
+    pcl_hop_outbox_destroy(&self->outbox);
     pcl_door_close(&self->gatekeepers);
 }
 

@@ -383,7 +383,8 @@ static void s_on_message(pcl_broker *self, pcl_hop_message *message, uint64_t no
         return;
     }
     pcl_bytes routing = pcl_frame_bytes(&message->peer);
-    uint32_t connection = pcl_peer_watch_find(self->watch, routing, &message->head_frame, now_us);
+    uint32_t connection = pcl_peer_watch_find(self->watch, routing,
+                                              pcl_hop_inbox_frame(&self->inbox), now_us);
     pcl_peer *peer = pcl_peers_heard(&self->peers, routing, now_us);
     switch (message->head.kind) {
     case PCL_KIND_REQUEST: {
@@ -420,7 +421,7 @@ bool pcl_broker_on_gatekeepers(void *context, uint64_t now_us)
     (void)now_us; /* each message has its own time */
     for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
         pcl_hop_message message;
-        switch (pcl_hop_recv(&message, self->gatekeepers.socket, true)) {
+        switch (pcl_hop_recv(&self->inbox, &message)) {
         case PCL_HOP_NONE:
             return false;
         case PCL_HOP_FAILED:

@@ -8,60 +8,133 @@
 
 enum { DEALER_FRAMES = 3, ROUTER_FRAMES = 4 };
 
-/* Fills the frames of message from frames, which it empties; of a packed one all is in head_frame
- * still. */
-static void s_take_frames(pcl_hop_message *message, pcl_frames *frames, bool router)
+void pcl_hop_inbox_init(pcl_hop_inbox *self, zsock_t *socket, bool router)
 {
-    zmq_msg_t *const targets[] = {&message->peer, &message->head_frame, &message->payload,
-                                  &message->tail};
-    size_t first = router ? 0 : 1;
-    for (size_t index = 0; index < ROUTER_FRAMES; index++) {
-        zmq_msg_init(targets[index]);
-        if (index >= first && index - first < frames->count) {
-            int rc = zmq_msg_move(targets[index], &frames->frame[index - first]);
-            assert(rc == 0);
-        }
+    assert(self != NULL && socket != NULL);
+    *self = (pcl_hop_inbox){.socket = socket, .router = router};
+    zmq_msg_init(&self->peer);
+    zmq_msg_init(&self->frame);
+}
+
+void pcl_hop_inbox_release(pcl_hop_inbox *self)
+{
+    assert(self != NULL);
+    if (self->socket != NULL) {
+        zmq_msg_close(&self->peer);
+        zmq_msg_close(&self->frame);
+        *self = (pcl_hop_inbox){.socket = NULL};
     }
-    pcl_frames_close(frames);
+}
+
+zmq_msg_t *pcl_hop_inbox_frame(pcl_hop_inbox *self)
+{
+    assert(self != NULL);
+    return &self->frame;
+}
+
+static void s_copy(zmq_msg_t *target, zmq_msg_t *source)
+{
+    zmq_msg_init(target);
+    int rc = zmq_msg_copy(target, source);
+    assert(rc == 0);
 }
 
 /* false: the message is not of the protocol.  Checked on the frames where they
  * are, so that nothing of a bad message is handed out. */
-static bool s_has_its_frames(const pcl_frames *frames, bool router)
+static bool s_has_its_frames(pcl_frames *frames, bool router)
 {
     uint32_t routes = router ? 1 : 0;
     bool packed = frames->count == routes + 1;
-    return !frames->overflow && (packed || frames->count == routes + DEALER_FRAMES);
+    return !frames->overflow && (packed || frames->count == routes + DEALER_FRAMES) &&
+           (!router || zmq_msg_size(&frames->frame[0]) > 0);
 }
 
-/* All but the frames themselves.  false: they are not of the protocol. */
-static bool s_read(pcl_hop_message *message, bool packed, bool router)
+/* Keeps who speaks, and its first frame.  false: the message is not of the protocol. */
+static bool s_keep(pcl_hop_inbox *self, pcl_frames *frames)
 {
-    const char *user_id = pcl_frame_user_id(&message->head_frame);
-    size_t user_id_size = strlen(user_id);
-    if ((router && zmq_msg_size(&message->peer) == 0) || user_id_size >= sizeof message->user_id) {
+    uint32_t routes = self->router ? 1 : 0;
+    if (!s_has_its_frames(frames, self->router)) {
         return false;
     }
-    memcpy(message->user_id, user_id, user_id_size + 1);
-    pcl_bytes head = pcl_frame_bytes(&message->head_frame);
-    if (packed) {
-        pcl_hop_frame parts;
-        if (!pcl_hop_frame_read(&parts, head)) {
-            return false;
-        }
-        head = parts.head;
-        pcl_frame_copy_of(&message->payload, parts.payload);
-        pcl_frame_copy_of(&message->tail, parts.tail);
+    const char *user_id = pcl_frame_user_id(&frames->frame[routes]);
+    size_t user_id_size = strlen(user_id);
+    if (user_id_size >= sizeof self->user_id) {
+        return false;
     }
-    /* Decoded where the octets stay: head borrows from head_frame. */
-    return pcl_head_decode(&message->head, head) == PCL_ERR_OK;
+    memcpy(self->user_id, user_id, user_id_size + 1);
+    int rc = zmq_msg_move(&self->frame, &frames->frame[routes]);
+    if (self->router) {
+        rc |= zmq_msg_move(&self->peer, &frames->frame[0]);
+    }
+    assert(rc == 0);
+    return true;
 }
 
-pcl_hop_recv_result pcl_hop_recv(pcl_hop_message *out_message, zsock_t *socket, bool router)
+/* Decoded where the octets stay: head borrows from head_frame. */
+static pcl_hop_recv_result s_finish(pcl_hop_inbox *self, pcl_hop_message *message)
 {
-    assert(out_message != NULL && socket != NULL);
+    pcl_bytes octets = pcl_frame_bytes(&message->head_frame);
+    size_t size = pcl_head_size(octets);
+    bool whole = size > 0 && size <= octets.size &&
+                 pcl_head_decode(&message->head, pcl_bytes_of(octets.data, size)) == PCL_ERR_OK;
+    if (!whole) {
+        zmq_msg_close(&message->head_frame);
+        zmq_msg_close(&message->payload);
+        zmq_msg_close(&message->tail);
+        return PCL_HOP_DROPPED;
+    }
+    s_copy(&message->peer, &self->peer);
+    memcpy(message->user_id, self->user_id, sizeof message->user_id);
+    message->received_us = pcl_now_us();
+    return PCL_HOP_MESSAGE;
+}
+
+/* The next message of the packed frame. */
+static pcl_hop_recv_result s_unpack(pcl_hop_inbox *self, pcl_hop_message *message)
+{
+    size_t before = self->rest.size;
+    pcl_hop_frame parts;
+    if (!pcl_hop_frame_next(&parts, &self->rest)) {
+        self->rest.size = 0;
+        return PCL_HOP_DROPPED;
+    }
+    bool alone = self->rest.size == 0 && before == zmq_msg_size(&self->frame);
+    if (alone) {
+        s_copy(&message->head_frame, &self->frame); /* by reference */
+    } else {
+        pcl_frame_copy_of(&message->head_frame, parts.head);
+    }
+    pcl_frame_copy_of(&message->payload, parts.payload);
+    pcl_frame_copy_of(&message->tail, parts.tail);
+    return s_finish(self, message);
+}
+
+/* A message in parts. */
+static pcl_hop_recv_result s_take_parts(pcl_hop_inbox *self, pcl_hop_message *message,
+                                        pcl_frames *frames)
+{
+    uint32_t routes = self->router ? 1 : 0;
+    size_t head_size = pcl_head_size(pcl_frame_bytes(&self->frame));
+    if (head_size != zmq_msg_size(&self->frame)) {
+        return PCL_HOP_DROPPED;
+    }
+    s_copy(&message->head_frame, &self->frame);
+    zmq_msg_init(&message->payload);
+    zmq_msg_init(&message->tail);
+    int rc = zmq_msg_move(&message->payload, &frames->frame[routes + 1]);
+    rc |= zmq_msg_move(&message->tail, &frames->frame[routes + 2]);
+    assert(rc == 0);
+    return s_finish(self, message);
+}
+
+pcl_hop_recv_result pcl_hop_recv(pcl_hop_inbox *self, pcl_hop_message *out_message)
+{
+    assert(self != NULL && self->socket != NULL && out_message != NULL);
+    if (self->rest.size > 0) {
+        return s_unpack(self, out_message);
+    }
     pcl_frames frames;
-    switch (pcl_frames_recv(&frames, socket)) {
+    switch (pcl_frames_recv(&frames, self->socket)) {
     case PCL_RECV_NONE:
         return PCL_HOP_NONE;
     case PCL_RECV_FAILED:
@@ -69,18 +142,14 @@ pcl_hop_recv_result pcl_hop_recv(pcl_hop_message *out_message, zsock_t *socket, 
     case PCL_RECV_MESSAGE:
         break;
     }
-    if (!s_has_its_frames(&frames, router)) {
-        pcl_frames_close(&frames);
-        return PCL_HOP_DROPPED;
+    bool packed = frames.count < (self->router ? ROUTER_FRAMES : DEALER_FRAMES);
+    pcl_hop_recv_result result = PCL_HOP_DROPPED;
+    if (s_keep(self, &frames)) {
+        self->rest = packed ? pcl_frame_bytes(&self->frame) : pcl_bytes_of(NULL, 0);
+        result = packed ? s_unpack(self, out_message) : s_take_parts(self, out_message, &frames);
     }
-    bool packed = frames.count < DEALER_FRAMES;
-    s_take_frames(out_message, &frames, router);
-    out_message->received_us = pcl_now_us();
-    if (!s_read(out_message, packed, router)) {
-        pcl_hop_close(out_message);
-        return PCL_HOP_DROPPED;
-    }
-    return PCL_HOP_MESSAGE;
+    pcl_frames_close(&frames);
+    return result;
 }
 
 void pcl_hop_close(pcl_hop_message *self)
@@ -130,12 +199,17 @@ static pcl_bytes s_octets(zmq_msg_t *frame)
     return frame != NULL ? pcl_frame_bytes(frame) : pcl_bytes_of(NULL, 0);
 }
 
+bool pcl_hop_is_packed(const zmq_msg_t *payload, const zmq_msg_t *tail)
+{
+    return s_size(payload) + s_size(tail) <= PCL_HOP_FRAME_SIZE_MAX;
+}
+
 static void s_pack(zmq_msg_t *out_frame, pcl_bytes head, zmq_msg_t *payload, zmq_msg_t *tail)
 {
     pcl_hop_frame parts = {.head = head, .payload = s_octets(payload), .tail = s_octets(tail)};
     int rc = zmq_msg_init_size(out_frame, pcl_hop_frame_size(&parts));
     assert(rc == 0);
-    pcl_hop_frame_write(&parts, zmq_msg_data(out_frame));
+    (void)pcl_hop_frame_write(&parts, zmq_msg_data(out_frame));
 }
 
 static void s_empty(zmq_msg_t *frame)
@@ -157,37 +231,59 @@ static uint32_t s_put_parts(zmq_msg_t *frames, uint32_t count, pcl_bytes head, z
     return count + DEALER_FRAMES;
 }
 
+/* frames[0], where there is a peer.  Returns how many there are then. */
+static uint32_t s_put_peer(zmq_msg_t *frames, zmq_msg_t *peer)
+{
+    if (peer != NULL) {
+        s_copy(&frames[0], peer);
+    }
+    return peer != NULL ? 1 : 0;
+}
+
+pcl_err pcl_hop_send_frame(zsock_t *socket, zmq_msg_t *peer, zmq_msg_t *frame)
+{
+    assert(socket != NULL && frame != NULL);
+    zmq_msg_t frames[2];
+    uint32_t count = s_put_peer(frames, peer);
+    s_move_or_empty(&frames[count], frame);
+    pcl_err err = pcl_frames_send(frames, count + 1, socket);
+    if (err != PCL_ERR_OK) {
+        s_give_back(frame, &frames[count]);
+        pcl_frames_close_each(frames, count);
+    }
+    return err;
+}
+
+static pcl_err s_send_parts(zsock_t *socket, zmq_msg_t *peer, pcl_bytes head, zmq_msg_t *payload,
+                            zmq_msg_t *tail)
+{
+    zmq_msg_t frames[ROUTER_FRAMES];
+    uint32_t count = s_put_parts(frames, s_put_peer(frames, peer), head, payload, tail);
+    pcl_err err = pcl_frames_send(frames, count, socket);
+    if (err != PCL_ERR_OK) {
+        s_give_back(tail, &frames[--count]);
+        s_give_back(payload, &frames[--count]);
+        pcl_frames_close_each(frames, count);
+    }
+    return err;
+}
+
 pcl_err pcl_hop_send(zsock_t *socket, zmq_msg_t *peer, const pcl_head *head, zmq_msg_t *payload,
                      zmq_msg_t *tail)
 {
     assert(socket != NULL && head != NULL);
     uint8_t octets[PCL_HEAD_SIZE_MAX];
     pcl_bytes head_octets = pcl_bytes_of(octets, pcl_head_encode(head, octets));
-    zmq_msg_t frames[ROUTER_FRAMES];
-    uint32_t count = 0;
-    if (peer != NULL) {
-        zmq_msg_init(&frames[count]);
-        int rc = zmq_msg_copy(&frames[count], peer);
-        assert(rc == 0);
-        count++;
+    if (!pcl_hop_is_packed(payload, tail)) {
+        return s_send_parts(socket, peer, head_octets, payload, tail);
     }
-    bool packed = s_size(payload) + s_size(tail) <= PCL_HOP_FRAME_SIZE_MAX;
-    if (packed) {
-        s_pack(&frames[count++], head_octets, payload, tail);
-    } else {
-        count = s_put_parts(frames, count, head_octets, payload, tail);
-    }
-    pcl_err err = pcl_frames_send(frames, count, socket);
-    if (err == PCL_ERR_OK && packed) {
+    zmq_msg_t frame;
+    s_pack(&frame, head_octets, payload, tail);
+    pcl_err err = pcl_hop_send_frame(socket, peer, &frame);
+    if (err == PCL_ERR_OK) {
         s_empty(payload);
         s_empty(tail);
     }
-    if (err != PCL_ERR_OK && !packed) {
-        s_give_back(tail, &frames[--count]);
-        s_give_back(payload, &frames[--count]);
-    }
-    while (err != PCL_ERR_OK && count > 0) {
-        zmq_msg_close(&frames[--count]);
-    }
+    zmq_msg_close(&frame);
     return err;
 }

@@ -17,7 +17,11 @@
 #define REDIAL_US (2 * PCL_US_PER_S)
 
 struct pcl_link {
-    zsock_t *socket;                  /* owned */
+    zsock_t *socket; /* owned */
+    pcl_hop_inbox inbox;
+    pcl_hop_outbox *outbox; /* owned */
+    pcl_hop_outbox_unsent *unsent;
+    void *unsent_context;
     char *endpoint;                   /* owned; NULL where nobody is refused: not on tcp */
     uint64_t unsent_since_us;         /* no beat could be sent since then; 0: the last one was */
     zsock_t *watch;                   /* of the socket's connection; owned; NULL: not watched */
@@ -29,6 +33,15 @@ struct pcl_link {
     pcl_liveness liveness;
     pcl_transit transit; /* of the peer's present boot */
 };
+
+/* The owner is told in the name that it knows. */
+static void s_on_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+{
+    pcl_link *self = context;
+    if (self->unsent != NULL) {
+        self->unsent(self->unsent_context, peer, head, now_us);
+    }
+}
 
 pcl_link *pcl_link_new(const pcl_socket_options *options, const char *name, uint64_t boot_id,
                        uint64_t seed, char *error, size_t error_size)
@@ -45,6 +58,8 @@ pcl_link *pcl_link_new(const pcl_socket_options *options, const char *name, uint
         free(self);
         return NULL;
     }
+    pcl_hop_inbox_init(&self->inbox, self->socket, false);
+    self->outbox = pcl_hop_outbox_new(self->socket, s_on_unsent, self);
     if (strncmp(options->endpoint, "tcp://", 6) == 0) {
         self->endpoint = strdup(options->endpoint);
         assert(self->endpoint != NULL); /* start-up */
@@ -62,6 +77,8 @@ void pcl_link_destroy(pcl_link **self_p)
         if ((*self_p)->watch != NULL) {
             pcl_socket_unwatch((*self_p)->socket, &(*self_p)->watch);
         }
+        pcl_hop_outbox_destroy(&(*self_p)->outbox);
+        pcl_hop_inbox_release(&(*self_p)->inbox);
         zsock_destroy(&(*self_p)->socket);
         free((*self_p)->endpoint);
         free(*self_p);
@@ -73,6 +90,19 @@ zsock_t *pcl_link_socket(pcl_link *self)
 {
     assert(self != NULL);
     return self->socket;
+}
+
+void pcl_link_on_unsent(pcl_link *self, pcl_hop_outbox_unsent *unsent, void *context)
+{
+    assert(self != NULL);
+    self->unsent = unsent;
+    self->unsent_context = context;
+}
+
+pcl_hop_recv_result pcl_link_recv(pcl_link *self, pcl_hop_message *out_message)
+{
+    assert(self != NULL);
+    return pcl_hop_recv(&self->inbox, out_message);
 }
 
 zsock_t *pcl_link_watch(pcl_link *self, char *error, size_t error_size)
@@ -88,7 +118,16 @@ static bool s_is_cut(const pcl_link *self)
     return self->watch != NULL && (zsock_events(self->watch) & ZMQ_POLLIN) != 0;
 }
 
-pcl_link_event pcl_link_cut(pcl_link *self)
+/* What has not left for a peer that is lost must not reach the one that comes after it. */
+static pcl_link_event s_note(pcl_link *self, pcl_link_event event, uint64_t now_us)
+{
+    if (event == PCL_LINK_LOST || event == PCL_LINK_REPLACED) {
+        pcl_hop_outbox_drop(self->outbox, now_us);
+    }
+    return event;
+}
+
+pcl_link_event pcl_link_cut(pcl_link *self, uint64_t now_us)
 {
     assert(self != NULL && self->watch != NULL);
     pcl_frames message;
@@ -102,7 +141,7 @@ pcl_link_event pcl_link_cut(pcl_link *self)
     }
     self->beat_due_us = 0;
     self->in_turn = false;
-    return pcl_liveness_cut(&self->liveness);
+    return s_note(self, pcl_liveness_cut(&self->liveness), now_us);
 }
 
 pcl_link_state pcl_link_state_now(const pcl_link *self)
@@ -119,11 +158,18 @@ static pcl_head s_head_of(const pcl_link *self, pcl_kind kind, uint64_t now_us)
     return head;
 }
 
+/* At once, and whether that went well is known; behind what was gathered before. */
+static pcl_err s_send_now(pcl_link *self, const pcl_head *head, zmq_msg_t *tail, uint64_t now_us)
+{
+    pcl_link_flush(self, now_us);
+    return pcl_hop_send(self->socket, NULL, head, NULL, tail);
+}
+
 static pcl_err s_send_word(pcl_link *self, pcl_kind kind, uint64_t ticket, uint64_t now_us)
 {
     pcl_head head = s_head_of(self, kind, now_us);
     head.ticket = ticket;
-    return pcl_hop_send(self->socket, NULL, &head, NULL, NULL);
+    return s_send_now(self, &head, NULL, now_us);
 }
 
 static pcl_err s_send_report(pcl_link *self, uint64_t ticket, uint64_t now_us,
@@ -135,7 +181,7 @@ static pcl_err s_send_report(pcl_link *self, uint64_t ticket, uint64_t now_us,
     uint8_t octets[PCL_REPORT_SIZE_MAX];
     zmq_msg_t tail;
     pcl_frame_copy_of(&tail, pcl_bytes_of(octets, pcl_report_encode(report, octets)));
-    pcl_err err = pcl_hop_send(self->socket, NULL, &head, NULL, &tail);
+    pcl_err err = s_send_now(self, &head, &tail, now_us);
     zmq_msg_close(&tail);
     return err;
 }
@@ -198,7 +244,7 @@ pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *
             self->unsent_since_us = sent ? 0 : now_us;
         }
     }
-    pcl_link_event event = pcl_liveness_look(&self->liveness, now_us);
+    pcl_link_event event = s_note(self, pcl_liveness_look(&self->liveness, now_us), now_us);
     s_redial(self, now_us);
     return event;
 }
@@ -237,7 +283,28 @@ pcl_link_event pcl_link_heard(pcl_link *self, const pcl_head *head, uint64_t now
     if (out_wait_us != NULL) {
         *out_wait_us = wait_us;
     }
-    return event;
+    return s_note(self, event, now_us);
+}
+
+/* It has no connection, or nobody reads it. */
+static bool s_is_off(const pcl_link *self)
+{
+    return self->liveness.state == PCL_LINK_DOWN || s_is_cut(self);
+}
+
+void pcl_link_flush(pcl_link *self, uint64_t now_us)
+{
+    assert(self != NULL);
+    pcl_hop_outbox_flush(self->outbox, now_us);
+    if (pcl_hop_outbox_count(self->outbox) > 0 && s_is_off(self)) {
+        pcl_hop_outbox_drop(self->outbox, now_us);
+    }
+}
+
+uint32_t pcl_link_unsent_count(const pcl_link *self)
+{
+    assert(self != NULL);
+    return pcl_hop_outbox_count(self->outbox);
 }
 
 pcl_err pcl_link_send(pcl_link *self, pcl_head *head, zmq_msg_t *payload, zmq_msg_t *tail,
@@ -250,9 +317,6 @@ pcl_err pcl_link_send(pcl_link *self, pcl_head *head, zmq_msg_t *payload, zmq_ms
         return PCL_ERR_UNAVAILABLE;
     }
     head->sent_us = now_us;
-    pcl_err err = pcl_hop_send(self->socket, NULL, head, payload, tail);
-    if (err == PCL_ERR_OVERLOADED && (state == PCL_LINK_DOWN || s_is_cut(self))) {
-        return PCL_ERR_UNAVAILABLE; /* no connection, or nobody who reads it */
-    }
-    return err;
+    pcl_err err = pcl_hop_outbox_send(self->outbox, NULL, head, payload, tail);
+    return err == PCL_ERR_OVERLOADED && s_is_off(self) ? PCL_ERR_UNAVAILABLE : err;
 }

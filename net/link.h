@@ -14,6 +14,7 @@
 
 #include "common/transit.h"
 #include "net/hop.h"
+#include "net/hop_outbox.h"
 #include "net/liveness.h"
 #include "net/socket.h"
 #include "wire/report.h"
@@ -36,7 +37,16 @@ pcl_link_state pcl_link_state_now(const pcl_link *self);
 zsock_t *pcl_link_watch(pcl_link *self, char *error, size_t error_size);
 /* LOST when the connection ended since the last call and the link was not DOWN.  A new connection
  * does not make the link UP, its peer's answer does; it is asked as soon as it is there. */
-pcl_link_event pcl_link_cut(pcl_link *self);
+pcl_link_event pcl_link_cut(pcl_link *self, uint64_t now_us);
+
+/* Calls unsent for what pcl_link_send took and could not be sent after all: the peer is not there
+ * any more (net/hop_outbox.h).  From _flush, and from whatever returns LOST or REPLACED, just
+ * before.
+ */
+void pcl_link_on_unsent(pcl_link *self, pcl_hop_outbox_unsent *unsent, void *context);
+
+/* The next message, as pcl_hop_recv; then pcl_link_heard. */
+pcl_hop_recv_result pcl_link_recv(pcl_link *self, pcl_hop_message *out_message);
 
 /* Every turn of the loop, or at least every 50 ms: sends the beat when one is due: a BEAT with
  * report when that is not NULL, else a PING; and notices silence.  The first beat of a connection
@@ -57,11 +67,16 @@ void pcl_link_answer(pcl_link *self, const pcl_head *ping, uint64_t now_us,
 pcl_link_event pcl_link_heard(pcl_link *self, const pcl_head *head, uint64_t now_us,
                               uint64_t *out_wait_us);
 
-/* Fills head->sent_us and sends.  A REQUEST needs a link that is UP, a CANCEL one
- * that is not DOWN, else UNAVAILABLE; other kinds are always tried.  Then as
- * pcl_hop_send, but UNAVAILABLE when there is no queue because a watched
- * connection ended, even before pcl_link_cut has said so. */
+/* Fills head->sent_us and sends, at the next pcl_link_flush at the latest.  A REQUEST needs a link
+ * that is UP, a CANCEL one that is not DOWN, else UNAVAILABLE; other kinds are always tried.  Then
+ * as pcl_hop_send, but UNAVAILABLE when there is no queue because a watched connection ended, even
+ * before pcl_link_cut has said so. */
 pcl_err pcl_link_send(pcl_link *self, pcl_head *head, zmq_msg_t *payload, zmq_msg_t *tail,
                       uint64_t now_us) PCL_MUST_CHECK;
+
+/* Sends what was gathered; at the end of each turn of the loop. */
+void pcl_link_flush(pcl_link *self, uint64_t now_us);
+/* Messages that wait to be sent; after a flush for want of room only. */
+uint32_t pcl_link_unsent_count(const pcl_link *self);
 
 #endif

@@ -194,6 +194,7 @@ static void s_metrics_make(pcl_relay *self)
 
 static bool s_on_link(void *context, uint64_t now_us);
 static bool s_on_watch(void *context, uint64_t now_us);
+static void s_on_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us);
 
 static void s_publish_link(pcl_relay *self)
 {
@@ -241,6 +242,7 @@ pcl_relay *pcl_relay_new(const pcl_relay_options *options, char *error, size_t e
         pcl_relay_destroy(&self);
         return NULL;
     }
+    pcl_link_on_unsent(self->link, s_on_unsent, self);
     s_metrics_make(self);
     s_publish_link(self);
     pcl_loop_add_socket(options->loop, pcl_link_socket(self->link), s_on_link, self);
@@ -797,6 +799,32 @@ pcl_err pcl_relay_forward_held(pcl_relay *self, uint64_t ticket, pcl_head *head,
     return err;
 }
 
+/* Did not leave the link after all, which has lost its peer: it never ran, and is refused as if
+ * that had been known at once.  Of a hint nothing is to be taken back. */
+static void s_on_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+{
+    (void)peer;
+    pcl_relay *self = context;
+    pcl_relay_entry *entry = pcl_ticket_table_find(self->table, head->ticket);
+    if (head->kind != PCL_KIND_REQUEST || entry == NULL || entry->parked || entry->held) {
+        return; /* answered meanwhile */
+    }
+    char text[MESSAGE_SIZE];
+    pcl_reply_error error = s_unsent(self, PCL_ERR_UNAVAILABLE, text);
+    pcl_relay_reply reply;
+    s_error_reply(self, entry, &error, &reply, now_us);
+    s_answer(self, head->ticket, entry, &reply, now_us);
+}
+
+void pcl_relay_undelivered(pcl_relay *self, const pcl_head *reply, uint64_t now_us)
+{
+    assert(self != NULL && reply != NULL);
+    pcl_metric_add(self->metrics.unroutable, 1);
+    if ((reply->flags & PCL_HEAD_HELD) != 0) {
+        pcl_relay_release(self, reply->session, reply->principal, now_us);
+    }
+}
+
 /* --- The way back ---------------------------------------------------------- */
 
 static void s_lose_all(pcl_relay *self, uint64_t now_us)
@@ -864,7 +892,7 @@ static bool s_on_link(void *context, uint64_t now_us)
     pcl_relay *self = context;
     for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
         pcl_hop_message message;
-        switch (pcl_hop_recv(&message, pcl_link_socket(self->link), false)) {
+        switch (pcl_link_recv(self->link, &message)) {
         case PCL_HOP_NONE:
             return false;
         case PCL_HOP_FAILED:
@@ -895,7 +923,7 @@ static bool s_on_watch(void *context, uint64_t now_us)
     if (s_on_link(self, now_us)) {
         return true;
     }
-    s_on_event(self, pcl_link_cut(self->link), now_us);
+    s_on_event(self, pcl_link_cut(self->link, now_us), now_us);
     return false;
 }
 
@@ -961,4 +989,5 @@ void pcl_relay_turn(pcl_relay *self, uint64_t now_us)
     if (self->parked_count > 0) {
         s_flush(self, PCL_BATCH_MAX, now_us);
     }
+    pcl_link_flush(self->link, now_us);
 }

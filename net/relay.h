@@ -149,7 +149,8 @@ void pcl_relay_destroy(pcl_relay **self_p);
 
 /* Every 10 ms: beats, deadlines, parked replies. */
 void pcl_relay_tick(pcl_relay *self, uint64_t now_us);
-/* After each turn of the loop: a bounded number of parked replies. */
+/* After each turn of the loop: a bounded number of parked replies; sends what goes to the next hop.
+ */
 void pcl_relay_turn(pcl_relay *self, uint64_t now_us);
 
 /* From now on nothing goes on any more: new work is DRAINING.  What is in flight is finished. */
@@ -157,6 +158,10 @@ void pcl_relay_drain(pcl_relay *self);
 
 /* While why is not NULL the hop is not ready (/ready says so), link or not; static. */
 void pcl_relay_set_unready(pcl_relay *self, const char *why);
+
+/* A REPLY that send() had taken has not left: it is counted as dropped, and what it opened is
+ * released.  Its head names whose that is. */
+void pcl_relay_undelivered(pcl_relay *self, const pcl_head *reply, uint64_t now_us);
 
 /* Requests in flight, and replies that wait for their peer. */
 uint32_t pcl_relay_count(const pcl_relay *self);

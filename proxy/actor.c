@@ -70,6 +70,24 @@ static void s_expect_nodes(pcl_proxy *self)
     }
 }
 
+static void s_open_boxes(pcl_proxy *self)
+{
+    zsock_t *agents = self->agent_door.socket;
+    zsock_t *brokers = self->broker_door.socket;
+    pcl_hop_inbox_init(&self->agent_inbox, agents, true);
+    pcl_hop_inbox_init(&self->broker_inbox, brokers, true);
+    self->agent_outbox = pcl_hop_outbox_new(agents, pcl_proxy_agent_unsent, self);
+    self->broker_outbox = pcl_hop_outbox_new(brokers, pcl_proxy_broker_unsent, self);
+}
+
+static void s_close_boxes(pcl_proxy *self)
+{
+    pcl_hop_inbox_release(&self->agent_inbox);
+    pcl_hop_inbox_release(&self->broker_inbox);
+    pcl_hop_outbox_destroy(&self->agent_outbox);
+    pcl_hop_outbox_destroy(&self->broker_outbox);
+}
+
 /* false: the log says why. */
 static bool s_open(pcl_proxy *self)
 {
@@ -91,6 +109,7 @@ static bool s_open(pcl_proxy *self)
         return false;
     }
     pcl_membership_set_lag_max(self->members, self->settings.lag_ms_max);
+    s_open_boxes(self);
     pcl_door_watch(&self->broker_door, self->broker_watch, self->config, self->args->metrics);
     pcl_door_watch(&self->agent_door, self->agent_watch, self->config, self->args->metrics);
     s_expect_nodes(self);
@@ -123,6 +142,7 @@ static void s_close(pcl_proxy *self)
     }
     pcl_peer_watch_destroy(&self->agent_watch);
     pcl_peer_watch_destroy(&self->broker_watch);
+    s_close_boxes(self);
     pcl_door_close(&self->broker_door);
     pcl_door_close(&self->agent_door);
     pcl_membership_destroy(&self->members);
@@ -146,12 +166,12 @@ pcl_peer_watch *pcl_proxy_watch(pcl_proxy *self, zsock_t *socket, pcl_peer_gone 
     return pcl_peer_watch_new(&options, error, error_size);
 }
 
-bool pcl_proxy_read(pcl_proxy *self, zsock_t *socket, const char *from, pcl_proxy_handler *handler,
-                    uint64_t now_us)
+bool pcl_proxy_read(pcl_proxy *self, pcl_hop_inbox *inbox, const char *from,
+                    pcl_proxy_handler *handler, uint64_t now_us)
 {
     for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
         pcl_hop_message message;
-        switch (pcl_hop_recv(&message, socket, true)) {
+        switch (pcl_hop_recv(inbox, &message)) {
         case PCL_HOP_NONE:
             return false;
         case PCL_HOP_MESSAGE:
@@ -186,6 +206,12 @@ static void s_on_turn(void *context, uint64_t now_us)
     pcl_proxy_flush(self, now_us);
     pcl_proxy_expire(self, now_us);
     pcl_proxy_hedge(self, now_us);
+    pcl_hop_outbox_flush(self->agent_outbox, now_us);
+    if (self->flush_wanted) { /* a node was found to be gone: what it had goes elsewhere */
+        pcl_proxy_flush(self, now_us);
+        pcl_hop_outbox_flush(self->agent_outbox, now_us);
+    }
+    pcl_hop_outbox_flush(self->broker_outbox, now_us);
 }
 
 static void s_on_tick(void *context, uint64_t now_us)
@@ -215,7 +241,7 @@ static void s_drain(void *context, uint64_t now_us)
 static bool s_drained(void *context)
 {
     const pcl_proxy *self = context;
-    return pcl_proxy_unanswered(self) == 0;
+    return pcl_proxy_unanswered(self) == 0 && pcl_hop_outbox_count(self->broker_outbox) == 0;
 }
 
 static void s_reload(void *context, const pcl_config *config)

@@ -30,6 +30,7 @@
 #include "net/daemon.h"
 #include "net/door.h"
 #include "net/hop.h"
+#include "net/hop_outbox.h"
 #include "net/log_limit.h"
 #include "net/metrics.h"
 #include "net/peer_watch.h"
@@ -168,6 +169,8 @@ typedef struct pcl_proxy {
     pcl_loop *loop;
     pcl_door broker_door;
     pcl_door agent_door;
+    pcl_hop_inbox broker_inbox, agent_inbox;
+    pcl_hop_outbox *broker_outbox, *agent_outbox;
     pcl_peer_watch *broker_watch;
     pcl_peer_watch *agent_watch;
     bool agents_wait; /* messages of agents have not been read yet */
@@ -210,8 +213,8 @@ pcl_peer_watch *pcl_proxy_watch(pcl_proxy *self, zsock_t *socket, pcl_peer_gone 
 typedef void(pcl_proxy_handler)(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us);
 /* Hands the messages that wait to the handler, up to a batch; true: more wait.
  * from is who sends on that socket, for the log. */
-bool pcl_proxy_read(pcl_proxy *self, zsock_t *socket, const char *from, pcl_proxy_handler *handler,
-                    uint64_t now_us);
+bool pcl_proxy_read(pcl_proxy *self, pcl_hop_inbox *inbox, const char *from,
+                    pcl_proxy_handler *handler, uint64_t now_us);
 /* A PONG, or a BYE.  Who does not take a PONG asks again; who is gone needs no
  * BYE. */
 void pcl_proxy_tell(const pcl_proxy *self, zsock_t *socket, zmq_msg_t *peer, pcl_kind kind,
@@ -224,8 +227,13 @@ pcl_loop_reader pcl_proxy_on_broker_watch;
 pcl_peer_gone pcl_proxy_broker_gone;
 void pcl_proxy_brokers_goodbye(pcl_proxy *self, uint64_t now_us);
 
+/* A reply that the outbox had taken has not left. */
+pcl_hop_outbox_unsent pcl_proxy_broker_unsent;
+
 /* agents.c */
 pcl_loop_reader pcl_proxy_on_agent;
+/* A request that the outbox had taken, or a hint, has not left: the request goes elsewhere. */
+pcl_hop_outbox_unsent pcl_proxy_agent_unsent;
 /* The socket has no connection to the node.  Called while a request is being
  * routed, so what it means for other requests is left for the flush. */
 void pcl_proxy_unreachable(pcl_proxy *self, uint32_t index);
@@ -272,6 +280,9 @@ void pcl_proxy_begin(pcl_proxy *self, pcl_hop_message *message, uint64_t wait_us
 /* An agent's REPLY; takes its payload. */
 void pcl_proxy_on_reply(pcl_proxy *self, uint32_t node, pcl_hop_message *message,
                         const pcl_report *report, uint64_t now_us);
+/* It has not left for its node after all: as if pcl_proxy_route had known. */
+void pcl_proxy_unsent(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                      uint64_t now_us);
 /* Its node is suspect. */
 void pcl_proxy_doubted(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
                        uint64_t now_us);

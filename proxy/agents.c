@@ -278,7 +278,7 @@ static void s_dispatch(pcl_proxy *self, uint32_t index, pcl_hop_message *message
 static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 {
     (void)pcl_peer_watch_find(self->agent_watch, pcl_frame_bytes(&message->peer),
-                              &message->head_frame, now_us);
+                              pcl_hop_inbox_frame(&self->agent_inbox), now_us);
     pcl_report decoded;
     const pcl_report *report = NULL;
     if (zmq_msg_size(&message->tail) > 0) {
@@ -312,10 +312,27 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
     s_dispatch(self, index, message, report, now_us);
 }
 
+void pcl_proxy_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+{
+    pcl_proxy *self = context;
+    for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
+        if (s_is_connection(&self->nodes[index], peer)) { /* not one that has come since */
+            pcl_metric_add(self->telemetry.unreachable, 1);
+            pcl_proxy_unreachable(self, index);
+        }
+    }
+    pcl_proxy_request *request = pcl_ticket_table_find(self->requests, head->ticket);
+    if (head->kind == PCL_KIND_REQUEST && request != NULL && !request->parked) {
+        pcl_proxy_unsent(self, request, head->ticket, now_us);
+    } else if (head->kind == PCL_KIND_RELEASE) {
+        pcl_proxy_dropped(self, PCL_PROXY_DROP_RELEASE, "broker", now_us);
+    }
+}
+
 bool pcl_proxy_on_agent(void *context, uint64_t now_us)
 {
     pcl_proxy *self = context;
-    self->agents_wait = pcl_proxy_read(self, self->agent_door.socket, "agent", s_handle, now_us);
+    self->agents_wait = pcl_proxy_read(self, &self->agent_inbox, "agent", s_handle, now_us);
     return self->agents_wait;
 }
 

@@ -19,7 +19,7 @@ void pcl_proxy_undelivered(pcl_proxy *self, pcl_proxy_request *request, const pc
 static bool s_send_answer(pcl_proxy *self, pcl_proxy_request *request, const pcl_head *head,
                           zmq_msg_t *payload, uint64_t now_us)
 {
-    pcl_err err = pcl_hop_send(self->broker_door.socket, &request->peer, head, payload, NULL);
+    pcl_err err = pcl_hop_outbox_send(self->broker_outbox, &request->peer, head, payload, NULL);
     if (err == PCL_ERR_UNAVAILABLE) {
         pcl_proxy_undelivered(self, request, head, PCL_PROXY_DROP_UNROUTABLE, now_us);
     }
@@ -84,7 +84,9 @@ void pcl_proxy_answer(pcl_proxy *self, pcl_proxy_request *request, uint64_t tick
     head.gatekeeper_us = request->head.gatekeeper_us;
     head.broker_us = request->head.broker_us;
     memcpy(head.id, request->head.id, sizeof head.id);
-    head.principal = pcl_bytes_of(NULL, 0);
+    /* Whose that is: the reply may prove undeliverable when the request is forgotten. */
+    bool held = (head.flags & PCL_HEAD_HELD) != 0;
+    head.principal = held ? request->head.principal : pcl_bytes_of(NULL, 0);
     head.role = node; /* the membership keeps names for as long as the proxy lives */
     pcl_proxy_outcome(self, head.sql_class, head.code,
                       pcl_time_since_us(request->arrived_us, now_us));

@@ -98,6 +98,39 @@ static void s_failed(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticke
     }
 }
 
+/* Whether it may be sent again at all, with what it has left. */
+static pcl_err s_may_go_again(const pcl_proxy_request *request, uint64_t now_us)
+{
+    if (request->cancelled) {
+        return PCL_ERR_CANCELLED;
+    }
+    return now_us < request->deadline_us ? PCL_ERR_OK : PCL_ERR_DEADLINE;
+}
+
+void pcl_proxy_unsent(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket, uint64_t now_us)
+{
+    pcl_copy_action action = pcl_copy_on(pcl_proxy_copy(request), PCL_COPY_FAILURE);
+    if (action == PCL_COPY_YIELD || action == PCL_COPY_END) {
+        pcl_proxy_hedge_end(self, request, ticket, now_us);
+        return;
+    }
+    const char *text = NULL;
+    pcl_err err = s_may_go_again(request, now_us);
+    if (err == PCL_ERR_OK) {
+        request = pcl_proxy_renew(self, request, &ticket);
+        request->attempts--; /* that one was none */
+        request->hedge = false;
+        err = request->pinned ? pcl_proxy_route_pinned(self, request, ticket, now_us, &text)
+                              : pcl_proxy_route(self, request, ticket, now_us);
+    }
+    if (err != PCL_ERR_OK) {
+        pcl_retry retry = err == PCL_ERR_GONE ? PCL_RETRY_NEVER : PCL_RETRY_SAFE;
+        pcl_proxy_answer_text(self, request, ticket, err, retry, text, now_us);
+        return;
+    }
+    pcl_proxy_hedge_watch(self, request, ticket, now_us);
+}
+
 void pcl_proxy_doubted(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
                        uint64_t now_us)
 {

@@ -52,7 +52,7 @@ bool pcl_proxy_on_broker_watch(void *context, uint64_t now_us)
 static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
 {
     uint32_t connection = pcl_peer_watch_find(self->broker_watch, pcl_frame_bytes(&message->peer),
-                                              &message->head_frame, now_us);
+                                              pcl_hop_inbox_frame(&self->broker_inbox), now_us);
     if (pcl_door_name(&self->broker_door, message->user_id) == NULL) {
         pcl_proxy_dropped(self, PCL_PROXY_DROP_STRANGER, "broker", now_us);
         return;
@@ -87,10 +87,20 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
     }
 }
 
+void pcl_proxy_broker_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+{
+    (void)peer;
+    pcl_proxy *self = context;
+    if (head->kind == PCL_KIND_REPLY) {
+        pcl_proxy_dropped(self, PCL_PROXY_DROP_UNROUTABLE, "broker", now_us);
+        pcl_proxy_release_opened(self, head, head->principal, now_us);
+    }
+}
+
 bool pcl_proxy_on_broker(void *context, uint64_t now_us)
 {
     pcl_proxy *self = context;
-    return pcl_proxy_read(self, self->broker_door.socket, "broker", s_handle, now_us);
+    return pcl_proxy_read(self, &self->broker_inbox, "broker", s_handle, now_us);
 }
 
 void pcl_proxy_brokers_goodbye(pcl_proxy *self, uint64_t now_us)

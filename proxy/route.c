@@ -172,7 +172,7 @@ static pcl_err s_send(pcl_proxy *self, pcl_proxy_request *request, uint64_t tick
         bool last = choice->candidates.last || chosen->role == PCL_NODE_SOURCE;
         head.max_lag_ms = last ? PCL_AWAITED_LAST_MS : self->settings.token_wait_ms;
     }
-    pcl_err err = pcl_hop_send(self->agent_door.socket, &node->peer, &head, &payload, &tail);
+    pcl_err err = pcl_hop_outbox_send(self->agent_outbox, &node->peer, &head, &payload, &tail);
     zmq_msg_close(&payload);
     zmq_msg_close(&tail);
     return err;
@@ -203,7 +203,7 @@ bool pcl_proxy_hint(pcl_proxy *self, uint32_t node, const pcl_head *head)
     if (!target->connected) {
         return false;
     }
-    pcl_err err = pcl_hop_send(self->agent_door.socket, &target->peer, head, NULL, NULL);
+    pcl_err err = pcl_hop_outbox_send(self->agent_outbox, &target->peer, head, NULL, NULL);
     if (err == PCL_ERR_UNAVAILABLE) {
         s_unreachable(self, node);
     }

@@ -9,7 +9,7 @@
 enum {
     SIGNATURE_0 = 0x50, /* 'P' */
     SIGNATURE_1 = 0x43, /* 'C' */
-    VERSION = 1,
+    VERSION = 2,
 };
 
 /* Offsets of the fields, as the header file lists them. */

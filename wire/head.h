@@ -4,7 +4,7 @@
  *   offset size
  *        0    8  ticket        the receiver's peer's; a reply carries it back; 0 in beats
  *        8    2  signature     0x50 0x43 "PC"
- *       10    1  version       1
+ *       10    1  version       2
  *       11    1  kind          pcl_kind
  *       12    1  op            pcl_op
  *       13    1  class         pcl_sql_class as the broker judged it (sql/classify.h)

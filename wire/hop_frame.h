@@ -1,9 +1,9 @@
-/* hop_frame.h - a small message between daemons as one frame
- * (docs/rfc/2-hop-protocol.md, section 3).
+/* hop_frame.h - small messages between daemons, one after the other in one frame
+ * (docs/rfc/2-hop-protocol.md, section 3); pure.
  *
- *   [head][4 octets: the payload's size, big endian][payload][tail]
+ *   [head][4 octets: the payload's size][4 octets: the tail's size][payload][tail] [head]...
  *
- * The head says itself how long it is; the tail is what is left.
+ * Sizes are big endian; the head says itself how long it is.
  */
 #ifndef PCL_WIRE_HOP_FRAME_H
 #define PCL_WIRE_HOP_FRAME_H
@@ -15,17 +15,23 @@
 /* Of payload and tail together, up to which a message is sent packed. */
 #define PCL_HOP_FRAME_SIZE_MAX 2048u
 
+/* A sender begins another frame before one has more than so many messages or octets.  A receiver
+ * takes them one by one, however many there are. */
+#define PCL_HOP_BATCH_COUNT_MAX 64u
+#define PCL_HOP_BATCH_SIZE_MAX  32768u
+
 typedef struct pcl_hop_frame {
     pcl_bytes head, payload, tail; /* borrowed */
 } pcl_hop_frame;
 
-/* Octets of the frame. */
+/* Octets of the message. */
 size_t pcl_hop_frame_size(const pcl_hop_frame *parts);
-/* Writes them.  The head must be a whole one. */
-void pcl_hop_frame_write(const pcl_hop_frame *parts, uint8_t *target);
+/* Writes them; returns where the next message goes.  The head must be a whole one. */
+uint8_t *pcl_hop_frame_write(const pcl_hop_frame *parts, uint8_t *target);
 
-/* The parts of any octets, of which the head is not decoded yet.  false: they are no packed
- * message, and *out_parts is untouched. */
-bool pcl_hop_frame_read(pcl_hop_frame *out_parts, pcl_bytes frame);
+/* Takes the first message off *rest: the parts of any octets, of which the head is not decoded yet.
+ * false: they do not begin with a packed message, and *out_parts and *rest are untouched; where the
+ * next one would begin nobody can say. */
+bool pcl_hop_frame_next(pcl_hop_frame *out_parts, pcl_bytes *rest);
 
 #endif

@@ -92,10 +92,10 @@ static bool s_on_link(void *context, uint64_t now_us)
         if (self->spare == NULL) {
             self->spare = pcl_job_new();
             if (self->spare == NULL) {
-                return false; /* the messages wait where they are; the tick tries again */
+                return false; /* the messages wait where they are; the tick comes again */
             }
         }
-        switch (pcl_hop_recv(&self->spare->message, pcl_link_socket(self->link), false)) {
+        switch (pcl_link_recv(self->link, &self->spare->message)) {
         case PCL_HOP_NONE:
             return false;
         case PCL_HOP_DROPPED:
@@ -244,7 +244,16 @@ static void s_on_tick(void *context, uint64_t now_us)
     pcl_lane_tidy(self->lane, now_us);
     uint64_t idle_us = self->options.idle_ms * PCL_US_PER_MS;
     pcl_spares_close_idle(self->spares, now_us > idle_us ? now_us - idle_us : 0);
+    if (self->spare == NULL) { /* there was no memory for what the link has */
+        (void)s_on_link(self, now_us);
+    }
     s_tell(self, now_us);
+}
+
+static void s_on_turn(void *context, uint64_t now_us)
+{
+    pcl_agent *self = context;
+    pcl_link_flush(self->link, now_us);
 }
 
 /* --- Life -------------------------------------------------------------------- */
@@ -277,7 +286,7 @@ static bool s_drained(void *context)
         }
     }
     pcl_held_counts held = pcl_held_table_count(self->held);
-    return held.sessions + held.cursors + held.ending == 0;
+    return held.sessions + held.cursors + held.ending + pcl_link_unsent_count(self->link) == 0;
 }
 
 /* Requests that may be here at a time. */
@@ -383,11 +392,12 @@ static bool s_open(pcl_agent *self)
     self->observer = pcl_observer_new(&self->options, self->who);
     self->beater = pcl_beater_new(&self->options, self->observer, self->causal);
     pcl_observer_view(self->observer, &self->view);
+    pcl_link_on_unsent(self->link, pcl_agent_unsent, self);
     pcl_loop_add_socket(self->loop, pcl_link_socket(self->link), s_on_link, self);
     pcl_loop_add_fd(self->loop, pcl_pool_fd(self->pool), s_on_results, self);
     pcl_loop_add_fd(self->loop, pcl_lane_fd(self->lane), s_on_answers, self);
     pcl_loop_add_fd(self->loop, pcl_pool_fd(self->held_pool), s_on_held_results, self);
-    pcl_loop_set_tick(self->loop, TICK_US, s_on_tick, NULL, self);
+    pcl_loop_set_tick(self->loop, TICK_US, s_on_tick, s_on_turn, self);
     return true;
 }
 

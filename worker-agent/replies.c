@@ -102,6 +102,19 @@ bool pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outco
     return sent;
 }
 
+/* As if it had not been taken: pcl_agent_reply would have said so. */
+void pcl_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+{
+    (void)peer;
+    pcl_agent *self = context;
+    if (head->kind == PCL_KIND_REPLY) {
+        pcl_metric_add(self->meter.replies_dropped, 1);
+    }
+    if (head->kind == PCL_KIND_REPLY && (head->flags & PCL_HEAD_HELD) != 0) {
+        pcl_keeper_release(self, head, now_us);
+    }
+}
+
 void pcl_agent_refuse(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
                       const char *message, const pcl_reply_note *note, uint64_t now_us)
 {

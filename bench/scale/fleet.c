@@ -288,16 +288,16 @@ static void s_on_message(pcl_fleet *self, uint32_t number, job *one)
 /* Until nothing waits there: see ready.h. */
 static void s_drain(pcl_fleet *self, uint32_t number)
 {
-    zsock_t *socket = pcl_link_socket(self->nodes[number].link);
     job *one = NULL;
     while ((one = s_spare(self)) != NULL) {
-        pcl_hop_recv_result result = pcl_hop_recv(&one->message, socket, false);
+        pcl_hop_recv_result result = pcl_link_recv(self->nodes[number].link, &one->message);
         if (result == PCL_HOP_MESSAGE) {
             s_on_message(self, number, one);
         } else if (result != PCL_HOP_DROPPED) {
-            return;
+            break;
         }
     }
+    pcl_link_flush(self->nodes[number].link, pcl_now_us());
 }
 
 static void s_finish_due(pcl_fleet *self)

@@ -1,5 +1,6 @@
 #include "tests/cost/cost.h"
 
+#include "net/hop_outbox.h"
 #include "tests/lib/role_fixture.h"
 
 enum { REPLY_SIZE_MAX = 1024, SEAL_SIZE = 64, ANSWERS_NEEDED = 3 };
@@ -8,6 +9,7 @@ static role_fixture s_role;
 static const pcl_role *s_what;
 static zsock_t *s_front, *s_back; /* the two ends of the actor's pipe */
 static zsock_t *s_below;
+static pcl_hop_outbox *s_below_outbox;
 static bool s_below_seals;
 static uint32_t s_below_pings, s_below_count;
 
@@ -68,11 +70,12 @@ void cost_below_open(const char *endpoint, bool seals)
     if (s_below == NULL) {
         cost_fail(error);
     }
+    s_below_outbox = pcl_hop_outbox_new(s_below, NULL, NULL);
 }
 
 static void s_send(zmq_msg_t *peer, const pcl_head *head, zmq_msg_t *payload, zmq_msg_t *tail)
 {
-    if (pcl_hop_send(s_below, peer, head, payload, tail) != PCL_ERR_OK) {
+    if (pcl_hop_outbox_send(s_below_outbox, peer, head, payload, tail) != PCL_ERR_OK) {
         cost_fail("the next hop cannot answer");
     }
 }
@@ -114,7 +117,7 @@ bool cost_below_turn(void)
 {
     pcl_hop_message message;
     pcl_hop_recv_result result = PCL_HOP_NONE;
-    while ((result = pcl_hop_recv(&message, s_below, true)) == PCL_HOP_MESSAGE) {
+    while ((result = hop_plain_recv(&message, s_below, true)) == PCL_HOP_MESSAGE) {
         if (message.head.kind == PCL_KIND_REQUEST) {
             s_answer(&message);
         } else if (message.head.kind == PCL_KIND_PING) {
@@ -122,6 +125,7 @@ bool cost_below_turn(void)
         }
         pcl_hop_close(&message);
     }
+    pcl_hop_outbox_flush(s_below_outbox, pcl_now_us());
     if (result != PCL_HOP_NONE) {
         cost_fail("what the hop sends is no message");
     }
@@ -137,5 +141,6 @@ uint32_t cost_below_done(void)
 
 void cost_below_close(void)
 {
+    pcl_hop_outbox_destroy(&s_below_outbox);
     zsock_destroy(&s_below);
 }

@@ -2,9 +2,10 @@
 #include "tests/cost/cost.h"
 
 #include "broker/broker.h"
-#include "net/hop.h"
+#include "net/hop_outbox.h"
 #include "net/socket.h"
 #include "net/time.h"
+#include "tests/lib/hop_plain.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ enum { STEP_US = 20000, STEPS = 80, OCTETS_MAX = 1024, PATH_SIZE = 384 };
 
 static cost_keys s_keys;
 static zsock_t *s_gatekeeper;
+static pcl_hop_outbox *s_outbox; /* of the gatekeeper */
 static char s_folder[] = "/tmp/portcullis-test-XXXXXX";
 
 static FILE *s_file(const char *name, char out_path[PATH_SIZE])
@@ -64,6 +66,7 @@ static void s_open(void)
     cost_below_open(PROXY, false);
     cost_actor_open(&pcl_broker_role, zpl);
     s_gatekeeper = cost_dealer_new(GATEKEEPERS);
+    s_outbox = pcl_hop_outbox_new(s_gatekeeper, NULL, NULL);
 }
 
 /* It takes no seal in the first second. */
@@ -99,19 +102,20 @@ static void s_ask(uint32_t first, uint32_t count)
         zmq_msg_t tail;
         pcl_frame_copy_of(&payload, pcl_bytes_of(octets, size));
         pcl_frame_copy_of(&tail, pcl_bytes_of(sealed, sizeof sealed));
-        if (pcl_hop_send(s_gatekeeper, NULL, &head, &payload, &tail) != PCL_ERR_OK) {
+        if (pcl_hop_outbox_send(s_outbox, NULL, &head, &payload, &tail) != PCL_ERR_OK) {
             cost_fail("the gatekeeper cannot send");
         }
         zmq_msg_close(&payload);
         zmq_msg_close(&tail);
     }
+    pcl_hop_outbox_flush(s_outbox, pcl_now_us());
 }
 
 static uint32_t s_take(void)
 {
     uint32_t count = 0;
     pcl_hop_message message;
-    while (pcl_hop_recv(&message, s_gatekeeper, false) == PCL_HOP_MESSAGE) {
+    while (hop_plain_recv(&message, s_gatekeeper, false) == PCL_HOP_MESSAGE) {
         if (message.head.kind == PCL_KIND_REPLY) {
             if (message.head.code != PCL_ERR_OK || (message.head.flags & PCL_HEAD_SEALED) == 0) {
                 cost_fail("a request was not served");
@@ -142,6 +146,7 @@ static void s_remove(const char *folder)
 static void s_close(void)
 {
     char audit[PATH_SIZE];
+    pcl_hop_outbox_destroy(&s_outbox);
     zsock_destroy(&s_gatekeeper);
     cost_actor_close();
     cost_below_close();

@@ -2,11 +2,12 @@
  * and report with each reply. */
 #include "tests/cost/cost.h"
 
-#include "net/hop.h"
+#include "net/hop_outbox.h"
 #include "net/socket.h"
 #include "net/time.h"
 #include "proxy/proxy.h"
 #include "sql/classify.h"
+#include "tests/lib/hop_plain.h"
 #include "wire/report.h"
 
 #include <stdio.h>
@@ -19,6 +20,7 @@ enum { AGENT_COUNT = 3, BEAT_US = 200000, STEP_US = 20000, STEPS = 60, OCTETS_MA
 
 typedef struct agent {
     zsock_t *socket;
+    pcl_hop_outbox *outbox; /* of the socket */
     char name[16];
     pcl_report report;
     uint64_t beat_due_us;
@@ -27,6 +29,7 @@ typedef struct agent {
 
 static agent s_agents[AGENT_COUNT];
 static zsock_t *s_broker;
+static pcl_hop_outbox *s_outbox; /* of the broker */
 static uint32_t s_answered;
 
 static void s_open(void)
@@ -34,9 +37,11 @@ static void s_open(void)
     cost_actor_open(&pcl_proxy_role, "brokers\n    endpoint = \"" BROKERS "\"\n"
                                      "agents\n    endpoint = \"" AGENTS "\"\n");
     s_broker = cost_dealer_new(BROKERS);
+    s_outbox = pcl_hop_outbox_new(s_broker, NULL, NULL);
     for (uint32_t index = 0; index < AGENT_COUNT; index++) {
         agent *self = &s_agents[index];
         self->socket = cost_dealer_new(AGENTS);
+        self->outbox = pcl_hop_outbox_new(self->socket, NULL, NULL);
         (void)snprintf(self->name, sizeof self->name, "node%u", index + 1);
         self->report = (pcl_report){.boot_id = 100 + index,
                                     .role = index == 0 ? PCL_NODE_SOURCE : PCL_NODE_REPLICA,
@@ -62,7 +67,7 @@ static void s_say(agent *self, pcl_head *head, zmq_msg_t *payload)
     self->report.seq++;
     pcl_frame_copy_of(&tail, pcl_bytes_of(octets, pcl_report_encode(&self->report, octets)));
     head->sent_us = pcl_now_us();
-    if (pcl_hop_send(self->socket, NULL, head, payload, &tail) != PCL_ERR_OK) {
+    if (pcl_hop_outbox_send(self->outbox, NULL, head, payload, &tail) != PCL_ERR_OK) {
         cost_fail("an agent cannot speak");
     }
     zmq_msg_close(payload);
@@ -102,7 +107,7 @@ static void s_reply(agent *self, const pcl_head *asked)
 static void s_agent_turn(agent *self)
 {
     pcl_hop_message message;
-    while (pcl_hop_recv(&message, self->socket, false) == PCL_HOP_MESSAGE) {
+    while (hop_plain_recv(&message, self->socket, false) == PCL_HOP_MESSAGE) {
         if (message.head.kind == PCL_KIND_REQUEST) {
             s_reply(self, &message.head);
         } else if (message.head.kind == PCL_KIND_PING) {
@@ -114,6 +119,7 @@ static void s_agent_turn(agent *self)
     if (pcl_now_us() >= self->beat_due_us) {
         s_beat(self);
     }
+    pcl_hop_outbox_flush(self->outbox, pcl_now_us());
 }
 
 static bool s_ready(void)
@@ -147,11 +153,12 @@ static void s_ask(uint32_t first, uint32_t count)
                          .role = pcl_bytes_text("app")};
         cost_request(number, head.id, octets, &size);
         pcl_frame_copy_of(&payload, pcl_bytes_of(octets, size));
-        if (pcl_hop_send(s_broker, NULL, &head, &payload, NULL) != PCL_ERR_OK) {
+        if (pcl_hop_outbox_send(s_outbox, NULL, &head, &payload, NULL) != PCL_ERR_OK) {
             cost_fail("the broker cannot send");
         }
         zmq_msg_close(&payload);
     }
+    pcl_hop_outbox_flush(s_outbox, pcl_now_us());
 }
 
 static uint32_t s_answer(void)
@@ -165,7 +172,7 @@ static uint32_t s_take(void)
 {
     uint32_t count = 0;
     pcl_hop_message message;
-    while (pcl_hop_recv(&message, s_broker, false) == PCL_HOP_MESSAGE) {
+    while (hop_plain_recv(&message, s_broker, false) == PCL_HOP_MESSAGE) {
         if (message.head.kind == PCL_KIND_REPLY) {
             if (message.head.code != PCL_ERR_OK) {
                 cost_fail("a request was not served");
@@ -179,8 +186,10 @@ static uint32_t s_take(void)
 
 static void s_close(void)
 {
+    pcl_hop_outbox_destroy(&s_outbox);
     zsock_destroy(&s_broker);
     for (uint32_t index = 0; index < AGENT_COUNT; index++) {
+        pcl_hop_outbox_destroy(&s_agents[index].outbox);
         zsock_destroy(&s_agents[index].socket);
     }
     cost_actor_close();

@@ -13,6 +13,7 @@
 #include "net/socket.h"
 #include "net/time.h"
 #include "net/tsan.h"
+#include "tests/lib/hop_plain.h"
 #include "wire/reply.h"
 
 /* cmocka 1.1 wants these four before it. */
@@ -186,7 +187,7 @@ static inline void fake_turn(fake_hop *self)
 {
     pcl_hop_message message;
     for (;;) {
-        pcl_hop_recv_result result = pcl_hop_recv(&message, self->socket, true);
+        pcl_hop_recv_result result = hop_plain_recv(&message, self->socket, true);
         if (result == PCL_HOP_NONE) {
             return;
         }

@@ -31,21 +31,33 @@ def now_us():
 def head(kind, ticket=0, sql_class=0, flags=0, budget_us=0, request_id=bytes(16),
          session=bytes(16), sent_us=None, op="query", principal=b"", role=b"", rows=0):
     """docs/rfc/2-hop-protocol.md, section 3."""
-    return struct.pack(">Q2s10BIQIIIIQ16s16sIBBH", ticket, b"PC", 1, kind, OPS.index(op),
+    return struct.pack(">Q2s10BIQIIIIQ16s16sIBBH", ticket, b"PC", 2, kind, OPS.index(op),
                        sql_class, 5, 0, 0, 0, 0, flags, budget_us,
                        now_us() if sent_us is None else sent_us, 11, 22, 33, 0, 0, request_id,
                        session, rows, len(principal), len(role), 0) + principal + role
 
 
-def parts_of(frames):
-    """Head, payload and tail of a message without its routing id, in three frames or packed."""
+def messages_of(frames):
+    """Head, payload and tail of each message in what came, without its routing id: in three frames,
+    or packed, many into one."""
     if len(frames) == 3:
-        return frames
+        return [frames]
     (frame,) = frames
-    end = 96 + frame[92] + frame[93] + struct.unpack(">H", frame[94:96])[0]
-    begin = end + 4
-    size = struct.unpack(">I", frame[end:begin])[0]
-    return [frame[:end], frame[begin:begin + size], frame[begin + size:]]
+    found = []
+    while frame:
+        end = 96 + frame[92] + frame[93] + struct.unpack(">H", frame[94:96])[0]
+        payload, tail = struct.unpack(">II", frame[end:end + 8])
+        begin, behind = end + 8, end + 8 + payload
+        found.append([frame[:end], frame[begin:behind], frame[behind:behind + tail]])
+        assert len(found[-1][2]) == tail
+        frame = frame[behind + tail:]
+    return found
+
+
+def packed(*messages):
+    """One frame of messages, each of head, payload and tail."""
+    return b"".join(one[0] + struct.pack(">II", len(one[1]), len(one[2])) + one[1] + one[2]
+                    for one in messages)
 
 
 class Report:
@@ -104,29 +116,32 @@ class PlayedProxy:
                 peer, *frames = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            octets, payload, tail = parts_of(frames)
-            kind = octets[11]
-            if tail:
-                self.report = Report(tail)
-                self.reports = self.reports[-999:] + [(time.monotonic(), kind, self.report)]
-            ticket = struct.unpack(">Q", octets[:8])[0]
-            if kind == BEAT and ticket != 0:
-                self.answers[ticket] = self.report
-            elif kind in (BEAT, PING):
-                self.peer = peer
-                pong = head(PONG, session=self.boot_id + bytes(8))
-                self.socket.send_multipart([peer, pong, b"", b""])
-            elif kind == BYE:
-                self.said_bye = True
-            elif kind == REPLY:
-                assert ticket not in self.replies, "two replies to one request"
-                self.answered[ticket] = time.time()
-                self.replies[ticket] = msgpack.unpackb(payload, strict_map_key=False)
-                self.notes[ticket] = (octets[19], octets[72:88])
-                self.owners[ticket] = octets[96:96 + octets[92]]
-                self.heads[ticket] = (struct.unpack(">I", octets[20:24])[0],
-                                      struct.unpack(">I", octets[88:92])[0],
-                                      octets[96 + octets[92]:])
+            for octets, payload, tail in messages_of(frames):
+                self._take(peer, octets, payload, tail)
+
+    def _take(self, peer, octets, payload, tail):
+        kind = octets[11]
+        if tail:
+            self.report = Report(tail)
+            self.reports = self.reports[-999:] + [(time.monotonic(), kind, self.report)]
+        ticket = struct.unpack(">Q", octets[:8])[0]
+        if kind == BEAT and ticket != 0:
+            self.answers[ticket] = self.report
+        elif kind in (BEAT, PING):
+            self.peer = peer
+            pong = head(PONG, session=self.boot_id + bytes(8))
+            self.socket.send_multipart([peer, pong, b"", b""])
+        elif kind == BYE:
+            self.said_bye = True
+        elif kind == REPLY:
+            assert ticket not in self.replies, "two replies to one request"
+            self.answered[ticket] = time.time()
+            self.replies[ticket] = msgpack.unpackb(payload, strict_map_key=False)
+            self.notes[ticket] = (octets[19], octets[72:88])
+            self.owners[ticket] = octets[96:96 + octets[92]]
+            self.heads[ticket] = (struct.unpack(">I", octets[20:24])[0],
+                                  struct.unpack(">I", octets[88:92])[0],
+                                  octets[96 + octets[92]:])
 
     def pump_for(self, seconds):
         end = time.monotonic() + seconds

@@ -16,7 +16,7 @@ import time
 import msgpack
 import zmq
 
-from agent_alone import CANCEL, PING, PONG, RELEASE, REPLY, REQUEST, free_port, head, parts_of
+from agent_alone import CANCEL, PING, PONG, RELEASE, REPLY, REQUEST, free_port, head, messages_of
 from harness import BUILD, SANITIZER_REPORT, wait_until
 from raw import request, resident_kib
 from zmtp import Peer
@@ -50,7 +50,8 @@ class PlayedBroker(threading.Thread):
         while not self.ending.is_set():
             if self.socket.poll(20):
                 peer, *frames = self.socket.recv_multipart()
-                self._take(peer, *parts_of(frames))
+                for message in messages_of(frames):
+                    self._take(peer, *message)
             if self.held and not self.hold.is_set():
                 for one in self.held:
                     self._answer(*one)

@@ -134,7 +134,10 @@ class Hostile(threading.Thread):
                                   asked.seal])
 
     def _from_broker(self, frames):
-        head, payload, tail = agent_alone.parts_of(frames)
+        for message in agent_alone.messages_of(frames):
+            self._take(*message)
+
+    def _take(self, head, payload, tail):
         if head[11] != REPLY:
             return
         way = self.ways.pop(struct.unpack(">Q", head[:8])[0])

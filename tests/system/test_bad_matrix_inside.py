@@ -14,7 +14,7 @@ import msgpack
 import pytest
 import zmq
 
-from agent_alone import BEAT, CANCEL, PONG, REPLY, REQUEST, now_us, parts_of
+from agent_alone import BEAT, CANCEL, PONG, REPLY, REQUEST, messages_of, now_us, packed
 from caller import Caller
 from harness import wait_until
 from raw import Raw, request, resident_kib
@@ -25,7 +25,7 @@ WRITE = "INSERT INTO customers (name) VALUES ('nobody')"
 
 
 def head(kind, ticket=0, ident=bytes(16), boot=None, name=b"", code=0, retry=0, op=0, flags=0,
-         version=1, signature=b"PC", reserved=0, sizes=None):
+         version=2, signature=b"PC", reserved=0, sizes=None):
     """docs/rfc/2-hop-protocol.md, section 3, and all that may be wrong with it."""
     session = boot + bytes(8) if boot is not None else bytes(16)
     name_size, role_size = sizes or (len(name), 0)
@@ -104,7 +104,8 @@ class PlayedAgent(threading.Thread):
                     else:
                         connection.send_multipart(message)
             if connection.poll(5):
-                self._take(*parts_of(connection.recv_multipart()))
+                for message in messages_of(connection.recv_multipart()):
+                    self._take(*message)
         connection.close()
 
     def _take(self, octets, payload, _tail):
@@ -252,11 +253,13 @@ def _other_frames(agent, octets):
 
 def _packed_badly(agent, octets):
     head_octets, payload, report = agent.reply(*_of(octets))
-    size = struct.pack(">I", len(payload))
-    return [[head_octets + size[:3]], [head_octets + size], [head_octets + size + payload[:-1]],
-            [head_octets + b"\xff\xff\xff\xff" + payload + report],
-            [head_octets + size + payload + report[:60]], [size + payload + report],
-            [head_octets + size + payload + report, b""]]
+    size, tail = struct.pack(">I", len(payload)), struct.pack(">I", len(report))
+    whole = packed([head_octets, payload, report])
+    return [[head_octets + size[:3]], [head_octets + size], [head_octets + size + tail],
+            [whole[:-1]], [head_octets + b"\xff\xff\xff\xff" + tail + payload + report],
+            [head_octets + size + b"\xff\xff\xff\xff" + payload + report],
+            [head_octets + tail + size + payload + report], [size + tail + payload + report],
+            [b"x" + whole], [whole, b""], [bytes(len(whole))]]
 
 
 NO_REPLIES = {
@@ -264,7 +267,7 @@ NO_REPLIES = {
     "head with more": _head(lambda octets: octets + b"x"),
     "head of nothing": _head(lambda octets: b""),
     "another signature": _changed(signature=b"XX"),
-    "version 2": _changed(version=2),
+    "version 1": _changed(version=1),
     "reserved is set": _changed(reserved=1),
     "a code that is not known": _changed(code=200),
     "a retry that is not known": _changed(retry=9),
@@ -294,6 +297,25 @@ def test_b18_what_is_no_reply_is_dropped_and_the_outcome_unknown(played, make):
         assert reply["error"]["code"] in ("DEADLINE", "LOST"), reply
         assert dropped(cluster) > before, "nobody counts it"
         caller.pump(0.1)
+    serves(cluster, source)
+
+
+def test_b18_a_reply_among_bad_ones_in_its_frame_is_taken_once(played):
+    """Who cannot say where the next one begins drops the rest, and nothing before it."""
+    cluster, source, _ = played
+    before = dropped(cluster)
+
+    def among(octets, _payload):
+        reply = source.reply(*_of(octets))
+        bad = [head(99, *_of(octets)), b"x" * 50, b""]
+        stale = source.reply(*_of(octets))
+        return [[packed(bad, bad, reply, stale, bad) + b"the end"]]
+    source.answer = among
+    with Caller(cluster.bundle) as caller:
+        reply = outcome(caller)
+        assert reply["ok"], reply
+        wait_until(lambda: dropped(cluster) >= before + 5, 10, "what was dropped is counted")
+        assert dropped(cluster) == before + 5
     serves(cluster, source)
 
 

@@ -134,7 +134,7 @@ static inline void s_agent_turn(agent *self)
         return;
     }
     pcl_hop_message message;
-    while (pcl_hop_recv(&message, self->socket, false) == PCL_HOP_MESSAGE) {
+    while (hop_plain_recv(&message, self->socket, false) == PCL_HOP_MESSAGE) {
         if (message.head.kind == PCL_KIND_REQUEST) {
             s_agent_hold(self, &message);
         } else if (message.head.kind == PCL_KIND_PONG) {
@@ -320,7 +320,7 @@ static inline bool s_recv(pcl_hop_message *out_message, uint64_t wait_ms)
 {
     for (uint64_t until_us = pcl_now_us() + wait_ms * 1000;;) {
         s_turn();
-        if (pcl_hop_recv(out_message, s_bench.broker, false) == PCL_HOP_MESSAGE) {
+        if (hop_plain_recv(out_message, s_bench.broker, false) == PCL_HOP_MESSAGE) {
             return true;
         }
         if (pcl_now_us() >= until_us) {

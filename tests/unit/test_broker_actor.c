@@ -90,7 +90,7 @@ static void s_recv(s_scene *self, zsock_t *dealer, pcl_hop_message *out_message)
         if (self->proxy.socket != NULL) {
             fake_turn(&self->proxy);
         }
-        pcl_hop_recv_result result = pcl_hop_recv(out_message, dealer, false);
+        pcl_hop_recv_result result = hop_plain_recv(out_message, dealer, false);
         if (result == PCL_HOP_MESSAGE) {
             return;
         }

@@ -180,7 +180,7 @@ static void s_recv(s_scene *self, pcl_hop_message *out_message)
 {
     for (uint64_t until_us = pcl_now_us() + FIXTURE_WAIT_MS * 1000;;) {
         fake_turn(&self->proxy);
-        pcl_hop_recv_result result = pcl_hop_recv(out_message, self->gatekeeper, false);
+        pcl_hop_recv_result result = hop_plain_recv(out_message, self->gatekeeper, false);
         if (result == PCL_HOP_MESSAGE) {
             return;
         }

@@ -185,8 +185,9 @@ static void test_another_version_is_named(void **state)
 {
     (void)state;
     assert_int_equal(s_decode_changed(10, 0), PCL_ERR_VERSION);
-    assert_int_equal(s_decode_changed(10, 2), PCL_ERR_VERSION);
-    assert_int_equal(s_decode_changed(10, 1), PCL_ERR_OK);
+    assert_int_equal(s_decode_changed(10, 1), PCL_ERR_VERSION);
+    assert_int_equal(s_decode_changed(10, 3), PCL_ERR_VERSION);
+    assert_int_equal(s_decode_changed(10, 2), PCL_ERR_OK);
 }
 
 static void test_name_sizes_agree_with_the_frame(void **state)

@@ -4,6 +4,7 @@
 
 #include "common/rng.h"
 #include "net/socket.h"
+#include "tests/lib/hop_plain.h"
 #include "wire/hop_frame.h"
 
 #include <stdio.h>
@@ -52,8 +53,12 @@ static pcl_head s_head(pcl_kind kind)
 
 static pcl_hop_recv_result s_recv(pcl_hop_message *message, zsock_t *socket, bool router)
 {
+    pcl_hop_recv_result result = hop_plain_recv(message, socket, router);
+    if (result != PCL_HOP_NONE) {
+        return result;
+    }
     zmq_pollitem_t item = {.socket = zsock_resolve(socket), .events = ZMQ_POLLIN};
-    return zmq_poll(&item, 1, 1000) == 1 ? pcl_hop_recv(message, socket, router) : PCL_HOP_NONE;
+    return zmq_poll(&item, 1, 1000) == 1 ? hop_plain_recv(message, socket, router) : PCL_HOP_NONE;
 }
 
 static void test_there_and_back(void **state)
@@ -85,7 +90,7 @@ static void test_there_and_back(void **state)
     assert_int_equal(zmq_msg_size(&reply.peer), 0);
     pcl_hop_close(&reply);
     pcl_hop_close(&request);
-    assert_int_equal(pcl_hop_recv(&reply, s_back, false), PCL_HOP_NONE);
+    assert_int_equal(hop_plain_recv(&reply, s_back, false), PCL_HOP_NONE);
 }
 
 static void test_a_failed_send_gives_all_back(void **state)
@@ -198,29 +203,101 @@ static void test_what_is_not_of_the_protocol_is_dropped(void **state)
     assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_DROPPED);
 }
 
-static void test_a_packed_frame_must_hold_its_payload(void **state)
+static void test_a_packed_frame_must_hold_its_parts(void **state)
 {
     (void)state;
-    uint8_t octets[PCL_HEAD_SIZE_MAX + 4 + 8] = {0};
+    uint8_t octets[PCL_HEAD_SIZE_MAX + 8 + 8] = {0};
     pcl_head head = s_head(PCL_KIND_REQUEST);
     size_t size = pcl_head_encode(&head, octets);
-    octets[size + 3] = 5; /* of the 8 after it: the other 3 are the tail's */
+    octets[size + 3] = 5; /* the payload's */
+    octets[size + 7] = 3; /* the tail's */
     pcl_hop_message message;
-    for (size_t count = 0; count <= size + 4 + 8; count++) {
+    for (size_t count = 0; count <= size + 8 + 8; count++) {
         pcl_bytes frame = pcl_bytes_of(octets, count);
         s_send_raw(&frame, 1);
-        pcl_hop_recv_result expected = count >= size + 4 + 5 ? PCL_HOP_MESSAGE : PCL_HOP_DROPPED;
+        pcl_hop_recv_result expected = count == size + 8 + 8 ? PCL_HOP_MESSAGE : PCL_HOP_DROPPED;
         assert_int_equal(s_recv(&message, s_front, true), expected);
         if (expected == PCL_HOP_MESSAGE) {
             assert_int_equal(zmq_msg_size(&message.payload), 5);
-            assert_int_equal(zmq_msg_size(&message.tail), count - size - 4 - 5);
+            assert_int_equal(zmq_msg_size(&message.tail), 3);
             pcl_hop_close(&message);
         }
     }
-    memset(octets + size, 0xff, 4);
-    pcl_bytes frame = pcl_bytes_of(octets, size + 4 + 8);
+    pcl_bytes frame = pcl_bytes_of(octets, size + 8 + 8);
+    for (size_t at = size; at <= size + 4; at += 4) {
+        memset(octets + size, 0, 8);
+        memset(octets + at, 0xff, 4);
+        s_send_raw(&frame, 1);
+        assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_DROPPED);
+    }
+}
+
+/* Appends a message with that ticket to octets; returns how many there are then. */
+static size_t s_pack(uint8_t *octets, size_t size, uint64_t ticket, const char *payload)
+{
+    uint8_t head_octets[PCL_HEAD_SIZE_MAX];
+    pcl_head head = s_head(PCL_KIND_REQUEST);
+    head.ticket = ticket;
+    pcl_hop_frame parts = {.head = pcl_bytes_of(head_octets, pcl_head_encode(&head, head_octets)),
+                           .payload = pcl_bytes_text(payload),
+                           .tail = pcl_bytes_text("tail")};
+    return (size_t)(pcl_hop_frame_write(&parts, octets + size) - octets);
+}
+
+static void assert_next(uint64_t ticket, const char *payload)
+{
+    pcl_hop_message message;
+    assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_MESSAGE);
+    assert_int_equal(message.head.ticket, ticket);
+    assert_true(zmq_msg_size(&message.peer) > 0);
+    assert_true(pcl_bytes_is(message.head.principal, "alice"));
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&message.payload), payload));
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&message.tail), "tail"));
+    assert_true(zmq_msg_size(&message.head_frame) <= PCL_HEAD_SIZE_MAX);
+    pcl_hop_close(&message);
+}
+
+static void test_many_messages_of_one_frame_come_one_by_one(void **state)
+{
+    (void)state;
+    static uint8_t octets[100000];
+    size_t size = 0;
+    for (uint64_t ticket = 1; ticket <= 500; ticket++) { /* more than we send is taken, too */
+        size = s_pack(octets, size, ticket, ticket % 2 == 0 ? "" : "select");
+    }
+    pcl_bytes frame = pcl_bytes_of(octets, size);
     s_send_raw(&frame, 1);
+    for (uint64_t ticket = 1; ticket <= 500; ticket++) {
+        assert_next(ticket, ticket % 2 == 0 ? "" : "select");
+    }
+    pcl_hop_message message;
+    assert_int_equal(hop_plain_recv(&message, s_front, true), PCL_HOP_NONE);
+}
+
+static void test_a_bad_message_of_a_frame_is_dropped_alone(void **state)
+{
+    (void)state;
+    static uint8_t octets[10000];
+    size_t first = s_pack(octets, 0, 1, "one");
+    size_t second = s_pack(octets, first, 2, "two");
+    size_t third = s_pack(octets, second, 3, "three");
+    octets[first + 11] = 99; /* its kind */
+    pcl_bytes frame = pcl_bytes_of(octets, third);
+    pcl_hop_message message;
+    s_send_raw(&frame, 1);
+    assert_next(1, "one");
     assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_DROPPED);
+    assert_next(3, "three");
+    /* An end that cannot be found: what is behind it is no message, and the next frame is whole. */
+    octets[first + 92] = 255;
+    memset(octets + second, 0, third - second);
+    s_send_raw(&frame, 1);
+    frame.size = first;
+    s_send_raw(&frame, 1);
+    assert_next(1, "one");
+    assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_DROPPED);
+    assert_next(1, "one");
+    assert_int_equal(hop_plain_recv(&message, s_front, true), PCL_HOP_NONE);
 }
 
 static void test_any_octets_are_a_safe_input(void **state)
@@ -232,11 +309,12 @@ static void test_any_octets_are_a_safe_input(void **state)
     pcl_head head = s_head(PCL_KIND_REQUEST);
     int taken = 0;
     for (int turn = 0; turn < 5000; turn++) {
-        uint8_t octets[PCL_HEAD_SIZE_MAX + 4 + 9] = {0};
+        uint8_t octets[PCL_HEAD_SIZE_MAX + 8 + 9] = {0};
         bool packed = turn % 2 == 0;
         size_t size = pcl_head_encode(&head, octets);
         octets[size + 3] = (uint8_t)pcl_rng_below(&rng, 12);
-        size += packed ? 4 + 9 : 0;
+        octets[size + 7] = (uint8_t)(9 - octets[size + 3] % 10);
+        size += packed ? 8 + 9 : 0;
         octets[pcl_rng_below(&rng, (uint32_t)size)] = (uint8_t)pcl_rng_next(&rng);
         pcl_bytes frames[3] = {pcl_bytes_of(octets, size)};
         s_send_raw(frames, packed ? 1 : 3);
@@ -276,7 +354,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_not_of_the_protocol_is_dropped, s_set_up,
                                         s_tear_down),
         cmocka_unit_test_setup_teardown(test_a_small_message_is_one_frame, s_set_up, s_tear_down),
-        cmocka_unit_test_setup_teardown(test_a_packed_frame_must_hold_its_payload, s_set_up,
+        cmocka_unit_test_setup_teardown(test_a_packed_frame_must_hold_its_parts, s_set_up,
+                                        s_tear_down),
+        cmocka_unit_test_setup_teardown(test_many_messages_of_one_frame_come_one_by_one, s_set_up,
+                                        s_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_bad_message_of_a_frame_is_dropped_alone, s_set_up,
                                         s_tear_down),
         cmocka_unit_test_setup_teardown(test_any_octets_are_a_safe_input, s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown(test_a_message_is_received_after_it_was_sent, s_set_up,

@@ -619,7 +619,7 @@ static void test_answers_do_not_wait_for_ever(void **state)
 {
     (void)state;
     s_open_narrow();
-    uint32_t arrived = s_burst(12, 100, PCL_PROXY_PARK_MS + 300);
+    uint32_t arrived = s_burst(12, 3000, PCL_PROXY_PARK_MS + 300); /* small ones share a frame */
     assert_in_range(arrived, 1, 11); /* what the queue held */
     assert_dropped("slow", 12 - arrived);
     uint32_t again = s_burst(4, 100, 50); /* and nothing is left behind */

@@ -356,7 +356,7 @@ static bool s_encode_packed(const char *name, pcl_buffer *buffer)
                            .tail = pcl_bytes_of(TAIL, sizeof TAIL)};
     uint8_t octets[PCL_HEAD_SIZE_MAX + 64];
     if (known) {
-        pcl_hop_frame_write(&parts, octets);
+        (void)pcl_hop_frame_write(&parts, octets);
         pcl_buffer_put(buffer, octets, pcl_hop_frame_size(&parts));
     }
     pcl_buffer_release(&head);
@@ -367,7 +367,8 @@ static pcl_err s_decode_packed(pcl_bytes octets)
 {
     pcl_hop_frame parts;
     pcl_head head;
-    return pcl_hop_frame_read(&parts, octets) && parts.payload.size == 4 && parts.tail.size == 2
+    return pcl_hop_frame_next(&parts, &octets) && octets.size == 0 && parts.payload.size == 4 &&
+                   parts.tail.size == 2
                ? pcl_head_decode(&head, parts.head)
                : PCL_ERR_MALFORMED;
 }

@@ -1,0 +1,276 @@
+#include "net/hop_outbox.h"
+
+#include "wire/hop_frame.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum {
+    SLOTS_MAX = 64, /* peers with a frame at a time; to others messages are sent one by one */
+    PASSES_MAX = 8, /* of a flush over what unsent has sent elsewhere; the next one goes on */
+};
+
+typedef enum s_state {
+    SLOT_FREE = 0,
+    SLOT_OPEN,    /* takes messages */
+    SLOT_BLOCKED, /* its peer had no room for it */
+    SLOT_FAILED,  /* its peer is gone; the owner is to be told */
+} s_state;
+
+/* A peer's frame. */
+typedef struct s_slot {
+    s_state state;
+    uint32_t count;  /* of messages */
+    size_t size;     /* of octets in use */
+    uint8_t *octets; /* owned; PCL_HOP_BATCH_SIZE_MAX; NULL until it is first used */
+    zmq_msg_t peer;  /* initialised unless FREE; empty on a DEALER */
+    bool has_peer;
+} s_slot;
+
+struct pcl_hop_outbox {
+    zsock_t *socket; /* borrowed */
+    pcl_hop_outbox_unsent *unsent;
+    void *context;
+    s_slot slots[SLOTS_MAX];
+    uint32_t used;  /* all slots from here on are FREE */
+    uint32_t count; /* of messages in all of them */
+    bool telling;   /* unsent is being called */
+};
+
+pcl_hop_outbox *pcl_hop_outbox_new(zsock_t *socket, pcl_hop_outbox_unsent *unsent, void *context)
+{
+    assert(socket != NULL);
+    pcl_hop_outbox *self = calloc(1, sizeof *self);
+    assert(self != NULL); /* start-up */
+    self->socket = socket;
+    self->unsent = unsent;
+    self->context = context;
+    return self;
+}
+
+static void s_free(pcl_hop_outbox *self, s_slot *slot)
+{
+    if (slot->state != SLOT_FREE) {
+        zmq_msg_close(&slot->peer);
+        self->count -= slot->count;
+        slot->state = SLOT_FREE;
+        slot->count = 0;
+        slot->size = 0;
+    }
+}
+
+uint32_t pcl_hop_outbox_count(const pcl_hop_outbox *self)
+{
+    assert(self != NULL);
+    return self->count;
+}
+
+static bool s_is_for(s_slot *slot, zmq_msg_t *peer)
+{
+    if (slot->state == SLOT_FREE || slot->has_peer != (peer != NULL)) {
+        return false;
+    }
+    return peer == NULL || pcl_bytes_equal(pcl_frame_bytes(&slot->peer), pcl_frame_bytes(peer));
+}
+
+/* The peer's frame, else a free place; NULL: all are taken. */
+static s_slot *s_find(pcl_hop_outbox *self, zmq_msg_t *peer)
+{
+    s_slot *free_slot = self->used < SLOTS_MAX ? &self->slots[self->used] : NULL;
+    for (uint32_t index = 0; index < self->used; index++) {
+        s_slot *slot = &self->slots[index];
+        if (s_is_for(slot, peer)) {
+            return slot;
+        }
+        if (slot->state == SLOT_FREE) {
+            free_slot = slot;
+        }
+    }
+    return free_slot;
+}
+
+/* Sends the slot's frame, and frees the slot if that went well. */
+static pcl_err s_send_slot(pcl_hop_outbox *self, s_slot *slot)
+{
+    assert(slot->state == SLOT_OPEN || slot->state == SLOT_BLOCKED);
+    zmq_msg_t frame;
+    pcl_frame_copy_of(&frame, pcl_bytes_of(slot->octets, slot->size));
+    pcl_err err = pcl_hop_send_frame(self->socket, slot->has_peer ? &slot->peer : NULL, &frame);
+    zmq_msg_close(&frame);
+    if (err == PCL_ERR_OK) {
+        s_free(self, slot);
+    } else {
+        slot->state = err == PCL_ERR_OVERLOADED ? SLOT_BLOCKED : SLOT_FAILED;
+    }
+    return err;
+}
+
+static size_t s_size(const zmq_msg_t *frame)
+{
+    return frame != NULL ? zmq_msg_size(frame) : 0;
+}
+
+/* Of a message with the longest of heads. */
+static size_t s_size_max(const zmq_msg_t *payload, const zmq_msg_t *tail)
+{
+    pcl_hop_frame parts = {.head = {.size = PCL_HEAD_SIZE_MAX},
+                           .payload = {.size = s_size(payload)},
+                           .tail = {.size = s_size(tail)}};
+    return pcl_hop_frame_size(&parts);
+}
+
+static bool s_has_room(const s_slot *slot, const zmq_msg_t *payload, const zmq_msg_t *tail)
+{
+    return slot->count < PCL_HOP_BATCH_COUNT_MAX &&
+           s_size_max(payload, tail) <= PCL_HOP_BATCH_SIZE_MAX - slot->size;
+}
+
+static void s_open(pcl_hop_outbox *self, s_slot *slot, zmq_msg_t *peer)
+{
+    if (slot->octets == NULL) {
+        slot->octets = malloc(PCL_HOP_BATCH_SIZE_MAX);
+        assert(slot->octets != NULL);
+    }
+    zmq_msg_init(&slot->peer);
+    slot->has_peer = peer != NULL;
+    if (peer != NULL) {
+        int rc = zmq_msg_copy(&slot->peer, peer);
+        assert(rc == 0);
+    }
+    slot->state = SLOT_OPEN;
+    uint32_t index = (uint32_t)(slot - self->slots);
+    self->used = index >= self->used ? index + 1 : self->used;
+}
+
+static pcl_bytes s_take(zmq_msg_t *frame)
+{
+    return frame != NULL ? pcl_frame_bytes(frame) : pcl_bytes_of(NULL, 0);
+}
+
+static void s_empty(zmq_msg_t *frame)
+{
+    if (frame != NULL) {
+        zmq_msg_close(frame);
+        zmq_msg_init(frame);
+    }
+}
+
+static void s_append(pcl_hop_outbox *self, s_slot *slot, const pcl_head *head, zmq_msg_t *payload,
+                     zmq_msg_t *tail)
+{
+    uint8_t octets[PCL_HEAD_SIZE_MAX];
+    pcl_hop_frame parts = {.head = pcl_bytes_of(octets, pcl_head_encode(head, octets)),
+                           .payload = s_take(payload),
+                           .tail = s_take(tail)};
+    const uint8_t *end = pcl_hop_frame_write(&parts, slot->octets + slot->size);
+    slot->size = (size_t)(end - slot->octets);
+    slot->count++;
+    self->count++;
+    s_empty(payload);
+    s_empty(tail);
+}
+
+pcl_err pcl_hop_outbox_send(pcl_hop_outbox *self, zmq_msg_t *peer, const pcl_head *head,
+                            zmq_msg_t *payload, zmq_msg_t *tail)
+{
+    assert(self != NULL && head != NULL);
+    bool packed = pcl_hop_is_packed(payload, tail);
+    s_slot *slot = s_find(self, peer);
+    if (slot != NULL && (slot->state == SLOT_FAILED || slot->state == SLOT_BLOCKED)) {
+        return slot->state == SLOT_FAILED ? PCL_ERR_UNAVAILABLE : PCL_ERR_OVERLOADED;
+    }
+    bool open = slot != NULL && slot->state == SLOT_OPEN;
+    if (open && (!packed || !s_has_room(slot, payload, tail))) {
+        /* Nothing may overtake what is in it. */
+        pcl_err err = s_send_slot(self, slot);
+        if (err != PCL_ERR_OK) {
+            return err;
+        }
+    }
+    if (!packed || slot == NULL) {
+        return pcl_hop_send(self->socket, peer, head, payload, tail);
+    }
+    if (slot->state == SLOT_FREE) {
+        s_open(self, slot, peer);
+    }
+    s_append(self, slot, head, payload, tail);
+    return PCL_ERR_OK;
+}
+
+/* Tells the owner of each message of a slot, which takes no other meanwhile. */
+static void s_tell(pcl_hop_outbox *self, s_slot *slot, uint64_t now_us)
+{
+    assert(slot->state == SLOT_FAILED);
+    pcl_bytes rest = pcl_bytes_of(slot->octets, slot->size);
+    while (rest.size > 0 && self->unsent != NULL) {
+        pcl_hop_frame parts;
+        pcl_head head;
+        bool whole = pcl_hop_frame_next(&parts, &rest) &&
+                     pcl_head_decode(&head, parts.head) == PCL_ERR_OK;
+        assert(whole); /* we wrote it */
+        self->unsent(self->context, slot->has_peer ? &slot->peer : NULL, &head, now_us);
+    }
+    s_free(self, slot);
+}
+
+/* true: there may be more to do. */
+static bool s_pass(pcl_hop_outbox *self, bool blocked_too, uint64_t now_us)
+{
+    bool told = false;
+    for (uint32_t index = 0; index < self->used; index++) {
+        s_slot *slot = &self->slots[index];
+        if (slot->state == SLOT_OPEN || (slot->state == SLOT_BLOCKED && blocked_too)) {
+            (void)!s_send_slot(self, slot); /* its state tells */
+        }
+        if (slot->state == SLOT_FAILED) {
+            s_tell(self, slot, now_us);
+            told = true;
+        }
+    }
+    while (self->used > 0 && self->slots[self->used - 1].state == SLOT_FREE) {
+        self->used--;
+    }
+    return told;
+}
+
+void pcl_hop_outbox_flush(pcl_hop_outbox *self, uint64_t now_us)
+{
+    assert(self != NULL && !self->telling);
+    self->telling = true;
+    bool more = self->used > 0;
+    for (uint32_t pass = 0; more && pass < PASSES_MAX; pass++) {
+        more = s_pass(self, pass == 0, now_us);
+    }
+    self->telling = false;
+}
+
+void pcl_hop_outbox_drop(pcl_hop_outbox *self, uint64_t now_us)
+{
+    assert(self != NULL && !self->telling);
+    self->telling = true;
+    for (uint32_t index = 0; index < self->used; index++) {
+        s_slot *slot = &self->slots[index];
+        if (slot->state != SLOT_FREE) {
+            slot->state = SLOT_FAILED;
+            s_tell(self, slot, now_us);
+        }
+    }
+    self->telling = false;
+}
+
+void pcl_hop_outbox_destroy(pcl_hop_outbox **self_p)
+{
+    assert(self_p != NULL);
+    pcl_hop_outbox *self = *self_p;
+    if (self == NULL) {
+        return;
+    }
+    self->unsent = NULL;
+    pcl_hop_outbox_flush(self, 0);
+    for (uint32_t index = 0; index < SLOTS_MAX; index++) {
+        s_free(self, &self->slots[index]);
+        free(self->slots[index].octets);
+    }
+    free(self);
+    *self_p = NULL;
+}
