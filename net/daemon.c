@@ -3,6 +3,7 @@
 
 #include "net/daemon.h"
 
+#include "common/limits.h"
 #include "net/actor.h"
 #include "net/config_check.h"
 #include "net/file_watch.h"
@@ -38,6 +39,8 @@ enum {
     RELOAD_MS_MAX = 10000,
     STOP_MS_MAX = 5000,
     LOOK_MS = 250, /* at files and at the ZAP handler; two looks and a reload are under a second */
+    PAGE_KEPT_SIZE = PCL_PAGE_BYTES_DEFAULT +
+                     64 * 1024, /* of a long result, with what is around it */
 };
 
 /* One role that runs. */
@@ -228,8 +231,10 @@ static void s_set_limits(const s_daemon *self)
     }
 #ifdef M_MMAP_THRESHOLD
     /* Setting it stops glibc from raising it: a flood of large messages would otherwise stay in the
-     * heap for good (2.5 GB measured, 36 MB with it). */
-    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+     * heap for good (2.5 GB measured, 36 MB with it).  A page of a long result is below: each of
+     * its 4 KiB would otherwise be made, and faulted in, for every message at every hop. */
+    (void)mallopt(M_MMAP_THRESHOLD, PAGE_KEPT_SIZE);
+    (void)mallopt(M_TRIM_THRESHOLD, 4 * PAGE_KEPT_SIZE);
 #endif
 }
 
