@@ -207,12 +207,16 @@ static void s_put_plain(pcl_buffer *buffer, const pcl_mp_value *value, const for
     }
 }
 
+static bool s_has_octet(pcl_bytes text, int octet)
+{
+    return memchr(text.data, octet, text.size) != NULL;
+}
+
 static void s_put_csv_text(pcl_buffer *buffer, pcl_bytes text)
 {
-    bool quote = text.size == 0 || text.data[0] == ' ' || text.data[text.size - 1] == ' ';
-    for (size_t index = 0; index < text.size && !quote; index++) {
-        quote = strchr(",\"\r\n", text.data[index]) != NULL; /* also NUL */
-    }
+    bool quote = text.size == 0 || text.data[0] == ' ' || text.data[text.size - 1] == ' ' ||
+                 s_has_octet(text, ',') || s_has_octet(text, '"') || s_has_octet(text, '\r') ||
+                 s_has_octet(text, '\n') || s_has_octet(text, '\0');
     if (!quote) {
         pcl_buffer_put(buffer, text.data, text.size);
         return;

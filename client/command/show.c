@@ -102,21 +102,29 @@ typedef struct paging {
     const pcl_show *show;
     portcullis_result *first; /* borrowed */
     portcullis_result *page;  /* the present one; owned unless it is the first */
+    portcullis_future *ahead; /* of the next one, which comes while this one is written; or NULL */
     uint64_t rows;            /* that were shown */
 } paging;
+
+/* Sends for the next page.  false: there is none. */
+static bool s_send_ahead(paging *self)
+{
+    if (!portcullis_result_has_more(self->page) || pcl_interrupt_came()) {
+        return false;
+    }
+    self->ahead = portcullis_result_start_fetch(self->page);
+    return true;
+}
 
 /* The next page in the place of this one.  false: there is none, or it could not be had. */
 static bool s_turn_page(paging *self)
 {
-    if (!portcullis_result_has_more(self->page)) {
+    if (self->ahead == NULL) {
+        portcullis_result_give_up(self->page); /* after an interrupt there may be one */
         return false;
     }
-    if (pcl_interrupt_came()) {
-        portcullis_result_give_up(self->page);
-        return false;
-    }
-    portcullis_result *page = pcl_interrupt_wait(self->show->client,
-                                                 portcullis_result_start_fetch(self->page));
+    portcullis_result *page = pcl_interrupt_wait(self->show->client, self->ahead);
+    self->ahead = NULL;
     if (self->page != self->first) {
         portcullis_result_destroy(&self->page);
     }
@@ -138,9 +146,10 @@ static bool s_put_pages(paging *self)
     pcl_format_writer *writer = pcl_format_writer_new(format, pcl_command_write, self->show->out);
     bool good = writer != NULL;
     while (good) {
+        bool more = s_send_ahead(self);
         good = pcl_format_writer_page(writer, pcl_result_reply(self->page));
         self->rows = pcl_format_writer_rows(writer);
-        good = good && (!portcullis_result_has_more(self->page) || fflush(self->show->out) == 0);
+        good = good && (!more || fflush(self->show->out) == 0);
         if (!good || !s_turn_page(self)) {
             break;
         }
@@ -159,6 +168,7 @@ static bool s_put_octets(paging *self)
     bool good = true;
     do {
         size_t size = 0;
+        (void)s_send_ahead(self);
         const void *octets = portcullis_result_octets(self->page, &size);
         self->rows += portcullis_result_row_count(self->page);
         good = pcl_command_write(self->show->out, pcl_bytes_of(octets, size)) &&
@@ -232,6 +242,9 @@ int pcl_show_result(const pcl_show *self, portcullis_result *result, const char 
     } else if (self->format == PCL_FORMAT_JSON) {
         s_put_write_as_json(self->out, reply);
     }
+    portcullis_result *unwanted = pcl_interrupt_wait(self->client, pages.ahead);
+    portcullis_result_destroy(
+        &unwanted); /* nothing could be written any more; it ends its cursor */
     int code = s_judge(&pages, what);
     if (good && code == PCL_EXIT_OK && !reply->has_results) {
         s_put_footer(self, pcl_result_reply(pages.page), pages.rows, pcl_now_us() - began_us);
