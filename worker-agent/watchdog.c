@@ -287,13 +287,14 @@ bool pcl_watchdog_settle(pcl_watchdog *self, uint32_t slot_index)
 
 void pcl_watchdog_cancel(pcl_watchdog *self, atomic_bool *cancelled)
 {
+    uint64_t due_us = pcl_now_us() + PCL_WATCHDOG_GRACE_MS * PCL_US_PER_MS;
     (void)pthread_mutex_lock(&self->lock);
     atomic_store_explicit(cancelled, true, memory_order_relaxed);
     for (uint32_t index = 0; index < self->slot_count; index++) {
         slot *armed = &self->slots[index];
         if (armed->state == SLOT_ARMED && armed->cancelled == cancelled) {
-            armed->due_us = 0;
-            s_wake_for(self, 0);
+            armed->due_us = due_us < armed->due_us ? due_us : armed->due_us;
+            s_wake_for(self, armed->due_us);
         }
     }
     (void)pthread_mutex_unlock(&self->lock);

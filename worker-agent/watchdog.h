@@ -2,7 +2,7 @@
  *
  * One thread with a session of its own.  A worker arms its slot before it
  * sends a statement and disarms it when the answer is in.  From the deadline on,
- * or from the moment the job is cancelled, the watchdog sends KILL QUERY, again
+ * or from a moment after the job was cancelled, the watchdog sends KILL QUERY, again
  * and again until the statement is back, since one that arrives between two
  * steps of a statement is lost.
  *
@@ -50,6 +50,9 @@
 #include <stdint.h>
 
 #define PCL_WATCHDOG_AGAIN_MS 200u
+/* A KILL costs the connection.  What is cancelled, mostly the slower of two copies of a short read,
+ * has so long to come back by itself. */
+#define PCL_WATCHDOG_GRACE_MS 5u
 
 typedef enum pcl_watchdog_verdict {
     PCL_WATCHDOG_QUIET = 0, /* it has not fired */
@@ -73,7 +76,8 @@ pcl_watchdog_verdict pcl_watchdog_disarm(pcl_watchdog *self, uint32_t slot) PCL_
  * at most, where the server does not answer.  True: the server has answered every one. */
 bool pcl_watchdog_settle(pcl_watchdog *self, uint32_t slot) PCL_MUST_CHECK;
 
-/* Sets the flag, and ends what is armed with it, if anything is; from any thread.  The flag must
+/* Sets the flag, and ends what is armed with it, if anything is and does not come back within
+ * PCL_WATCHDOG_GRACE_MS; from any thread.  The flag must
  * outlive the call only. */
 void pcl_watchdog_cancel(pcl_watchdog *self, atomic_bool *cancelled);
 
