@@ -268,7 +268,6 @@ static void s_wipe_keys(pcl_broker *self)
 
 static void s_close(pcl_broker *self)
 {
-    pcl_loop_destroy(&self->loop);
     pcl_relay_destroy(&self->relay); /* says to the audit what was not answered */
     pcl_broker_close_audit(self);
     s_wipe_keys(self);
@@ -308,17 +307,14 @@ static void s_add_sources(pcl_broker *self)
     pcl_loop_set_tick(self->loop, TICK_US, s_tick, s_turn, self);
 }
 
-void pcl_broker_actor(zsock_t *pipe, void *argument)
+static void *s_begin(const pcl_role_args *args, pcl_loop *loop, bool *out_opened)
 {
-    static const pcl_actor_hooks hooks = {
-        .drain = s_drain, .drained = s_drained, .reload = s_reload};
-    const pcl_role_args *args = argument;
-    assert(args != NULL);
+    assert(args != NULL && loop != NULL);
     pcl_broker *self = calloc(1, sizeof *self);
     assert(self != NULL); /* at the start only */
     self->args = args;
     self->config = args->config;
-    self->loop = pcl_loop_new();
+    self->loop = loop;
     self->gatekeepers = (pcl_door){.who = PCL_BROKER_WHO, .peers = "gatekeepers"};
     self->stranger_limit = pcl_log_limit_of(STRANGER_LINES_MAX);
     self->dry_limit = pcl_log_limit_of(DRY_LINES_MAX);
@@ -327,15 +323,31 @@ void pcl_broker_actor(zsock_t *pipe, void *argument)
     pcl_buffer_init(&self->digest, PCL_SQL_DIGEST_SIZE_MAX);
     char error[PCL_BROKER_MESSAGE_MAX] = "";
     pcl_broker_metrics_make(self);
-    bool opened = pcl_door_read_keys(&self->gatekeepers, args->config) &&
+    *out_opened = pcl_door_read_keys(&self->gatekeepers, args->config) &&
                   s_open(self, error, sizeof error);
-    if (opened) {
+    if (*out_opened) {
         s_begin_guard(self);
         s_add_sources(self);
     } else if (error[0] != '\0') {
         pcl_log(PCL_LOG_ERROR, PCL_BROKER_WHO, "open_failed", "reason=\"%s\"", error);
     }
-    pcl_actor_run(pipe, opened, self->loop, &hooks, self);
-    s_close(self);
-    free(self);
+    return self;
+}
+
+static void s_end(void *context, bool opened)
+{
+    (void)opened; /* what is not there needs no end */
+    s_close(context);
+    free(context);
+}
+
+const pcl_role_parts pcl_broker_parts = {
+    .open = s_begin,
+    .close = s_end,
+    .hooks = {.drain = s_drain, .drained = s_drained, .reload = s_reload},
+};
+
+void pcl_broker_actor(zsock_t *pipe, void *argument)
+{
+    pcl_actor_live(pipe, argument, &pcl_broker_parts);
 }

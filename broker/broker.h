@@ -16,5 +16,6 @@ extern const pcl_role pcl_broker_role;
 
 /* argument: pcl_role_args *, with the configuration of the role. */
 void pcl_broker_actor(zsock_t *pipe, void *argument);
+extern const pcl_role_parts pcl_broker_parts;
 
 #endif

@@ -137,5 +137,6 @@ const pcl_role pcl_broker_role = {
     .entries = s_entries,
     .entry_count = sizeof s_entries / sizeof s_entries[0],
     .actor = pcl_broker_actor,
+    .parts = &pcl_broker_parts,
     .check = s_check,
 };

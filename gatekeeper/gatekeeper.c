@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WHO         "gatekeeper"
@@ -835,41 +836,54 @@ static bool s_open(gatekeeper *self, char *error, size_t error_size)
     return opened;
 }
 
-void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
+static void *s_begin(const pcl_role_args *args, pcl_loop *loop, bool *out_opened)
 {
-    static const pcl_actor_hooks hooks = {
-        .drain = s_drain, .drained = s_drained, .reload = s_reload};
-    pcl_role_args *args = argument;
-    assert(args != NULL);
-    gatekeeper self = {
-        .args = args,
-        .config = args->config,
-        .loop = pcl_loop_new(),
-        .clients = {.who = WHO, .peers = "clients"},
-    };
+    assert(args != NULL && loop != NULL);
+    gatekeeper *self = calloc(1, sizeof *self);
+    assert(self != NULL); /* at the start only */
+    self->args = args;
+    self->config = args->config;
+    self->loop = loop;
+    self->clients = (pcl_door){.who = WHO, .peers = "clients"};
     char error[MESSAGE_MAX] = "";
-    s_metrics_make(&self);
-    s_cache_metrics_make(&self);
-    s_read_limits(&self, args->config);
-    bool opened = pcl_door_read_keys(&self.clients, args->config) &&
-                  s_open(&self, error, sizeof error);
-    if (opened) {
-        pcl_door_watch(&self.clients, self.watch, args->config, args->metrics);
-        pcl_loop_add_socket(self.loop, self.clients.socket, s_on_clients, &self);
-        pcl_loop_add_quiet(self.loop, pcl_peer_watch_socket(self.watch), s_on_watch, &self);
-        pcl_loop_set_tick(self.loop, TICK_US, s_tick, s_turn, &self);
+    s_metrics_make(self);
+    s_cache_metrics_make(self);
+    s_read_limits(self, args->config);
+    *out_opened = pcl_door_read_keys(&self->clients, args->config) &&
+                  s_open(self, error, sizeof error);
+    if (*out_opened) {
+        pcl_door_watch(&self->clients, self->watch, args->config, args->metrics);
+        pcl_loop_add_socket(loop, self->clients.socket, s_on_clients, self);
+        pcl_loop_add_quiet(loop, pcl_peer_watch_socket(self->watch), s_on_watch, self);
+        pcl_loop_set_tick(loop, TICK_US, s_tick, s_turn, self);
     } else if (error[0] != '\0') {
         pcl_log(PCL_LOG_ERROR, WHO, "open_failed", "reason=\"%s\"", error);
     }
-    pcl_actor_run(pipe, opened, self.loop, &hooks, &self);
+    return self;
+}
+
+static void s_end(void *context, bool opened)
+{
+    gatekeeper *self = context;
     if (opened) {
-        s_release_all(&self);
+        s_release_all(self);
     }
-    pcl_loop_destroy(&self.loop);
-    pcl_relay_destroy(&self.relay);
-    pcl_principals_destroy(&self.principals);
-    pcl_outbox_destroy(&self.outbox);
-    pcl_peer_watch_destroy(&self.watch);
-    pcl_sql_cache_destroy(&self.cache);
-    pcl_door_close(&self.clients);
+    pcl_relay_destroy(&self->relay);
+    pcl_principals_destroy(&self->principals);
+    pcl_outbox_destroy(&self->outbox);
+    pcl_peer_watch_destroy(&self->watch);
+    pcl_sql_cache_destroy(&self->cache);
+    pcl_door_close(&self->clients);
+    free(self);
+}
+
+const pcl_role_parts pcl_gatekeeper_parts = {
+    .open = s_begin,
+    .close = s_end,
+    .hooks = {.drain = s_drain, .drained = s_drained, .reload = s_reload},
+};
+
+void pcl_gatekeeper_actor(zsock_t *pipe, void *argument)
+{
+    pcl_actor_live(pipe, argument, &pcl_gatekeeper_parts);
 }

@@ -14,5 +14,6 @@ extern const pcl_role pcl_gatekeeper_role;
 
 /* argument: pcl_role_args *, with the configuration of the role. */
 void pcl_gatekeeper_actor(zsock_t *pipe, void *argument);
+extern const pcl_role_parts pcl_gatekeeper_parts;
 
 #endif

@@ -65,5 +65,6 @@ const pcl_role pcl_gatekeeper_role = {
     .entries = s_entries,
     .entry_count = sizeof s_entries / sizeof s_entries[0],
     .actor = pcl_gatekeeper_actor,
+    .parts = &pcl_gatekeeper_parts,
     .check = s_check,
 };

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "net/daemon.h"
 #include "net/frames.h"
+#include "net/options.h"
 #include "net/time.h"
 #include "net/tsan.h"
 
@@ -91,18 +92,93 @@ static bool s_is_done(void *context)
     return pcl_time_since_us(self->drained_us, now_us) >= LULL_US;
 }
 
+static void s_tell_opened(s_actor *self, bool opened)
+{
+    s_say(self, opened ? PCL_ACTOR_READY : PCL_ACTOR_FAILED);
+}
+
+static void s_add(s_actor *self)
+{
+    assert(self->loop != NULL && self->hooks != NULL);
+    pcl_loop_add_quiet(self->loop, self->pipe, s_on_pipe, self);
+    pcl_loop_set_guard(self->loop, s_is_done, self);
+}
+
 void pcl_actor_run(zsock_t *pipe, bool opened, pcl_loop *loop, const pcl_actor_hooks *hooks,
                    void *context)
 {
     assert(pipe != NULL);
     s_actor self = {.pipe = pipe, .loop = loop, .hooks = hooks, .context = context};
     zsock_signal(pipe, 0); /* who called zactor_new waits for this */
-    s_say(&self, opened ? PCL_ACTOR_READY : PCL_ACTOR_FAILED);
-    if (!opened) {
-        return;
+    s_tell_opened(&self, opened);
+    if (opened) {
+        s_add(&self);
+        pcl_loop_run(loop);
     }
-    assert(loop != NULL && hooks != NULL);
-    pcl_loop_add_quiet(loop, pipe, s_on_pipe, &self);
-    pcl_loop_set_guard(loop, s_is_done, &self);
-    pcl_loop_run(loop);
+}
+
+void pcl_actor_live(zsock_t *pipe, const pcl_role_args *args, const pcl_role_parts *parts)
+{
+    assert(args != NULL && parts != NULL);
+    bool opened = false;
+    pcl_loop *loop = pcl_loop_new();
+    void *context = parts->open(args, loop, &opened);
+    pcl_actor_run(pipe, opened, loop, &parts->hooks, context);
+    parts->close(context, opened);
+    pcl_loop_destroy(&loop);
+}
+
+/* --- Several on one thread --------------------------------------------------- */
+
+typedef struct s_table {
+    const pcl_actor_seat *seats;
+    s_actor actors[PCL_ROLES_MAX]; /* in the order of the seats; those that run come first */
+    pcl_loop *loops[PCL_ROLES_MAX];
+} s_table;
+
+static void s_leave(const pcl_actor_seat *seat, s_actor *self, bool opened)
+{
+    seat->parts->close(self->context, opened);
+    pcl_loop_destroy(&self->loop);
+    s_say(self, PCL_ACTOR_ENDED);
+}
+
+static void s_ended(void *context, size_t index)
+{
+    s_table *self = context;
+    s_leave(&self->seats[index], &self->actors[index], true);
+}
+
+static bool s_sit_down(const pcl_actor_seat *seat, s_actor *out_actor)
+{
+    assert(seat->pipe != NULL && seat->args != NULL && seat->parts != NULL);
+    bool opened = false;
+    *out_actor = (s_actor){
+        .pipe = seat->pipe, .loop = pcl_loop_new(), .hooks = &seat->parts->hooks};
+    out_actor->context = seat->parts->open(seat->args, out_actor->loop, &opened);
+    s_tell_opened(out_actor, opened);
+    if (opened) {
+        s_add(out_actor);
+    } else {
+        s_leave(seat, out_actor, false);
+    }
+    return opened;
+}
+
+void pcl_actor_share(const pcl_actor_seat *seats, size_t count)
+{
+    assert(seats != NULL && count > 0 && count <= PCL_ROLES_MAX);
+    s_table self = {.seats = seats};
+    size_t opened = 0;
+    while (opened < count && s_sit_down(&seats[opened], &self.actors[opened])) {
+        self.loops[opened] = self.actors[opened].loop;
+        opened++;
+    }
+    for (size_t index = opened + 1; index < count; index++) {
+        s_actor none = {.pipe = seats[index].pipe};
+        s_say(&none, PCL_ACTOR_ENDED);
+    }
+    if (opened > 0) {
+        pcl_loop_run_all(self.loops, opened, s_ended, &self);
+    }
 }

@@ -51,17 +51,28 @@ typedef struct s_unit {
     pcl_metrics *metrics;          /* owned */
     pcl_http *http;                /* owned; NULL for none */
     pcl_role_args args;
-    zactor_t *actor; /* owned; NULL before and after its life */
+    zsock_t *pipe;      /* owned; to the actor; NULL before and after its life */
+    zsock_t *actor_end; /* of the pipe; its thread's, which ends it */
     bool ready;
     bool reloaded; /* has answered the last RELOAD */
     bool failed;   /* could not open, or ended unasked */
     bool ended;
 } s_unit;
 
+/* One thread, and the roles that live on it. */
+typedef struct s_thread {
+    zactor_t *actor; /* owned */
+    s_unit *units[PCL_ROLES_MAX];
+    size_t count;
+} s_thread;
+
 typedef struct s_daemon {
     const char *who; /* in log lines */
     s_unit units[PCL_ROLES_MAX];
     size_t count;
+    s_thread threads[PCL_ROLES_MAX];
+    size_t thread_count;
+    bool thread_each;      /* no two roles on one */
     pcl_file_watch *files; /* owned; those that reloadable settings point to */
     int signals;           /* signalfd; -1 before it is made */
     bool stop_wanted;      /* SIGTERM or SIGINT came */
@@ -74,14 +85,18 @@ typedef struct s_daemon {
 static void s_print_options(const char *program, bool several)
 {
     if (several) {
-        printf("usage: %s --roles ROLE[,ROLE...] --config-dir DIR [--check-config]\n", program);
+        printf("usage: %s --roles ROLE[,ROLE...] --config-dir DIR [--threads one|each]\n"
+               "          [--check-config]\n",
+               program);
     } else {
         printf("usage: %s --config FILE [--check-config]\n", program);
     }
     printf("       %s --print-config | --version | --help\n\n", program);
     if (several) {
         printf("  --roles LIST      which roles to run, in the order in which they drain\n"
-               "  --config-dir DIR  each role reads DIR/ROLE.cfg\n");
+               "  --config-dir DIR  each role reads DIR/ROLE.cfg\n"
+               "  --threads one     gatekeeper, broker and proxy share a thread (the default)\n"
+               "  --threads each    each has its own, and one that stands still stops no other\n");
     } else {
         printf("  --config FILE     the configuration, in ZPL (below)\n");
     }
@@ -255,11 +270,10 @@ static void s_read_signals(s_daemon *self)
 
 static void s_read_pipe(s_unit *unit)
 {
-    zsock_t *pipe = zactor_sock(unit->actor);
     pcl_frames message;
     pcl_recv result = PCL_RECV_MESSAGE;
     /* Not past the last word: what follows is for zactor_destroy. */
-    while (!unit->ended && (result = pcl_frames_recv(&message, pipe)) == PCL_RECV_MESSAGE) {
+    while (!unit->ended && (result = pcl_frames_recv(&message, unit->pipe)) == PCL_RECV_MESSAGE) {
         pcl_bytes word = pcl_frame_bytes(&message.frame[0]);
         if (pcl_bytes_is(word, PCL_ACTOR_READY)) {
             unit->ready = true;
@@ -283,9 +297,9 @@ static void s_wait(s_daemon *self, long timeout_ms)
     int count = 1;
     for (size_t index = 0; index < self->count; index++) {
         s_unit *unit = &self->units[index];
-        if (unit->actor != NULL && !unit->ended) {
+        if (unit->pipe != NULL && !unit->ended) {
             owners[count] = unit;
-            items[count++] = (zmq_pollitem_t){.socket = zsock_resolve(zactor_sock(unit->actor)),
+            items[count++] = (zmq_pollitem_t){.socket = zsock_resolve(unit->pipe),
                                               .events = ZMQ_POLLIN};
         }
     }
@@ -327,13 +341,32 @@ static uint64_t s_seed(void)
     return text != NULL ? strtoull(text, NULL, 0) : pcl_random_u64();
 }
 
-/* The actor's thread: net/actor.h says what is told to the main thread when. */
-static void s_actor_main(zsock_t *pipe, void *argument)
+/* Roles that cannot share a thread say ENDED here, the others where they end. */
+static void s_run_units(s_thread *self)
 {
-    s_unit *unit = argument;
+    pcl_actor_seat seats[PCL_ROLES_MAX];
+    for (size_t index = 0; index < self->count; index++) {
+        s_unit *unit = self->units[index];
+        seats[index] = (pcl_actor_seat){
+            .pipe = unit->actor_end, .args = &unit->args, .parts = unit->role->parts};
+    }
+    s_unit *first = self->units[0];
+    if (first->role->parts != NULL) {
+        pcl_actor_share(seats, self->count);
+    } else {
+        first->role->actor(first->actor_end, &first->args);
+        (void)zstr_send(first->actor_end, PCL_ACTOR_ENDED); /* unless nobody listens any more */
+    }
+    for (size_t index = 0; index < self->count; index++) {
+        zsock_destroy(&self->units[index]->actor_end);
+    }
+}
+
+/* The thread of actors: net/actor.h says what is told to the main thread when. */
+static void s_thread_main(zsock_t *pipe, void *argument)
+{
     zsock_signal(pipe, 0); /* zactor_new returns, and the main thread minds its signals */
-    unit->role->actor(pipe, &unit->args);
-    (void)zstr_send(pipe, PCL_ACTOR_ENDED); /* fails only when nobody listens any more */
+    s_run_units(argument);
     bool over = false;
     while (!over) {
         char *word = zstr_recv(pipe);
@@ -342,25 +375,62 @@ static void s_actor_main(zsock_t *pipe, void *argument)
     }
 }
 
-/* One after the other; false when one could not open, or a stop was asked for. */
-static bool s_start_roles(s_daemon *self)
+/* Those that can share a thread do so, on the first such one's. */
+static void s_seat_roles(s_daemon *self)
 {
-    for (size_t index = 0; index < self->count && !self->stop_wanted; index++) {
+    s_thread *shared = NULL;
+    for (size_t index = 0; index < self->count; index++) {
         s_unit *unit = &self->units[index];
         unit->args = (pcl_role_args){.config = unit->config,
                                      .metrics = unit->metrics,
                                      .http = unit->http,
                                      .boot_id = pcl_random_u64(),
                                      .seed = s_seed()};
-        unit->actor = zactor_new(s_actor_main, unit);
-        assert(unit->actor != NULL);
-        while (!unit->ready && !unit->failed && !unit->ended && !self->stop_now) {
-            s_wait(self, -1);
+        bool shares = unit->role->parts != NULL && !self->thread_each;
+        if (!shares || shared == NULL) {
+            s_thread *thread = &self->threads[self->thread_count++];
+            thread->units[thread->count++] = unit;
+            shared = shares ? thread : shared;
+        } else {
+            shared->units[shared->count++] = unit;
         }
-        if (!unit->ready) {
-            pcl_log(PCL_LOG_ERROR, unit->role->name, "failed", "what=start");
-            unit->failed = !self->stop_now;
-            return false;
+    }
+}
+
+static void s_start_thread(s_thread *self)
+{
+    for (size_t index = 0; index < self->count; index++) {
+        s_unit *unit = self->units[index];
+        unit->pipe = zsys_create_pipe(&unit->actor_end);
+        assert(unit->pipe != NULL);
+    }
+    self->actor = zactor_new(s_thread_main, self);
+    assert(self->actor != NULL);
+}
+
+static bool s_wait_ready(s_daemon *self, s_unit *unit)
+{
+    while (!unit->ready && !unit->failed && !unit->ended && !self->stop_now) {
+        s_wait(self, -1);
+    }
+    if (!unit->ready) {
+        pcl_log(PCL_LOG_ERROR, unit->role->name, "failed", "what=start");
+        unit->failed = !self->stop_now;
+    }
+    return unit->ready;
+}
+
+/* One after the other; false when one could not open, or a stop was asked for. */
+static bool s_start_roles(s_daemon *self)
+{
+    s_seat_roles(self);
+    for (size_t index = 0; index < self->thread_count && !self->stop_wanted; index++) {
+        s_thread *thread = &self->threads[index];
+        s_start_thread(thread);
+        for (size_t place = 0; place < thread->count; place++) {
+            if (!s_wait_ready(self, thread->units[place])) {
+                return false;
+            }
         }
     }
     return !self->stop_wanted;
@@ -368,11 +438,11 @@ static bool s_start_roles(s_daemon *self)
 
 static void s_end_role(s_daemon *self, s_unit *unit)
 {
-    if (unit->actor == NULL) {
+    if (unit->pipe == NULL) {
         return;
     }
     if (!unit->ended) {
-        (void)zstr_send(unit->actor, PCL_ACTOR_STOP); /* ENDED, or its absence, is the answer */
+        (void)zstr_send(unit->pipe, PCL_ACTOR_STOP); /* ENDED, or its absence, is the answer */
     }
     uint64_t deadline_us = pcl_now_us() + STOP_MS_MAX * UINT64_C(1000);
     while (!unit->ended && pcl_now_us() < deadline_us) {
@@ -383,7 +453,17 @@ static void s_end_role(s_daemon *self, s_unit *unit)
         pcl_log(PCL_LOG_ERROR, unit->role->name, "failed", "what=stop");
         _exit(EXIT_ROLE);
     }
-    zactor_destroy(&unit->actor);
+    zsock_destroy(&unit->pipe);
+}
+
+static void s_end_roles(s_daemon *self)
+{
+    for (size_t index = 0; index < self->count; index++) {
+        s_end_role(self, &self->units[index]);
+    }
+    for (size_t index = 0; index < self->thread_count; index++) {
+        zactor_destroy(&self->threads[index].actor);
+    }
 }
 
 /* --- Reload ------------------------------------------------------------------ */
@@ -424,13 +504,13 @@ static void s_reload_role(s_daemon *self, s_unit *unit, pcl_config *fresh)
     s_log_changes(unit, fresh);
     unit->reloaded = false;
     PCL_TSAN_GIVES(fresh);
-    if (unit->ended || zstr_sendm(unit->actor, PCL_ACTOR_RELOAD) != 0) {
+    if (unit->ended || zstr_sendm(unit->pipe, PCL_ACTOR_RELOAD) != 0) {
         pcl_config_destroy(&fresh);
         return;
     }
     zmq_msg_t frame;
     pcl_frame_copy_of(&frame, pcl_bytes_of(&fresh, sizeof fresh));
-    pcl_err err = pcl_frames_send(&frame, 1, zactor_sock(unit->actor));
+    pcl_err err = pcl_frames_send(&frame, 1, unit->pipe);
     assert(err == PCL_ERR_OK); /* the second half of a message that was begun */
     uint64_t deadline_us = pcl_now_us() + RELOAD_MS_MAX * UINT64_C(1000);
     while (!unit->reloaded && !unit->ended && pcl_now_us() < deadline_us) {
@@ -523,7 +603,7 @@ static void s_drain(s_daemon *self)
         uint64_t limit_us = pcl_config_uint(unit->config, "drain/limit_ms") * 1000;
         uint64_t deadline_us = pcl_now_us() + limit_us;
         pcl_log(PCL_LOG_INFO, unit->role->name, "drain", "%s", "");
-        if (zstr_send(unit->actor, PCL_ACTOR_DRAIN) != 0) {
+        if (zstr_send(unit->pipe, PCL_ACTOR_DRAIN) != 0) {
             continue;
         }
         while (!unit->ended && !self->stop_now && pcl_now_us() < deadline_us) {
@@ -610,9 +690,7 @@ static int s_run(s_daemon *self)
     s_watch_files(self, configs);
     zsys_handler_set(NULL); /* signals are ours */
     int result = s_live(self);
-    for (size_t index = 0; index < self->count; index++) {
-        s_end_role(self, &self->units[index]);
-    }
+    s_end_roles(self);
     for (size_t index = 0; index < self->count; index++) {
         pcl_http_stop(&self->units[index].http);
         pcl_metrics_destroy(&self->units[index].metrics);
@@ -660,6 +738,7 @@ int pcl_daemon_main(int argc, char **argv, const pcl_role *const *roles, size_t 
         return EXIT_USAGE;
     }
     self.count = options.role_count;
+    self.thread_each = options.thread_each;
     for (size_t index = 0; index < self.count; index++) {
         self.units[index].role = roles[options.roles[index]];
     }

@@ -29,13 +29,32 @@ typedef struct pcl_role_args {
     uint64_t seed;    /* random, or from PCL_SEED in the environment */
 } pcl_role_args;
 
+/* What the daemon asks of an actor while it runs; each is called from its loop. */
+typedef struct pcl_actor_hooks {
+    void (*drain)(void *context, uint64_t now_us);           /* take no new work */
+    bool (*drained)(void *context);                          /* asked each tick once draining */
+    void (*reload)(void *context, const pcl_config *config); /* config is valid from now on; the
+                                                       old one until this returns */
+} pcl_actor_hooks;
+
+/* An actor that does not own the thread that it lives on. */
+typedef struct pcl_role_parts {
+    /* Opens its sockets, adds them and its tick to the loop, which it may use until it is closed,
+     * and returns the context of all else.  *out_opened false: something cannot be opened, and the
+     * log says what; it is closed all the same. */
+    void *(*open)(const pcl_role_args *args, pcl_loop *loop, bool *out_opened);
+    void (*close)(void *context, bool opened);
+    pcl_actor_hooks hooks;
+} pcl_role_parts;
+
 typedef struct pcl_role {
     const char *name;    /* "gatekeeper" */
     const char *summary; /* one sentence for --help */
     const pcl_config_entry *entries;
     size_t entry_count;
-    zactor_fn *actor;          /* argument: pcl_role_args * */
-    pcl_config_checker *check; /* what the table cannot say; NULL: nothing */
+    zactor_fn *actor;            /* argument: pcl_role_args * */
+    const pcl_role_parts *parts; /* of the actor; NULL: it needs a thread of its own */
+    pcl_config_checker *check;   /* what the table cannot say; NULL: nothing */
 } pcl_role;
 
 /* Entries that every role's table ends with: log/level, http/address,
@@ -60,13 +79,8 @@ int pcl_daemon_main(int argc, char **argv, const pcl_role *const *roles, size_t 
 
 /* --- For the actors ------------------------------------------------------- */
 
-/* What the daemon asks of an actor while it runs; each is called from its loop. */
-typedef struct pcl_actor_hooks {
-    void (*drain)(void *context, uint64_t now_us);           /* take no new work */
-    bool (*drained)(void *context);                          /* asked each tick once draining */
-    void (*reload)(void *context, const pcl_config *config); /* config is valid from now on; the
-                                                       old one until this returns */
-} pcl_actor_hooks;
+/* The whole life of an actor that has parts, on this thread. */
+void pcl_actor_live(zsock_t *pipe, const pcl_role_args *args, const pcl_role_parts *parts);
 
 /* Call after the actor has opened its sockets: says ready (or failed) to the
  * daemon, then runs the loop until it is drained or told to stop.  The

@@ -72,6 +72,13 @@ static bool s_is_action(s_parser *self, const char *option)
     return false;
 }
 
+static bool s_parse_threads(s_parser *self, const char *text)
+{
+    self->options.thread_each = strcmp(text, "each") == 0;
+    return self->options.thread_each || strcmp(text, "one") == 0 ||
+           s_fail(self, "--threads", "is one or each");
+}
+
 /* An option with a value: "--name VALUE" or "--name=VALUE". */
 static bool s_parse_valued(s_parser *self, int argc, char **argv, int *index)
 {
@@ -81,7 +88,8 @@ static bool s_parse_valued(s_parser *self, int argc, char **argv, int *index)
     bool is_config = size == 8 && strncmp(option, "--config", size) == 0 && !several;
     bool is_folder = size == 12 && strncmp(option, "--config-dir", size) == 0 && several;
     bool is_roles = size == 7 && strncmp(option, "--roles", size) == 0 && several;
-    if (!is_config && !is_folder && !is_roles) {
+    bool is_threads = size == 9 && strncmp(option, "--threads", size) == 0 && several;
+    if (!is_config && !is_folder && !is_roles && !is_threads) {
         return s_fail(self, option, "no such option; see --help");
     }
     const char *value = option + size + 1;
@@ -94,6 +102,9 @@ static bool s_parse_valued(s_parser *self, int argc, char **argv, int *index)
     }
     if (is_roles) {
         return s_parse_roles(self, value);
+    }
+    if (is_threads) {
+        return s_parse_threads(self, value);
     }
     if (is_config) {
         self->options.config = value;

@@ -21,10 +21,11 @@ typedef struct pcl_options {
     const char *config_dir;      /* likewise */
     size_t roles[PCL_ROLES_MAX]; /* indexes into the names, in the order asked for */
     size_t role_count;
+    bool thread_each; /* a thread for each role, instead of one for all that can share one */
 } pcl_options;
 
 /* names: the roles of this binary; with more than one, --roles and
- * --config-dir take the place of --config.  false: error says why. */
+ * --config-dir take the place of --config, and there is --threads.  false: error says why. */
 bool pcl_options_parse(pcl_options *out_options, int argc, char **argv, const char *const *names,
                        size_t name_count, char *error, size_t error_size);
 

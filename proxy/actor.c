@@ -262,43 +262,26 @@ static void s_reload(void *context, const pcl_config *config)
             pcl_strategy_text(self->settings.strategy));
 }
 
-static void s_run(pcl_proxy *self, zsock_t *pipe, bool opened)
+static void s_add_sources(pcl_proxy *self)
 {
-    static const pcl_actor_hooks HOOKS = {
-        .drain = s_drain, .drained = s_drained, .reload = s_reload};
-    self->loop = pcl_loop_new();
-    assert(self->loop != NULL);
-    if (opened) {
-        pcl_proxy_telemetry_start(self);
-        for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
-            pcl_proxy_telemetry_node(self, index);
-        }
-        /* Agents first: what they have just said bears on where requests go. */
-        pcl_loop_add_quiet(self->loop, pcl_peer_watch_socket(self->agent_watch),
-                           pcl_proxy_on_agent_watch, self);
-        pcl_loop_add_socket(self->loop, self->agent_door.socket, pcl_proxy_on_agent, self);
-        pcl_loop_add_quiet(self->loop, pcl_peer_watch_socket(self->broker_watch),
-                           pcl_proxy_on_broker_watch, self);
-        pcl_loop_add_socket(self->loop, self->broker_door.socket, pcl_proxy_on_broker, self);
-        pcl_loop_set_tick(self->loop, PCL_PROXY_TICK_MS * PCL_US_PER_MS, s_on_tick, s_on_turn,
-                          self);
-    }
-    pcl_actor_run(pipe, opened, self->loop, &HOOKS, self);
-    if (opened) { /* so that nobody waits for beats to stop */
-        pcl_proxy_brokers_goodbye(self, pcl_now_us());
-        pcl_proxy_agents_goodbye(self, pcl_now_us());
-    }
-    pcl_loop_destroy(&self->loop);
+    /* Agents first: what they have just said bears on where requests go. */
+    pcl_loop_add_quiet(self->loop, pcl_peer_watch_socket(self->agent_watch),
+                       pcl_proxy_on_agent_watch, self);
+    pcl_loop_add_socket(self->loop, self->agent_door.socket, pcl_proxy_on_agent, self);
+    pcl_loop_add_quiet(self->loop, pcl_peer_watch_socket(self->broker_watch),
+                       pcl_proxy_on_broker_watch, self);
+    pcl_loop_add_socket(self->loop, self->broker_door.socket, pcl_proxy_on_broker, self);
+    pcl_loop_set_tick(self->loop, PCL_PROXY_TICK_MS * PCL_US_PER_MS, s_on_tick, s_on_turn, self);
 }
 
-void pcl_proxy_actor(zsock_t *pipe, void *argument)
+static void *s_begin(const pcl_role_args *args, pcl_loop *loop, bool *out_opened)
 {
-    const pcl_role_args *args = argument;
     assert(args != NULL && args->config != NULL && args->metrics != NULL);
     pcl_proxy *self = calloc(1, sizeof *self);
     assert(self != NULL); /* start-up */
     self->args = args;
     self->config = args->config;
+    self->loop = loop;
     self->broker_door = (pcl_door){.who = "proxy", .peers = "brokers"};
     self->agent_door = (pcl_door){.who = "proxy", .peers = "agents"};
     self->rng = pcl_rng_from_seed(args->seed);
@@ -308,7 +291,35 @@ void pcl_proxy_actor(zsock_t *pipe, void *argument)
     for (uint32_t index = 0; index < PCL_NODES_MAX; index++) {
         zmq_msg_init(&self->nodes[index].peer);
     }
-    s_run(self, pipe, s_open(self));
+    *out_opened = s_open(self);
+    if (*out_opened) {
+        pcl_proxy_telemetry_start(self);
+        for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
+            pcl_proxy_telemetry_node(self, index);
+        }
+        s_add_sources(self);
+    }
+    return self;
+}
+
+static void s_end(void *context, bool opened)
+{
+    pcl_proxy *self = context;
+    if (opened) { /* so that nobody waits for beats to stop */
+        pcl_proxy_brokers_goodbye(self, pcl_now_us());
+        pcl_proxy_agents_goodbye(self, pcl_now_us());
+    }
     s_close(self);
     free(self);
+}
+
+const pcl_role_parts pcl_proxy_parts = {
+    .open = s_begin,
+    .close = s_end,
+    .hooks = {.drain = s_drain, .drained = s_drained, .reload = s_reload},
+};
+
+void pcl_proxy_actor(zsock_t *pipe, void *argument)
+{
+    pcl_actor_live(pipe, argument, &pcl_proxy_parts);
 }

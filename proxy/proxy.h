@@ -10,5 +10,6 @@ extern const pcl_role pcl_proxy_role;
 
 /* argument: pcl_role_args *, with the configuration of the role. */
 void pcl_proxy_actor(zsock_t *pipe, void *argument);
+extern const pcl_role_parts pcl_proxy_parts;
 
 #endif

@@ -73,6 +73,7 @@ const pcl_role pcl_proxy_role = {
     .entries = ENTRIES,
     .entry_count = sizeof ENTRIES / sizeof ENTRIES[0],
     .actor = pcl_proxy_actor,
+    .parts = &pcl_proxy_parts,
     .check = s_check,
 };
 

@@ -58,6 +58,14 @@ static void test_several_roles_take_a_folder(void **state)
     assert_int_equal(s_options.roles[0], 2);
     assert_int_equal(s_options.roles[1], 0);
     assert_string_equal(s_options.config_dir, "/etc/x");
+    assert_false(s_options.thread_each);
+    assert_true(s_parse("--roles proxy --config-dir /etc/x --threads each", THREE, 3));
+    assert_true(s_options.thread_each);
+    assert_true(s_parse("--threads=one --roles proxy --config-dir /etc/x", THREE, 3));
+    assert_false(s_options.thread_each);
+    assert_false(s_parse("--roles proxy --config-dir /etc/x --threads two", THREE, 3));
+    assert_string_equal(s_error, "--threads: is one or each");
+    assert_false(s_parse("--config x --threads one", ONE, 1));
     assert_true(s_parse("--print-config", THREE, 3));
     assert_int_equal(s_options.role_count, 3);
     assert_true(s_parse("--print-config --roles broker", THREE, 3));
