@@ -27,7 +27,8 @@ typedef enum pcl_config_type {
     PCL_CONFIG_SECRET_KEY,  /* path of a key file made by `portcullis keygen`; must exist, hold
                                both keys and be readable by its owner only */
     PCL_CONFIG_KEY_LIST,    /* path of a key list (net/keys.h); must exist and parse */
-    PCL_CONFIG_SECRET_FILE, /* path of a file with one password; as SECRET_KEY for rights */
+    PCL_CONFIG_SECRET_FILE, /* path of a file with a secret, and below it what it was before, a line
+                               each; as SECRET_KEY for rights */
     PCL_CONFIG_PATH,        /* path; not checked here */
 } pcl_config_type;
 

@@ -12,6 +12,7 @@
 
 enum {
     PASSWORD_FILE_SIZE_MAX = 1024,
+    SECRET_LINES_MAX = 3,    /* of now, and before */
     IPC_PATH_SIZE_MAX = 107, /* what fits a sockaddr_un */
 };
 
@@ -124,22 +125,40 @@ static bool s_check_address(const char *text, char *rule, size_t rule_size)
     return fault == NULL || s_fail(rule, rule_size, fault);
 }
 
+/* Lines of 1 to so many octets, as many as a secret and those before it can be. */
+static bool s_are_secret_lines(const pcl_buffer *text)
+{
+    size_t size = text->size;
+    uint32_t lines = 1;
+    size_t line_size = 0;
+    while (size > 0 && (text->data[size - 1] == '\n' || text->data[size - 1] == '\r')) {
+        size--;
+    }
+    for (size_t index = 0; index < size; index++) {
+        bool ends = text->data[index] == '\n';
+        if (ends && line_size == 0) {
+            return false;
+        }
+        lines += ends ? 1 : 0;
+        line_size = ends ? 0 : line_size + 1;
+        if (line_size > PCL_CONFIG_SECRET_SIZE_MAX) {
+            return false;
+        }
+    }
+    return line_size > 0 && lines <= SECRET_LINES_MAX;
+}
+
 static bool s_check_secret_file(const char *file, char *rule, size_t rule_size)
 {
     pcl_buffer text;
     pcl_buffer_init(&text, PASSWORD_FILE_SIZE_MAX);
     bool fine = pcl_file_read(&text, file, PCL_FILE_SECRET, rule, rule_size);
-    if (fine) {
-        size_t size = text.size;
-        while (size > 0 && (text.data[size - 1] == '\n' || text.data[size - 1] == '\r')) {
-            size--;
-        }
-        if (size == 0 || size > PCL_CONFIG_SECRET_SIZE_MAX ||
-            memchr(text.data, '\n', size) != NULL) {
-            snprintf(rule, rule_size, "%s: must hold one line with the password, of 1 to %u octets",
-                     file, PCL_CONFIG_SECRET_SIZE_MAX);
-            fine = false;
-        }
+    if (fine && !s_are_secret_lines(&text)) {
+        snprintf(rule, rule_size,
+                 "%s: must hold one line with the secret, of 1 to %u octets, and at most %u more "
+                 "with those before it",
+                 file, PCL_CONFIG_SECRET_SIZE_MAX, SECRET_LINES_MAX - 1);
+        fine = false;
     }
     pcl_file_wipe(&text);
     return fine;

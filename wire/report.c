@@ -39,15 +39,17 @@ enum {
     AT_SESSIONS = 104,
     AT_CURSORS = 108,
     AT_RIF_YOU = 112,
-    AT_RESERVED_2 = 116,
-    RESERVED_2_SIZE = 12,
+    AT_ZONE_SIZE = 116,
+    AT_RESERVED_2 = 117,
+    RESERVED_2_SIZE = 11,
     AT_GTID = 128,
 };
 
-enum { FLAG_READ_ONLY = 1, FLAG_REPLICATING = 2, FLAG_FAULT = 4, FLAGS_ALL = 7 };
+enum { FLAG_READ_ONLY = 1, FLAG_REPLICATING = 2, FLAG_FAULT = 4, FLAG_NOTICE = 8, FLAGS_ALL = 15 };
 
 static_assert(AT_GTID == PCL_REPORT_FIXED_SIZE, "the fields fill the fixed part");
 static_assert(PCL_REPORT_GTID_SIZE_MAX <= UINT16_MAX, "the GTID set's size fits its field");
+static_assert(PCL_REPORT_ZONE_SIZE_MAX <= UINT8_MAX, "the size of a zone's name fits its field");
 static_assert(sizeof(float) == 4, "a float is a binary32");
 
 /* Estimates come out of arithmetic on measured times, and a rounding error
@@ -82,9 +84,11 @@ size_t pcl_report_encode(const pcl_report *report, uint8_t target[PCL_REPORT_SIZ
     assert(report->warm_percent <= 100);
     assert(report->lag_ms >= -1);
     assert(report->gtid.size <= PCL_REPORT_GTID_SIZE_MAX);
+    pcl_bytes zone = pcl_bytes_text(report->zone);
+    assert(zone.size <= PCL_REPORT_ZONE_SIZE_MAX);
     unsigned flags = (report->read_only ? FLAG_READ_ONLY : 0u) |
                      (report->replicating ? FLAG_REPLICATING : 0u) |
-                     (report->fault ? FLAG_FAULT : 0u);
+                     (report->fault ? FLAG_FAULT : 0u) | (report->notice ? FLAG_NOTICE : 0u);
     memset(target, 0, PCL_REPORT_FIXED_SIZE);
     pcl_put_be(target + AT_BOOT_ID, report->boot_id, 8);
     pcl_put_be(target + AT_SEQ, report->seq, 8);
@@ -115,10 +119,28 @@ size_t pcl_report_encode(const pcl_report *report, uint8_t target[PCL_REPORT_SIZ
     pcl_put_be(target + AT_SESSIONS, report->sessions, 4);
     pcl_put_be(target + AT_CURSORS, report->cursors, 4);
     pcl_put_be(target + AT_RIF_YOU, report->rif_you, 4);
+    target[AT_ZONE_SIZE] = (uint8_t)zone.size;
     if (report->gtid.size > 0) {
         memcpy(target + AT_GTID, report->gtid.data, report->gtid.size);
     }
-    return PCL_REPORT_FIXED_SIZE + report->gtid.size;
+    if (zone.size > 0) {
+        memcpy(target + AT_GTID + report->gtid.size, zone.data, zone.size);
+    }
+    return PCL_REPORT_FIXED_SIZE + report->gtid.size + zone.size;
+}
+
+bool pcl_zone_is_valid(pcl_bytes zone)
+{
+    for (size_t index = 0; index < zone.size; index++) {
+        uint8_t octet = zone.data[index];
+        uint8_t letter = octet | 0x20;
+        bool fine = (octet >= '0' && octet <= '9') || (letter >= 'a' && letter <= 'z') ||
+                    octet == '-' || octet == '.' || octet == '_';
+        if (!fine) {
+            return false;
+        }
+    }
+    return zone.size <= PCL_REPORT_ZONE_SIZE_MAX;
 }
 
 /* GTID sets are ASCII; MySQL breaks long ones into lines. */
@@ -155,6 +177,7 @@ static pcl_report s_get_fixed(const uint8_t *source)
         .read_only = (source[AT_FLAGS] & FLAG_READ_ONLY) != 0,
         .replicating = (source[AT_FLAGS] & FLAG_REPLICATING) != 0,
         .fault = (source[AT_FLAGS] & FLAG_FAULT) != 0,
+        .notice = (source[AT_FLAGS] & FLAG_NOTICE) != 0,
         .warm_percent = source[AT_WARM_PERCENT],
         .workers = (uint16_t)pcl_get_be(source + AT_WORKERS, 2),
         .rif = (uint32_t)pcl_get_be(source + AT_RIF, 4),
@@ -181,7 +204,9 @@ pcl_err pcl_report_decode(pcl_report *out_report, pcl_bytes source)
     }
     const uint8_t *octets = source.data;
     size_t gtid_size = (size_t)pcl_get_be(octets + AT_GTID_SIZE, 2);
-    if (gtid_size > PCL_REPORT_GTID_SIZE_MAX || source.size != PCL_REPORT_FIXED_SIZE + gtid_size ||
+    size_t zone_size = octets[AT_ZONE_SIZE];
+    if (gtid_size > PCL_REPORT_GTID_SIZE_MAX || zone_size > PCL_REPORT_ZONE_SIZE_MAX ||
+        source.size != PCL_REPORT_FIXED_SIZE + gtid_size + zone_size ||
         !s_is_reserved_zero(octets) || (octets[AT_FLAGS] & ~FLAGS_ALL) != 0) {
         return PCL_ERR_MALFORMED;
     }
@@ -203,9 +228,11 @@ pcl_err pcl_report_decode(pcl_report *out_report, pcl_bytes source)
         return PCL_ERR_MALFORMED;
     }
     report.gtid = pcl_bytes_of(octets + AT_GTID, gtid_size);
-    if (!s_is_gtid_text(report.gtid)) {
+    pcl_bytes zone = pcl_bytes_of(octets + AT_GTID + gtid_size, zone_size);
+    if (!s_is_gtid_text(report.gtid) || !pcl_zone_is_valid(zone)) {
         return PCL_ERR_MALFORMED;
     }
+    pcl_bytes_to_text(zone, report.zone, sizeof report.zone);
     *out_report = report;
     return PCL_ERR_OK;
 }

@@ -8,7 +8,7 @@
  *       24    1  role               pcl_node_role
  *       25    1  state              pcl_node_state
  *       26    1  flavor             pcl_flavor
- *       27    1  flags              1 read_only, 2 replicating, 4 fault
+ *       27    1  flags              1 read_only, 2 replicating, 4 fault, 8 notice
  *       28    1  warm_percent       0 to 100
  *       29    1  reserved           0
  *       30    2  workers
@@ -32,8 +32,10 @@
  *      104    4  sessions
  *      108    4  cursors
  *      112    4  rif_you
- *      116   12  reserved           0
+ *      116    1  zone_size          at most PCL_REPORT_ZONE_SIZE_MAX
+ *      117   11  reserved           0
  *      128    n  gtid               printable ASCII and line feeds
+ *        .    m  zone               letters, digits, '-', '.' and '_'
  *
  * Integers are big endian, floats the bits of an IEEE 754 binary32, finite and
  * not negative.
@@ -49,7 +51,9 @@
 
 #define PCL_REPORT_GTID_SIZE_MAX 1024u
 #define PCL_REPORT_FIXED_SIZE    128u
-#define PCL_REPORT_SIZE_MAX      (PCL_REPORT_FIXED_SIZE + PCL_REPORT_GTID_SIZE_MAX)
+#define PCL_REPORT_ZONE_SIZE_MAX 32u
+#define PCL_REPORT_SIZE_MAX                                                                        \
+    (PCL_REPORT_FIXED_SIZE + PCL_REPORT_GTID_SIZE_MAX + PCL_REPORT_ZONE_SIZE_MAX)
 
 typedef enum pcl_node_role {
     PCL_NODE_UNKNOWN = 0,
@@ -82,6 +86,7 @@ typedef struct pcl_report {
     bool read_only;           /* the server's own */
     bool replicating;         /* replica: both replication threads run; source: true */
     bool fault;               /* the statement just answered failed for the node's own reason */
+    bool notice;              /* the host will be taken away soon */
     uint8_t warm_percent;     /* 100: the buffer pool is as warm as it gets */
     int32_t lag_ms;           /* -1 unknown; 0 on the source */
     uint32_t rif;             /* statements queued and running here, of all proxies */
@@ -98,22 +103,26 @@ typedef struct pcl_report {
     float service_variance;   /* V_L: raw, us^2 */
     float service_fast_us;    /* S_S: time constant 200 ms */
     float service_fast_count;
-    uint32_t exec_us;       /* of the statement just answered; 0 in a beat */
-    uint32_t queue_us;      /* likewise */
-    uint16_t database_port; /* for people; 0 unknown */
-    uint32_t sessions;      /* open here, of all clients */
-    uint32_t cursors;       /* likewise, those outside of sessions */
-    pcl_bytes gtid;         /* executed set, text; decoded: borrowed */
+    uint32_t exec_us;                        /* of the statement just answered; 0 in a beat */
+    uint32_t queue_us;                       /* likewise */
+    uint16_t database_port;                  /* for people; 0 unknown */
+    uint32_t sessions;                       /* open here, of all clients */
+    uint32_t cursors;                        /* likewise, those outside of sessions */
+    pcl_bytes gtid;                          /* executed set, text; decoded: borrowed */
+    char zone[PCL_REPORT_ZONE_SIZE_MAX + 1]; /* where the node is; "" unknown */
 } pcl_report;
 
 /* Writes at most PCL_REPORT_SIZE_MAX octets, returns how many.  gtid longer
- * than its limit must have been cut by the caller.  A float that is negative or
+ * than its limit must have been cut by the caller, and zone be one.  A float that is negative or
  * no number is written as 0, an infinite one as the largest. */
 size_t pcl_report_encode(const pcl_report *report, uint8_t target[PCL_REPORT_SIZE_MAX]);
 
 /* MALFORMED; *out_report untouched on failure.  Enums in range, floats finite
  * and not negative, warm_percent at most 100, on success. */
 pcl_err pcl_report_decode(pcl_report *out_report, pcl_bytes source) PCL_MUST_CHECK;
+
+/* Whether that can be the name of a zone; "" can. */
+bool pcl_zone_is_valid(pcl_bytes zone) PCL_MUST_CHECK;
 
 const char *pcl_node_role_text(pcl_node_role role);    /* "source", "replica", "unknown" */
 const char *pcl_node_state_text(pcl_node_state state); /* "up", "drain", "not ready" */

@@ -48,9 +48,6 @@ typedef struct pcl_accounts {
     char default_schema[PCL_SCHEMA_SIZE]; /* the first of them that is a name, or "" */
     char read_password_file[PCL_PASSWORD_PATH_SIZE];
     char write_password_file[PCL_PASSWORD_PATH_SIZE];
-    /* Secrets: never logged, wiped with the list. */
-    char read_password[PCL_PASSWORD_SIZE];
-    char write_password[PCL_PASSWORD_SIZE];
 } pcl_accounts;
 
 typedef struct pcl_accounts_list {
@@ -60,7 +57,6 @@ typedef struct pcl_accounts_list {
 
 /* Empty.  Aborts when memory is out: it is start-up. */
 pcl_accounts_list *pcl_accounts_list_new(void);
-/* Wipes it first. */
 void pcl_accounts_list_destroy(pcl_accounts_list **self_p);
 
 /* One more, whose name and schemas are set and nothing else; NULL: the list is full. */

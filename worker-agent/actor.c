@@ -191,6 +191,42 @@ static void s_show_state(pcl_agent *self)
         gauges.line += one->line_count;
     }
     pcl_meter_state(&self->meter, &self->view, &gauges);
+    pcl_meter_host(&self->meter, &self->host);
+}
+
+/* Files of secrets have changed, or may have.  The accounts get what is new in their passwords
+ * before anybody is turned away for the old ones (keyring.h). */
+static void s_renew_secrets(pcl_agent *self, const pcl_config *config)
+{
+    char error[PCL_ERROR_TEXT_SIZE] = "";
+    bool changed = false;
+    if (!pcl_agent_options_renew(&self->options, config, &changed, error, sizeof error)) {
+        char escaped[PCL_ERROR_TEXT_SIZE];
+        pcl_log(PCL_LOG_ERROR, self->who, "secrets_kept", "reason=\"%s\"",
+                pcl_log_escape(error, escaped, sizeof escaped));
+    } else if (changed) {
+        pcl_log(PCL_LOG_INFO, self->who, "passwords_changed", "%s", "");
+        pcl_observer_mend_accounts(self->observer);
+    }
+}
+
+/* A replica whose host goes takes no new work, and what it has ends in peace.  A source goes on:
+ * until somebody has moved the source elsewhere nobody else could take its writes. */
+static void s_look_at_host(pcl_agent *self)
+{
+    uint64_t secret_changes = self->host.secret_changes;
+    pcl_cloud_look(self->cloud, &self->host);
+    if (self->host.secret_changes != secret_changes) {
+        s_renew_secrets(self,
+                        NULL); /* also those that no setting names, and the daemon's look misses */
+    }
+    bool told = self->drain_on != PCL_CLOUD_STAYS && self->host.notice >= self->drain_on;
+    bool leaving = told && self->view.role != PCL_NODE_SOURCE;
+    if (leaving != self->leaving) {
+        self->leaving = leaving;
+        pcl_log(PCL_LOG_WARNING, self->who, leaving ? "leaving" : "staying", "role=%s",
+                pcl_node_role_text(self->view.role));
+    }
 }
 
 static void s_refresh_view(pcl_agent *self, uint64_t now_us)
@@ -200,6 +236,7 @@ static void s_refresh_view(pcl_agent *self, uint64_t now_us)
     }
     self->view_us = now_us;
     pcl_observer_view(self->observer, &self->view);
+    s_look_at_host(self);
     s_show_ready(self);
     s_show_state(self);
     /* A node that nobody asks would keep its old reputation for ever.  A look counts once: while
@@ -219,9 +256,9 @@ static uint32_t s_news_of(const pcl_report *report)
     for (int32_t lag_ms = report->lag_ms; lag_ms >= LAG_NEWS_MS; lag_ms /= 2) {
         magnitude++;
     }
-    return magnitude << 8 | (report->lag_ms < 0 ? 0x80u : 0u) | (uint32_t)report->role << 4 |
-           (uint32_t)report->state << 2 | (report->read_only ? 2u : 0u) |
-           (report->replicating ? 1u : 0u);
+    return magnitude << 8 | (report->notice ? 0x40u : 0u) | (report->lag_ms < 0 ? 0x80u : 0u) |
+           (uint32_t)report->role << 4 | (uint32_t)report->state << 2 |
+           (report->read_only ? 2u : 0u) | (report->replicating ? 1u : 0u);
 }
 
 static void s_tell(pcl_agent *self, uint64_t now_us)
@@ -257,6 +294,12 @@ static void s_on_turn(void *context, uint64_t now_us)
 }
 
 /* --- Life -------------------------------------------------------------------- */
+
+static void s_reload(void *context, const pcl_config *config)
+{
+    pcl_agent *self = context;
+    s_renew_secrets(self, config);
+}
 
 static void s_drain(void *context, uint64_t now_us)
 {
@@ -372,6 +415,14 @@ static void s_open_pools(pcl_agent *self)
     self->held_pool = pcl_pool_new(&held);
 }
 
+static pcl_cloud_notice s_drain_on(const pcl_config *config)
+{
+    const char *word = pcl_config_text(config, "aws/drain_on");
+    return strcmp(word, "interruption") == 0 ? PCL_CLOUD_ENDS
+           : strcmp(word, "rebalance") == 0  ? PCL_CLOUD_REBALANCE
+                                             : PCL_CLOUD_STAYS;
+}
+
 static bool s_open(pcl_agent *self)
 {
     char error[PCL_ERROR_TEXT_SIZE] = "";
@@ -389,6 +440,9 @@ static bool s_open(pcl_agent *self)
     self->connect_limit = pcl_log_limit_of(1);
     self->accounts_limit = pcl_log_limit_of(1);
     self->ended_limit = pcl_log_limit_of(ENDED_LINES_MAX);
+    self->cloud = pcl_cloud_new(self->args->config, self->who);
+    self->drain_on = s_drain_on(self->args->config);
+    pcl_cloud_look(self->cloud, &self->host);
     self->observer = pcl_observer_new(&self->options, self->who);
     self->beater = pcl_beater_new(&self->options, self->observer, self->causal);
     pcl_observer_view(self->observer, &self->view);
@@ -404,7 +458,8 @@ static bool s_open(pcl_agent *self)
 /* False: a thread hangs in a server that does not answer; what it uses stays. */
 static bool s_close(pcl_agent *self)
 {
-    bool ended = pcl_beater_destroy(&self->beater, END_WAIT_MS);
+    bool ended = pcl_cloud_destroy(&self->cloud, END_WAIT_MS);
+    ended = pcl_beater_destroy(&self->beater, END_WAIT_MS) && ended;
     ended = ended && pcl_observer_destroy(&self->observer, END_WAIT_MS * 2);
     if (self->flights != NULL) {
         pcl_agent_stop_running(self);
@@ -429,7 +484,8 @@ static bool s_close(pcl_agent *self)
 
 void pcl_worker_agent_actor(zsock_t *pipe, void *argument)
 {
-    static const pcl_actor_hooks HOOKS = {.drain = s_drain, .drained = s_drained};
+    static const pcl_actor_hooks HOOKS = {
+        .drain = s_drain, .drained = s_drained, .reload = s_reload};
     /* On the heap: a thread that cannot be ended may outlive this function. */
     pcl_agent *self = calloc(1, sizeof *self);
     assert(self != NULL);

@@ -12,6 +12,7 @@
 #include "net/log_limit.h"
 #include "net/loop.h"
 #include "worker-agent/beater.h"
+#include "worker-agent/cloud.h"
 #include "worker-agent/held_table.h"
 #include "worker-agent/job.h"
 #include "worker-agent/lane.h"
@@ -51,16 +52,20 @@ typedef struct pcl_agent {
     pcl_log_limit ended_limit;    /* of held_ended lines */
     pcl_log_limit accounts_limit; /* of accounts_unknown lines */
     pcl_node_view view;
-    uint64_t view_us;
+    pcl_cloud *cloud;
+    pcl_cloud_view host;
+    uint64_t view_us; /* when both views were copied */
     bool ready_shown; /* what /ready says */
     bool shown;       /* ... and that it was ever said */
     pcl_service service;
     uint64_t sampled_us; /* when a statement was last a sample for it */
     uint64_t canary_us;  /* when the look was taken that it was last told */
     uint64_t seq, served, errors;
-    uint32_t news;      /* what the last report said that is worth a beat of its own */
-    uint32_t proxy_run; /* counts the runs of the proxy that were heard */
-    uint32_t rif_you;   /* requests that stand alone, of the present one */
+    uint32_t news;             /* what the last report said that is worth a beat of its own */
+    uint32_t proxy_run;        /* counts the runs of the proxy that were heard */
+    uint32_t rif_you;          /* requests that stand alone, of the present one */
+    pcl_cloud_notice drain_on; /* STAYS: no notice drains */
+    bool leaving;              /* a replica whose host has given that notice */
     bool draining;
 } pcl_agent;
 

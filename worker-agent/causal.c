@@ -183,7 +183,7 @@ void pcl_causal_put_token(pcl_answer *answer, const pcl_agent_options *options, 
     char merged[PCL_GTID_SIZE_MAX + 1];
     char position[PCL_GTID_SIZE_MAX + 1];
     char token[PCL_TOKEN_SIZE_MAX + 1];
-    if (named.size == 0 || options->tokens.count == 0) {
+    if (named.size == 0) {
         return; /* a token of `after` alone would hide that what was seen has no name */
     }
     size_t size = pcl_gtid_merge(named, after, merged, sizeof merged);
@@ -195,6 +195,11 @@ void pcl_causal_put_token(pcl_answer *answer, const pcl_agent_options *options, 
         size = pcl_gtid_furthest(pcl_bytes_of(merged, size), position, sizeof position);
         assert(size > 0); /* a part of what fitted */
     }
-    (void)pcl_token_make(&options->tokens, pcl_bytes_of(position, size), token);
-    pcl_answer_text(answer, "token", token);
+    pcl_token_keys keys;
+    pcl_keyring_tokens(options->keyring, &keys);
+    if (keys.count > 0) {
+        (void)pcl_token_make(&keys, pcl_bytes_of(position, size), token);
+        pcl_answer_text(answer, "token", token);
+    }
+    pcl_token_keys_wipe(&keys);
 }

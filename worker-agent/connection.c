@@ -297,22 +297,17 @@ bool pcl_connection_reassure(pcl_connection *self, pcl_sql_error *out_error)
     return pinned;
 }
 
-static void s_credentials(const pcl_connection *self, const char **user, const char **password)
+static const char *s_credentials(const pcl_connection *self, pcl_password *out_password)
 {
-    switch (self->account) {
-    case PCL_ACCOUNT_ADMIN:
-        *user = self->options->admin_user;
-        *password = self->options->admin_password;
-        return;
-    case PCL_ACCOUNT_READ:
-        *user = self->accounts->read_user;
-        *password = self->accounts->read_password;
-        return;
-    case PCL_ACCOUNT_WRITE:
-        *user = self->accounts->write_user;
-        *password = self->accounts->write_password;
-        return;
+    const char *user = self->options->admin_user;
+    uint32_t place = PCL_PLACE_ADMIN;
+    if (self->account != PCL_ACCOUNT_ADMIN) {
+        bool write = self->account == PCL_ACCOUNT_WRITE;
+        user = write ? self->accounts->write_user : self->accounts->read_user;
+        place = pcl_place_of(self->accounts->index, write);
     }
+    pcl_keyring_password(self->options->keyring, place, out_password);
+    return user;
 }
 
 static void s_set_options(pcl_connection *self)
@@ -334,7 +329,8 @@ static void s_set_options(pcl_connection *self)
 #endif
 }
 
-static bool s_connect(pcl_connection *self, pcl_sql_error *out_error)
+static bool s_log_in(pcl_connection *self, const char *user, const char *password,
+                     pcl_sql_error *out_error)
 {
     self->mysql = mysql_init(NULL);
     if (self->mysql == NULL) {
@@ -343,16 +339,36 @@ static bool s_connect(pcl_connection *self, pcl_sql_error *out_error)
     s_set_options(self);
     const pcl_agent_options *options = self->options;
     bool local = options->socket[0] != '\0';
-    const char *user = NULL;
-    const char *password = NULL;
-    s_credentials(self, &user, &password);
     if (mysql_real_connect(self->mysql, local ? "localhost" : options->host, user, password, NULL,
                            local ? 0 : options->port, local ? options->socket : NULL, 0) == NULL) {
         pcl_sql_error_of(out_error, self->mysql);
         return false;
     }
     s_set_fd(self, pcl_mysql_fd(self->mysql));
-    return (self->account == PCL_ACCOUNT_ADMIN || s_read_statement_limit(self, out_error)) &&
+    return true;
+}
+
+/* While a password changes the server has the old one or the new one; with the new one tried twice
+ * it does not matter when it changes. */
+static bool s_log_in_as_known(pcl_connection *self, pcl_sql_error *out_error)
+{
+    pcl_password password;
+    const char *user = s_credentials(self, &password);
+    bool done = s_log_in(self, user, password.now, out_error);
+    for (uint32_t turn = 0; turn < 2 && !done && password.before[0] != '\0' &&
+                            out_error->number == PCL_ER_ACCESS_DENIED;
+         turn++) {
+        pcl_connection_close(self);
+        done = s_log_in(self, user, turn == 0 ? password.before : password.now, out_error);
+    }
+    pcl_password_wipe(&password);
+    return done;
+}
+
+static bool s_connect(pcl_connection *self, pcl_sql_error *out_error)
+{
+    return s_log_in_as_known(self, out_error) &&
+           (self->account == PCL_ACCOUNT_ADMIN || s_read_statement_limit(self, out_error)) &&
            s_pin(self, out_error);
 }
 

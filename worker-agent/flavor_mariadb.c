@@ -29,7 +29,10 @@ static void s_put_change_source(pcl_buffer *buffer, MYSQL *mysql, const pcl_agen
     pcl_sql_put_literal(buffer, mysql, options->source_host);
     pcl_sql_put(buffer, port);
     pcl_sql_put(buffer, ", MASTER_USER='" PCL_USER_REPLICATION "', MASTER_PASSWORD=");
-    pcl_sql_put_literal(buffer, mysql, options->replication_password);
+    pcl_password password;
+    pcl_keyring_password(options->keyring, PCL_PLACE_REPLICATION, &password);
+    pcl_sql_put_literal(buffer, mysql, password.now);
+    pcl_password_wipe(&password);
     pcl_sql_put(buffer, ", MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1"
                         ", MASTER_HEARTBEAT_PERIOD=1");
 }
@@ -114,6 +117,10 @@ const pcl_flavor_ops pcl_flavor_mariadb_ops = {
     .source_user = "Master_User",
     .uses_gtid = "Using_Gtid", /* No, Slave_Pos, Current_Pos */
     .last_io_errno = "Last_IO_Errno",
+    .received_file = "Master_Log_File",
+    .received_at = "Read_Master_Log_Pos",
+    .applied_file = "Relay_Master_Log_File",
+    .applied_at = "Exec_Master_Log_Pos",
     .stop = "STOP SLAVE",
     .start = "START SLAVE",
     .parallel = PARALLEL,

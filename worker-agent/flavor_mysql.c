@@ -33,7 +33,10 @@ static void s_put_change_source(pcl_buffer *buffer, MYSQL *mysql, const pcl_agen
     pcl_sql_put_literal(buffer, mysql, options->source_host);
     pcl_sql_put(buffer, port);
     pcl_sql_put(buffer, ", SOURCE_USER='" PCL_USER_REPLICATION "', SOURCE_PASSWORD=");
-    pcl_sql_put_literal(buffer, mysql, options->replication_password);
+    pcl_password password;
+    pcl_keyring_password(options->keyring, PCL_PLACE_REPLICATION, &password);
+    pcl_sql_put_literal(buffer, mysql, password.now);
+    pcl_password_wipe(&password);
     /* A server makes itself a certificate, and caching_sha2_password wants TLS. */
     pcl_sql_put(buffer, ", SOURCE_AUTO_POSITION=1, SOURCE_SSL=1, SOURCE_CONNECT_RETRY=1"
                         ", SOURCE_RETRY_COUNT=86400, SOURCE_HEARTBEAT_PERIOD=1");
@@ -119,6 +122,10 @@ const pcl_flavor_ops pcl_flavor_mysql_ops = {
     .source_user = "Source_User",
     .uses_gtid = "Auto_Position", /* 0 or 1 */
     .last_io_errno = "Last_IO_Errno",
+    .received_file = "Source_Log_File",
+    .received_at = "Read_Source_Log_Pos",
+    .applied_file = "Relay_Source_Log_File",
+    .applied_at = "Exec_Source_Log_Pos",
     .stop = "STOP REPLICA",
     .start = "START REPLICA",
     .parallel = PARALLEL,

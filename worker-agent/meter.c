@@ -48,6 +48,15 @@ static const pcl_metric_plan METRICS[] = {
      "Requests that wait for another of their session or cursor."},
     {PCL_METRIC_GAUGE, offsetof(pcl_meter, ending), "portcullis_agent_held_ending",
      "Sessions and cursors that are being rolled back or closed."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, notice), "portcullis_agent_instance_notice",
+     "1: the host is likely to be taken away; 2: it will be."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_meter, metadata_failures),
+     "portcullis_agent_metadata_failures_total",
+     "Looks at the metadata service that were not answered."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_meter, secret_failures),
+     "portcullis_agent_secret_failures_total", "Times the secret could not be fetched or stored."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_meter, secret_changes),
+     "portcullis_agent_secret_changes_total", "Times the secret had changed."},
 };
 static const pcl_metric_plan OPEN = {PCL_METRIC_GAUGE, offsetof(pcl_meter, open),
                                      "portcullis_agent_held_open",
@@ -141,6 +150,16 @@ void pcl_meter_state(pcl_meter *self, const pcl_node_view *view, const pcl_meter
     pcl_metric_set(self->semi_sync, view->semi_sync ? 1 : 0);
     pcl_metric_add(self->kills, gauges->kills - self->kills_seen);
     self->kills_seen = gauges->kills;
+}
+
+void pcl_meter_host(pcl_meter *self, const pcl_cloud_view *host)
+{
+    const pcl_cloud_view *seen = &self->host_seen;
+    pcl_metric_set(self->notice, (double)host->notice);
+    pcl_metric_add(self->metadata_failures, host->metadata_failures - seen->metadata_failures);
+    pcl_metric_add(self->secret_failures, host->secret_failures - seen->secret_failures);
+    pcl_metric_add(self->secret_changes, host->secret_changes - seen->secret_changes);
+    self->host_seen = *host;
 }
 
 void pcl_meter_opened(pcl_meter *self, bool session)

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "net/log.h"
 #include "net/time.h"
+#include "worker-agent/outcome.h"
 #include "worker-agent/setup.h"
 #include "worker-agent/ticker.h"
 
@@ -30,6 +31,7 @@ struct pcl_observer {
     uint32_t retry_ms;
     uint64_t semi_sync_due_us;
     uint64_t restart_due_us; /* of replication that stopped with an error */
+    bool refused;            /* the source does not take the replication account's password */
     uint64_t mend_due_us;    /* not sooner, of the accounts */
     atomic_bool mend_wanted;
     pcl_ticker *ticker;
@@ -99,6 +101,7 @@ static bool s_look_at_role(pcl_observer *self, MYSQL *mysql, pcl_node_view *view
     /* 1236: the source does not have what we have.  Trying again cannot help,
      * and hiding it would. */
     *out_io_failed = replica && stopped && io_errno != 0 && io_errno != 1236;
+    self->refused = replica && !io_runs && io_errno == PCL_ER_ACCESS_DENIED;
     return true;
 }
 
@@ -150,8 +153,9 @@ static bool s_keep_semi_sync(pcl_observer *self, MYSQL *mysql, pcl_node_view *vi
     return true;
 }
 
-/* Replication that ended with an error (a source that refused the account
- * before it was made) is started again, not more often than every five seconds. */
+/* Replication that ended with an error is started again, and where the source refused the account
+ * (before it was made, or once its password had changed) with the password of now; not more often
+ * than every five seconds. */
 static bool s_restart_replication(pcl_observer *self, MYSQL *mysql, pcl_sql_error *error)
 {
     uint64_t now_us = pcl_now_us();
@@ -159,6 +163,15 @@ static bool s_restart_replication(pcl_observer *self, MYSQL *mysql, pcl_sql_erro
         return true;
     }
     self->restart_due_us = now_us + REPLICA_RETRY_MS * PCL_US_PER_MS;
+    if (self->refused) {
+        bool done = false;
+        bool asked = pcl_setup_replication_password(self->connection, self->flavor, self->options,
+                                                    &done, error);
+        if (done) {
+            pcl_log(PCL_LOG_WARNING, self->who, "replication_password", "%s", "");
+        }
+        return asked;
+    }
     pcl_log(PCL_LOG_WARNING, self->who, "replication_restart", "%s", "");
     return pcl_query_run(mysql, self->flavor->start, error);
 }
@@ -170,8 +183,13 @@ static bool s_mend_accounts(pcl_observer *self, pcl_sql_error *error)
         return true;
     }
     self->mend_due_us = now_us + MEND_MS * PCL_US_PER_MS;
+    uint64_t turn = pcl_keyring_turn(self->options->keyring);
     pcl_log(PCL_LOG_WARNING, self->who, "accounts_made_again", "%s", "");
-    return pcl_setup_accounts(self->connection, self->flavor, self->options, error);
+    if (!pcl_setup_accounts(self->connection, self->flavor, self->options, error)) {
+        return false; /* and once it is open again, all is set up */
+    }
+    pcl_keyring_settle(self->options->keyring, turn);
+    return true;
 }
 
 static bool s_look(pcl_observer *self, pcl_node_view *view, pcl_sql_error *error)
@@ -182,7 +200,7 @@ static bool s_look(pcl_observer *self, pcl_node_view *view, pcl_sql_error *error
     return s_look_at_state(mysql, self->flavor, view, error) &&
            s_look_at_role(self, mysql, view, &io_failed, error) &&
            s_look_at_lag(mysql, view, error) && s_keep_semi_sync(self, mysql, view, error) &&
-           (!io_failed || s_restart_replication(self, mysql, error));
+           (!(io_failed || self->refused) || s_restart_replication(self, mysql, error));
 }
 
 /* --- The thread's turn ------------------------------------------------------ */
@@ -238,11 +256,13 @@ static uint32_t s_turn(void *context)
         return s_lose(self, step, &error);
     }
     if (!self->set_up) {
+        uint64_t turn = pcl_keyring_turn(self->options->keyring);
         self->flavor = pcl_flavor_of(pcl_connection_mysql(self->connection));
         if (!pcl_setup_node(self->connection, self->flavor, self->options, &step, &error)) {
             return s_lose(self, step, &error);
         }
         self->set_up = true;
+        pcl_keyring_settle(self->options->keyring, turn);
         self->retry_ms = RETRY_MS_MIN;
         pcl_log(PCL_LOG_INFO, self->who, "set_up", "role=%s flavor=%s",
                 pcl_node_role_text(self->options->role), pcl_flavor_text(self->flavor->flavor));

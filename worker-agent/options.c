@@ -3,7 +3,9 @@
 #include "net/config_check.h"
 #include "net/file.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PASSWORD_FILE_SIZE_MAX 1024u
@@ -15,51 +17,76 @@ static void s_copy(char *target, size_t size, const char *source)
     (void)snprintf(target, size, "%s", source); /* the table bounds the texts */
 }
 
-/* The first line of a file, without its end.  An empty path is no password. */
-static bool s_password(char target[PCL_PASSWORD_SIZE], const char *path, char *error,
-                       size_t error_size)
+/* A line of a file's text, without its end; "" where there is none.  Returns what is behind it. */
+static size_t s_line(const pcl_buffer *text, size_t at, char target[PCL_PASSWORD_SIZE],
+                     size_t *out_size)
 {
-    target[0] = '\0';
+    size_t end = at;
+    while (end < text->size && strchr("\r\n", text->data[end]) == NULL) {
+        end++; /* a NUL ends it, too */
+    }
+    *out_size = end - at;
+    size_t kept = *out_size <= PCL_CONFIG_SECRET_SIZE_MAX ? *out_size : 0;
+    if (kept > 0) {
+        memcpy(target, text->data + at, kept);
+    }
+    target[kept] = '\0';
+    while (end < text->size && (text->data[end] == '\r' || text->data[end] == '\n')) {
+        end++;
+    }
+    return end;
+}
+
+/* The first line of a file is the password, a second one what it was before.  An empty path is no
+ * password. */
+static bool s_password(pcl_password *out_password, const char *path, char *error, size_t error_size)
+{
     if (path[0] == '\0') {
         return true;
     }
     pcl_buffer text;
+    size_t size = 0;
+    size_t size_before = 0;
     pcl_buffer_init(&text, PASSWORD_FILE_SIZE_MAX);
     bool read = pcl_file_read(&text, path, PCL_FILE_SECRET, error, error_size);
-    size_t length = 0;
-    while (read && length < text.size && strchr("\r\n", text.data[length]) == NULL) {
-        length++; /* a NUL ends it, too */
+    if (read) {
+        size_t next = s_line(&text, 0, out_password->now, &size);
+        (void)s_line(&text, next, out_password->before, &size_before);
     }
-    if (read && (length == 0 || length > PCL_CONFIG_SECRET_SIZE_MAX)) {
-        (void)snprintf(error, error_size, "%s: must hold one line of 1 to %u characters", path,
+    if (read && (size == 0 || size > PCL_CONFIG_SECRET_SIZE_MAX ||
+                 size_before > PCL_CONFIG_SECRET_SIZE_MAX)) {
+        (void)snprintf(error, error_size, "%s: must hold a line of 1 to %u characters", path,
                        PCL_CONFIG_SECRET_SIZE_MAX);
         read = false;
-    }
-    if (read) {
-        memcpy(target, text.data, length);
-        target[length] = '\0';
     }
     pcl_file_wipe(&text);
     return read;
 }
 
-static bool s_secrets(pcl_agent_options *options, const pcl_config *config, char *error,
+static bool s_secrets(const pcl_agent_options *options, pcl_keyring_content *content, char *error,
                       size_t error_size)
 {
-    bool ok = s_password(options->admin_password,
-                         pcl_config_text(config, "database/admin_password_file"), error,
+    pcl_keyring_content read = {.count = pcl_place_of(options->accounts->count, false)};
+    read.passwords = calloc(read.count, sizeof *read.passwords);
+    assert(read.passwords != NULL);
+    bool ok = s_password(&read.passwords[PCL_PLACE_ADMIN], options->admin_password_file, error,
                          error_size) &&
-              s_password(options->replication_password,
-                         pcl_config_text(config, "accounts/replication_password_file"), error,
-                         error_size);
-    ok = ok && pcl_token_keys_load(&options->tokens, pcl_config_text(config, "tokens/key_file"),
-                                   error, error_size);
+              s_password(&read.passwords[PCL_PLACE_REPLICATION], options->replication_password_file,
+                         error, error_size) &&
+              pcl_token_keys_load(&read.tokens, options->tokens_key_file, error, error_size);
     for (uint32_t index = 0; index < options->accounts->count && ok; index++) {
-        pcl_accounts *item = &options->accounts->items[index];
-        ok = s_password(item->read_password, item->read_password_file, error, error_size) &&
-             s_password(item->write_password, item->write_password_file, error, error_size);
+        const pcl_accounts *item = &options->accounts->items[index];
+        ok = s_password(&read.passwords[pcl_place_of(index, false)], item->read_password_file,
+                        error, error_size) &&
+             s_password(&read.passwords[pcl_place_of(index, true)], item->write_password_file,
+                        error, error_size);
     }
-    return ok;
+    if (!ok) {
+        pcl_keyring_content_wipe(&read);
+        return false;
+    }
+    *content = read;
+    return true;
 }
 
 /* --- Accounts ------------------------------------------------------------------- */
@@ -179,6 +206,47 @@ static bool s_accounts(pcl_agent_options *options, const pcl_config *config, cha
     return options->accounts != NULL;
 }
 
+/* Where the settings say that the files are. */
+static bool s_place_files(pcl_agent_options *options, const pcl_config *config, char *error,
+                          size_t error_size)
+{
+    pcl_accounts *own = &options->accounts->items[0];
+    const struct {
+        const char *setting;
+        char *place;
+    } FILES[] = {
+        {"database/admin_password_file", options->admin_password_file},
+        {"accounts/replication_password_file", options->replication_password_file},
+        {"tokens/key_file", options->tokens_key_file},
+        {"accounts/read_password_file", own->read_password_file},
+        {"accounts/write_password_file", own->write_password_file},
+    };
+    for (size_t index = 0; index < sizeof FILES / sizeof FILES[0]; index++) {
+        if (strlen(pcl_config_text(config, FILES[index].setting)) >= PCL_PASSWORD_PATH_SIZE) {
+            (void)snprintf(error, error_size, "%s: must be a path of at most %u octets",
+                           FILES[index].setting, PCL_PASSWORD_PATH_SIZE - 1);
+            return false;
+        }
+    }
+    for (size_t index = 0; index < sizeof FILES / sizeof FILES[0]; index++) {
+        s_copy(FILES[index].place, PCL_PASSWORD_PATH_SIZE,
+               pcl_config_text(config, FILES[index].setting));
+    }
+    return true;
+}
+
+bool pcl_agent_options_renew(pcl_agent_options *self, const pcl_config *config, bool *out_changed,
+                             char *error, size_t error_size)
+{
+    pcl_keyring_content content = {.count = 0};
+    if ((config != NULL && !s_place_files(self, config, error, error_size)) ||
+        !s_secrets(self, &content, error, error_size)) {
+        return false;
+    }
+    *out_changed = pcl_keyring_renew(self->keyring, &content);
+    return true;
+}
+
 bool pcl_agent_options_read(pcl_agent_options *out_options, const pcl_config *config, char *error,
                             size_t error_size)
 {
@@ -213,11 +281,15 @@ bool pcl_agent_options_read(pcl_agent_options *out_options, const pcl_config *co
         (void)snprintf(error, error_size, "replication/source_host: a replica must have one");
         return false;
     }
+    pcl_keyring_content content = {.count = 0};
     bool ok = s_accounts(&options, config, error, error_size) &&
-              s_secrets(&options, config, error, error_size);
+              s_place_files(&options, config, error, error_size) &&
+              s_secrets(&options, &content, error, error_size);
     if (ok) {
+        options.keyring = pcl_keyring_new(&content);
         *out_options = options;
         options.accounts = NULL; /* theirs now */
+        options.keyring = NULL;
     }
     pcl_agent_options_wipe(&options);
     return ok;
@@ -236,8 +308,6 @@ uint32_t pcl_spares_max(const pcl_agent_options *options)
 void pcl_agent_options_wipe(pcl_agent_options *self)
 {
     pcl_accounts_list_destroy(&self->accounts);
-    volatile char *octets = (volatile char *)self;
-    for (size_t index = 0; index < sizeof *self; index++) {
-        octets[index] = 0;
-    }
+    pcl_keyring_destroy(&self->keyring);
+    *self = (pcl_agent_options){.accounts = NULL};
 }

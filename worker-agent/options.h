@@ -8,6 +8,7 @@
 #include "net/token_keys.h"
 #include "wire/report.h"
 #include "worker-agent/accounts.h"
+#include "worker-agent/keyring.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,11 +41,12 @@ typedef struct pcl_agent_options {
     uint32_t idle_ms; /* after which a connection that nobody uses is closed */
     pcl_held_limits sessions, cursors;
     uint32_t line_max; /* requests of one session or cursor that wait for another of its own */
-    /* Secrets: never logged, wiped with the struct. */
     pcl_accounts_list *accounts; /* owned; the settings' own first, at least these */
-    char admin_password[PCL_PASSWORD_SIZE];
-    char replication_password[PCL_PASSWORD_SIZE];
-    pcl_token_keys tokens; /* of causal tokens; none: there are none */
+    pcl_keyring *keyring;        /* owned; their secrets, never logged */
+    /* Files of secrets, beside those of the accounts: the actor's alone, once it runs. */
+    char admin_password_file[PCL_PASSWORD_PATH_SIZE];
+    char replication_password_file[PCL_PASSWORD_PATH_SIZE];
+    char tokens_key_file[PCL_PASSWORD_PATH_SIZE];
 } pcl_agent_options;
 
 /* The accounts that the settings name, their own pair first, without passwords.  Appends a line to
@@ -63,6 +65,11 @@ uint32_t pcl_spares_max(const pcl_agent_options *options);
 /* false: error says what is wrong, for what the table cannot check. */
 bool pcl_agent_options_read(pcl_agent_options *out_options, const pcl_config *config, char *error,
                             size_t error_size);
+/* Reads all files of secrets again, in their places of now (config: by these settings; NULL: where
+ * they were), and takes them over together.  *out_changed: a password is another.  false: error
+ * says why, and everything is as it was. */
+bool pcl_agent_options_renew(pcl_agent_options *self, const pcl_config *config, bool *out_changed,
+                             char *error, size_t error_size);
 /* Wipes the secrets, and frees what it owns. */
 void pcl_agent_options_wipe(pcl_agent_options *self);
 

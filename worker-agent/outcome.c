@@ -3,7 +3,6 @@
 #define ER_OUTOFMEMORY          1037u
 #define ER_OUT_OF_SORTMEMORY    1038u
 #define ER_DISK_FULL            1021u
-#define ER_ACCESS_DENIED        1045u
 #define ER_SERVER_SHUTDOWN      1053u
 #define ER_NEW_ABORTING         1184u
 #define ER_TOO_MANY_USER        1203u
@@ -53,7 +52,7 @@ static pcl_retry s_safe_if(bool condition)
 
 bool pcl_errno_is_refusal(uint32_t mysql_errno)
 {
-    return mysql_errno == ER_ACCESS_DENIED || mysql_errno == PCL_ER_DB_ACCESS ||
+    return mysql_errno == PCL_ER_ACCESS_DENIED || mysql_errno == PCL_ER_DB_ACCESS ||
            mysql_errno == ER_NO_PASSWORD || mysql_errno == ER_PASSWORD_EXPIRED;
 }
 

@@ -90,6 +90,7 @@ bool pcl_errno_is_refusal(uint32_t mysql_errno);
 /* Errors of the server that the agent reacts to. */
 #define PCL_ER_CON_COUNT            1040u
 #define PCL_ER_DB_ACCESS            1044u
+#define PCL_ER_ACCESS_DENIED        1045u
 #define PCL_ER_NO_DB                1046u
 #define PCL_ER_BAD_DB               1049u
 #define PCL_ER_NOT_ROLLED_BACK      1196u

@@ -20,11 +20,11 @@ pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
         lag_ms = pcl_lag_by_now_ms(lag_ms, self->view.canary_at_us, now_us);
     }
     pcl_node_state ready = self->view.ready ? PCL_NODE_UP : PCL_NODE_NOT_READY;
-    return (pcl_report){
+    pcl_report report = {
         .boot_id = self->args->boot_id,
         .seq = ++self->seq,
         .role = self->view.role,
-        .state = self->draining ? PCL_NODE_DRAIN : ready,
+        .state = self->draining || self->leaving ? PCL_NODE_DRAIN : ready,
         .flavor = self->view.flavor,
         .read_only = self->view.read_only,
         .replicating = self->view.replicating,
@@ -47,8 +47,11 @@ pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
         .database_port = self->options.port,
         .sessions = held.sessions,
         .cursors = held.cursors,
+        .notice = self->host.notice != PCL_CLOUD_STAYS,
         .gtid = pcl_bytes_text(self->view.gtid),
     };
+    memcpy(report.zone, self->host.zone, sizeof report.zone);
+    return report;
 }
 
 bool pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,

@@ -1,6 +1,8 @@
+#include "aws/client.h"
 #include "net/config_sockets.h"
 #include "net/token_keys.h"
 #include "worker-agent/actor.h"
+#include "worker-agent/cloud.h"
 #include "worker-agent/options.h"
 #include "worker-agent/schemas.h"
 
@@ -12,6 +14,9 @@ static const pcl_config_entry s_entries[] = {
      "Name of this node, as the proxy's key list and the route of a reply have it."},
     {"node/role", PCL_CONFIG_CHOICE, 0, 0, NULL, "source|replica", false,
      "What the agent sets its database up as."},
+    {"node/zone", PCL_CONFIG_TEXT, 0, PCL_REPORT_ZONE_SIZE_MAX, "", NULL, false,
+     "Where the node is, as the proxies' own zone has it; empty: what the metadata service says, "
+     "where it is asked."},
     {"proxy/endpoint", PCL_CONFIG_ENDPOINT, 0, 0, NULL, NULL, false,
      "Where the proxy takes agents."},
     {"proxy/public_key", PCL_CONFIG_PUBLIC_KEY, 0, 0, "", NULL, false,
@@ -30,7 +35,7 @@ static const pcl_config_entry s_entries[] = {
      "Port of the database server; with a socket it is only reported."},
     {"database/admin_user", PCL_CONFIG_TEXT, 1, PCL_USER_SIZE - 1, "root", NULL, false,
      "Account that makes the other accounts, sets replication up and ends statements."},
-    {"database/admin_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, "", NULL, false,
+    {"database/admin_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, "", NULL, true,
      "File with that account's password; empty: none, as with socket authentication."},
     {"database/schemas", PCL_CONFIG_TEXT, 0, PCL_SCHEMAS_SIZE - 1, "demo", NULL, false,
      "Blank-separated patterns (with % and _) of the schemas that clients may use, where accounts "
@@ -38,15 +43,15 @@ static const pcl_config_entry s_entries[] = {
      "none."},
     {"accounts/name", PCL_CONFIG_TEXT, 1, PCL_NAME_SIZE_MAX, "app", NULL, false,
      "Name of the two accounts that follow, as a role of the broker's policy names them."},
-    {"accounts/read_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, false,
+    {"accounts/read_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, true,
      "File with the password of the account that reads run under."},
-    {"accounts/write_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, false,
+    {"accounts/write_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, true,
      "File with the password of the account that everything else runs under."},
     {"accounts/file", PCL_CONFIG_PATH, 0, 0, "", NULL, false,
      "File with more pairs of accounts, by name, each with its schemas; empty: none."},
-    {"accounts/replication_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, false,
+    {"accounts/replication_password_file", PCL_CONFIG_SECRET_FILE, 0, 0, NULL, NULL, true,
      "File with the password that replicas log in to the source with; the same on all nodes."},
-    {"tokens/key_file", PCL_CONFIG_SECRET_FILE, 0, 0, "", NULL, false,
+    {"tokens/key_file", PCL_CONFIG_SECRET_FILE, 0, 0, "", NULL, true,
      "The key of causal tokens, 64 hexadecimal digits, the same as the brokers' and on all nodes; "
      "empty: replies carry no token."},
     {"replication/source_host", PCL_CONFIG_TEXT, 0, PCL_HOST_SIZE - 1, "", NULL, false,
@@ -83,6 +88,26 @@ static const pcl_config_entry s_entries[] = {
      "An unfinished result of which no page is fetched for so long is closed."},
     {"cursors/age_ms", PCL_CONFIG_UINT, 100, 86400000, "900000", NULL, false,
      "An unfinished result that has been open for so long is closed between two pages."},
+    {"aws/metadata", PCL_CONFIG_BOOL, 0, 1, "0", NULL, false,
+     "1: the EC2 instance's metadata service is asked for its zone, and what becomes of it."},
+    {"aws/metadata_endpoint", PCL_CONFIG_TEXT, 0, PCL_AWS_URL_SIZE - 1, "", NULL, false,
+     "Address of the metadata service; empty: http://169.254.169.254."},
+    {"aws/drain_on", PCL_CONFIG_CHOICE, 0, 0, "interruption", "never|interruption|rebalance", false,
+     "After which notice a replica takes no new work: that its instance will be taken away, or "
+     "already that this is likely."},
+    {"aws/secret_id", PCL_CONFIG_TEXT, 0, PCL_AWS_SECRET_ID_MAX, "", NULL, false,
+     "Name or ARN of this node's secret in Secrets Manager, whose files are kept up to date in "
+     "aws/secret_directory; empty: none."},
+    {"aws/secret_directory", PCL_CONFIG_PATH, 0, 0, "", NULL, false,
+     "Folder of the secret's files, best one in memory; the settings name them there."},
+    {"aws/secrets_endpoint", PCL_CONFIG_TEXT, 0, PCL_AWS_URL_SIZE - 1, "", NULL, false,
+     "Address of Secrets Manager; empty: the region's own."},
+    {"aws/region", PCL_CONFIG_TEXT, 0, PCL_AWS_WORD_SIZE - 1, "", NULL, false,
+     "Region of the secret; empty: the instance's."},
+    {"aws/refresh_ms", PCL_CONFIG_UINT, 1000, 86400000, "300000", NULL, false,
+     "How often the secret is fetched again."},
+    {"aws/timeout_ms", PCL_CONFIG_UINT, 50, 60000, "2000", NULL, false,
+     "How long one exchange with these services may take."},
     PCL_CONFIG_COMMON,
 };
 /* clang-format on */
@@ -115,6 +140,7 @@ static void s_check(const pcl_config *config, pcl_buffer *problems)
                            "must be given, since database/socket is not");
     }
     s_check_schemas(config, problems);
+    pcl_cloud_check(config, problems);
     pcl_token_keys_check(config, problems);
     if (strcmp(pcl_config_text(config, "node/role"), "replica") == 0 &&
         pcl_config_text(config, "replication/source_host")[0] == '\0') {

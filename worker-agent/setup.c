@@ -59,8 +59,9 @@ static bool s_account_exists(setup *self, const char *user, const char *host, ui
     return pcl_query_uint(self->mysql, sql, out_count, self->error);
 }
 
-static bool s_make_account(setup *self, const char *user, const char *host, const char *password)
+static bool s_make_account(setup *self, const char *user, const char *host, uint32_t place)
 {
+    pcl_password password;
     uint64_t exists = 0;
     if (!s_account_exists(self, user, host, &exists)) {
         return false;
@@ -68,8 +69,46 @@ static bool s_make_account(setup *self, const char *user, const char *host, cons
     pcl_sql_put(&self->sql, exists > 0 ? "ALTER USER " : "CREATE USER ");
     s_put_account(self, user, host);
     pcl_sql_put(&self->sql, " IDENTIFIED BY ");
-    pcl_sql_put_literal(&self->sql, self->mysql, password);
+    pcl_keyring_password(self->options->keyring, place, &password);
+    pcl_sql_put_literal(&self->sql, self->mysql, password.now);
+    pcl_password_wipe(&password);
     return s_run(self);
+}
+
+/* By its name: MariaDB 10.11 takes ALTER USER CURRENT_USER() and changes nothing. */
+static bool s_put_own_account(setup *self)
+{
+    pcl_row row;
+    if (!pcl_query_row(self->mysql,
+                       "SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', -1) AS host,"
+                       " LEFT(CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) -"
+                       " CHAR_LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)) - 1) AS user",
+                       &row, self->error)) {
+        return false;
+    }
+    s_put_account(self, pcl_row_text(&row, "user"), pcl_row_text(&row, "host"));
+    pcl_row_free(&row);
+    return true;
+}
+
+/* The agent's own account is the operator's, and keeps what it has until the agent is told that it
+ * shall be another. */
+static bool s_renew_own_password(setup *self)
+{
+    pcl_password password;
+    pcl_keyring_password(self->options->keyring, PCL_PLACE_ADMIN, &password);
+    bool wanted = password.now[0] != '\0' && password.before[0] != '\0';
+    bool named = false;
+    if (wanted) {
+        pcl_sql_put(&self->sql, "ALTER USER ");
+        named = s_put_own_account(self);
+    }
+    if (named) {
+        pcl_sql_put(&self->sql, " IDENTIFIED BY ");
+        pcl_sql_put_literal(&self->sql, self->mysql, password.now);
+    }
+    pcl_password_wipe(&password);
+    return named ? s_run(self) : !wanted;
 }
 
 static bool s_grant_on(setup *self, const char *rights, pcl_bytes schema, const char *user,
@@ -133,11 +172,11 @@ static bool s_take_back(setup *self, const char *schemas, const char *user, cons
 }
 
 /* One account of a role: there, with its password, with these rights on its schemas. */
-static bool s_make_role_account(setup *self, const char *user, const char *password,
-                                const char *rights, const char *schemas)
+static bool s_make_role_account(setup *self, const char *user, uint32_t place, const char *rights,
+                                const char *schemas)
 {
     const char *host = self->options->socket[0] != '\0' ? "localhost" : "%";
-    return s_make_account(self, user, host, password) && s_take_back(self, schemas, user, host) &&
+    return s_make_account(self, user, host, place) && s_take_back(self, schemas, user, host) &&
            s_grant(self, rights, schemas, user, host);
 }
 
@@ -149,16 +188,16 @@ static bool s_make_accounts(setup *self)
     static const char *const REPLICA_HOSTS[] = {"%", "localhost"};
     for (uint32_t index = 0; index < options->accounts->count; index++) {
         const pcl_accounts *item = &options->accounts->items[index];
-        if (!s_make_role_account(self, item->read_user, item->read_password, READ_RIGHTS,
+        if (!s_make_role_account(self, item->read_user, pcl_place_of(index, false), READ_RIGHTS,
                                  item->schemas) ||
-            !s_make_role_account(self, item->write_user, item->write_password, WRITE_RIGHTS,
+            !s_make_role_account(self, item->write_user, pcl_place_of(index, true), WRITE_RIGHTS,
                                  item->schemas)) {
             return false;
         }
     }
     for (size_t index = 0; index < sizeof REPLICA_HOSTS / sizeof REPLICA_HOSTS[0]; index++) {
         if (!s_make_account(self, PCL_USER_REPLICATION, REPLICA_HOSTS[index],
-                            options->replication_password)) {
+                            PCL_PLACE_REPLICATION)) {
             return false;
         }
         pcl_sql_put(&self->sql, "GRANT REPLICATION SLAVE ON *.* TO ");
@@ -195,7 +234,7 @@ static bool s_set_up_locally(setup *self)
 {
     return pcl_query_run_all(self->mysql, self->flavor->adminable, self->error) &&
            pcl_query_run(self->mysql, "SET SESSION sql_log_bin=0", self->error) &&
-           s_make_accounts(self) && s_install_plugins(self) &&
+           s_renew_own_password(self) && s_make_accounts(self) && s_install_plugins(self) &&
            pcl_query_run(self->mysql, "SET SESSION sql_log_bin=1", self->error);
 }
 
@@ -339,6 +378,45 @@ bool pcl_setup_accounts(pcl_connection *connection, const pcl_flavor_ops *flavor
               (options->role == PCL_NODE_SOURCE ||
                pcl_query_run_all(self.mysql, flavor->read_only, out_error));
     pcl_buffer_release(&self.sql);
+    return ok;
+}
+
+/* Whether nothing is waiting that was received and would be dropped. */
+static bool s_all_applied(setup *self, bool *out_applied)
+{
+    const pcl_flavor_ops *flavor = self->flavor;
+    pcl_row row;
+    if (!pcl_query_row(self->mysql, flavor->replication_sql, &row, self->error)) {
+        return false;
+    }
+    *out_applied = strcmp(pcl_row_text(&row, flavor->received_file),
+                          pcl_row_text(&row, flavor->applied_file)) == 0 &&
+                   pcl_row_uint(&row, flavor->received_at) ==
+                       pcl_row_uint(&row, flavor->applied_at);
+    pcl_row_free(&row);
+    return true;
+}
+
+bool pcl_setup_replication_password(pcl_connection *connection, const pcl_flavor_ops *flavor,
+                                    const pcl_agent_options *options, bool *out_done,
+                                    pcl_sql_error *out_error)
+{
+    setup self = {.mysql = pcl_connection_mysql(connection),
+                  .flavor = flavor,
+                  .options = options,
+                  .error = out_error};
+    bool applied = false;
+    pcl_buffer_init(&self.sql, SQL_SIZE_MAX);
+    bool ok = s_all_applied(&self, &applied);
+    if (ok && applied) {
+        ok = pcl_query_run(self.mysql, flavor->stop, out_error);
+        if (ok) {
+            flavor->put_change_source(&self.sql, self.mysql, options);
+            ok = s_run(&self) && pcl_query_run(self.mysql, flavor->start, out_error);
+        }
+    }
+    pcl_buffer_release(&self.sql);
+    *out_done = ok && applied;
     return ok;
 }
 

@@ -30,6 +30,12 @@ bool pcl_setup_node(pcl_connection *connection, const pcl_flavor_ops *flavor,
 bool pcl_setup_accounts(pcl_connection *connection, const pcl_flavor_ops *flavor,
                         const pcl_agent_options *options, pcl_sql_error *out_error) PCL_MUST_CHECK;
 
+/* A replica that the source refuses: logs in with the password of now from here on.  Not while what
+ * was received is not applied, since that would be dropped: *out_done is false then. */
+bool pcl_setup_replication_password(pcl_connection *connection, const pcl_flavor_ops *flavor,
+                                    const pcl_agent_options *options, bool *out_done,
+                                    pcl_sql_error *out_error) PCL_MUST_CHECK;
+
 /* On the source, now and then: switches semi-synchronous replication on as soon
  * as a replica acknowledges.  *out_on: it is on now. */
 bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_on,

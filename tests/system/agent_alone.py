@@ -75,6 +75,8 @@ class Report:
         self.sessions, self.cursors = struct.unpack(">II", octets[104:112])
         self.rif_you = struct.unpack(">I", octets[112:116])[0]
         self.gtid = octets[128:128 + size].decode()
+        self.zone = octets[128 + size:].decode()
+        self.notice = bool(octets[27] & 8)
 
 
 class PlayedProxy:
@@ -311,8 +313,9 @@ class Agent:
     """The daemon beside a Database, talking to a PlayedProxy."""
 
     def __init__(self, database, name, role, source=None, schemas="demo", sections=None,
-                 accounts=None, **settings):
-        """accounts: writes accounts.zpl, and what it names, into the folder that it is given."""
+                 accounts=None, secrets=None, **settings):
+        """accounts: writes accounts.zpl, and what it names, into the folder that it is given;
+        secrets: where the files with passwords are already."""
         self.database = database
         self.proxy = PlayedProxy()
         self.folder = database.folder
@@ -324,9 +327,10 @@ class Agent:
                  f'    schemas = "{schemas}"',
                  "accounts"]
         for account in ("read", "write", "replication"):
-            password = self.folder / f"{account}.password"
-            password.write_text(f"only-a-test's \\ \"{account}\"\n")
-            password.chmod(0o600)
+            password = (secrets or self.folder) / f"{account}.password"
+            if secrets is None:
+                password.write_text(f"only-a-test's \\ \"{account}\"\n")
+                password.chmod(0o600)
             lines.append(f'    {account}_password_file = "{password}"')
         if accounts is not None:
             accounts(self.folder)

@@ -13,13 +13,17 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What the token of a reply names; "" where it has none. */
 static void s_name(const char *named, const char *after, bool furthest,
                    char position[PCL_GTID_SIZE_MAX + 1])
 {
-    pcl_agent_options options = {.tokens = {.count = 1}};
+    pcl_keyring_content content = {.count = PCL_PLACE_ACCOUNTS, .tokens = {.count = 1}};
+    content.passwords = calloc(content.count, sizeof *content.passwords);
+    assert_non_null(content.passwords);
+    pcl_agent_options options = {.keyring = pcl_keyring_new(&content)};
     uint8_t mac[PCL_TOKEN_MAC_SIZE];
     pcl_bytes text = {0};
     pcl_reply reply;
@@ -34,6 +38,7 @@ static void s_name(const char *named, const char *after, bool furthest,
     (void)snprintf(position, PCL_GTID_SIZE_MAX + 1, "%.*s", (int)text.size,
                    text.size > 0 ? (const char *)text.data : "");
     pcl_job_destroy(&job);
+    pcl_keyring_destroy(&options.keyring);
 }
 
 static void test_a_token_names_what_was_done_and_asked_for(void **state)

@@ -163,7 +163,7 @@ static void test_every_mistake_is_named(void **state)
     pcl_keys_make(&keys);
     (void)pcl_keys_save(&keys, folder_file("open.key"), error, sizeof error);
     assert_int_equal(chmod(folder_file("open.key"), 0644), 0);
-    folder_write("two.password", "one\ntwo\n", 0600);
+    folder_write("four.password", "one\ntwo\nthree\nfour\n", 0600);
     folder_write("bad.keys", "alice\n", 0644);
     char *problems = NULL;
     pcl_config *config = s_load(folder_write("bad.cfg",
@@ -180,7 +180,7 @@ static void test_every_mistake_is_named(void **state)
                                              "  indented\n"
                                              "back\n"
                                              "    public_key = short\n"
-                                             "    password_file = two.password\n"
+                                             "    password_file = four.password\n"
                                              "log\n"
                                              "    level = loud\n"
                                              "http\n"
@@ -201,7 +201,7 @@ static void test_every_mistake_is_named(void **state)
         "bad.cfg: curve/insecure: must be 0 or 1",
         "bad.cfg: line 11: indentation must be in steps of four",
         "bad.cfg: back/public_key: must be a public key",
-        "two.password: must hold one line",
+        "four.password: must hold one line",
         "bad.cfg: log/level: must be one of debug|info|warning|error",
         "bad.cfg: http/address: must be a loopback or private address",
         "bad.cfg: line 20: drain/limit_ms: must be followed by = and a value",

@@ -48,6 +48,8 @@ static pcl_report s_example(void)
         .cursors = UINT32_MAX,
         .rif_you = UINT32_MAX,
         .gtid = pcl_bytes_text("0-1-42"),
+        .zone = "eu-central-1a",
+        .notice = true,
     };
 }
 
@@ -66,7 +68,8 @@ static bool s_same(const pcl_report *a, const pcl_report *b)
            a->service_fast_count == b->service_fast_count && a->exec_us == b->exec_us &&
            a->queue_us == b->queue_us && a->database_port == b->database_port &&
            a->sessions == b->sessions && a->cursors == b->cursors && a->rif_you == b->rif_you &&
-           pcl_bytes_equal(a->gtid, b->gtid);
+           pcl_bytes_equal(a->gtid, b->gtid) && strcmp(a->zone, b->zone) == 0 &&
+           a->notice == b->notice;
 }
 
 /* Decodes and sees that a failure leaves *out_report alone. */
@@ -97,7 +100,7 @@ static void test_what_is_encoded_decodes_to_the_same(void **state)
     pcl_report report = s_example();
     pcl_report decoded;
     size_t size = pcl_report_encode(&report, octets);
-    assert_int_equal(size, PCL_REPORT_FIXED_SIZE + 6);
+    assert_int_equal(size, PCL_REPORT_FIXED_SIZE + 6 + 13);
     assert_int_equal(s_decode(&decoded, pcl_bytes_of(octets, size)), PCL_ERR_OK);
     assert_true(s_same(&decoded, &report));
 }
@@ -121,6 +124,8 @@ static void test_the_gtid_set_is_bounded(void **state)
     uint8_t octets[PCL_REPORT_SIZE_MAX + 1];
     memset(text, '1', sizeof text);
     pcl_report report = s_example();
+    memset(report.zone, 'z', PCL_REPORT_ZONE_SIZE_MAX);
+    report.zone[PCL_REPORT_ZONE_SIZE_MAX] = '\0';
     report.gtid = pcl_bytes_of(text, sizeof text);
     size_t size = pcl_report_encode(&report, octets);
     assert_int_equal(size, PCL_REPORT_SIZE_MAX);
@@ -153,10 +158,10 @@ static void test_octets_out_of_range_are_refused(void **state)
         {24, PCL_NODE_ROLE_COUNT - 1},
         {25, PCL_NODE_STATE_COUNT - 1},
         {26, PCL_FLAVOR_COUNT - 1},
-        {27, 7},
+        {27, 15},
         {28, 100},
         {29, 0},
-        {116, 0},
+        {117, 0},
         {127, 0},
     };
     for (size_t index = 0; index < sizeof fields / sizeof fields[0]; index++) {
@@ -219,6 +224,19 @@ static void test_the_gtid_set_is_text(void **state)
     assert_int_equal(s_decode_changed(133, 0xc3, 1), PCL_ERR_MALFORMED);
 }
 
+static void test_a_zone_is_a_name(void **state)
+{
+    (void)state;
+    assert_int_equal(s_decode_changed(134, 'Z', 1), PCL_ERR_OK);
+    assert_int_equal(s_decode_changed(134, '_', 1), PCL_ERR_OK);
+    assert_int_equal(s_decode_changed(134, ' ', 1), PCL_ERR_MALFORMED);
+    assert_int_equal(s_decode_changed(134, '"', 1), PCL_ERR_MALFORMED);
+    assert_int_equal(s_decode_changed(146, 0, 1), PCL_ERR_MALFORMED);
+    assert_int_equal(s_decode_changed(116, 12, 1), PCL_ERR_MALFORMED); /* not the frame's size */
+    assert_true(pcl_zone_is_valid(pcl_bytes_text("")));
+    assert_false(pcl_zone_is_valid(pcl_bytes_text("a-name-of-thirty-three-characters")));
+}
+
 static void test_texts(void **state)
 {
     (void)state;
@@ -268,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_floats_are_finite_and_not_negative),
         cmocka_unit_test(test_floats_that_nobody_would_accept_are_not_written),
         cmocka_unit_test(test_the_gtid_set_is_text),
+        cmocka_unit_test(test_a_zone_is_a_name),
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_there_is_one_encoding),
     };

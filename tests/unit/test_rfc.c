@@ -299,6 +299,7 @@ static bool s_encode_report(const char *name, pcl_buffer *buffer)
         .sessions = 3,
         .cursors = 2,
         .gtid = pcl_bytes_text("0-1-42"),
+        .zone = "eu-1a",
     };
     uint8_t octets[PCL_REPORT_SIZE_MAX];
     pcl_buffer_put(buffer, octets, pcl_report_encode(&report, octets));
