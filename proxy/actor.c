@@ -109,6 +109,7 @@ static bool s_open(pcl_proxy *self)
         return false;
     }
     pcl_membership_set_lag_max(self->members, self->settings.lag_ms_max);
+    pcl_membership_set_zone(self->members, pcl_config_text(self->config, "routing/zone"));
     s_open_boxes(self);
     pcl_door_watch(&self->broker_door, self->broker_watch, self->config, self->args->metrics);
     pcl_door_watch(&self->agent_door, self->agent_watch, self->config, self->args->metrics);
@@ -253,6 +254,7 @@ static void s_reload(void *context, const pcl_config *config)
     self->settings.inflight_max = inflight_max;
     self->settings.queue_max = queue_max;
     pcl_membership_set_lag_max(self->members, self->settings.lag_ms_max);
+    pcl_membership_set_zone(self->members, pcl_config_text(config, "routing/zone"));
     self->config = config;
     pcl_door_read_limits(&self->broker_door, config);
     pcl_door_read_limits(&self->agent_door, config);

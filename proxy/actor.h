@@ -63,6 +63,7 @@ typedef struct pcl_proxy_settings {
     bool stale_reads;
     uint32_t token_wait_ms;
     uint32_t lag_ms_max;
+    float far_margin; /* of routing/zone_margin_percent */
     uint32_t replicas_min;
     uint32_t inflight_max; /* fixed at start */
     uint32_t node_inflight_max;
@@ -156,6 +157,7 @@ typedef enum pcl_proxy_drop {
 typedef struct pcl_proxy_telemetry {
     pcl_metric *requests[PCL_SQL_CLASS_COUNT][PCL_ERR_COUNT]; /* made when first needed */
     pcl_metric *dropped[PCL_PROXY_DROP_COUNT];
+    pcl_metric *zone_octets[PCL_ZONE_PLACE_COUNT];
     pcl_metric *behind; /* reads that a node did not have the write for */
     pcl_metric *retries, *probes, *unreachable, *cancels, *releases, *gone;
     pcl_metric *hedges_sent, *hedges_won, *hedges_late, *hedges_starved, *hedge_delay;

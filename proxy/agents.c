@@ -203,6 +203,11 @@ static uint64_t s_sent_us(pcl_proxy *self, uint32_t index, pcl_hop_message *mess
     return now_us > wait_us ? now_us - wait_us : 0;
 }
 
+static pcl_zone_place s_place(const pcl_proxy *self, uint32_t index)
+{
+    return pcl_membership_at(self->members, index)->candidate.place;
+}
+
 static uint64_t s_boot_id(const pcl_head *head, const pcl_report *report)
 {
     if (report != NULL) {
@@ -258,6 +263,8 @@ static void s_dispatch(pcl_proxy *self, uint32_t index, pcl_hop_message *message
         pcl_proxy_tell(self, self->agent_door.socket, &message->peer, PCL_KIND_PONG, now_us);
         return;
     case PCL_KIND_REPLY:
+        pcl_metric_add(self->telemetry.zone_octets[s_place(self, index)],
+                       zmq_msg_size(&message->payload));
         pcl_proxy_on_reply(self, index, message, report, now_us);
         return;
     case PCL_KIND_BYE:

@@ -13,9 +13,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Whether a node is in our zone. */
+typedef enum pcl_zone_place {
+    PCL_ZONE_UNKNOWN = 0, /* it, or we, do not say where that is */
+    PCL_ZONE_OWN,
+    PCL_ZONE_OTHER,
+    PCL_ZONE_PLACE_COUNT, /* must stay last */
+} pcl_zone_place;
+
 typedef struct pcl_candidate {
     uint32_t index; /* the owner's number of the node; round-robin turns by it */
     pcl_node_role role;
+    pcl_zone_place place;   /* where it is, seen from us */
     uint64_t term;          /* of the topology the node follows */
     uint64_t up_since_us;   /* when it last came up */
     uint64_t slow_since_us; /* since when it starts slowly; 0: it does not */

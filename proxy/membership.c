@@ -37,6 +37,7 @@ struct pcl_membership {
     uint64_t ticked_us; /* of the last tick */
     uint64_t started_us;
     uint32_t lag_ms_max;
+    char zone[PCL_REPORT_ZONE_SIZE_MAX + 1]; /* ours */
 };
 
 pcl_member_step pcl_member_on(pcl_member_state state, pcl_member_event event)
@@ -72,6 +73,24 @@ void pcl_membership_destroy(pcl_membership **self_p)
         free((*self_p)->members);
         free(*self_p);
         *self_p = NULL;
+    }
+}
+
+/* A node that does not say where it is may be here. */
+static void s_note_zone(const pcl_membership *self, pcl_member *member)
+{
+    const char *zone = member->reported ? member->report.zone : "";
+    bool known = self->zone[0] != '\0' && zone[0] != '\0';
+    pcl_zone_place place = strcmp(self->zone, zone) == 0 ? PCL_ZONE_OWN : PCL_ZONE_OTHER;
+    member->candidate.place = known ? place : PCL_ZONE_UNKNOWN;
+}
+
+void pcl_membership_set_zone(pcl_membership *self, const char *zone)
+{
+    assert(self != NULL && zone != NULL);
+    pcl_bytes_to_text(pcl_bytes_text(zone), self->zone, sizeof self->zone);
+    for (uint32_t index = 0; index < self->count; index++) {
+        s_note_zone(self, &self->members[index]);
     }
 }
 
@@ -265,6 +284,7 @@ bool pcl_membership_report(pcl_membership *self, uint32_t index, const pcl_repor
     member->report.gtid = pcl_bytes_of(member->gtid_text, report->gtid.size);
     member->reported = true;
     pcl_candidate_report(&member->candidate, report, reported_us);
+    s_note_zone(self, member);
     s_note_absence(self, member, reported_us);
     return true;
 }

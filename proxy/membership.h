@@ -105,6 +105,8 @@ void pcl_membership_destroy(pcl_membership **self_p);
 
 /* Replicas beyond that leave by their gate (lag_gate.h).  Before it is said, none does. */
 void pcl_membership_set_lag_max(pcl_membership *self, uint32_t lag_ms_max);
+/* Where we are; "" (as before the first call): unknown.  It places each node. */
+void pcl_membership_set_zone(pcl_membership *self, const char *zone);
 
 /* The node of that name, added when it is not there yet.  PCL_MEMBER_NONE when
  * the name is no name (keys.h) or there is no room. */

@@ -53,8 +53,8 @@ static pcl_head s_head_for_agent(const pcl_proxy_request *request, const pcl_can
 }
 
 /* Among the candidates that stand in *out. */
-static void s_pick(const pcl_need *need, pcl_strategy_kind strategy, pcl_strategy_state *state,
-                   pcl_rng *rng, uint64_t now_us, pcl_proxy_choice *out)
+static void s_pick(const pcl_proxy *self, const pcl_need *need, pcl_strategy_kind strategy,
+                   pcl_strategy_state *state, pcl_rng *rng, uint64_t now_us, pcl_proxy_choice *out)
 {
     uint32_t position = PCL_CHOICE_NONE;
     out->strategy = strategy;
@@ -64,6 +64,7 @@ static void s_pick(const pcl_need *need, pcl_strategy_kind strategy, pcl_strateg
                                                            .count = out->candidates.count,
                                                            .now_us = now_us,
                                                            .lag_ms_max = need->lag_ms_max,
+                                                           .far_margin = self->settings.far_margin,
                                                            .rng = rng,
                                                            .out_costs = out->costs});
     }
@@ -76,7 +77,7 @@ static void s_choose_with(const pcl_proxy *self, pcl_strategy_kind kind, const p
                           pcl_proxy_choice *out)
 {
     pcl_candidates_find(self->members, need, now_us, &out->candidates);
-    s_pick(need, kind, state, rng, now_us, out);
+    s_pick(self, need, kind, state, rng, now_us, out);
 }
 
 /* Some strategies want to hear of a node before they choose the next time. */
@@ -185,7 +186,9 @@ static void s_note_sent(pcl_proxy *self, pcl_proxy_request *request, uint32_t in
     request->sent_us = now_us;
     request->attempts++;
     pcl_node_set_add(&request->tried, index);
-    pcl_candidate_sent(&pcl_membership_at(self->members, index)->candidate, now_us);
+    pcl_candidate *candidate = &pcl_membership_at(self->members, index)->candidate;
+    pcl_candidate_sent(candidate, now_us);
+    pcl_metric_add(self->telemetry.zone_octets[candidate->place], zmq_msg_size(&request->payload));
     pcl_proxy_node *node = &self->nodes[index];
     pcl_metric_add(request->pinned ? node->pinned : node->chosen[request->strategy], 1);
 }
@@ -279,7 +282,7 @@ pcl_err pcl_proxy_route_among(pcl_proxy *self, pcl_proxy_request *request, uint6
     assert(request->node == PCL_MEMBER_NONE);
     pcl_need need = pcl_proxy_need(self, request);
     pcl_proxy_choice choice = {.candidates = *candidates};
-    s_pick(&need, request->strategy, &self->strategy_state, &self->rng, now_us, &choice);
+    s_pick(self, &need, request->strategy, &self->strategy_state, &self->rng, now_us, &choice);
     if (choice.chosen == NULL) {
         return PCL_ERR_NO_NODE;
     }

@@ -37,6 +37,11 @@ static const pcl_config_entry ENTRIES[] = {
      "While fewer replicas are within routing/lag_ms_max, those least behind serve too, up to "
      "three "
      "times that; not with routing/stale_reads 0."},
+    {"routing/zone", PCL_CONFIG_TEXT, 0, PCL_REPORT_ZONE_SIZE_MAX, "", NULL, true,
+     "Where this proxy is, as agents say it of their nodes; empty: zones do not count."},
+    {"routing/zone_margin_percent", PCL_CONFIG_UINT, 0, 1000, "25", NULL, true,
+     "By how much longer an answer of the proxy's own zone may take, by what `custom` expects, "
+     "before another zone's node is asked."},
     {"hedge/enabled", PCL_CONFIG_BOOL, 0, 1, "1", NULL, true,
      "1: a read that is late gets a second copy at another node; the first success counts."},
     {"hedge/share_percent", PCL_CONFIG_UINT, 1, 50, "5", NULL, true,
@@ -65,6 +70,10 @@ static void s_check(const pcl_config *config, pcl_buffer *problems)
         {"agents/endpoint", "agents/keys", false},
     };
     pcl_config_check_sockets(config, SOCKETS, sizeof SOCKETS / sizeof SOCKETS[0], problems);
+    if (!pcl_zone_is_valid(pcl_bytes_text(pcl_config_text(config, "routing/zone")))) {
+        pcl_config_problem(config, problems, "routing/zone",
+                           "may have letters, digits, -, . and _ only");
+    }
 }
 
 const pcl_role pcl_proxy_role = {
@@ -97,6 +106,7 @@ void pcl_proxy_settings_read(pcl_proxy_settings *out_settings, const pcl_config 
         .stale_reads = pcl_config_bool(config, "routing/stale_reads"),
         .token_wait_ms = (uint32_t)pcl_config_uint(config, "routing/token_wait_ms"),
         .lag_ms_max = (uint32_t)pcl_config_uint(config, "routing/lag_ms_max"),
+        .far_margin = (float)pcl_config_uint(config, "routing/zone_margin_percent") / 100,
         .replicas_min = (uint32_t)pcl_config_uint(config, "routing/replicas_min"),
         .inflight_max = (uint32_t)pcl_config_uint(config, "limits/inflight_max"),
         .node_inflight_max = (uint32_t)pcl_config_uint(config, "limits/node_inflight_max"),

@@ -68,6 +68,8 @@ static void s_put_report(const pcl_member *member, pcl_buffer *buffer)
     pcl_mp_pair_uint(buffer, "database_port", report->database_port);
     pcl_mp_pair_uint(buffer, "sessions", report->sessions);
     pcl_mp_pair_uint(buffer, "cursors", report->cursors);
+    pcl_mp_pair_text(buffer, "zone", member->reported ? report->zone : "");
+    pcl_mp_pair_bool(buffer, "notice", member->reported && report->notice);
     pcl_mp_put_text(buffer, "gtid");
     pcl_mp_put_str(buffer, member->reported ? report->gtid : pcl_bytes_of(NULL, 0));
 }
@@ -105,7 +107,7 @@ static void s_put_left_out(const pcl_proxy_node *node, pcl_buffer *buffer)
 static void s_put_node(const pcl_proxy *self, uint32_t index, uint64_t now_us, pcl_buffer *buffer)
 {
     const pcl_member *member = pcl_membership_at(self->members, index);
-    pcl_mp_put_map(buffer, 31);
+    pcl_mp_put_map(buffer, 33);
     pcl_mp_pair_text(buffer, "name", member->name);
     pcl_mp_pair_text(buffer, "role",
                      pcl_node_role_text(member->reported ? member->report.role : PCL_NODE_UNKNOWN));
@@ -156,6 +158,7 @@ static void s_put_choice(const pcl_proxy *self, pcl_strategy_kind kind, uint64_t
                                 .count = choice.candidates.count,
                                 .now_us = now_us,
                                 .lag_ms_max = need.lag_ms_max,
+                                .far_margin = self->settings.far_margin,
                                 .rng = &rng,
                                 .out_costs = choice.costs});
         choice.chosen = position == PCL_CHOICE_NONE ? NULL : choice.candidates.fit[position];

@@ -60,6 +60,7 @@ typedef struct pcl_choice_input {
     uint32_t count;                         /* 1 to PCL_NODES_MAX */
     uint64_t now_us;
     uint32_t lag_ms_max; /* bound that the candidates hold; 0: none is known */
+    float far_margin;    /* custom: by what part more a node of another zone is taken to cost */
     pcl_rng *rng;
     float *out_costs; /* NULL, or count of them: what each would cost in the strategy's own unit,
                          lower is better, 0 where it does not compare */

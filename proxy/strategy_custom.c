@@ -391,6 +391,7 @@ static float s_cost_us(uint32_t position, const fleet *all, const pcl_choice_inp
     float cost_us = stay_us + service_us * UTILISATION_WEIGHT * there / workers +
                     s_stall_us(candidate, service_us, 1 + wait, stay_us, input->now_us) +
                     s_late_us(candidate, input->now_us);
+    cost_us *= candidate->place == PCL_ZONE_OTHER ? 1 + input->far_margin : 1;
     return cost_us * s_lag_factor(candidate, input->lag_ms_max) * s_slow_factor(candidate, input) *
            s_forgotten_factor(candidate, stay_us, input->now_us);
 }

@@ -27,6 +27,15 @@ static const pcl_metric_plan NODES = {PCL_METRIC_GAUGE, offsetof(pcl_proxy_telem
                                       "portcullis_proxy_nodes",
                                       "Nodes known, by membership state."};
 
+static const pcl_metric_plan ZONES = {PCL_METRIC_COUNTER,
+                                      offsetof(pcl_proxy_telemetry, zone_octets),
+                                      "portcullis_proxy_zone_octets_total",
+                                      "Octets of statements and results to and from nodes, by "
+                                      "whether the node is in our zone."};
+static const char *const ZONE_TEXTS[] = {
+    [PCL_ZONE_UNKNOWN] = "unknown", [PCL_ZONE_OWN] = "own", [PCL_ZONE_OTHER] = "other"};
+static_assert(sizeof ZONE_TEXTS / sizeof ZONE_TEXTS[0] == PCL_ZONE_PLACE_COUNT, "a text a place");
+
 static const pcl_metric_plan METRICS[] = {
     {PCL_METRIC_COUNTER, offsetof(pcl_proxy_telemetry, behind), "portcullis_proxy_behind_total",
      "Reads that a node did not have the write for which they must see."},
@@ -73,6 +82,7 @@ void pcl_proxy_telemetry_start(pcl_proxy *self)
     }
     pcl_metrics_make_each(metrics, telemetry, &DROPPED, "reason", DROP_TEXTS, PCL_PROXY_DROP_COUNT);
     pcl_metrics_make_each(metrics, telemetry, &NODES, "state", states, PCL_MEMBER_STATE_COUNT);
+    pcl_metrics_make_each(metrics, telemetry, &ZONES, "zone", ZONE_TEXTS, PCL_ZONE_PLACE_COUNT);
     pcl_metrics_make(metrics, telemetry, "", METRICS, sizeof METRICS / sizeof METRICS[0]);
 }
 

@@ -219,6 +219,28 @@ static void test_only_newer_reports_of_this_run_count(void **state)
     pcl_membership_destroy(&members);
 }
 
+static void test_nodes_are_placed_by_zone(void **state)
+{
+    (void)state;
+    pcl_membership *members = pcl_membership_new(4, START_US);
+    uint32_t index = pcl_membership_add(members, pcl_bytes_text("n1"));
+    const pcl_member *member = pcl_membership_at(members, index);
+    (void)s_beat(members, index, 7, START_US);
+    pcl_report report = s_report(7, 1);
+    memcpy(report.zone, "zone-a", 7);
+    assert_true(pcl_membership_report(members, index, &report, START_US));
+    assert_int_equal(member->candidate.place, PCL_ZONE_UNKNOWN); /* we do not know our own */
+    pcl_membership_set_zone(members, "zone-b");
+    assert_int_equal(member->candidate.place, PCL_ZONE_OTHER);
+    pcl_membership_set_zone(members, "zone-a");
+    assert_int_equal(member->candidate.place, PCL_ZONE_OWN);
+    report.seq = 2;
+    report.zone[0] = '\0';
+    assert_true(pcl_membership_report(members, index, &report, START_US));
+    assert_int_equal(member->candidate.place, PCL_ZONE_UNKNOWN);
+    pcl_membership_destroy(&members);
+}
+
 static void test_names_are_names_and_room_is_bounded(void **state)
 {
     (void)state;
@@ -401,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_another_run_replaces_and_the_old_one_is_not_heard),
         cmocka_unit_test(test_a_goodbye_ends_with_the_run),
         cmocka_unit_test(test_only_newer_reports_of_this_run_count),
+        cmocka_unit_test(test_nodes_are_placed_by_zone),
         cmocka_unit_test(test_names_are_names_and_room_is_bounded),
         cmocka_unit_test(test_nothing_that_happens_lifts_a_drain),
         cmocka_unit_test(test_who_was_away_for_long_starts_slowly),

@@ -690,6 +690,53 @@ static void test_custom_prefers_the_level_node(void **state)
 }
 
 /* A tenth of its share at first, all of it after 30 s. */
+/* Node 0 is here, the others are elsewhere; node 0 takes so many times as long. */
+static uint32_t s_choose_by_zone(float slower, float margin, uint32_t own)
+{
+    s_fleet_view fleet;
+    s_fleet(&fleet, 3, pcl_test_rng("custom-zone"));
+    for (uint32_t index = 0; index < 3; index++) {
+        fleet.nodes[index].place = index == 0 ? PCL_ZONE_OWN : PCL_ZONE_OTHER;
+        fleet.nodes[index].service_count = 10000; /* so that a difference is no chance */
+    }
+    fleet.nodes[0].service_mean_us *= slower;
+    fleet.nodes[0].own = own;
+    fleet.nodes[0].sent_sum_us = own * START_US;
+    return pcl_strategy_choose(PCL_STRATEGY_CUSTOM, &fleet.state,
+                               &(pcl_choice_input){.candidates = fleet.views,
+                                                   .count = fleet.count,
+                                                   .now_us = START_US,
+                                                   .far_margin = margin,
+                                                   .rng = &fleet.rng,
+                                                   .out_costs = fleet.costs});
+}
+
+static void test_custom_stays_in_its_zone_within_the_margin(void **state)
+{
+    (void)state;
+    for (int turn = 0; turn < 20; turn++) {
+        assert_int_equal(s_choose_by_zone(1, 0.25f, 0), 0);
+        assert_int_equal(s_choose_by_zone(1.4f, 0.5f, 0), 0);
+        assert_int_not_equal(s_choose_by_zone(2, 0.5f, 0), 0);
+        assert_int_not_equal(s_choose_by_zone(1, 0.25f, 3 * WORKERS), 0); /* its queue counts */
+        assert_int_equal(s_choose_by_zone(1, 5, 3 * WORKERS), 0);
+    }
+}
+
+static void test_custom_without_a_margin_knows_no_zones(void **state)
+{
+    (void)state;
+    s_fleet_view fleet;
+    uint32_t counts[2] = {0};
+    s_fleet(&fleet, 2, pcl_test_rng("custom-no-zone"));
+    fleet.nodes[0].place = PCL_ZONE_OWN;
+    fleet.nodes[1].place = PCL_ZONE_OTHER;
+    for (int turn = 0; turn < 10000; turn++) {
+        counts[s_choose(&fleet, PCL_STRATEGY_CUSTOM, START_US)]++;
+    }
+    assert_fair(counts, 2);
+}
+
 static void test_custom_starts_a_new_node_slowly(void **state)
 {
     (void)state;
@@ -1195,6 +1242,8 @@ int main(void)
         cmocka_unit_test(test_custom_averages_at_any_rate),
         cmocka_unit_test(test_custom_takes_its_own_books_for_the_others),
         cmocka_unit_test(test_custom_prefers_the_level_node),
+        cmocka_unit_test(test_custom_stays_in_its_zone_within_the_margin),
+        cmocka_unit_test(test_custom_without_a_margin_knows_no_zones),
         cmocka_unit_test(test_custom_starts_a_new_node_slowly),
         cmocka_unit_test(test_custom_remembers_what_it_gave_up),
         cmocka_unit_test(test_giving_up_makes_nothing_better),
