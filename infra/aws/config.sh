@@ -186,12 +186,30 @@ config_pack()
     tar_same "$folder" > "$folder.tar.gz"
 }
 
-# Whether the bucket has this very one.
-config_same()
+# The sum that S3 has of it, and that an instance is tagged with which uses it.
+config_sum()
 {
     local sum
     sum=$(md5sum < "$aws_work/config/$1.tar.gz")
-    [[ ${have[object/config/$1.tar.gz]-} == "\"${sum%% *}\"" ]]
+    printf '%s\n' "${sum%% *}"
+}
+
+# Whether the bucket has this very one.
+config_same()
+{
+    [[ ${have[object/config/$1.tar.gz]-} == "\"$(config_sum "$1")\"" ]]
+}
+
+# config_use PART: its instance takes the configuration over from the bucket.
+config_use()
+{
+    local part=$1 id=${have[instance/$1]}
+    ssm_run "$id" 300 /usr/local/sbin/portcullis-boot configure > "$aws_work/use.$part" || {
+        cat "$aws_work/use.$part" >&2
+        fail "$part did not take its configuration over"
+    }
+    aws_call ec2 create-tags --resources "$id" \
+        --tags "Key=portcullis:config,Value=$(config_sum "$part")"
 }
 
 # config_upload PART...: what differs is put there; the parts it was put for are in

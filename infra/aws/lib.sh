@@ -344,7 +344,8 @@ see_template()
 see_instance()
 {
     see_ec2 describe-instances "Reservations[].Instances[].['instance',$see_part,InstanceId,
-        State.Name,PrivateIpAddress,InstanceType,Placement.AvailabilityZone]" \
+        State.Name,PrivateIpAddress,InstanceType,Placement.AvailabilityZone,
+        Tags[?Key=='portcullis:config']|[0].Value,Tags[?Key=='portcullis:donor']|[0].Value]" \
         "Name=instance-state-name,Values=pending,running,stopping,stopped"
 }
 
@@ -371,8 +372,9 @@ see_role()
 see_profile()
 {
     aws_call iam list-instance-profiles --path-prefix "/portcullis/$aws_name/" --output text \
-        --query "InstanceProfiles[].['profile',InstanceProfileName,InstanceProfileName,
-            Roles[0].RoleName]" | sed "s/^profile\t$aws_name-/profile\t/"
+        --query "InstanceProfiles[?Path=='/portcullis/$aws_name/']
+            .['profile',InstanceProfileName,InstanceProfileName,Roles[0].RoleName]" \
+        | sed "s/^profile\t$aws_name-/profile\t/"
 }
 
 see_bucket()

@@ -73,20 +73,25 @@ machine_volume()
     fi
 }
 
-# What first boot is told; a new replica of a cluster that has data clones its source.
+# A new replica of a cluster that has data clones its source: the source's address.
+machine_donor()
+{
+    local source
+    source=$(source_part)
+    if [[ $(part_tier "$1") == node && $1 != "$source" && $data_before -eq 1 ]]; then
+        part_address "$source"
+    fi
+}
+
+# What first boot is told.
 machine_user_data()
 {
-    local part=$1 donor='' source number=${1##*[a-z]}
-    source=$(source_part)
-    if [[ $(part_tier "$part") == node && $part != "$source" \
-        && ${sources_before-} == *" $source "* ]]; then
-        donor=$(part_address "$source")
-    fi
+    local part=$1 number=${1##*[a-z]}
     first_boot_fill "CLUSTER=$aws_name" "PART=$part" "TIER=$(part_role "$part")" \
         "REGION=$aws_region" "BUCKET=$aws_bucket" "SECRET_ID=portcullis/$aws_name/$part" \
         "PACKAGES=$(cluster_setting packages)" "PACKAGES_SUM=$(cluster_setting packages_sum)" \
         "FLAVOR=$(cluster_setting flavor)" "ADDRESS=$(part_address "$part")" \
-        "SERVER_ID=$((1000 + ${number:-0}))" "DONOR=$donor"
+        "SERVER_ID=$((1000 + ${number:-0}))" "DONOR=$(machine_donor "$part")"
 }
 
 # Metadata only by token, and not beyond the instance itself; every volume encrypted.
@@ -156,8 +161,108 @@ machine_instance()
         --client-token "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')" \
         --metadata-options HttpTokens=required,HttpPutResponseHopLimit=1,HttpEndpoint=enabled \
         --network-interfaces "DeviceIndex=0,NetworkInterfaceId=${have[eni/eni-$part]}" \
-        --tag-specifications "$(aws_tags instance "$part")" "$(aws_tags volume "$part")")
-    made instance "$part" "$id" pending$'\t'"$(part_address "$part")"
+        --tag-specifications "$(machine_tags "$part")" "$(aws_tags volume "$part")")
+    made instance "$part" "$id" pending$'\t'"$(part_address "$part")"$'\t\t\t'"$(
+        config_sum "$part")"$'\t'"$(machine_donor "$part")"
+}
+
+# An instance is also tagged with the configuration that it starts with, and with whom it
+# clones until that is done.
+machine_tags()
+{
+    local tags donor
+    tags=$(aws_tags instance "$1")
+    tags="${tags%]},{Key=portcullis:config,Value=$(config_sum "$1")}"
+    donor=$(machine_donor "$1")
+    [[ -z $donor ]] || tags+=",{Key=portcullis:donor,Value=$donor}"
+    printf '%s]' "$tags"
+}
+
+# One that was there before takes a new configuration over.
+machine_configure()
+{
+    local part=$1
+    [[ -n ${have[instance/$part]-} && -s $aws_work/config/$part.tar.gz ]] || return 0
+    [[ $(about_field "instance/$part" 1) == running ]] || return 0
+    [[ $(about_field "instance/$part" 5) != "$(config_sum "$part")" ]] || return 0
+    change "instance $part: take its configuration over" || return 0
+    config_use "$part"
+}
+
+# --- The source ------------------------------------------------------------------
+
+# Without its instance its database is gone: what replicas have is the data.  A new, empty
+# source would take it from them, so the replica that has most becomes the source first.
+source_choose()
+{
+    local source part best='' most=-1 count running=()
+    source=$(source_part)
+    data_before=0
+    for part in $(cluster_parts node); do
+        if [[ -n ${have[instance/$part]-} ]]; then
+            data_before=1
+            [[ $(about_field "instance/$part" 1) != running ]] || running+=("$part")
+        fi
+    done
+    [[ $data_before -eq 1 && -z ${have[instance/$source]-} ]] || return 0
+    [[ ${#running[@]} -gt 0 ]] \
+        || fail "the source $source is gone, and no replica runs that could take its place"
+    for part in "${running[@]}"; do
+        count=$(ssm_run "${have[instance/$part]}" 60 portcullis-node position | position_count) \
+            || fail "the source $source is gone, and $part does not say what it has;" \
+                "try again when it answers"
+        if [[ $count -gt $most ]]; then
+            best=$part
+            most=$count
+        fi
+    done
+    say "the source $source is gone; $best has most of its data"
+    # shellcheck disable=SC2034 # lib.sh reads it
+    cluster_settings[source]=$best cluster_settings[promoting]=$best
+}
+
+# How many transactions a position stands for: of MariaDB (0-1001-42) the number in the
+# domain, of MySQL (UUID:1-42:45) those in all intervals.
+position_count()
+{
+    tr -d ' \n' | tr ',:' '\n' | awk -F - '
+        NF == 3 { sum += $3 }
+        NF == 2 { sum += $2 - $1 + 1 }
+        NF == 1 && /^[0-9]+$/ { sum += 1 }
+        END { print sum + 0 }'
+}
+
+# Done after the memory says so, and crossed out there when it is done.
+source_promote()
+{
+    local part position
+    part=$(cluster_setting promoting)
+    [[ -n $part ]] || return 0
+    change "instance $part: becomes the source" || return 0
+    position=$(ssm_run "${have[instance/$part]}" 60 portcullis-node position | tr -d ' \n')
+    ssm_run "${have[instance/$part]}" 300 "portcullis-node promote '$position'" \
+        > "$aws_work/promote" || {
+        cat "$aws_work/promote" >&2
+        fail "$part could not be made the source"
+    }
+    unset 'cluster_settings[promoting]'
+    identity_memory
+}
+
+# donors_tell open|close: the source lets each node in that clones it, until that is well.
+donors_tell()
+{
+    local part donor source=${have[instance/$(source_part)]-}
+    for part in $(cluster_parts node); do
+        donor=$(about_field "instance/$part" 6)
+        [[ -n $donor && -n $source ]] || continue
+        ssm_run "$source" 60 "portcullis-node donor-$1 $(part_address "$part")" > /dev/null \
+            || warn "the source did not $1 its door for $part, which clones it"
+        if [[ $1 == close ]]; then
+            aws_call ec2 delete-tags --resources "${have[instance/$part]}" \
+                --tags Key=portcullis:donor
+        fi
+    done
 }
 
 # --- Health ----------------------------------------------------------------------

@@ -10,6 +10,67 @@
 
 readonly port_clients=5555 port_broker=5556 port_proxy=5557 port_agents=5558 port_database=3306
 
+foreign_public=0 # the subnet that was given leads to the internet
+foreign_groups=  # of endpoints that were there
+
+# --- A VPC that was given --------------------------------------------------------
+
+net_foreign()
+{
+    [[ -n $(cluster_setting vpc_id) ]]
+}
+
+# Whether a gatekeeper can be reached from outside at an address of its own.
+net_public()
+{
+    ! net_foreign || [[ $foreign_public -eq 1 ]]
+}
+
+# All is put into the subnet that was given.  Nothing that is there is changed but its route
+# table, which gets the way to S3 where it has none.
+net_foreign_look()
+{
+    local vpc subnet words zone gateway id groups service
+    vpc=$(cluster_setting vpc_id)
+    subnet=$(cluster_setting subnet_id)
+    words=$(aws_call ec2 describe-subnets --subnet-ids "$subnet" --output text \
+        --query 'Subnets[0].[VpcId,AvailabilityZone]')
+    IFS=$'\t' read -r id zone <<< "$words"
+    [[ $id == "$vpc" ]] || fail "the subnet $subnet is in $id, not in $vpc"
+    have[vpc/vpc]=$vpc
+    have[subnet/private-1]=$subnet
+    have[subnet/public-1]=$subnet
+    # shellcheck disable=SC2034 # lib.sh reads it
+    cluster_settings[zones]=1 cluster_settings[zone_names]=$zone
+    words=$(net_foreign_table Name=association.subnet-id,Values="$subnet")
+    [[ -n $words && $words != None* ]] || words=$(net_foreign_table \
+        Name=association.main,Values=true Name=vpc-id,Values="$vpc")
+    IFS=$'\t' read -r id gateway <<< "$words"
+    have[rt/foreign]=$id
+    [[ $gateway != igw-* ]] || foreign_public=1
+    words=$(aws_call ec2 describe-vpc-endpoints --filters "Name=vpc-id,Values=$vpc" \
+        --output text --query "VpcEndpoints[?State!='deleted'&&State!='deleting']
+            .[ServiceName,VpcEndpointId,join(' ',Groups[].GroupId||[''])]")
+    while IFS=$'\t' read -r service id groups; do
+        service=endpoint-${service##*.}
+        if [[ -n $id && -z ${have[endpoint/$service]-} ]]; then
+            net_foreign_keep "endpoint/$service" "$id"
+            foreign_groups+=" $groups"
+        fi
+    done <<< "$words"
+}
+
+net_foreign_keep()
+{
+    have[$1]=$2
+}
+
+net_foreign_table()
+{
+    aws_call ec2 describe-route-tables --filters "$@" --output text --query "RouteTables[0]
+        .[RouteTableId,Routes[?DestinationCidrBlock=='0.0.0.0/0'].GatewayId|[0]]"
+}
+
 # --- VPC and subnets -------------------------------------------------------------
 
 net_vpc()
@@ -184,6 +245,9 @@ net_rules()
             ;;
     esac
     rule_to 443 "$(group_id endpoint)"
+    for other in $foreign_groups; do
+        rule_to 443 "$other"
+    done
     rule_to 443 "${have[prefix/s3]}"
     if [[ $(cluster_setting nat 0) -eq 1 ]]; then
         rule_to 80 0.0.0.0/0
@@ -294,12 +358,14 @@ net_group_default()
 # net_endpoint SERVICE: in one zone; a second would cost as much again (docs/aws.md).
 net_endpoint()
 {
-    local service=$1 id words
+    local service=$1 id words tables=()
     [[ -z ${have[endpoint/endpoint-$service]-} ]] || return 0
     change "endpoint of $service" || return 0
     if [[ $service == s3 ]]; then
+        tables=("${have[rt/rt-private]-}" "${have[rt/rt-public]-}")
+        ! net_foreign || tables=("${have[rt/foreign]}")
         words=(--vpc-endpoint-type Gateway --policy-document "$(net_policy_s3)"
-            --route-table-ids "${have[rt/rt-private]}" "${have[rt/rt-public]}")
+            --route-table-ids "${tables[@]}")
     else
         words=(--vpc-endpoint-type Interface --private-dns-enabled
             --subnet-ids "${have[subnet/private-1]}" --security-group-ids "$(group_id endpoint)")

@@ -71,7 +71,7 @@ prices_print()
         count=$((count + 1))
         gigabytes=$((gigabytes + $(machine_volume "$part")))
     done
-    say "It costs about, in dollars an hour (list prices of US East, 2025; infra/aws/prices.sh):"
+    say "It costs about, in USD an hour (list prices of US East, 2025; infra/aws/prices.sh):"
     for type in $(printf '%s\n' "${!types[@]}" | sort); do
         price=$(price_field "$type" 3)
         if [[ -z $price ]]; then
@@ -88,7 +88,7 @@ prices_print()
         $(((count + 1) * price_secret_month / price_hours_month))
     [[ $(cluster_setting nat) -eq 0 ]] \
         || price_line "NAT gateway and its address" $((price_nat + price_address))
-    say "  $(price_dollars "$price_sum" 2) an hour, $(price_dollars \
+    say "  $(price_dollars "$price_sum" 2) USD an hour, $(price_dollars \
         $((price_sum * price_hours_month)) 0) a month${unknown:+, and the price of$unknown}"
 }
 
@@ -165,7 +165,7 @@ quotas_check()
         if [[ -z ${have[instance/$part]-} && $type == [acdhimrtz]* ]]; then
             processors=$((processors + ${number:-2}))
         fi
-        if [[ $part == gatekeeper* && -z ${have[eip/eip-$part]-} ]]; then
+        if [[ $part == gatekeeper* && -z ${have[eip/eip-$part]-} ]] && net_public; then
             addresses=$((addresses + 1))
         fi
     done

@@ -70,6 +70,7 @@ zones=()
 plan=()
 memory=
 memory_sum=
+data_before=0 # a node of it was there before this run
 
 # --- Options -------------------------------------------------------------------
 
@@ -226,13 +227,22 @@ settings_decide()
         cluster_settings[$key]=${asked[$key]}
     done
     vpc_cidr=$(cluster_setting vpc_cidr)
+    if [[ -z $(cluster_setting vpc_id) && -n $(cluster_setting subnet_id) ]] \
+        || [[ -n $(cluster_setting vpc_id) && -z $(cluster_setting subnet_id) ]]; then
+        usage_fail "--vpc-id and --subnet-id go together"
+    fi
+    if net_foreign && [[ $(cluster_setting nat) -eq 1 ]]; then
+        usage_fail "--nat is for a VPC that up.sh makes, not for one that was given"
+    fi
 }
 
 # What else must be known before anything is made, and is asked of AWS only once.
 settings_look()
 {
     local count
-    if [[ -z $(cluster_setting zone_names) ]]; then
+    if net_foreign; then
+        net_foreign_look
+    elif [[ -z $(cluster_setting zone_names) ]]; then
         mapfile -t zones < <(aws_call ec2 describe-availability-zones --output text \
             --filters Name=zone-type,Values=availability-zone Name=state,Values=available \
             --query 'AvailabilityZones[].[ZoneName]' | sort)
@@ -351,26 +361,38 @@ step_each()
 # All of the cluster: each group of steps needs what the ones before it made.
 steps_all()
 {
-    local parts tiers gates numbers now
+    local parts tiers gates=() numbers now part
+    # Of a VPC of our own: what comes first, what needs the VPC, what needs its parts.
+    local own=(net_vpc net_igw net_table_public net_table_private net_names net_igw_attach
+        net_group_default net_route_public net_nat)
+    ! net_foreign || own=()
     mapfile -t parts < <(instance_parts)
     mapfile -t tiers < <(net_tiers)
-    mapfile -t gates < <(cluster_parts gatekeeper)
     mapfile -t numbers < <(seq "$(cluster_setting zones)")
     identity_memory
+    source_promote
+    ! net_public || mapfile -t gates < <(cluster_parts gatekeeper)
     mapfile -t now < <(step_each machine_address "${gates[@]}")
-    steps net_vpc net_igw identity_bucket "${now[@]}"
-    mapfile -t now < <(step_each "net_subnet private" "${numbers[@]}"
-        step_each "net_subnet public" "${numbers[@]}" && step_each net_group "${tiers[@]}" endpoint)
-    steps net_table_public net_table_private net_names net_igw_attach net_group_default \
-        "${now[@]}" identity_packages
+    steps "${own[@]:0:2}" identity_bucket "${now[@]}"
+    mapfile -t now < <(step_each net_group "${tiers[@]}" endpoint)
+    if ! net_foreign; then
+        mapfile -t -O "${#now[@]}" now < <(step_each "net_subnet private" "${numbers[@]}"
+            step_each "net_subnet public" "${numbers[@]}")
+    fi
+    steps "${own[@]:2:5}" "${now[@]}" identity_packages
     mapfile -t now < <(step_each net_group_rules "${tiers[@]}" endpoint
-        step_each net_associate "${numbers[@]}" && step_each machine_interface "${parts[@]}")
+        step_each machine_interface "${parts[@]}")
+    net_foreign || mapfile -t -O "${#now[@]}" now < <(step_each net_associate "${numbers[@]}")
     # shellcheck disable=SC2086 # words
     mapfile -t -O "${#now[@]}" now < <(step_each net_endpoint $aws_endpoints)
-    steps net_route_public "${now[@]}"
+    steps "${own[@]:7:1}" "${now[@]}"
     mapfile -t now < <(step_each identity_part "${parts[@]}"
         step_each machine_config "${parts[@]}" && step_each machine_address_use "${gates[@]}")
-    steps net_nat "${now[@]}"
+    steps "${own[@]:8}" "${now[@]}"
+    # Inner parts first: nobody shall be told of a neighbour that does not know him yet.
+    for part in "${parts[@]}"; do
+        machine_configure "$part"
+    done
     mapfile -t now < <(step_each machine_instance "${parts[@]}")
     steps "${now[@]}"
 }
@@ -445,8 +467,7 @@ main()
         local -n from=${key}_from
         [[ -z $from ]] || cp "$from" "$memory/${key/policy/policy.cfg}"
     done
-    sources_before=" "
-    [[ -z ${have[instance/$(source_part)]-} ]] || sources_before=" $(source_part) "
+    source_choose
     steps_all
     if [[ ${#plan[@]} -eq 0 ]]; then
         say "$aws_name in $aws_region: nothing to change"
@@ -460,8 +481,13 @@ main()
         steps_all
     fi
     [[ $dry_run -eq 0 ]] || return 0
+    donors_tell open
     if [[ $wait_health -eq 1 ]]; then
-        machines_wait || code=3
+        if machines_wait; then
+            donors_tell close
+        else
+            code=3
+        fi
     fi
     last_words
     return "$code"
