@@ -101,6 +101,7 @@ brokers/keys=/etc/portcullis/proxy/brokers
 agents/endpoint=tcp://$(part_address "$1"):5558
 agents/keys=/etc/portcullis/proxy/agents
 curve/key_file=credential:key
+routing/zone=$(cluster_setting zone_names | cut -d ' ' -f 1)
 http/address=127.0.0.1:8000
 CFG
 }
