@@ -420,6 +420,16 @@ PORTCULLIS_API portcullis_result *portcullis_result_statement(portcullis_result 
 PORTCULLIS_API const void *portcullis_result_octets(const portcullis_result *self,
                                                     size_t *out_size);
 
+/* What who looks at each result's way wants of it, without the cost of JSON. */
+typedef struct portcullis_way {
+    const char *node;  /* that answered; not NUL terminated, valid as long as the result */
+    size_t node_size;  /* 0: the reply does not say */
+    uint32_t attempts; /* nodes that were tried until then; 0: likewise */
+    bool hedged;       /* it is the answer of a second copy, as the first was late */
+} portcullis_way;
+
+PORTCULLIS_API portcullis_way portcullis_result_way(const portcullis_result *self);
+
 typedef struct portcullis_column {
     const char *name;
     const char *type; /* MySQL's name: "BIGINT", "VARCHAR", ... */

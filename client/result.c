@@ -381,6 +381,36 @@ const char *portcullis_result_route(portcullis_result *self)
     return s_json(&self->route, self->reply.route);
 }
 
+portcullis_way portcullis_result_way(const portcullis_result *self)
+{
+    portcullis_way way = {.node = ""};
+    pcl_mp_value head, key, value;
+    pcl_mp_reader reader = pcl_mp_reader_of(self->reply.route);
+    if (!pcl_mp_next(&reader, &head) || head.type != PCL_MP_MAP) {
+        return way;
+    }
+    for (uint32_t left = head.count; left > 0; left--) {
+        pcl_bytes octets;
+        if (!pcl_mp_next(&reader, &key) || !pcl_mp_skip(&reader, &octets)) {
+            break;
+        }
+        pcl_mp_reader inside = pcl_mp_reader_of(octets);
+        if (!pcl_mp_next(&inside, &value)) {
+            break;
+        }
+        if (value.type == PCL_MP_STR && pcl_bytes_is(key.bytes, "node")) {
+            way.node = (const char *)value.bytes.data;
+            way.node_size = value.bytes.size;
+        } else if (value.type == PCL_MP_UINT && value.uint <= UINT32_MAX &&
+                   pcl_bytes_is(key.bytes, "attempts")) {
+            way.attempts = (uint32_t)value.uint;
+        } else if (value.type == PCL_MP_BOOL && pcl_bytes_is(key.bytes, "hedged")) {
+            way.hedged = value.boolean;
+        }
+    }
+    return way;
+}
+
 const char *portcullis_result_status(portcullis_result *self)
 {
     return s_json(&self->status, self->reply.status);

@@ -124,6 +124,15 @@ static void s_send(lane *self, uint64_t due_us)
     }
 }
 
+static pcl_tally_route s_route_of(const portcullis_result *result)
+{
+    portcullis_way way = portcullis_result_way(result);
+    pcl_tally_route route = {.attempts = way.attempts, .hedged = way.hedged};
+    size_t size = way.node_size < sizeof route.node ? way.node_size : sizeof route.node - 1;
+    memcpy(route.node, way.node, size); /* the rest is 0 */
+    return route;
+}
+
 static void s_on_result(portcullis_result *result, void *context)
 {
     uint64_t now_us = pcl_now_us();
@@ -135,7 +144,7 @@ static void s_on_result(portcullis_result *result, void *context)
         why.code = portcullis_result_code_text(result);
         why.message = portcullis_result_message(result);
     }
-    pcl_tally_route route = pcl_tally_read_route(portcullis_result_route(result));
+    pcl_tally_route route = s_route_of(result);
     bool due_still = now_us < load->end_us && !load->hooks.stop();
     (void)pthread_mutex_lock(&self->mutex);
     if (one->due_us >= load->warm_us) { /* else it was for warming up */

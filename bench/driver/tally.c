@@ -12,32 +12,6 @@
 #define BUSY_SHARE  95u /* percent of all processors */
 
 /* The octets behind `"key":` and white space; NULL: the key is not there. */
-static const char *s_find(const char *json, const char *key)
-{
-    const char *found = strstr(json, key);
-    if (found == NULL) {
-        return NULL;
-    }
-    found += strlen(key);
-    return found + strspn(found, ": ");
-}
-
-pcl_tally_route pcl_tally_read_route(const char *json)
-{
-    pcl_tally_route route = {.attempts = 0};
-    const char *node = s_find(json, "\"node\"");
-    if (node != NULL && *node == '"') {
-        size_t size = strcspn(++node, "\"");
-        size = size < sizeof route.node ? size : sizeof route.node - 1;
-        memcpy(route.node, node, size);
-    }
-    const char *attempts = s_find(json, "\"attempts\"");
-    route.attempts = attempts != NULL ? (uint32_t)strtoul(attempts, NULL, 10) : 0;
-    const char *hedged = s_find(json, "\"hedged\"");
-    route.hedged = hedged != NULL && strncmp(hedged, "true", 4) == 0;
-    return route;
-}
-
 void pcl_tally_note_sent(pcl_tally *self, uint64_t lag_us)
 {
     pcl_histogram_note(&self->lag_us, lag_us);

@@ -64,9 +64,6 @@ typedef struct pcl_tally {
     pcl_tally_part parts[PCL_MIX_PARTS_MAX];
 } pcl_tally;
 
-/* Reads it out of the JSON of portcullis_result_route; what is not there is left zero. */
-pcl_tally_route pcl_tally_read_route(const char *json);
-
 void pcl_tally_note_sent(pcl_tally *self, uint64_t lag_us);
 void pcl_tally_note_ok(pcl_tally *self, uint64_t took_us, bool in_time,
                        const pcl_tally_route *route);

@@ -261,26 +261,6 @@ static void test_what_is_no_rule_is_refused(void **state)
     }
 }
 
-static void test_a_route_is_read(void **state)
-{
-    (void)state;
-    pcl_tally_route route = pcl_tally_read_route(
-        "{\"node\":\"node2\",\"role\":\"replica\",\"attempts\":2,\"hedged\":true}");
-    assert_string_equal("node2", route.node);
-    assert_int_equal(2, route.attempts);
-    assert_true(route.hedged);
-    route = pcl_tally_read_route("{\"node\": \"a\", \"hedged\": false}");
-    assert_string_equal("a", route.node);
-    assert_int_equal(0, route.attempts);
-    assert_false(route.hedged);
-    static const char *const odd[] = {"", "{}", "{\"node\":", "{\"node\":7}", "\"hedged\":t"};
-    for (size_t index = 0; index < sizeof odd / sizeof odd[0]; index++) {
-        route = pcl_tally_read_route(odd[index]);
-        assert_string_equal("", route.node);
-        assert_false(route.hedged);
-    }
-}
-
 static void test_a_failure_counts_its_whole_timeout(void **state)
 {
     (void)state;
@@ -479,7 +459,6 @@ int main(void)
         cmocka_unit_test(test_a_ramp_goes_from_one_rate_to_the_other),
         cmocka_unit_test(test_values_stay_within_their_rule),
         cmocka_unit_test(test_what_is_no_rule_is_refused),
-        cmocka_unit_test(test_a_route_is_read),
         cmocka_unit_test(test_a_failure_counts_its_whole_timeout),
         cmocka_unit_test(test_a_late_driver_and_a_busy_machine_are_doubted),
         cmocka_unit_test(test_what_was_not_measured_is_not_shown),

@@ -100,9 +100,14 @@ static void s_answer(gate *self, held *item, bool right_id, bool right_ticket)
     pcl_mp_put_array(&buffer, 1);
     pcl_mp_put_text(&buffer, right_id && right_ticket ? item->sql : "another's");
     pcl_mp_put_text(&buffer, "route");
-    pcl_mp_put_map(&buffer, 1);
+    pcl_mp_put_map(&buffer, 5);
+    pcl_mp_pair_uint(&buffer, "attempts", 3);
+    pcl_mp_pair_bool(&buffer, "hedged", true);
+    pcl_mp_pair_text(&buffer, "node", self->endpoint);
+    pcl_mp_put_text(&buffer, "some");
+    pcl_mp_put_array(&buffer, 1);
     pcl_mp_put_text(&buffer, "node");
-    pcl_mp_put_text(&buffer, self->endpoint);
+    pcl_mp_pair_text(&buffer, "role", "replica");
     s_send(self, item, &buffer, right_ticket);
     pcl_buffer_release(&buffer);
 }
@@ -427,6 +432,10 @@ static void a_call_is_answered(void **state)
     assert_string_equal(portcullis_result_column(result, 0)->type, "VARCHAR");
     assert_int_equal(portcullis_result_column(result, 0)->flags, 1);
     assert_non_null(strstr(portcullis_result_route(result), s_gates[0].endpoint));
+    portcullis_way way = portcullis_result_way(result);
+    assert_int_equal(way.node_size, strlen(s_gates[0].endpoint));
+    assert_memory_equal(way.node, s_gates[0].endpoint, way.node_size);
+    assert_true(way.attempts == 3 && way.hedged);
     assert_string_equal(portcullis_result_message(result), "");
     s_expect_said(&result, "hello");
     portcullis_close(&client);
