@@ -45,6 +45,10 @@ bool pcl_utf8_is_valid(pcl_bytes source)
                 continue;
             }
         }
+        if (source.data[offset] < 0x80) { /* nor is there much else in what is shorter */
+            offset++;
+            continue;
+        }
         size_t width = pcl_utf8_width(pcl_bytes_of(source.data + offset, source.size - offset));
         if (width == 0) {
             return false;
