@@ -448,6 +448,13 @@ static void s_put_consistency(const portcullis_request *self, const pcl_seen *ke
 {
     bool after = self->consistency == PCL_CONSISTENCY_AFTER;
     bool causal = kept != NULL && (self->causal || after);
+    request->max_lag_ms = self->max_lag_ms;
+    request->consistency = self->consistency;
+    if (!after && !causal) { /* no tokens, which are a page to clear */
+        request->monotonic = self->monotonic ||
+                             (kept != NULL && self->consistency != PCL_CONSISTENCY_ANY);
+        return;
+    }
     *all = after ? self->after : (pcl_seen){.count = 0};
     for (uint32_t index = 0; causal && index < kept->count; index++) {
         const pcl_seen_token *token = &kept->tokens[index];
@@ -455,8 +462,6 @@ static void s_put_consistency(const portcullis_request *self, const pcl_seen *ke
     }
     request->monotonic = self->monotonic ||
                          (kept != NULL && (causal || self->consistency != PCL_CONSISTENCY_ANY));
-    request->max_lag_ms = self->max_lag_ms;
-    request->consistency = self->consistency;
     if (all->source || (causal && kept->source)) {
         request->consistency = PCL_CONSISTENCY_SOURCE;
     } else if (all->count > 0) {

@@ -23,6 +23,8 @@ static void *s_context, *s_gate; /* the gatekeeper, a ROUTER */
 static portcullis *s_client;
 static portcullis_request *s_request;
 static uint32_t s_asked, s_replied;
+static pcl_packed_writer s_replies; /* to go in one frame, as a gatekeeper's */
+static zmq_msg_t s_peer;            /* whose they are */
 static sem_t s_ended;
 static sem_t s_free; /* the gatekeeper's socket is left by the thread that began with it */
 
@@ -37,6 +39,8 @@ static void s_open(void)
     char endpoint[64], error[256];
     int wait_ms = WAIT_MS, none = 0;
     cost_keys_make(&s_keys);
+    pcl_packed_writer_init(&s_replies);
+    (void)zmq_msg_init(&s_peer);
     (void)snprintf(endpoint, sizeof endpoint, "ipc:///tmp/portcullis-test-cost-%ld",
                    (long)getpid());
     s_context = zmq_ctx_new();
@@ -81,9 +85,17 @@ static void s_serve(void)
     cost_reply(request.id, payload, &size);
     seal.kind = PCL_SEAL_REPLY;
     pcl_seal_write(octets, &seal, pcl_bytes_of(payload, size), &s_keys.seal);
-    packed_send(s_gate, zmq_msg_data(&asked.peer), zmq_msg_size(&asked.peer), asked.packed.tag,
-                pcl_bytes_of(octets, sizeof octets), pcl_bytes_of(payload, size));
+    if (!pcl_packed_writer_add(&s_replies, asked.packed.tag, pcl_bytes_of(octets, sizeof octets),
+                               pcl_bytes_of(payload, size))) {
+        cost_fail("the replies do not go in one frame");
+    }
+    (void)zmq_msg_copy(&s_peer, &asked.peer);
     packed_close(&asked);
+}
+
+static void s_send(void)
+{
+    packed_send_several(s_gate, zmq_msg_data(&s_peer), zmq_msg_size(&s_peer), &s_replies);
 }
 
 static void s_on_result(portcullis_result *result, void *context)
@@ -112,6 +124,7 @@ static void s_run(void)
         cost_fail("nothing can be sent");
     }
     s_serve();
+    s_send();
     (void)sem_post(&s_free);
     while (sem_wait(&s_ended) != 0) {
     }
@@ -140,6 +153,7 @@ static uint32_t s_answer(void)
     for (uint32_t index = 0; index < s_asked; index++) {
         s_serve();
     }
+    s_send();
     s_nap(ARRIVE_MS);
     return s_asked;
 }
@@ -163,6 +177,8 @@ static void s_close(void)
 {
     portcullis_request_destroy(&s_request);
     portcullis_close(&s_client);
+    pcl_packed_writer_release(&s_replies);
+    (void)zmq_msg_close(&s_peer);
     packed_forget(s_gate);
     (void)zmq_close(s_gate);
     (void)zmq_ctx_term(s_context);
