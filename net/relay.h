@@ -32,6 +32,9 @@
  *     retry safe in all three.
  *  8. Work that has no time left, or for which there is no ticket, link or queue, does not go
  *     on: _forward says why, and the owner refuses it.
+ *  9. What _forward took leaves at the end of the turn (net/hop_outbox.h).  When the link has lost
+ *     its peer by then, it never ran, and is answered UNAVAILABLE, retry safe.  Likewise a reply
+ *     that send() took may not leave: the owner says so by _undelivered.
  *
  * Belongs to one thread.  No call but _new allocates, save for the payload of an error reply.
  */
