@@ -154,6 +154,15 @@ config_client()
     mkdir -p "$2"
 }
 
+# The client of --bench, unless everybody may come anyway.
+config_client_inside()
+{
+    if [[ $(cluster_setting bench 0) -eq 1 && $(cluster_setting client_cidr) != 0.0.0.0/0 ]]
+    then
+        printf ', %s' "$(part_address client)"
+    fi
+}
+
 # Who may speak to whom, once more, by the host's own firewall.
 config_firewall()
 {
@@ -161,7 +170,7 @@ config_firewall()
     mkdir -p "$folder"
     {
         printf 'define clients = { %s%s }\n' "$(cluster_setting client_cidr)" \
-            "$([[ $(cluster_setting bench 0) -eq 0 ]] || printf ', %s' "$(part_address client)")"
+            "$(config_client_inside)"
         for list in gatekeeper:gatekeepers broker:brokers proxy:proxies node:databases; do
             printf 'define %s = {' "${list#*:}"
             for part in $(cluster_parts "${list%:*}"); do

@@ -138,7 +138,8 @@ identity_secret()
 {
     local part=$1 value=$aws_work/secret.$1 sum id
     id=${have[secret/$part]-}
-    if [[ $mode == plan && -n $(identity_missing) ]]; then
+    if [[ $mode == plan && (-n $(identity_missing) \
+        || $part == client && -z ${have[eni/eni-gatekeeper1]-}) ]]; then
         [[ -n $id ]] || change "secret $part" || true
         return 0
     fi
@@ -179,7 +180,7 @@ role_policy()
 {"Sid":"OwnSecret","Effect":"Allow","Action":"secretsmanager:GetSecretValue",
 "Resource":"${have[secret/$part]}"$(role_condition)},
 {"Sid":"Files","Effect":"Allow","Action":"s3:GetObject","Resource":[$files]},
-$(role_policy_client "$part"){"Sid":"SessionManager","Effect":"Allow","Action":[
+{"Sid":"SessionManager","Effect":"Allow","Action":[
 "ssm:UpdateInstanceInformation","ssmmessages:CreateControlChannel",
 "ssmmessages:CreateDataChannel","ssmmessages:OpenControlChannel",
 "ssmmessages:OpenDataChannel","ec2messages:AcknowledgeMessage","ec2messages:DeleteMessage",
@@ -192,13 +193,6 @@ JSON
 role_condition()
 {
     printf ',"Condition":{"StringEquals":{"aws:SourceVpc":"%s"}}' "${have[vpc/vpc]}"
-}
-
-role_policy_client()
-{
-    [[ $1 == client ]] || return 0
-    printf '{"Sid":"Reports","Effect":"Allow","Action":"s3:PutObject","Resource":'
-    printf '"arn:aws:s3:::%s/reports/*"},\n' "$aws_bucket"
 }
 
 readonly role_trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow",

@@ -5,7 +5,8 @@
 #
 #   --name NAME            the cluster, of 1 to 20 letters a-z, digits and dashes
 #   --region R             default: AWS_REGION, or what aws configure was told
-#   --nodes N              database nodes, 1 to 9: a source and N - 1 replicas (default 3)
+#   --nodes N              database nodes, 1 to 9: a source and N - 1 replicas (default 3);
+#                          more may be asked for later, not fewer
 #   --gatekeepers N        1 to 4 (default 1)
 #   --flavor F             mariadb (default) or mysql
 #   --release R            of the instances: 12 (default) or 13 of Debian, ubuntu-22.04,
@@ -23,7 +24,8 @@
 #   --nat                  a NAT gateway, so that instances can reach mirrors (they need none)
 #   --policy FILE          the broker's policy from now on
 #   --clients FILE         the gatekeepers' list of clients' keys from now on
-#   --bench                also a client instance; compares the strategies from there
+#   --bench                also a client instance; compares the strategies from there, and
+#                          brings benchmark_results.txt and report.html back
 #   --no-wait              do not wait until all instances are well
 #   --dry-run              check and print the plan, change nothing
 #   --yes                  do not ask
@@ -51,6 +53,8 @@ set -euo pipefail
 . "$PCL_CHECKOUT/infra/aws/config.sh"
 # shellcheck source=infra/aws/machines.sh
 . "$PCL_CHECKOUT/infra/aws/machines.sh"
+# shellcheck source=infra/aws/bench.sh
+. "$PCL_CHECKOUT/infra/aws/bench.sh"
 # shellcheck source=infra/aws/prices.sh
 . "$PCL_CHECKOUT/infra/aws/prices.sh"
 # shellcheck source=infra/aws/first-boot-fill.sh
@@ -218,6 +222,11 @@ settings_decide()
             && ${asked[$key]} != "${cluster_settings[$key]}" ]]; then
             fail "$aws_name has $key ${cluster_settings[$key]}: that cannot be changed;" \
                 "infra/down.sh aws deletes it first"
+        fi
+    done
+    for key in nodes gatekeepers; do
+        if [[ ${asked[$key]-9} -lt ${cluster_settings[$key]-0} ]]; then
+            fail "$aws_name has ${cluster_settings[$key]} $key: it grows, but does not shrink"
         fi
     done
     for key in "${!default[@]}"; do
@@ -485,6 +494,7 @@ main()
     if [[ $wait_health -eq 1 ]]; then
         if machines_wait; then
             donors_tell close
+            [[ ${asked[bench]-0} -eq 0 ]] || bench_run || code=3
         else
             code=3
         fi
