@@ -1,6 +1,7 @@
 """Passwords and keys of an agent change while it runs: no restart, and nobody is turned away."""
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -46,12 +47,9 @@ def test_accounts_get_their_new_passwords_under_load(pair):
     for turn in range(3):
         for account in ("read", "write"):
             write(pair.source.folder, f"{account}.password", f"{NEW}{turn}\n")
-        changed = 0
+        changed, deadline = 0, time.monotonic() + 60
         while changed < 20:
-            pair.source_database.sql(
-                "SELECT GROUP_CONCAT(CONCAT('KILL ', id) SEPARATOR ';') FROM"
-                " information_schema.processlist WHERE user LIKE 'portcullis_%' AND"
-                " command='Sleep'")
+            assert time.monotonic() < deadline, "the accounts have not got their new passwords"
             for sql_class, sql in ((READ, "SELECT 1"), (WRITE, "INSERT INTO demo.t VALUES ()")):
                 answer = pair.proxy.ask(sql_class, sql)
                 done += 1
