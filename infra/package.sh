@@ -165,6 +165,12 @@ index_write()
     # shellcheck disable=SC2016 # the inner shell expands these
     "$PCL_CHECKOUT/infra/root.sh" "$release" build --bind "$folder:/packages" bash -euc '
         cd /packages
+        # Names that stand in an address as they are: no epoch, no plus, no tilde.
+        for name in *.deb; do
+            plain=${name//%3a/.}
+            plain=${plain//[+~]/-}
+            [[ $plain == "$name" ]] || mv -- "$name" "$plain"
+        done
         dpkg-scanpackages --multiversion . > Packages
         sha256sum -- *.deb Packages > SHA256SUMS
         sha256sum < SHA256SUMS | cut -d " " -f 1 > SUM
