@@ -34,7 +34,7 @@ def packages(release):
     """The folder of infra/package.sh: this checkout's packages and what they need."""
     scratch = os.environ.get("PORTCULLIS_TEST_SCRATCH") or tempfile.mkdtemp()
     output = pathlib.Path(scratch) / "packages"
-    done = run([CHECKOUT / "infra/package.sh", "--release", release, "--output", output], 900)
+    done = run([CHECKOUT / "infra/package.sh", "--release", release, "--output", output], 1800)
     if done.returncode == CANNOT:
         return done.stdout
     assert done.returncode == 0, done.stdout
@@ -49,7 +49,7 @@ def packages_or_skip(release):
     return made
 
 
-def attempt(release, script, binds=(), timeout_s=300):
+def attempt(release, script, binds=(), timeout_s=900):
     """Runs a bash script in a fresh copy of the plain root; what it changes is thrown away."""
     words = [word for bind in binds for word in ("--bind", bind)]
     done = run([CHECKOUT / "infra/root.sh", release, "try", *words, "bash", "-euc", script],
