@@ -1,7 +1,6 @@
 """The instance that a node runs on: its zone, its notices, its secret (worker-agent/cloud.h), and
 the command portcullis-secret, against a server that fails as the real ones do (aws_server.py)."""
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -219,8 +218,7 @@ def test_moto_takes_the_signature_too(tmp_path):
     """A second opinion: what others have built of AWS's interfaces."""
     server = shutil.which("moto_server")
     if server is None:
-        assert os.environ.get("CI") != "true", "moto_server is not installed"
-        pytest.skip("moto_server is not installed: its opinion is not asked")
+        pytest.skip("moto_server is not installed here: tests/infra, which needs it, asks it too")
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
