@@ -188,7 +188,7 @@ def test_a_late_kill_hits_nothing_else(bench, proxy):
     session = begin(proxy)
     first = insert(proxy, "warm", session)
     assert proxy.reply(first)["ok"]
-    bench.faults.delay_s = 0.1
+    bench.faults.delay_s = 0.4
     for turn in range(5):
         ticket = insert(proxy, f"late-{turn}", session)
         proxy.pump_for(0.05)
