@@ -11,8 +11,8 @@
 #   --flavor F             mariadb (default) or mysql
 #   --release R            of the instances: 12 (default) or 13 of Debian, ubuntu-22.04,
 #                          ubuntu-24.04
-#   --instance-type T      of every instance; or TIER=T, which may come several times: TIER is
-#                          gatekeeper, broker, proxy, node or client
+#   --instance-type T      of instances that are made from now on; or TIER=T, which may come
+#                          several times: TIER is gatekeeper, broker, proxy, node or client
 #   --volume-size GB       of a database node (default 40)
 #   --image-id AMI         another image than the newest of the release
 #   --packages DIR         what infra/package.sh made (default: it is asked to)
