@@ -9,11 +9,14 @@
 #include <string.h>
 #include <zmq.h>
 
+/* What ZeroMQ keeps inside a message, and copies with it; of what is longer a copy has the same
+ * octets. */
+#define PACKED_INSIDE_MAX 33u
+
 typedef struct packed_message {
     zmq_msg_t peer, frame, apart;
     bool begins;       /* it is the first of its frame */
-    pcl_packed packed; /* borrows from the frames, or from one of several messages, which is there
-                          until the next was received; its payload is there in either form */
+    pcl_packed packed; /* borrows from the frames; its payload is there in either form */
 } packed_message;
 
 /* A frame of several messages of which not all were taken. */
@@ -59,6 +62,24 @@ static inline bool packed_waits(void *socket)
     return packed_several_of(socket)->left.left.size > 0;
 }
 
+/* The next of several, which keeps the frame as long as it is open; true. */
+static inline bool packed_take(packed_several *several, packed_message *out)
+{
+    if (zmq_msg_size(&several->frame) <= PACKED_INSIDE_MAX ||
+        !pcl_packed_next(&several->left, &out->packed)) {
+        abort();
+    }
+    (void)zmq_msg_copy(&out->peer, &several->peer);
+    (void)zmq_msg_copy(&out->frame, &several->frame);
+    if (several->left.left.size == 0) { /* another thread may end with it */
+        (void)zmq_msg_close(&several->peer);
+        (void)zmq_msg_init(&several->peer);
+        (void)zmq_msg_close(&several->frame);
+        (void)zmq_msg_init(&several->frame);
+    }
+    return true;
+}
+
 /* false: nothing came; else the caller closes it.  What comes must be packed. */
 static inline bool packed_recv(void *socket, int flags, packed_message *out)
 {
@@ -66,10 +87,9 @@ static inline bool packed_recv(void *socket, int flags, packed_message *out)
     (void)zmq_msg_init(&out->peer);
     (void)zmq_msg_init(&out->frame);
     (void)zmq_msg_init(&out->apart);
-    out->begins = !pcl_packed_next(&several->left, &out->packed);
+    out->begins = several->left.left.size == 0;
     if (!out->begins) {
-        (void)zmq_msg_copy(&out->peer, &several->peer);
-        return true;
+        return packed_take(several, out);
     }
     if (zmq_msg_recv(&out->peer, socket, flags) < 0 || zmq_msg_recv(&out->frame, socket, 0) < 0) {
         return false;
@@ -77,11 +97,9 @@ static inline bool packed_recv(void *socket, int flags, packed_message *out)
     bool more = zmq_msg_more(&out->frame) != 0;
     pcl_bytes frame = pcl_bytes_of(zmq_msg_data(&out->frame), zmq_msg_size(&out->frame));
     if (!more && pcl_packed_open(&several->left, frame)) {
-        (void)zmq_msg_move(&several->frame, &out->frame);
+        (void)zmq_msg_move(&several->frame, &out->frame); /* its octets stay where they are */
         (void)zmq_msg_copy(&several->peer, &out->peer);
-        frame = pcl_bytes_of(zmq_msg_data(&several->frame), zmq_msg_size(&several->frame));
-        return pcl_packed_open(&several->left, frame) &&
-               pcl_packed_next(&several->left, &out->packed);
+        return packed_take(several, out);
     }
     if (!pcl_packed_read(&out->packed, frame) || more != (out->packed.payload.size == 0) ||
         (more && zmq_msg_recv(&out->apart, socket, 0) < 0) || zmq_msg_more(&out->apart)) {
