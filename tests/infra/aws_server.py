@@ -2,15 +2,14 @@
 
 A call of the CLI takes most of its time to import itself and to read the services' models;
 a script makes a hundred.  This runs in the CLI's own interpreter with the CLI's own code and
-is asked through tests/infra/bin-style wrappers (see cloud.py): arguments, environment, folder
-and the three standard streams come over a Unix socket, the exit code goes back.
+is asked by aws_call.py: arguments, environment, folder and the three standard streams come over a
+Unix socket, the exit code goes back.
 
     PYTHON aws_server.py SOCKET      serves until its standard input ends
 """
 import array
 import contextlib
 import gc
-import json
 import os
 import signal
 import socket
@@ -21,7 +20,7 @@ import threading
 WARM = (("ec2", "describe-vpcs"), ("iam", "list-roles"), ("sts", "get-caller-identity"),
         ("s3api", "list-buckets"), ("s3", "ls"), ("ssm", "list-documents"),
         ("secretsmanager", "list-secrets"), ("service-quotas", "list-services"),
-        ("resourcegroupstaggingapi", "get-resources"))
+        ("resourcegroupstaggingapi", "get-resources"), ("logs", "describe-log-groups"))
 
 
 def remember(loaders):
@@ -54,25 +53,38 @@ def warm():
     path = os.environ["AWS_DATA_PATH"]  # the CLI has set it for itself
     os.environ.clear()
     os.environ.update(real, AWS_DATA_PATH=path)
-    return create_clidriver
+    return prepared(create_clidriver())
+
+
+def prepared(driver):
+    """Its tables of commands, built before the first fork; what is of one call, credentials and
+    configuration, is not touched."""
+    table = driver._get_command_table()  # pylint: disable=protected-access
+    for service, _ in WARM:
+        if service in table and hasattr(table[service], "_get_command_table"):
+            table[service]._get_command_table()  # pylint: disable=protected-access
+    driver.session._config = None  # pylint: disable=protected-access
+    return driver
 
 
 def receive(link):
-    """One request: its JSON, and the descriptors that came with its first octets."""
+    """One request (see aws_call.py), and the descriptors that came with its first octets."""
     fds = array.array("i")
     text, extra, _, _ = link.recvmsg(1 << 16, socket.CMSG_LEN(3 * fds.itemsize))
     for level, kind, data in extra:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
-    while not text.endswith(b"\n"):
+    while len(text) < 8 or len(text) < 8 + int(text[:8]):
         more = link.recv(1 << 16)
         if not more:
-            break
+            raise OSError("a call that ended early")
         text += more
-    return json.loads(text), list(fds)
+    folder, count, *words = (os.fsdecode(one) for one in text[8:].split(b"\0"))
+    return {"folder": folder, "args": words[:int(count)],
+            "environment": dict(one.split("=", 1) for one in words[int(count):])}, list(fds)
 
 
-def call(create, request):
+def call(driver, request):
     """In the child: the call itself; what `aws` would have done."""
     sys.argv = ["aws", *request["args"]]
     os.chdir(request["folder"])
@@ -85,7 +97,7 @@ def call(create, request):
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
     try:
-        code = create().main(sys.argv[1:])
+        code = driver.main(sys.argv[1:])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     sys.stdout.flush()
@@ -93,7 +105,7 @@ def call(create, request):
     return code or 0
 
 
-def child(create, link, request, fds):
+def child(driver, link, request, fds):
     for number, fd in enumerate(fds):
         os.dup2(fd, number)
     for fd in fds:
@@ -101,7 +113,7 @@ def child(create, link, request, fds):
             os.close(fd)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        code = call(create, request)
+        code = call(driver, request)
     except BaseException as error:  # pylint: disable=broad-except
         os.write(2, f"aws: {error!r}\n".encode())
         code = 255
@@ -117,7 +129,7 @@ def end_with_parent():
 
 
 def main():
-    create = warm()
+    driver = warm()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1] + ".new")
         listener.listen(64)
@@ -134,7 +146,7 @@ def main():
                 continue
             if os.fork() == 0:
                 listener.close()
-                child(create, link, request, fds)
+                child(driver, link, request, fds)
             for fd in fds:
                 os.close(fd)
             link.close()

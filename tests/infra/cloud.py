@@ -12,6 +12,7 @@ forks for each call.  The CLI's code is the same.  PORTCULLIS_TEST_PLAIN_AWS=1 c
 
 PORTCULLIS_PORTS says which ports are free for tests, PORTCULLIS_TEST_SCRATCH where files go.
 """
+import concurrent.futures
 import contextlib
 import functools
 import http.client
@@ -33,6 +34,7 @@ import fault_cloud
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+BUILD = pathlib.Path(os.environ.get("PORTCULLIS_TEST_BUILD", ROOT / "build" / "dev")).resolve()
 REGION = "eu-central-1"
 PYTHON = "/usr/bin/python3"
 SCRIPT_LIMIT_S = 300  # a script that still runs then hangs
@@ -176,7 +178,8 @@ class Cloud:
             if self.helper.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError("the AWS CLI could not be imported")
             time.sleep(0.05)
-        wrapper.write_text(f"#!/bin/sh\nexec {PYTHON} -I -S {HERE}/aws_call.py {link} \"$@\"\n")
+        text = (HERE / "aws_call.py").read_text().replace('SOCKET = ""', f"SOCKET = {str(link)!r}")
+        wrapper.write_text(f"#!{PYTHON} -IS\n{text}")
         wrapper.chmod(0o755)
 
     def _plain_environment(self):
@@ -188,12 +191,13 @@ class Cloud:
     def environment(self, run):
         return {**self._plain_environment(), "PATH": f"{self.bin}:{os.environ['PATH']}",
                 "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.proxy.port}",
-                "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_ACCESS_KEY_ID": f"AKID{run}", "AWS_SECRET_ACCESS_KEY": "test",
                 "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION,
                 "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": "",
-                "AWS_EXECUTION_ENV": f"run-{run}",
                 "PORTCULLIS_AWS_STATE": str(self.scratch / "state"),
-                "PORTCULLIS_AWS_POLL_S": "0.1", "PORTCULLIS_AWS_RETRY_S": "0.05",
+                "PORTCULLIS_COMMAND": str(BUILD / "client" / "portcullis"),
+                "PORTCULLIS_AWS_ENV": str(self.scratch / "none.env"),
+                "PORTCULLIS_AWS_POLL_S": "0.1", "PORTCULLIS_AWS_RETRY_MS": "20",
                 "PORTCULLIS_AWS_WAIT_S": "60"}
 
     def close(self):
@@ -209,6 +213,7 @@ class Cloud:
     def reset(self):
         """An account with nothing in it."""
         self.moto_api("POST", "/moto-api/reset")
+        self.proxy.policies.known.clear()
         shutil.rmtree(self.scratch / "state")
         (self.scratch / "state").mkdir()
 
@@ -257,17 +262,76 @@ class Cloud:
             return Done(" ".join(str(one) for one in command), code,
                         output.read().decode("utf-8", "replace"), calls)
 
-    def aws(self, *arguments):
-        """What a plain call of the CLI says, as JSON; no fault meets it."""
-        run = f"{os.getpid()}q"
-        self.proxy.begin(run)
-        done = subprocess.run([self.bin / "aws", *arguments, "--output", "json"],
-                              capture_output=True, text=True, timeout=120, check=False,
-                              stdin=subprocess.DEVNULL, env=self.environment(run))
-        self.proxy.end()
+    @contextlib.contextmanager
+    def asking(self):
+        """Within it ask() and fetch() may be called, from more than one thread."""
+        self.proxy.begin("asking")
+        try:
+            yield
+        finally:
+            self.proxy.end()
+
+    def _cli(self, *arguments):
+        done = subprocess.run([self.bin / "aws", *arguments], capture_output=True, timeout=120,
+                              check=False, stdin=subprocess.DEVNULL,
+                              env=self.environment("asking"))
         if done.returncode != 0:
-            raise RuntimeError(f"aws {' '.join(arguments)}: {done.stderr}")
-        return json.loads(done.stdout or "null")
+            raise RuntimeError(f"aws {' '.join(arguments)}: {done.stderr.decode()}")
+        return done.stdout
+
+    def ask(self, *arguments):
+        """What a call of the CLI says, as JSON; no fault meets it."""
+        return json.loads(self._cli(*arguments, "--output", "json") or b"null")
+
+    def fetch(self, url):
+        """The content of an object of S3."""
+        return self._cli("s3", "cp", url, "-")
+
+    def put(self, bucket, key, content):
+        """Within asking(): makes an object of S3."""
+        with tempfile.NamedTemporaryFile(dir=self.scratch) as file:
+            file.write(content)
+            file.flush()
+            self._cli("s3", "cp", "--only-show-errors", file.name, f"s3://{bucket}/{key}")
+
+    def aws(self, *arguments):
+        with self.asking():
+            return self.ask(*arguments)
+
+    def inventory(self):
+        """All that is in the account, whoever made it: {(kind, id)}."""
+        with self.asking(), concurrent.futures.ThreadPoolExecutor(2) as pool:
+            found = pool.map(lambda one: (one, self.ask(*one[0].split(), "--query", one[1])), KINDS)
+            return {(what[0].split()[1], ident) for what, ids in found for ident in ids or []}
+
+
+# Each kind of thing that a script could leave: the call, and what of its answer counts.
+KINDS = (
+    ("ec2 describe-vpcs", "Vpcs[].VpcId"),
+    ("ec2 describe-subnets", "Subnets[].SubnetId"),
+    ("ec2 describe-route-tables", "RouteTables[].RouteTableId"),
+    ("ec2 describe-internet-gateways", "InternetGateways[].InternetGatewayId"),
+    ("ec2 describe-nat-gateways", "NatGateways[?State!='deleted'].NatGatewayId"),
+    ("ec2 describe-security-groups", "SecurityGroups[].GroupId"),
+    ("ec2 describe-vpc-endpoints", "VpcEndpoints[?State!='deleted'].VpcEndpointId"),
+    ("ec2 describe-addresses", "Addresses[].AllocationId"),
+    ("ec2 describe-network-interfaces", "NetworkInterfaces[].NetworkInterfaceId"),
+    ("ec2 describe-instances",
+     "Reservations[].Instances[?State.Name!='terminated'].InstanceId[]"),
+    ("ec2 describe-volumes", "Volumes[].VolumeId"),
+    ("ec2 describe-launch-templates", "LaunchTemplates[].LaunchTemplateId"),
+    ("ec2 describe-key-pairs", "KeyPairs[].KeyName"),
+    # Of AWS a network's own goes with it; moto keeps it.
+    ("ec2 describe-network-acls", "NetworkAcls[?!IsDefault].NetworkAclId"),
+    ("iam list-roles", "Roles[].RoleName"),
+    ("iam list-instance-profiles", "InstanceProfiles[].InstanceProfileName"),
+    ("iam list-policies --scope Local", "Policies[].PolicyName"),
+    ("secretsmanager list-secrets --include-planned-deletion", "SecretList[].Name"),
+    ("s3api list-buckets", "Buckets[].Name"),
+    ("ssm describe-parameters", "Parameters[].Name"),
+    ("ssm list-documents --filters Key=Owner,Values=Self", "DocumentIdentifiers[].Name"),
+    ("logs describe-log-groups", "logGroups[].logGroupName"),
+)
 
 
 @contextlib.contextmanager

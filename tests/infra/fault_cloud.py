@@ -16,6 +16,7 @@ import re
 import threading
 import time
 import urllib.parse
+import xml.etree.ElementTree
 
 READING = ("Describe", "Get", "List", "Head", "Lookup", "Simulate", "Search", "Assume", "Decode",
            "Check")
@@ -39,6 +40,7 @@ class Call:
     run: str  # which run of a script it belongs to
     fields: dict  # of the query protocol and of JSON, else empty
     text: str  # the body
+    path: str = ""
     status: int = 0  # what was answered, 0 for nothing
 
     @property
@@ -54,9 +56,9 @@ class Call:
 
 def parse(method, path, headers, body):
     """The call that a request makes."""
-    scope = re.search(r"Credential=[^/]*/\d+/([^/]+)/([^/]+)/", headers.get("Authorization", ""))
-    region, service = scope.groups() if scope else ("", "none")
-    run = re.search(r"exec-env/run-(\w+)", headers.get("User-Agent", ""))
+    scope = re.search(r"Credential=(?:AKID)?([^/]*)/\d+/([^/]+)/([^/]+)/",
+                      headers.get("Authorization", ""))
+    run, region, service = scope.groups() if scope else ("", "", "none")
     text = body.decode("utf-8", "replace")
     fields = {}
     target = headers.get("X-Amz-Target")
@@ -69,7 +71,7 @@ def parse(method, path, headers, body):
     else:
         fields = dict(urllib.parse.parse_qsl(text))
         action = fields.get("Action", f"{method} {path}")
-    return Call(service, action, region, run.group(1) if run else "", fields, text)
+    return Call(service, action, region, run, fields, text, path)
 
 
 # --- Answers -----------------------------------------------------------------------
@@ -149,6 +151,79 @@ def stand_in(call, forward):
     return None
 
 
+def flat(prefix, value):
+    """A value as fields of the query protocol; lists are numbered from 1."""
+    if isinstance(value, dict):
+        return {name: text for key, one in value.items()
+                for name, text in flat(f"{prefix}.{key}", one).items()}
+    if isinstance(value, list):
+        return {name: text for number, one in enumerate(value)
+                for name, text in flat(f"{prefix}.{number + 1}", one).items()}
+    return {prefix: str(value).lower() if isinstance(value, bool) else str(value)}
+
+
+def xml_value(node):
+    """An element of an answer of EC2 as dicts and lists, with the names that requests use."""
+    children = list(node)
+    if not children:
+        return node.text or ""
+    if all(one.tag.rpartition("}")[2] == "item" for one in children):
+        return [xml_value(one) for one in children]
+    named = {}
+    for one in children:
+        name = one.tag.rpartition("}")[2]
+        name = {"blockDeviceMappingSet": "blockDeviceMapping"}.get(name, name)
+        named[name[0].upper() + name[1:]] = xml_value(one)
+    return named
+
+
+def with_template(call, forward):
+    """The body of RunInstances with what its launch template says, which moto takes only half of:
+    profile, volumes and metadata options; what the call says itself is kept.  None without."""
+    name = call.fields.get("LaunchTemplate.LaunchTemplateName")
+    ident = call.fields.get("LaunchTemplate.LaunchTemplateId")
+    if call.name != "ec2:RunInstances" or not (name or ident):
+        return None
+    asked = {"Action": "DescribeLaunchTemplateVersions", "Version": "2016-11-15",
+             "LaunchTemplateVersion.1": call.fields.get("LaunchTemplate.Version", "$Default")}
+    asked["LaunchTemplateName" if name else "LaunchTemplateId"] = name or ident
+    answer = xml.etree.ElementTree.fromstring(forward(urllib.parse.urlencode(asked)))
+    data = next((one for one in answer.iter() if one.tag.endswith("}launchTemplateData")), None)
+    if data is None:
+        return None
+    data = xml_value(data)
+    fields = dict(call.fields)
+    for key in ("IamInstanceProfile", "BlockDeviceMapping", "MetadataOptions"):
+        if key in data and not any(one.startswith(key + ".") for one in fields):
+            fields.update(flat(key, data[key]))
+    return urllib.parse.urlencode(fields).encode()
+
+
+class BucketPolicies:
+    """moto takes what a bucket's policy denies under a condition for denied always; so policies
+    of buckets are kept here and not there."""
+
+    def __init__(self):
+        self.known = {}
+
+    def answer(self, call):
+        path, _, query = call.path.partition("?")
+        bucket = path.strip("/").partition("/")[0]
+        if call.service != "s3" or "policy" not in query.split("&"):
+            if call.action.startswith("DELETE") and path.strip("/") == bucket:
+                self.known.pop(bucket, None)
+            return None
+        if call.action.startswith("PUT"):
+            self.known[bucket] = call.text
+        elif call.action.startswith("DELETE"):
+            self.known.pop(bucket, None)
+        elif bucket in self.known:
+            return 200, {"Content-Type": "application/json"}, self.known[bucket].encode()
+        else:
+            return error(call, 404, "NoSuchBucketPolicy", "The bucket policy does not exist")
+        return 204, {}, b""
+
+
 # --- Faults ------------------------------------------------------------------------
 
 class Throttle:
@@ -223,21 +298,23 @@ class Kill:
         self.count, self.made, self.call = 0, 0, None
         self.lock = threading.Lock()
 
-    def _now(self, call):
-        self.made, self.call = 1, call
+    def _now(self):
+        self.made = 1
         self.kill()
 
     def before(self, call):
         with self.lock:
             if call.mutating:
                 self.count += 1
-            if call.mutating and self.count == self.at and not self.carried_out:
-                self._now(call)
+                if self.count == self.at:
+                    self.call = call  # others may come before its answer
+        if call is self.call and not self.carried_out:
+            self._now()
         return None
 
     def after(self, call, answer):
-        if call.mutating and self.count == self.at and not self.made and self.carried_out:
-            self._now(call)
+        if call is self.call and self.carried_out:
+            self._now()
             return None
         return answer
 
@@ -296,6 +373,7 @@ class FaultCloud:
     def __init__(self, port, moto_port):
         self.port, self.moto_port = port, moto_port
         self.calls, self.faults, self.run = [], [], ""
+        self.policies = BucketPolicies()
         self.lock = threading.Lock()
         self.server = Server(("127.0.0.1", port), Handler)
         self.server.owner = self
@@ -350,7 +428,9 @@ class FaultCloud:
                 "Host": headers["Host"]}, text.encode())[2].decode()
         if call.run != self.run:
             return None  # killed just now, before the call
-        made = stand_in(call, ask) or self.forward(method, path, headers, body)
+        body = with_template(call, ask) or body
+        made = (self.policies.answer(call) or stand_in(call, ask)
+                or self.forward(method, path, headers, body))
         call.status = made[0]
         for fault in faults:
             if made is not None and hasattr(fault, "after"):
