@@ -166,7 +166,6 @@ def test_a_replica_that_is_made_later_clones_from_the_source(whole):
     assert re.search("^readonly DONOR=(''|)$", data["node3"], re.M)
 
 
-@young
 def test_what_was_opened_by_hand_is_closed_again(whole):
     groups = {tag["Value"]: one["GroupId"] for one in whole.cloud.aws(
         "ec2", "describe-security-groups", "--filters",
