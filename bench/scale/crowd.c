@@ -147,8 +147,10 @@ static void s_send(pcl_crowd *self, uint32_t number, uint64_t due_us)
         entry->mark = pcl_sealer_seal(&one->sealer, pcl_peer_generation(one->peer), &one->key,
                                       octets, seal);
     }
-    if (!pcl_peer_send(one->peer, ticket, &payload,
-                       pcl_bytes_of(seal, self->seals ? sizeof seal : 0))) {
+    pcl_peer_send_result sent = pcl_peer_send(one->peer, ticket, &payload,
+                                              pcl_bytes_of(seal, self->seals ? sizeof seal : 0));
+    /* Each by itself: a simulated client is one of thousands that know nothing of each other. */
+    if (sent == PCL_PEER_FULL || !pcl_peer_flush(one->peer)) {
         pcl_ticket_table_remove(self->table, ticket);
         s_fail(self, due_us, PCL_CROWD_SILENCE);
     }
