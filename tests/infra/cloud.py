@@ -37,7 +37,7 @@ ROOT = HERE.parents[1]
 BUILD = pathlib.Path(os.environ.get("PORTCULLIS_TEST_BUILD", ROOT / "build" / "dev")).resolve()
 REGION = "eu-central-1"
 PYTHON = "/usr/bin/python3"
-SCRIPT_LIMIT_S = 300  # a script that still runs then hangs
+SCRIPT_LIMIT_S = 900  # a script that still runs then hangs
 
 
 class Missing(Exception):
