@@ -57,10 +57,8 @@ aws_passing()
         *"onnection"* | *"imeout"* | *"ncomplete"* | *"parse response"*)
             # Nobody knows what became of it.  What only looks may be said again, and so may
             # what AWS itself takes for the same call the second time.
-            case $call in
-                create-vpc | create-internet-gateway | allocate-address) return 1 ;;
-                *) return 0 ;;
-            esac
+            [[ " $aws_once " != *" $call "* ]]
+            return
             ;;
     esac
     return 1
@@ -72,14 +70,19 @@ aws_absent()
     [[ $1 == *NotFound* || $1 == *NoSuch* || $1 == *"annot find"* ]]
 }
 
+# What would be there twice if it were said twice; nor may the CLI itself say it again.
+readonly aws_once="create-vpc create-internet-gateway create-route-table \
+create-network-interface create-vpc-endpoint allocate-address"
+
 # aws_call SERVICE CALL ...: prints what the AWS CLI prints.  1: AWS said no, and what it
 # said is on standard error.
 aws_call()
 {
-    local try pause out said err=$aws_work/err.$BASHPID
+    local try pause out said err=$aws_work/err.$BASHPID attempts=${AWS_MAX_ATTEMPTS:-3}
+    [[ " $aws_once " != *" $2 "* ]] || attempts=1
     for ((try = 1; ; try++)); do
-        if out=$(aws --cli-connect-timeout 5 --cli-read-timeout 30 "$@" 2> "$err" < /dev/null)
-        then
+        if out=$(AWS_MAX_ATTEMPTS=$attempts aws --cli-connect-timeout 5 --cli-read-timeout 30 \
+            "$@" 2> "$err" < /dev/null); then
             [[ -z $out ]] || printf '%s\n' "$out"
             rm -f "$err"
             return 0
