@@ -214,6 +214,7 @@ class Cloud:
         """An account with nothing in it."""
         self.moto_api("POST", "/moto-api/reset")
         self.proxy.policies.known.clear()
+        self.proxy.tokens.clear()
         shutil.rmtree(self.scratch / "state")
         (self.scratch / "state").mkdir()
 

@@ -374,6 +374,7 @@ class FaultCloud:
         self.port, self.moto_port = port, moto_port
         self.calls, self.faults, self.run = [], [], ""
         self.policies = BucketPolicies()
+        self.tokens = {}  # what calls with a token of their own were answered, as moto forgets it
         self.lock = threading.Lock()
         self.server = Server(("127.0.0.1", port), Handler)
         self.server.owner = self
@@ -428,10 +429,13 @@ class FaultCloud:
                 "Host": headers["Host"]}, text.encode())[2].decode()
         if call.run != self.run:
             return None  # killed just now, before the call
+        token = call.fields.get("ClientToken") if call.service == "ec2" else None
         body = with_template(call, ask) or body
-        made = (self.policies.answer(call) or stand_in(call, ask)
+        made = (self.tokens.get(token) or self.policies.answer(call) or stand_in(call, ask)
                 or self.forward(method, path, headers, body))
         call.status = made[0]
+        if token and made[0] == 200:
+            self.tokens[token] = made
         for fault in faults:
             if made is not None and hasattr(fault, "after"):
                 made = fault.after(call, made)

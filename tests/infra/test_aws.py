@@ -15,8 +15,6 @@ import fault_cloud
 from harness import Cluster, names
 
 BAR = os.environ.get("PORTCULLIS_TEST_BAR") == "1"
-# Too young for every run: seen to pass in parts only.
-young = pytest.mark.skipif(not BAR, reason="with PORTCULLIS_TEST_BAR=1")
 # Asked of the instances, and no change of anything.
 ASKING = {"ssm:SendCommand"}
 
@@ -150,13 +148,13 @@ def test_an_instance_that_is_gone_is_made_again_and_nothing_else(whole, part):
     others = {one: whole.instance(one) for one in ("node1", "node3", "broker", "proxy1")}
     done = whole.up()
     assert changes(done).count("ec2:RunInstances") == 1, done
-    assert not [name for name in changes(done) if re.search("Delete|Terminate", name)]
+    # Its donor is a tag, until it has cloned.
+    assert not [name for name in changes(done) if re.search("Delete(?!Tags)|Terminate", name)]
     assert whole.instance(part) != lost
     assert {one: whole.instance(one) for one in others} == others
     assert whole.check() == []
 
 
-@young
 def test_a_replica_that_is_made_later_clones_from_the_source(whole):
     facts = whole.facts()
     data = facts.user_data
@@ -164,6 +162,24 @@ def test_a_replica_that_is_made_later_clones_from_the_source(whole):
                   if one["InstanceId"] == whole.instance("node1"))
     assert re.search(rf"^readonly DONOR='{re.escape(source)}'$", data["node2"], re.M)
     assert re.search("^readonly DONOR=(''|)$", data["node3"], re.M)
+
+
+def test_a_replica_takes_the_place_of_a_source_that_is_gone(whole):
+    """Before a new and empty one is made, which would take the data from all of them."""
+    whole.cloud.aws("ec2", "terminate-instances", "--instance-ids", whole.instance("node1"))
+    done = whole.up()
+    said = [(call.fields["InstanceIds"], "".join(call.fields["Parameters"]["commands"]))
+            if call.name == "ssm:SendCommand" else ([], call.name) for call in done.calls]
+    promoted = [number for number, (_, words) in enumerate(said)
+                if "portcullis-node promote" in words]
+    made = [number for number, (_, words) in enumerate(said) if words == "ec2:RunInstances"]
+    assert len(promoted) == 1 and len(made) == 1 and promoted[0] < made[0], done
+    facts = whole.facts()
+    source = next(one for one in facts.instances if [one["InstanceId"]] == said[promoted[0]][0])
+    assert checker.part_of(source) in ("node2", "node3")
+    assert f"readonly DONOR='{source['PrivateIpAddress']}'\n" in facts.user_data["node1"]
+    assert checker.check(facts, whole.wanted) == []
+    assert f"source {checker.part_of(source)}" in whole.script("status.sh").output
 
 
 def test_what_was_opened_by_hand_is_closed_again(whole):
@@ -178,7 +194,6 @@ def test_what_was_opened_by_hand_is_closed_again(whole):
     assert whole.check() == []
 
 
-@young
 def test_each_rule_of_the_checker_fails_on_what_was_broken(whole):
     cloud = whole.cloud
     facts = whole.facts()
@@ -298,7 +313,6 @@ def test_wrong_arguments_are_refused_with_a_word(cloud, words):
 
 # --- In a network that is there ----------------------------------------------------------
 
-@young
 def test_a_network_of_the_operators_own_is_used_and_left(cloud):
     vpc = cloud.aws("ec2", "create-vpc", "--cidr-block", "10.50.0.0/16")["Vpc"]["VpcId"]
     subnet = cloud.aws("ec2", "create-subnet", "--vpc-id", vpc, "--cidr-block",
@@ -397,7 +411,6 @@ def test_a_cloud_that_is_always_busy_is_given_up_on(cloud):
     assert "Rate exceeded" in done.output
 
 
-@young
 def test_answers_that_are_cut_leave_what_the_next_run_repairs(cloud):
     chance = random.Random(seed_of("cut"))
     before = cloud.inventory()

@@ -59,6 +59,14 @@ def test_what_was_just_made_is_not_known_yet(cloud):
     assert done.output.count("got 0") == 1
 
 
+def test_a_call_with_a_token_is_carried_out_once(cloud):
+    asked = ("aws ec2 run-instances --image-id ami-1 --client-token one"
+             " --query Instances[0].InstanceId")
+    done = cloud.run("sh", "-c", f"{asked}; {asked}")
+    first, second = done.output.split()
+    assert first == second and first.startswith('"i-')
+
+
 def test_the_proxy_answers_what_moto_does_not_know(cloud):
     image = cloud.aws("ssm", "get-parameter", "--name",
                       "/aws/service/debian/release/12/latest/amd64")["Parameter"]["Value"]
