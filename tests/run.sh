@@ -481,7 +481,7 @@ failed_tests()
 # second_look NAME RUNNER: of a step that failed by a few tests.
 second_look()
 {
-    local name=$1 runner=$2 few=3 tests
+    local name=$1 runner=$2 few=3 tests seeds seed
     grep -q "^$name FAIL " "$results" || return 0
     mapfile -t tests < <(failed_tests "$name")
     # Other failures than those of tests, and many, need no second look.
@@ -489,9 +489,19 @@ second_look()
         || grep -qE 'tests passed, [1-9][0-9]* tests? failed' "$logs/$name.log"; then
         return 0
     fi
-    if step "$name-alone" "$runner" "${tests[@]}"; then
-        sed -i "s/^$name FAIL /$name UNSTEADY /" "$results"
-    fi
+    # A test of random cases must pass at the seed that it failed at.
+    mapfile -t seeds < <(grep -oE 'PCL_TEST_SEED=[0-9]+' "$logs/$name.log" | sort -u)
+    for seed in "${seeds[@]:-}"; do
+        step "$name-alone${seed:+-${seed#*=}}" seeded "$seed" "$runner" "${tests[@]}" || return 0
+    done
+    sed -i "s/^$name FAIL /$name UNSTEADY /" "$results"
+}
+
+# seeded NAME=VALUE COMMAND...: with that in the environment, if it is anything.
+seeded()
+{
+    [[ -z $1 ]] || export "${1?}"
+    "${@:2}"
 }
 
 quick()
