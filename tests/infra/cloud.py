@@ -129,8 +129,9 @@ def port_free():
 class Done:
     """How a script ended."""
 
-    def __init__(self, command, code, output, calls):
+    def __init__(self, command, code, output, calls, killed_at):
         self.command, self.code, self.output, self.calls = command, code, output, calls
+        self.killed_at = killed_at  # the name of the call, or None
 
     @property
     def mutating(self):
@@ -229,8 +230,8 @@ class Cloud:
 
     def run(self, *command, faults=(), kill_at=None, carried_out=True, environment=None,
             folder=ROOT):
-        """Runs a script.  With kill_at it is killed at its mutating call of that number, which
-        is carried out or not; the code is then -9."""
+        """Runs a script.  With kill_at it is killed at its mutating call of that number, or at
+        the first of those names, which is carried out or not; the code is then -9."""
         self.runs += 1
         run = f"{os.getpid()}x{self.runs}"
         faults = list(faults)
@@ -261,7 +262,9 @@ class Cloud:
             calls = self.proxy.end()
             output.seek(0)
             return Done(" ".join(str(one) for one in command), code,
-                        output.read().decode("utf-8", "replace"), calls)
+                        output.read().decode("utf-8", "replace"), calls,
+                        next((one.call.name for one in faults if isinstance(
+                            one, fault_cloud.Kill) and one.made), None))
 
     @contextlib.contextmanager
     def asking(self):

@@ -293,8 +293,9 @@ class Cut:
 
 
 class Kill:
-    """Ends a script at its mutating call number `at`, counted from 1: by kill(), before the call
-    is carried out, or after and before its answer."""
+    """Ends a script, by kill(), at its mutating call number `at`, counted from 1, or at the first
+    whose name begins with one of the names `at`: before the call is carried out, or after and
+    before its answer."""
 
     def __init__(self, at, kill, carried_out=True):
         self.at, self.kill, self.carried_out = at, kill, carried_out
@@ -309,7 +310,8 @@ class Kill:
         with self.lock:
             if call.mutating:
                 self.count += 1
-                if self.count == self.at:
+                named = isinstance(self.at, tuple) and call.name.startswith(self.at)
+                if self.call is None and (named or self.count == self.at):
                     self.call = call  # others may come before its answer
         if call is self.call and not self.carried_out:
             self._now()

@@ -157,8 +157,7 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment(session_cloud, tmp_path_factory):
-    if not (BUILD / "client/portcullis").exists():
-        pytest.skip("the portcullis command is not built")
+    assert (BUILD / "client/portcullis").exists(), "the portcullis command is not built"
     session_cloud.reset()
     return Deployment(session_cloud, tmp_path_factory.mktemp("deploy"))
 
