@@ -339,6 +339,9 @@ static bool s_log_in(pcl_connection *self, const char *user, const char *passwor
     s_set_options(self);
     const pcl_agent_options *options = self->options;
     bool local = options->socket[0] != '\0';
+    if (local) {
+        pcl_mysql_spare_tls(self->mysql);
+    }
     if (mysql_real_connect(self->mysql, local ? "localhost" : options->host, user, password, NULL,
                            local ? 0 : options->port, local ? options->socket : NULL, 0) == NULL) {
         pcl_sql_error_of(out_error, self->mysql);

@@ -94,7 +94,7 @@ uint64_t pcl_connection_id(const pcl_connection *self); /* the server's, of KILL
  * statement may be sent to it at once. */
 bool pcl_connection_is_ready(const pcl_connection *self, pcl_bytes db);
 /* Lets the calls of it that do not wait be used (mysql_api.h), of an open one, until it is closed.
- * Those that wait are used as before.  False: it cannot be had. */
+ * Those that wait are used as before.  False: it cannot be had, as over TLS. */
 bool pcl_connection_allow_nonblocking(pcl_connection *self) PCL_MUST_CHECK;
 
 /* Makes db the session's schema; "" makes it the default of its accounts, or none

@@ -11,6 +11,11 @@
 /* More at a time are better shared with other threads. */
 #define SEATS_MAX 16u
 #define IDLE_US   (1 * PCL_US_PER_S)
+/* Jobs that are begun in one turn because another was over.  Those that need no database are over
+ * at once, and a queue of them would have the thread for itself. */
+#define NEXT_MAX  32u
+/* When a connection that would wait was found: by then the server may have been started anew. */
+#define CANNOT_US (10 * PCL_US_PER_S)
 
 typedef struct seat {
     pcl_plain *plain;
@@ -30,6 +35,8 @@ struct pcl_lane {
     uint32_t seat_count;
     uint32_t free_count;
     uint32_t *free_seats; /* the last used last */
+    uint32_t next_left;   /* of NEXT_MAX, until the next turn */
+    uint64_t closed_us;   /* until when it takes nothing */
 };
 
 uint32_t pcl_lane_seats(const pcl_agent_options *options)
@@ -47,6 +54,7 @@ pcl_lane *pcl_lane_new(const pcl_pool_plan *plan, pcl_pool *pool, uint32_t slot_
     self->pool = pool;
     self->done = done;
     self->context = context;
+    self->next_left = NEXT_MAX;
     self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     assert(self->epoll_fd >= 0);
     self->seat_count = pcl_lane_seats(plan->options);
@@ -121,6 +129,21 @@ static void s_release(pcl_lane *self, seat *item, uint64_t now_us)
     self->free_seats[self->free_count++] = (uint32_t)(item - self->seats);
 }
 
+static bool s_fits_none(const pcl_job *job)
+{
+    (void)job;
+    return false;
+}
+
+/* What comes after a job that is done; NULL: nothing, or it is for a thread. */
+static pcl_job *s_leave(pcl_lane *self, pcl_job *job, uint64_t now_us)
+{
+    bool open = self->next_left > 0 && now_us >= self->closed_us;
+    pcl_job *next = pcl_pool_leave(self->pool, job, open ? pcl_plain_may_be : s_fits_none);
+    self->next_left -= next != NULL ? 1 : 0;
+    return next;
+}
+
 /* Goes on until it waits or nothing is left for it to do. */
 static void s_follow(pcl_lane *self, seat *item, pcl_plain_step step, uint64_t now_us)
 {
@@ -134,9 +157,10 @@ static void s_follow(pcl_lane *self, seat *item, pcl_plain_step step, uint64_t n
         s_tell_epoll(self, item); /* before anybody else uses its connection */
         pcl_job *next = NULL;
         if (step == PCL_PLAIN_OTHER) {
+            self->closed_us = pcl_plain_cannot(item->plain) ? now_us + CANNOT_US : self->closed_us;
             pcl_pool_hand_on(self->pool, job);
         } else {
-            next = pcl_pool_leave(self->pool, job, pcl_plain_may_be);
+            next = s_leave(self, job, now_us);
             self->done(self->context, job, now_us);
         }
         if (next == NULL) {
@@ -168,7 +192,8 @@ static seat *s_take_seat(pcl_lane *self, const pcl_job *job)
 
 bool pcl_lane_take(pcl_lane *self, pcl_job *job, uint64_t now_us)
 {
-    if (self->free_count == 0 || !pcl_plain_may_be(job) || !pcl_pool_claim(self->pool, job)) {
+    if (self->free_count == 0 || now_us < self->closed_us || !pcl_plain_may_be(job) ||
+        !pcl_pool_claim(self->pool, job)) {
         return false;
     }
     seat *item = s_take_seat(self, job);
@@ -196,6 +221,7 @@ void pcl_lane_run(pcl_lane *self, uint64_t now_us)
 {
     struct epoll_event events[SEATS_MAX];
     int count = epoll_wait(self->epoll_fd, events, SEATS_MAX, 0);
+    self->next_left = NEXT_MAX;
     for (int index = 0; index < count; index++) {
         s_on_event(self, events[index].data.ptr, now_us);
     }

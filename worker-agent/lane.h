@@ -6,7 +6,8 @@
  * Nothing of what the pool promises changes: a job is claimed from it, so that its limits, its
  * order and its counts are of both together, and what turns out to be more than plain goes to one
  * of its threads.  Nobody here waits for anything, and no result has the thread for longer than it
- * takes to put some 64 KiB of it into a reply.
+ * takes to put some 64 KiB of it into a reply.  Over TLS the client library cannot but wait: while
+ * the server is reached that way, threads run everything.
  */
 #ifndef PCL_WORKER_AGENT_LANE_H
 #define PCL_WORKER_AGENT_LANE_H

@@ -28,14 +28,30 @@ typedef bool pcl_my_bool; /* my_bool is gone since 8.0 */
 #define PCL_WAIT_WRITE         2
 #endif
 
-/* Once a connection, before the first of them. */
+/* Once a connection, before the first of them.  Not over TLS: there Connector/C leaves the
+ * descriptor in blocking mode, and its calls wait in SSL_read for what they should wait for outside
+ * of it. */
 static inline bool pcl_mysql_allow_nonblocking(MYSQL *mysql)
 {
 #if PCL_CLIENT_NONBLOCKING
-    return mysql_options(mysql, MYSQL_OPT_NONBLOCK, NULL) == 0;
+    return mysql_get_ssl_cipher(mysql) == NULL &&
+           mysql_options(mysql, MYSQL_OPT_NONBLOCK, NULL) == 0;
 #else
     (void)mysql;
     return false;
+#endif
+}
+
+/* A socket of this machine's needs no TLS, which Connector/C wants from 3.4 on wherever a server
+ * has it; libmysqlclient uses none there by itself. */
+static inline void pcl_mysql_spare_tls(MYSQL *mysql)
+{
+#if PCL_CLIENT_MARIADB
+    pcl_my_bool off = 0;
+    (void)mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &off);
+    (void)mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &off);
+#else
+    (void)mysql;
 #endif
 }
 

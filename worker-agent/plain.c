@@ -20,6 +20,7 @@ struct pcl_plain {
     int waited;    /* what its call waits for */
     bool executed; /* its rows are read */
     bool renamed;  /* it must be prepared anew the next time */
+    bool cannot;   /* its connection would wait */
 };
 
 pcl_plain *pcl_plain_new(const pcl_agent_options *options, pcl_watchdog *watchdog,
@@ -103,8 +104,11 @@ static bool s_find_connection(pcl_plain *self, const pcl_job *job)
         pcl_worker_adopt(worker, spare);
         self->serial++;
     }
-    return pcl_connection_is_ready(worker->own, self->request.db) &&
-           pcl_connection_allow_nonblocking(worker->own);
+    if (!pcl_connection_is_ready(worker->own, self->request.db)) {
+        return false;
+    }
+    self->cannot = !pcl_connection_allow_nonblocking(worker->own);
+    return !self->cannot;
 }
 
 static bool s_find_statement(pcl_plain *self)
@@ -245,6 +249,7 @@ pcl_plain_step pcl_plain_begin(pcl_plain *self, pcl_job *job)
     assert(self->run.job == NULL);
     pcl_worker *worker = self->worker;
     const pcl_request *request = &self->request;
+    self->cannot = false;
     if (!pcl_worker_read(job, &self->request)) {
         return PCL_PLAIN_DONE;
     }
@@ -276,6 +281,11 @@ pcl_plain_step pcl_plain_go_on(pcl_plain *self)
 {
     assert(self->run.job != NULL);
     return self->executed ? s_read_rows(self) : s_execute(self);
+}
+
+bool pcl_plain_cannot(const pcl_plain *self)
+{
+    return self->cannot;
 }
 
 int pcl_plain_waits_for(const pcl_plain *self)

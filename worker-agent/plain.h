@@ -49,5 +49,8 @@ bool pcl_plain_suits(const pcl_plain *self, const pcl_accounts *accounts);
 void pcl_plain_rest(pcl_plain *self);
 /* Between jobs: the server has something to say, which is its farewell. */
 void pcl_plain_hang_up(pcl_plain *self);
+/* After OTHER: because the connection that it found has no calls that do not wait (over TLS). Those
+ * to the same server will have none either. */
+bool pcl_plain_cannot(const pcl_plain *self);
 
 #endif

@@ -192,7 +192,7 @@ class PlayedProxy:
         octets = head(CANCEL, ticket, request_id=self.ids[ticket])
         self.socket.send_multipart([self.peer, octets, b"", b""])
 
-    def probe(self):
+    def probe(self, timeout_s=5):
         """The report that the agent gives when it is asked for one."""
         self.tickets += 1
         ticket = self.tickets
@@ -202,7 +202,7 @@ class PlayedProxy:
         def come():
             self.pump(1)
             return ticket in self.answers
-        wait_until(come, 5, "an answer to a PING", every_s=0)
+        wait_until(come, timeout_s, "an answer to a PING", every_s=0)
         return self.answers.pop(ticket)
 
     def release(self, held, principal=b""):
@@ -234,8 +234,9 @@ def free_port():
 class Database:
     """A bare server of the flavor under test, as infra/ starts one: read-only, with GTIDs."""
 
-    def __init__(self, folder, server_id):
+    def __init__(self, folder, server_id, options=()):
         self.folder = pathlib.Path(folder)
+        self.options = list(options)
         self.socket = self.folder / "my.sock"
         self.port = free_port()
         self.server_id = server_id
@@ -267,6 +268,7 @@ class Database:
             options += ["--super-read-only=ON", "--skip-replica-start=ON", "--gtid-mode=ON",
                         "--enforce-gtid-consistency=ON", "--mysqlx=OFF", "--replica-net-timeout=4"]
             server = "mysqld"
+        options += self.options
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen([server] + options + self.as_root(), stdout=log,
                                             stderr=log)
@@ -313,17 +315,19 @@ class Agent:
     """The daemon beside a Database, talking to a PlayedProxy."""
 
     def __init__(self, database, name, role, source=None, schemas="demo", sections=None,
-                 accounts=None, secrets=None, **settings):
+                 accounts=None, secrets=None, tcp=False, environment=None, **settings):
         """accounts: writes accounts.zpl, and what it names, into the folder that it is given;
-        secrets: where the files with passwords are already."""
+        secrets: where the files with passwords are already; tcp: not over the database's socket."""
         self.database = database
         self.proxy = PlayedProxy()
         self.folder = database.folder
         self.process = None
+        self.environment = {**os.environ, **(environment or {})}
+        place = "host = 127.0.0.1" if tcp else f'socket = "{database.socket}"'
         lines = [f'node\n    name = "{name}"\n    role = "{role}"',
                  f'proxy\n    endpoint = "tcp://127.0.0.1:{self.proxy.port}"',
                  "curve\n    insecure = 1",
-                 f'database\n    socket = "{database.socket}"\n    port = {database.port}\n'
+                 f'database\n    {place}\n    port = {database.port}\n'
                  f'    schemas = "{schemas}"',
                  "accounts"]
         for account in ("read", "write", "replication"):
@@ -357,7 +361,7 @@ class Agent:
         with open(self.folder / "agent.log", "ab") as log:
             self.process = subprocess.Popen(
                 [BUILD / "worker-agent" / "portcullis-worker-agent", "--config", self.config],
-                stderr=log)
+                stderr=log, env=self.environment)
         self.proxy.report = None
         self.proxy.wait_for(lambda report: report.state == UP, what="the agent is up")
 
@@ -383,14 +387,14 @@ class Agent:
 class Pair:
     """A source and, where asked for, a replica, each with its agent."""
 
-    def __init__(self, replica=False, **settings):
+    def __init__(self, replica=False, database_options=(), **settings):
         self.folder = pathlib.Path(tempfile.mkdtemp(
             prefix="agent.", dir=os.environ.get("PORTCULLIS_TEST_SCRATCH")))
         self.parts = []
         for number, role in enumerate(["source", "replica"] if replica else ["source"]):
             folder = self.folder / role
             folder.mkdir()
-            database = Database(folder, number + 1)
+            database = Database(folder, number + 1, database_options)
             self.parts.append(database)
             source = self.parts[0] if role == "replica" else None
             self.parts.append(Agent(database, role, role, source, **settings))

@@ -1,6 +1,9 @@
 """The worker agent alone: values both ways, deadlines, what it says when its database goes."""
 import os
+import pathlib
+import shutil
 import signal
+import subprocess
 import time
 
 import msgpack
@@ -456,3 +459,44 @@ def test_sigterm_finishes_what_runs_and_says_goodbye():
         assert pair.source.process.wait(10) == 0
     finally:
         pair.close()
+
+
+@pytest.fixture
+def over_tls(tmp_path):
+    """An agent that reaches its database over TCP and TLS."""
+    if FLAVOR != "mariadb":
+        pytest.skip("libmysqlclient has no calls that do not wait, with TLS or without")
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    assert compiler, "no compiler: the client library cannot be made to want TLS"
+    flags = subprocess.run(["mariadb_config", "--include"], capture_output=True, text=True,
+                           check=True).stdout.split()
+    shim, key, certificate = (tmp_path / name for name in ("tls_shim.so", "key.pem", "cert.pem"))
+    subprocess.run([compiler, "-std=gnu17", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", shim,
+                    pathlib.Path(__file__).with_name("tls_shim.c"), *flags, "-ldl"], check=True,
+                   timeout=60)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True,
+                   capture_output=True, timeout=60)
+    one = Pair(threads=4, tcp=True,
+               database_options=[f"--ssl-key={key}", f"--ssl-cert={certificate}"],
+               environment={"LD_PRELOAD": str(shim),
+                            "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"})
+    yield one
+    one.close()
+
+
+def test_reads_over_tls_keep_nobody_waiting(over_tls):
+    """Calls of the client library that do not wait do so over TLS."""
+    proxy = over_tls.proxy
+    sql = "SELECT SLEEP(?)"
+    assert proxy.run(READ, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")["rows"][0][1] != ""
+    for _ in range(3):  # prepared, on a connection that lies ready
+        proxy.run(READ, sql, [0])
+    slow = [proxy.send_op("query", READ, sql=sql, params=[60], budget_ms=90000) for _ in range(2)]
+    for _ in range(3):
+        proxy.probe(timeout_s=50)
+    assert not set(slow) & set(proxy.replies)
+    for ticket in slow:
+        proxy.cancel(ticket)
+    for ticket in slow:
+        assert error(proxy.reply(ticket, timeout_s=50)) == ("CANCELLED", "safe")
