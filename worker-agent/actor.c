@@ -18,6 +18,7 @@
 #define THREAD_IDLE_MS  10000u /* after which a thread of the second pool ends */
 #define ENDED_LINES_MAX 10u    /* a second, of held_ended */
 #define END_WAIT_MS     2000u
+#define KILL_WAIT_MS    500u
 #define LINK_SLACK      256u /* messages beside replies: beats, pongs */
 
 /* --- Requests ---------------------------------------------------------------- */
@@ -455,19 +456,43 @@ static bool s_open(pcl_agent *self)
     return true;
 }
 
-/* False: a thread hangs in a server that does not answer; what it uses stays. */
-static bool s_close(pcl_agent *self)
+/* The beater uses the observer. */
+static bool s_end_watchers(pcl_agent *self)
 {
-    bool ended = pcl_cloud_destroy(&self->cloud, END_WAIT_MS);
-    ended = pcl_beater_destroy(&self->beater, END_WAIT_MS) && ended;
-    ended = ended && pcl_observer_destroy(&self->observer, END_WAIT_MS * 2);
+    bool cloud_left = !pcl_cloud_destroy(&self->cloud, END_WAIT_MS);
+    if (cloud_left) {
+        pcl_log(PCL_LOG_WARNING, self->who, "thread_left", "reason=\"a service of AWS hangs\"");
+    }
+    bool watcher_left = !pcl_beater_destroy(&self->beater, END_WAIT_MS) ||
+                        !pcl_observer_destroy(&self->observer, END_WAIT_MS * 2);
+    if (watcher_left) {
+        pcl_log(PCL_LOG_WARNING, self->who, "thread_left", "reason=\"the database hangs\"");
+    }
+    return !cloud_left && !watcher_left;
+}
+
+/* What runs is cancelled: the watchdog kills it, and the lane sees that it is over. */
+static void s_end_running(pcl_agent *self)
+{
     if (self->flights != NULL) {
         pcl_agent_stop_running(self);
     }
+    if (self->lane != NULL) {
+        pcl_lane_finish(self->lane, KILL_WAIT_MS);
+    }
+}
+
+/* False: a thread hangs in a server that does not answer; what it uses stays. */
+static bool s_close(pcl_agent *self)
+{
+    bool ended = s_end_watchers(self);
+    s_end_running(self);
     pcl_lane_destroy(&self->lane);
     bool idle = pcl_pool_destroy(&self->pool, END_WAIT_MS);
     idle = pcl_pool_destroy(&self->held_pool, END_WAIT_MS) && idle;
-    if (idle) {
+    if (!idle) {
+        pcl_log(PCL_LOG_WARNING, self->who, "thread_left", "reason=\"the database hangs\"");
+    } else {
         pcl_keeper_close(self);
         pcl_watchdog_destroy(&self->watchdog);
         pcl_spares_destroy(&self->spares);
@@ -498,7 +523,5 @@ void pcl_worker_agent_actor(zsock_t *pipe, void *argument)
     if (s_close(self)) {
         pcl_agent_options_wipe(&self->options);
         free(self);
-    } else {
-        pcl_log(PCL_LOG_WARNING, self->who, "thread_left", "reason=\"the database hangs\"");
     }
 }

@@ -4,6 +4,7 @@
 #include "net/time.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -224,6 +225,18 @@ void pcl_lane_run(pcl_lane *self, uint64_t now_us)
     self->next_left = NEXT_MAX;
     for (int index = 0; index < count; index++) {
         s_on_event(self, events[index].data.ptr, now_us);
+    }
+}
+
+void pcl_lane_finish(pcl_lane *self, uint32_t wait_ms)
+{
+    uint64_t end_us = pcl_now_us() + wait_ms * PCL_US_PER_MS;
+    uint64_t now_us = pcl_now_us();
+    self->closed_us = UINT64_MAX;
+    for (; self->free_count < self->seat_count && now_us < end_us; now_us = pcl_now_us()) {
+        struct pollfd item = {.fd = self->epoll_fd, .events = POLLIN};
+        (void)poll(&item, 1, (int)((end_us - now_us) / PCL_US_PER_MS) + 1);
+        pcl_lane_run(self, pcl_now_us());
     }
 }
 

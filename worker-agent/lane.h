@@ -38,6 +38,9 @@ bool pcl_lane_take(pcl_lane *self, pcl_job *job, uint64_t now_us) PCL_MUST_CHECK
 int pcl_lane_fd(const pcl_lane *self);
 /* Goes on with what can. */
 void pcl_lane_run(pcl_lane *self, uint64_t now_us);
+/* Before the end: takes nothing any more, and goes on until nothing is under way, for wait_ms at
+ * most.  What runs should have been cancelled. */
+void pcl_lane_finish(pcl_lane *self, uint32_t wait_ms);
 /* Now and then: connections that were not used for a while go to the spares. */
 void pcl_lane_tidy(pcl_lane *self, uint64_t now_us);
 

@@ -593,6 +593,23 @@ def test_the_drain_limit_rolls_back_what_is_left():
         limited.close()
 
 
+def test_the_drain_limit_stops_what_reads():
+    """The database would go on with it: it does not look whether its client is still there."""
+    limited = Pair(threads=2, sections={"drain": {"limit_ms": 300}})
+    try:
+        proxy, database = limited.proxy, limited.source_database
+        sql = "SELECT BENCHMARK(?, SHA2('a', 512))"
+        for _ in range(3):  # prepared, on a connection that lies ready
+            proxy.run(READ, sql, [1])
+        proxy.send(READ, sql, [2**60], budget_ms=60000)
+        wait_until(lambda: proxy.pump() or "BENCHMARK" in database.sql("SHOW FULL PROCESSLIST"), 20,
+                   "it runs")
+        assert limited.source.stop() == 0
+        wait_until(lambda: database_sessions(limited) == 0, 20, "all connections are closed")
+    finally:
+        limited.close()
+
+
 def test_a_draining_agent_finishes_its_sessions(pair):
     """Last: it ends the agent and starts it again."""
     proxy = pair.proxy
