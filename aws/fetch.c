@@ -56,6 +56,10 @@ static void s_set_up(pcl_fetcher *self)
     (void)curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     (void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* Else it waits for the thread that resolves a name, however long that takes. */
+    (void)curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
+#endif
     (void)curl_easy_setopt(curl, CURLOPT_USERAGENT, "portcullis/" PCL_VERSION);
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, self->error);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, s_on_body);
