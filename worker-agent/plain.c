@@ -168,15 +168,19 @@ static pcl_plain_step s_end(pcl_plain *self)
         pcl_connection_release(attempt->connection, &self->prepared);
     }
     run->ending = pcl_worker_unwatch(worker, job);
-    if (run->ending == PCL_ENDING_NONE && attempt->failed) {
+    bool too_large = attempt->failed && attempt->own_err == PCL_ERR_TOO_LARGE;
+    if (run->ending == PCL_ENDING_NONE && attempt->failed && !too_large) {
         return s_give_up(self);
     }
     job->service_us = pcl_short_us(pcl_time_since_us(self->began_us, pcl_now_us()));
     job->exec_us = job->service_us;
     job->cache_hit = true;
-    if (run->ending != PCL_ENDING_NONE) {
+    if (run->ending != PCL_ENDING_NONE || too_large) {
         pcl_stream_drop(worker->stream, attempt->connection);
         attempt->more = false;
+    }
+    if (attempt->own_err == PCL_ERR_OK && attempt->error.number == 0) {
+        attempt->failed = false; /* it only is not plain, and was ended: that is the answer */
     }
     pcl_single_answer(run, worker);
     run->job = NULL;

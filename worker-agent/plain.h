@@ -6,7 +6,8 @@
  * prepared in the right schema.  Whatever else it turns out to be, or needs (another try, a new
  * connection, an error told), is a thread's work: since a read leaves nothing behind, a thread
  * runs it from its beginning, as if nothing had been done here.  So what is answered here is what
- * worked, what was refused before it ran, and what was ended at its deadline or cancelled.
+ * worked, what was refused before it ran, what is too large (for which the connection goes, since
+ * its rows are not read here), and what was ended at its deadline or cancelled.
  */
 #ifndef PCL_WORKER_AGENT_PLAIN_H
 #define PCL_WORKER_AGENT_PLAIN_H

@@ -443,6 +443,17 @@ def test_the_limit_is_of_all_pages(pair, proxy, alone, rows, page, limit, pages)
         end(proxy, session, b"app")
 
 
+def test_a_read_over_the_limit_runs_once(pair, proxy):
+    """Whoever has it, also one whose statement lies prepared on a connection that is ready."""
+    count = "SHOW GLOBAL STATUS LIKE 'Com_stmt_execute'"
+    sql = f"{ALL} LIMIT 30"
+    for _ in range(3):
+        proxy.run(READ, sql, rows=100)
+        before = int(pair.source_database.sql(count).split()[1])
+        assert over(proxy.ask(READ, sql, rows=10), 10)
+        assert int(pair.source_database.sql(count).split()[1]) == before + 1
+
+
 def test_a_limit_that_was_lowered_counts_from_the_next_page(proxy):
     first = proxy.ask_op("query", READ, sql=ALL, page_rows=100, rows=1000)
     second = proxy.ask_op("fetch", READ, first["cursor"], page_rows=100, rows=1000)
