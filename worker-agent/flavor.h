@@ -27,7 +27,7 @@ typedef struct pcl_flavor_ops {
     const char *io_running, *sql_running, *source_host, *source_port, *source_user, *uses_gtid;
     const char *last_io_errno;
     const char *received_file, *received_at, *applied_file, *applied_at; /* the source's log */
-    const char *stop, *start;
+    const char *stop, *stop_receiving, *start;
     const char *const *parallel; /* apply; while replication is stopped */
 
     /* Semi-synchronous replication. */

@@ -122,6 +122,7 @@ const pcl_flavor_ops pcl_flavor_mariadb_ops = {
     .applied_file = "Relay_Master_Log_File",
     .applied_at = "Exec_Master_Log_Pos",
     .stop = "STOP SLAVE",
+    .stop_receiving = "STOP SLAVE IO_THREAD",
     .start = "START SLAVE",
     .parallel = PARALLEL,
     .semi_sync_plugins = PLUGINS,

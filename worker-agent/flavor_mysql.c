@@ -127,6 +127,7 @@ const pcl_flavor_ops pcl_flavor_mysql_ops = {
     .applied_file = "Relay_Source_Log_File",
     .applied_at = "Exec_Source_Log_Pos",
     .stop = "STOP REPLICA",
+    .stop_receiving = "STOP REPLICA IO_THREAD",
     .start = "START REPLICA",
     .parallel = PARALLEL,
     .semi_sync_plugins = PLUGINS,

@@ -409,11 +409,18 @@ bool pcl_setup_replication_password(pcl_connection *connection, const pcl_flavor
     pcl_buffer_init(&self.sql, SQL_SIZE_MAX);
     bool ok = s_all_applied(&self, &applied);
     if (ok && applied) {
-        ok = pcl_query_run(self.mysql, flavor->stop, out_error);
-        if (ok) {
-            flavor->put_change_source(&self.sql, self.mysql, options);
-            ok = s_run(&self) && pcl_query_run(self.mysql, flavor->start, out_error);
+        /* It may just have been let in, and have acknowledged something: what counts is what was
+         * received once nothing more is. */
+        ok = pcl_query_run(self.mysql, flavor->stop_receiving, out_error) &&
+             s_all_applied(&self, &applied);
+        if (ok && applied) {
+            ok = pcl_query_run(self.mysql, flavor->stop, out_error);
+            if (ok) {
+                flavor->put_change_source(&self.sql, self.mysql, options);
+                ok = s_run(&self);
+            }
         }
+        ok = ok && pcl_query_run(self.mysql, flavor->start, out_error);
     }
     pcl_buffer_release(&self.sql);
     *out_done = ok && applied;

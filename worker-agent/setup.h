@@ -28,10 +28,12 @@ bool pcl_setup_node(pcl_connection *connection, const pcl_flavor_ops *flavor,
 /* The accounts alone, and nothing else of the node: for when a client's statement has changed
  * one.  connection: as above; after a failure it must be closed. */
 bool pcl_setup_accounts(pcl_connection *connection, const pcl_flavor_ops *flavor,
-                        const pcl_agent_options *options, pcl_sql_error *out_error) PCL_MUST_CHECK;
+                        const pcl_agent_options *options, uint32_t *out_refused,
+                        pcl_sql_error *out_error) PCL_MUST_CHECK;
 
 /* A replica that the source refuses: logs in with the password of now from here on.  Not while what
- * was received is not applied, since that would be dropped: *out_done is false then. */
+ * was received is not applied, since that would be dropped: *out_done is false then, and it goes on
+ * as it was. */
 bool pcl_setup_replication_password(pcl_connection *connection, const pcl_flavor_ops *flavor,
                                     const pcl_agent_options *options, bool *out_done,
                                     pcl_sql_error *out_error) PCL_MUST_CHECK;
