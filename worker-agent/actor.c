@@ -222,7 +222,7 @@ static void s_look_at_host(pcl_agent *self)
                         NULL); /* also those that no setting names, and the daemon's look misses */
     }
     bool told = self->drain_on != PCL_CLOUD_STAYS && self->host.notice >= self->drain_on;
-    bool leaving = told && self->view.role != PCL_NODE_SOURCE;
+    bool leaving = told && self->view.role == PCL_NODE_REPLICA;
     if (leaving != self->leaving) {
         self->leaving = leaving;
         pcl_log(PCL_LOG_WARNING, self->who, leaving ? "leaving" : "staying", "role=%s",

@@ -19,12 +19,14 @@ pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
     if (self->view.role == PCL_NODE_REPLICA) {
         lag_ms = pcl_lag_by_now_ms(lag_ms, self->view.canary_at_us, now_us);
     }
-    pcl_node_state ready = self->view.ready ? PCL_NODE_UP : PCL_NODE_NOT_READY;
+    pcl_node_state ready = !self->view.ready ? PCL_NODE_NOT_READY
+                           : self->leaving   ? PCL_NODE_DRAIN
+                                             : PCL_NODE_UP;
     pcl_report report = {
         .boot_id = self->args->boot_id,
         .seq = ++self->seq,
         .role = self->view.role,
-        .state = self->draining || self->leaving ? PCL_NODE_DRAIN : ready,
+        .state = self->draining ? PCL_NODE_DRAIN : ready,
         .flavor = self->view.flavor,
         .read_only = self->view.read_only,
         .replicating = self->view.replicating,
