@@ -124,9 +124,12 @@ static bool s_look_for_notices(pcl_cloud *self, pcl_cloud_view *view,
 static void s_ask_metadata(pcl_cloud *self, pcl_cloud_view *view)
 {
     char error[PCL_AWS_ERROR_SIZE] = "";
-    bool answered = s_learn_zone(self, view, error) && s_look_for_notices(self, view, error);
-    view->metadata_failures += answered ? 0 : 1;
-    s_plan(self, &self->metadata, "metadata", answered, PCL_CLOUD_LOOK_MS, error);
+    char zone_error[PCL_AWS_ERROR_SIZE] = "";
+    bool zoned = s_learn_zone(self, view, zone_error);
+    bool looked = s_look_for_notices(self, view, error); /* also where nobody knows the zone */
+    view->metadata_failures += zoned && looked ? 0 : 1;
+    s_plan(self, &self->metadata, "metadata", zoned && looked, PCL_CLOUD_LOOK_MS,
+           zoned ? error : zone_error);
 }
 
 /* --- The secret --------------------------------------------------------------------- */
