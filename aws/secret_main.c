@@ -7,6 +7,7 @@
 #include "net/time.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,8 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 
-#define WAIT_S_MAX     3600u
-#define TIMEOUT_MS     5000u
+#define WAIT_S_MAX 3600u
+#define TIMEOUT_MS 5000u
 
 static const char USAGE[] =
     "usage: portcullis-secret --id ID --directory DIR [--region REGION] [--endpoint URL]\n"
@@ -154,6 +155,7 @@ static bool s_run(const command *self)
 int main(int argc, char **argv)
 {
     command self;
+    (void)signal(SIGPIPE, SIG_IGN); /* a service that hangs up is a failure, and tried again */
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         (void)fputs(USAGE, stdout);
         return EXIT_DONE;
