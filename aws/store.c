@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -141,11 +142,13 @@ bool pcl_secret_store(const char *folder, const pcl_secret *secret, pcl_bytes oc
     if (self.folder_fd < 0) {
         return s_fail(&self, "");
     }
-    bool done = s_write_changed(&self) && s_place_changed(&self);
-    if (!done) {
+    /* Two at a time would write to the same places beside the files. */
+    bool alone = flock(self.folder_fd, LOCK_EX | LOCK_NB) == 0 || s_fail(&self, "");
+    bool done = alone && s_write_changed(&self) && s_place_changed(&self);
+    if (alone && !done) {
         s_drop_temporaries(&self);
     }
-    (void)close(self.folder_fd); /* it was only read */
+    (void)close(self.folder_fd); /* it was only read; and the lock is gone */
     for (uint32_t index = 0; done && stored != NULL && index < secret->count; index++) {
         stored(context, secret->files[index].name, self.changed[index]);
     }

@@ -1,8 +1,10 @@
 #include "aws/store.h"
 #include "tests/unit/folder.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -117,6 +119,24 @@ static void test_what_cannot_be_written_leaves_the_old_files(void **state)
     assert_int_equal(access(folder_file(".a.key.new"), F_OK), -1);
 }
 
+static void test_one_writes_at_a_time(void **state)
+{
+    (void)state;
+    char error[256] = "";
+    seen told;
+    int other_fd = open(folder_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(other_fd >= 0);
+    assert_int_equal(flock(other_fd, LOCK_EX | LOCK_NB), 0);
+    (void)folder_write(".b.password.new", "the other's", 0600);
+    assert_false(s_store("mine", &told, error, sizeof error));
+    assert_non_null(strstr(error, folder_path));
+    s_assert_file("b.password", "pw");
+    assert_int_equal(access(folder_file(".b.password.new"), F_OK), 0);
+    assert_int_equal(close(other_fd), 0);
+    assert_true(s_store("mine", &told, error, sizeof error));
+    s_assert_file("b.password", "mine");
+}
+
 static void test_a_folder_must_be_there(void **state)
 {
     (void)state;
@@ -134,6 +154,7 @@ int main(void)
         cmocka_unit_test(test_only_what_changed_is_replaced),
         cmocka_unit_test(test_wrong_rights_and_links_are_put_right),
         cmocka_unit_test(test_what_cannot_be_written_leaves_the_old_files),
+        cmocka_unit_test(test_one_writes_at_a_time),
         cmocka_unit_test(test_a_folder_must_be_there),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
