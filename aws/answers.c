@@ -14,7 +14,8 @@ static bool s_is_alnum(uint8_t octet)
     return (octet >= '0' && octet <= '9') || (letter >= 'a' && letter <= 'z');
 }
 
-bool pcl_aws_word(pcl_bytes answer, char target[PCL_AWS_WORD_SIZE])
+/* others: what there may be beside letters and digits. */
+static bool s_take_word(pcl_bytes answer, const char *others, char target[PCL_AWS_WORD_SIZE])
 {
     size_t size = answer.size;
     if (size > 0 && answer.data[size - 1] == '\n') {
@@ -25,12 +26,22 @@ bool pcl_aws_word(pcl_bytes answer, char target[PCL_AWS_WORD_SIZE])
     }
     for (size_t index = 0; index < size; index++) {
         uint8_t octet = answer.data[index];
-        if (octet == '\0' || (!s_is_alnum(octet) && strchr("-.:_/", octet) == NULL)) {
+        if (octet == '\0' || (!s_is_alnum(octet) && strchr(others, octet) == NULL)) {
             return false;
         }
     }
     pcl_bytes_to_text(pcl_bytes_of(answer.data, size), target, PCL_AWS_WORD_SIZE);
     return true;
+}
+
+bool pcl_aws_word(pcl_bytes answer, char target[PCL_AWS_WORD_SIZE])
+{
+    return s_take_word(answer, "-.:_/", target);
+}
+
+bool pcl_aws_role_name(pcl_bytes answer, char target[PCL_AWS_WORD_SIZE])
+{
+    return s_take_word(answer, "-._+=,@", target);
 }
 
 /* --- Credentials and notices -------------------------------------------------------- */
@@ -97,11 +108,11 @@ bool pcl_secret_of_answer(pcl_bytes answer, pcl_buffer *value, char version[PCL_
     pcl_bytes text;
     char read[PCL_AWS_WORD_SIZE] = "";
     if (!pcl_json_is_object(answer) || !pcl_json_find(answer, "SecretString", &text) ||
-        !s_word(answer, "VersionId", read)) {
+        !pcl_json_text(text, value)) {
         return false;
     }
-    if (!pcl_json_text(text, value)) {
-        return false;
+    if (!s_word(answer, "VersionId", read)) {
+        read[0] = '\0'; /* it is only told */
     }
     pcl_bytes_to_text(pcl_bytes_text(read), version, PCL_AWS_WORD_SIZE);
     return true;

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define PCL_AWS_ANSWER_SIZE_MAX 131072u /* a secret's 64 KiB, escaped */
-#define PCL_AWS_WORD_SIZE       64u     /* of a zone, a region, an id, an action, a version */
+#define PCL_AWS_WORD_SIZE       65u /* of a zone, a region, an id, an action, a role, a version */
 #define PCL_SECRET_SIZE_MAX     65536u
 #define PCL_SECRET_FILES_MAX    64u
 #define PCL_SECRET_NAME_SIZE    65u
@@ -26,6 +26,9 @@
 /* One word of letters, digits, "-", ".", ":", "_" and "/", with a line end at most behind it, as
  * the metadata service says names.  false: anything else; target is untouched. */
 bool pcl_aws_word(pcl_bytes answer, char target[PCL_AWS_WORD_SIZE]) PCL_MUST_CHECK;
+
+/* Likewise of the name of a role, which may have "+", "=", "," and "@" in it, and no ":" or "/". */
+bool pcl_aws_role_name(pcl_bytes answer, char target[PCL_AWS_WORD_SIZE]) PCL_MUST_CHECK;
 
 /* The credentials of an instance's role.  false: the answer has none, or says that the service has
  * none ("Code" other than "Success"); *out_credentials is untouched. */
@@ -58,7 +61,8 @@ typedef struct pcl_secret {
     pcl_secret_file files[PCL_SECRET_FILES_MAX];
 } pcl_secret;
 
-/* The value that GetSecretValue answers, and the id of its version.  false: it has none as text. */
+/* The value that GetSecretValue answers, and the id of its version, "" where it has none.  false:
+ * it has no value as text. */
 bool pcl_secret_of_answer(pcl_bytes answer, pcl_buffer *value,
                           char version[PCL_AWS_WORD_SIZE]) PCL_MUST_CHECK;
 

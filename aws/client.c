@@ -173,18 +173,25 @@ pcl_err pcl_aws_metadata(pcl_aws_client *self, const char *path, pcl_buffer *ans
                                         : PCL_ERR_UNAVAILABLE;
 }
 
-pcl_err pcl_aws_metadata_word(pcl_aws_client *self, const char *path,
-                              char target[PCL_AWS_WORD_SIZE], char error[PCL_AWS_ERROR_SIZE])
+static pcl_err s_metadata_name(pcl_aws_client *self, const char *path,
+                               bool (*take)(pcl_bytes answer, char target[PCL_AWS_WORD_SIZE]),
+                               char target[PCL_AWS_WORD_SIZE], char error[PCL_AWS_ERROR_SIZE])
 {
     pcl_buffer answer;
     pcl_buffer_init(&answer, PCL_AWS_ANSWER_SIZE_MAX);
     pcl_err err = pcl_aws_metadata(self, path, &answer, error);
-    if (err == PCL_ERR_OK && !pcl_aws_word(pcl_buffer_bytes(&answer), target)) {
+    if (err == PCL_ERR_OK && !take(pcl_buffer_bytes(&answer), target)) {
         s_say(error, "metadata", 0, "the answer is not one word");
         err = PCL_ERR_UNAVAILABLE;
     }
     pcl_buffer_release(&answer);
     return err;
+}
+
+pcl_err pcl_aws_metadata_word(pcl_aws_client *self, const char *path,
+                              char target[PCL_AWS_WORD_SIZE], char error[PCL_AWS_ERROR_SIZE])
+{
+    return s_metadata_name(self, path, pcl_aws_word, target, error);
 }
 
 pcl_err pcl_aws_metadata_notice(pcl_aws_client *self, pcl_aws_notice *out_notice,
@@ -207,7 +214,7 @@ static bool s_renew_credentials(pcl_aws_client *self, char error[PCL_AWS_ERROR_S
 {
     char role[PCL_AWS_WORD_SIZE];
     char path[sizeof ROLE_PATH + PCL_AWS_WORD_SIZE];
-    pcl_err err = pcl_aws_metadata_word(self, ROLE_PATH, role, error);
+    pcl_err err = s_metadata_name(self, ROLE_PATH, pcl_aws_role_name, role, error);
     if (err != PCL_ERR_OK) {
         if (err == PCL_ERR_GONE) {
             s_say(error, "metadata", 0, "the instance has no role");

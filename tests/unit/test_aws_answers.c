@@ -131,6 +131,22 @@ static void test_a_word_is_a_word(void **state)
     assert_string_equal(word, "old");
     assert_true(pcl_aws_word(pcl_bytes_text("eu-central-1a\n"), word));
     assert_string_equal(word, "eu-central-1a");
+    assert_false(pcl_aws_word(pcl_bytes_text("a@b"), word)); /* a region is a host's name, too */
+}
+
+static void test_a_role_may_have_each_name_that_aws_allows(void **state)
+{
+    (void)state;
+    static const char LONGEST[] = "role+with=all,that@may.be-in_it-"
+                                  "0123456789abcdefghijklmnopqrstuv";
+    char name[PCL_AWS_WORD_SIZE] = "old";
+    assert_int_equal(strlen(LONGEST), 64);
+    assert_false(pcl_aws_role_name(pcl_bytes_text("a/b"), name));
+    assert_false(pcl_aws_role_name(pcl_bytes_text("a?b"), name));
+    assert_false(pcl_aws_role_name(pcl_bytes_text("a\nb"), name));
+    assert_string_equal(name, "old");
+    assert_true(pcl_aws_role_name(pcl_bytes_text(LONGEST), name));
+    assert_string_equal(name, LONGEST);
 }
 
 static void test_credentials_are_whole_or_none(void **state)
@@ -267,6 +283,15 @@ static void test_an_answer_has_the_value_and_its_version(void **state)
         &value, version));
     assert_true(pcl_bytes_is(pcl_buffer_bytes(&value), "{\"a\":1}"));
     assert_string_equal(version, "v1");
+    pcl_buffer_clear(&value);
+    assert_true(pcl_secret_of_answer(pcl_bytes_text("{\"SecretString\":\"b\"}"), &value, version));
+    assert_true(pcl_bytes_is(pcl_buffer_bytes(&value), "b"));
+    assert_string_equal(version, ""); /* it need not say which it is */
+    pcl_buffer_clear(&value);
+    char text[128];
+    (void)snprintf(text, sizeof text, "{\"SecretString\":\"c\",\"VersionId\":\"%064d\"}", 7);
+    assert_true(pcl_secret_of_answer(pcl_bytes_text(text), &value, version));
+    assert_int_equal(strlen(version), 64);
     pcl_buffer_release(&value);
 }
 
@@ -316,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_strings_mean_what_their_escapes_say),
         cmocka_unit_test(test_members_are_found_by_name),
         cmocka_unit_test(test_a_word_is_a_word),
+        cmocka_unit_test(test_a_role_may_have_each_name_that_aws_allows),
         cmocka_unit_test(test_credentials_are_whole_or_none),
         cmocka_unit_test(test_a_notice_says_what_and_when),
         cmocka_unit_test(test_a_secret_is_its_files),
