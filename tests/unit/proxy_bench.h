@@ -15,6 +15,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+/* What shall come comes at once, but on a machine that has other things to do. */
+#define WAIT_US (30 * PCL_US_PER_S)
+
 enum { AGENTS_MAX = 4, HELD_MAX = 64, BEAT_MS = 50 };
 
 /* A CANCEL or RELEASE that an agent got. */
@@ -175,7 +178,7 @@ static inline agent *s_agent_start(uint32_t index, uint64_t boot_id)
     self->hint_count = 0;
     self->mute = false;
     s_agent_beat(self);
-    for (uint64_t until_us = pcl_now_us() + 3 * PCL_US_PER_S; self->pongs == 0;) {
+    for (uint64_t until_us = pcl_now_us() + WAIT_US; self->pongs == 0;) {
         assert_true(pcl_now_us() < until_us);
         s_turn();
         zclock_sleep(1);
@@ -214,7 +217,7 @@ static inline void s_agent_reply(agent *self, uint32_t index, pcl_err code, cons
 static inline agent *s_wait_held(uint32_t index, uint32_t count)
 {
     agent *self = &s_bench.agents[index];
-    for (uint64_t until_us = pcl_now_us() + 3 * PCL_US_PER_S; self->held_count < count;) {
+    for (uint64_t until_us = pcl_now_us() + WAIT_US; self->held_count < count;) {
         if (pcl_now_us() >= until_us) {
             fail_msg("%s holds %u requests, not %u", self->name, self->held_count, count);
         }
@@ -228,7 +231,7 @@ static inline agent *s_wait_held(uint32_t index, uint32_t count)
 static inline const hint *s_wait_hint(uint32_t agent_index, uint32_t index)
 {
     agent *self = &s_bench.agents[agent_index];
-    for (uint64_t until_us = pcl_now_us() + 3 * PCL_US_PER_S; self->hint_count <= index;) {
+    for (uint64_t until_us = pcl_now_us() + WAIT_US; self->hint_count <= index;) {
         if (pcl_now_us() >= until_us) {
             fail_msg("%s got %u hints, not %u", self->name, self->hint_count, index + 1);
         }
@@ -241,7 +244,7 @@ static inline const hint *s_wait_hint(uint32_t agent_index, uint32_t index)
 /* Whichever replica has got a request that it did not have. */
 static inline uint32_t s_wait_any(uint32_t first, uint32_t last)
 {
-    for (uint64_t until_us = pcl_now_us() + 3 * PCL_US_PER_S; pcl_now_us() < until_us;) {
+    for (uint64_t until_us = pcl_now_us() + WAIT_US; pcl_now_us() < until_us;) {
         s_turn();
         for (uint32_t index = first; index <= last; index++) {
             if (s_bench.agents[index].held_count > 0) {
@@ -387,7 +390,7 @@ static inline uint64_t s_dropped(const char *reason)
 /* The proxy counts in its own thread, so what it got may be counted a moment later. */
 static inline void assert_dropped(const char *reason, uint64_t count)
 {
-    for (uint64_t until_us = pcl_now_us() + 3 * PCL_US_PER_S; s_dropped(reason) < count;) {
+    for (uint64_t until_us = pcl_now_us() + WAIT_US; s_dropped(reason) < count;) {
         if (pcl_now_us() >= until_us) {
             break;
         }
