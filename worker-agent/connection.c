@@ -53,6 +53,8 @@ struct pcl_connection {
     bool was_reset;       /* and not pinned again since */
     bool doubted;         /* what must not change may have */
     bool nonblocking;     /* calls that do not wait may be used */
+    bool by_now;          /* let in with the password of that turn of the keyring, */
+    uint64_t turn;        /* and not with the one before */
     bool soiled;          /* a client's statement ran since it was opened or reset */
     pthread_mutex_t lock; /* guards fd against a close while another thread shuts it */
     int fd;               /* -1 when closed */
@@ -170,6 +172,12 @@ void pcl_connection_close(pcl_connection *self)
 bool pcl_connection_is_open(const pcl_connection *self)
 {
     return self->mysql != NULL;
+}
+
+bool pcl_connection_knows_password(const pcl_connection *self)
+{
+    return self->mysql != NULL && self->by_now &&
+           self->turn == pcl_keyring_turn(self->options->keyring);
 }
 
 MYSQL *pcl_connection_mysql(pcl_connection *self)
@@ -356,8 +364,10 @@ static bool s_log_in(pcl_connection *self, const char *user, const char *passwor
 static bool s_log_in_as_known(pcl_connection *self, pcl_sql_error *out_error)
 {
     pcl_password password;
+    self->turn = pcl_keyring_turn(self->options->keyring); /* or a later one's password */
     const char *user = s_credentials(self, &password);
     bool done = s_log_in(self, user, password.now, out_error);
+    self->by_now = done;
     for (uint32_t turn = 0; turn < 2 && !done && password.before[0] != '\0' &&
                             out_error->number == PCL_ER_ACCESS_DENIED;
          turn++) {

@@ -87,6 +87,9 @@ void pcl_connection_interrupt(pcl_connection *self);
 /* It is connected; from any thread. */
 bool pcl_connection_has_socket(pcl_connection *self);
 
+/* It was opened with the password that the keyring has now: the server has that, too. */
+bool pcl_connection_knows_password(const pcl_connection *self);
+
 MYSQL *pcl_connection_mysql(pcl_connection *self);
 uint64_t pcl_connection_id(const pcl_connection *self); /* the server's, of KILL */
 

@@ -98,10 +98,11 @@ uint64_t pcl_keyring_turn(pcl_keyring *self)
     return turn;
 }
 
-void pcl_keyring_settle(pcl_keyring *self, uint64_t turn)
+void pcl_keyring_settle(pcl_keyring *self, uint64_t turn, bool but_admin)
 {
+    uint32_t first = but_admin ? PCL_PLACE_ADMIN + 1 : PCL_PLACE_ADMIN;
     (void)pthread_mutex_lock(&self->lock);
-    for (uint32_t place = 0; turn == self->turn && place < self->content.count; place++) {
+    for (uint32_t place = first; turn == self->turn && place < self->content.count; place++) {
         pcl_password *one = &self->content.passwords[place];
         s_wipe(one->before, sizeof one->before);
     }

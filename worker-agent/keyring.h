@@ -50,9 +50,9 @@ bool pcl_keyring_renew(pcl_keyring *self, pcl_keyring_content *content);
 
 /* Counts the renewals that changed a password. */
 uint64_t pcl_keyring_turn(pcl_keyring *self);
-/* The server has all the passwords as they were at that turn: what was before is forgotten, unless
- * there was another turn since. */
-void pcl_keyring_settle(pcl_keyring *self, uint64_t turn);
+/* The server has all the passwords as they were at that turn, but_admin: with the exception of
+ * PCL_PLACE_ADMIN's: what was before is forgotten, unless there was another turn since. */
+void pcl_keyring_settle(pcl_keyring *self, uint64_t turn, bool but_admin);
 
 /* Wipe what you got with pcl_password_wipe. */
 void pcl_keyring_password(pcl_keyring *self, uint32_t place, pcl_password *out_password);

@@ -176,6 +176,16 @@ static bool s_restart_replication(pcl_observer *self, MYSQL *mysql, pcl_sql_erro
     return pcl_query_run(mysql, self->flavor->start, error);
 }
 
+/* All accounts have their passwords of that turn, but for the agent's own where it was refused. */
+static void s_settle_passwords(pcl_observer *self, uint64_t turn, uint32_t refused)
+{
+    pcl_keyring_settle(self->options->keyring, turn, refused != 0);
+    if (refused != 0) {
+        pcl_log(PCL_LOG_ERROR, self->who, "password_refused", "account=admin errno=%" PRIu32,
+                refused);
+    }
+}
+
 static bool s_mend_accounts(pcl_observer *self, pcl_sql_error *error)
 {
     uint64_t now_us = pcl_now_us();
@@ -184,11 +194,12 @@ static bool s_mend_accounts(pcl_observer *self, pcl_sql_error *error)
     }
     self->mend_due_us = now_us + MEND_MS * PCL_US_PER_MS;
     uint64_t turn = pcl_keyring_turn(self->options->keyring);
+    uint32_t refused = 0;
     pcl_log(PCL_LOG_WARNING, self->who, "accounts_made_again", "%s", "");
-    if (!pcl_setup_accounts(self->connection, self->flavor, self->options, error)) {
+    if (!pcl_setup_accounts(self->connection, self->flavor, self->options, &refused, error)) {
         return false; /* and once it is open again, all is set up */
     }
-    pcl_keyring_settle(self->options->keyring, turn);
+    s_settle_passwords(self, turn, refused);
     return true;
 }
 
@@ -256,13 +267,15 @@ static uint32_t s_turn(void *context)
         return s_lose(self, step, &error);
     }
     if (!self->set_up) {
+        uint32_t refused = 0;
         uint64_t turn = pcl_keyring_turn(self->options->keyring);
         self->flavor = pcl_flavor_of(pcl_connection_mysql(self->connection));
-        if (!pcl_setup_node(self->connection, self->flavor, self->options, &step, &error)) {
+        if (!pcl_setup_node(self->connection, self->flavor, self->options, &step, &refused,
+                            &error)) {
             return s_lose(self, step, &error);
         }
         self->set_up = true;
-        pcl_keyring_settle(self->options->keyring, turn);
+        s_settle_passwords(self, turn, refused);
         self->retry_ms = RETRY_MS_MIN;
         pcl_log(PCL_LOG_INFO, self->who, "set_up", "role=%s flavor=%s",
                 pcl_node_role_text(self->options->role), pcl_flavor_text(self->flavor->flavor));

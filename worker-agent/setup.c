@@ -9,7 +9,11 @@
 #include <string.h>
 #include <strings.h>
 
-#define SQL_SIZE_MAX 8192u
+#define SQL_SIZE_MAX           8192u
+/* Of rules for passwords. */
+#define ER_CANNOT_USER         1396u /* MariaDB says why in its warnings only */
+#define ER_NOT_VALID_PASSWORD  1819u
+#define ER_PASSWORD_IN_HISTORY 3638u /* MySQL */
 
 #define READ_RIGHTS "SELECT, SHOW VIEW"
 /* Rows and definitions; nothing that reaches beyond the schemas. */
@@ -35,6 +39,8 @@ typedef struct setup {
     const pcl_agent_options *options;
     pcl_buffer sql; /* wiped after each use */
     pcl_sql_error *error;
+    bool password_is_new;  /* the server let the agent in with the password of now */
+    uint32_t *out_refused; /* the errno, where it takes no such password */
 } setup;
 
 static bool s_run(setup *self)
@@ -91,13 +97,20 @@ static bool s_put_own_account(setup *self)
     return true;
 }
 
+static bool s_is_refused(uint32_t number)
+{
+    return number == ER_CANNOT_USER || number == ER_NOT_VALID_PASSWORD ||
+           number == ER_PASSWORD_IN_HISTORY;
+}
+
 /* The agent's own account is the operator's, and keeps what it has until the agent is told that it
- * shall be another. */
+ * shall be another.  One that the server's rules for passwords refuse is no reason to do without
+ * the node: the agent got in with the one before, and will again. */
 static bool s_renew_own_password(setup *self)
 {
     pcl_password password;
     pcl_keyring_password(self->options->keyring, PCL_PLACE_ADMIN, &password);
-    bool wanted = password.now[0] != '\0' && password.before[0] != '\0';
+    bool wanted = password.now[0] != '\0' && password.before[0] != '\0' && !self->password_is_new;
     bool named = false;
     if (wanted) {
         pcl_sql_put(&self->sql, "ALTER USER ");
@@ -108,7 +121,13 @@ static bool s_renew_own_password(setup *self)
         pcl_sql_put_literal(&self->sql, self->mysql, password.now);
     }
     pcl_password_wipe(&password);
-    return named ? s_run(self) : !wanted;
+    bool done = named ? s_run(self) : !wanted;
+    if (!done && s_is_refused(self->error->number)) {
+        *self->out_refused = self->error->number;
+        *self->error = (pcl_sql_error){.number = 0};
+        done = true;
+    }
+    return done;
 }
 
 static bool s_grant_on(setup *self, const char *rights, pcl_bytes schema, const char *user,
@@ -347,14 +366,24 @@ static bool s_set_up_source(setup *self, const char **out_step)
     return pcl_query_run_all(self->mysql, self->flavor->semi_sync_source_setup, self->error);
 }
 
+static setup s_setup_of(pcl_connection *connection, const pcl_flavor_ops *flavor,
+                        const pcl_agent_options *options, uint32_t *out_refused,
+                        pcl_sql_error *out_error)
+{
+    *out_refused = 0;
+    return (setup){.mysql = pcl_connection_mysql(connection),
+                   .flavor = flavor,
+                   .options = options,
+                   .error = out_error,
+                   .password_is_new = pcl_connection_knows_password(connection),
+                   .out_refused = out_refused};
+}
+
 bool pcl_setup_node(pcl_connection *connection, const pcl_flavor_ops *flavor,
-                    const pcl_agent_options *options, const char **out_step,
+                    const pcl_agent_options *options, const char **out_step, uint32_t *out_refused,
                     pcl_sql_error *out_error)
 {
-    setup self = {.mysql = pcl_connection_mysql(connection),
-                  .flavor = flavor,
-                  .options = options,
-                  .error = out_error};
+    setup self = s_setup_of(connection, flavor, options, out_refused, out_error);
     pcl_buffer_init(&self.sql, SQL_SIZE_MAX);
     *out_step = "accounts";
     bool ok = s_set_up_locally(&self);
@@ -367,12 +396,10 @@ bool pcl_setup_node(pcl_connection *connection, const pcl_flavor_ops *flavor,
 }
 
 bool pcl_setup_accounts(pcl_connection *connection, const pcl_flavor_ops *flavor,
-                        const pcl_agent_options *options, pcl_sql_error *out_error)
+                        const pcl_agent_options *options, uint32_t *out_refused,
+                        pcl_sql_error *out_error)
 {
-    setup self = {.mysql = pcl_connection_mysql(connection),
-                  .flavor = flavor,
-                  .options = options,
-                  .error = out_error};
+    setup self = s_setup_of(connection, flavor, options, out_refused, out_error);
     pcl_buffer_init(&self.sql, SQL_SIZE_MAX);
     bool ok = s_set_up_locally(&self) &&
               (options->role == PCL_NODE_SOURCE ||

@@ -20,9 +20,11 @@
 
 #include "worker-agent/flavor.h"
 
-/* connection: the admin account's, open.  *out_step: what failed, static text, for the log. */
+/* connection: the admin account's, open.  *out_step: what failed, static text, for the log.
+ * *out_refused: 0, or why the server does not take the account's own new password (its rules for
+ * passwords): the account keeps the one before, and all else is done. */
 bool pcl_setup_node(pcl_connection *connection, const pcl_flavor_ops *flavor,
-                    const pcl_agent_options *options, const char **out_step,
+                    const pcl_agent_options *options, const char **out_step, uint32_t *out_refused,
                     pcl_sql_error *out_error) PCL_MUST_CHECK;
 
 /* The accounts alone, and nothing else of the node: for when a client's statement has changed

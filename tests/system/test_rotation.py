@@ -6,7 +6,7 @@ import time
 import pytest
 
 import aws_server
-from agent_alone import READ, WRITE, Pair
+from agent_alone import READ, UP, WRITE, Pair
 from harness import FLAVOR, wait_until
 
 NEW = "another-'test's \\ \"password\""
@@ -116,6 +116,36 @@ def test_a_password_that_changed_while_the_agent_was_down_is_made_good(pair):
                             "    admin_password_file = admin.password\n")
     agent.start()
     assert logs_in(database, "keeper", "second") and not logs_in(database, "keeper", "first")
+
+
+def test_an_own_password_that_the_server_refuses_costs_no_node(pair):
+    """It has rules for passwords, and the accounts of the roles get theirs all the same."""
+    if FLAVOR != "mariadb":
+        pytest.skip("the rules of validate_password are not in every installation of MySQL")
+    database, agent = pair.source_database, pair.source
+    database.sql("INSTALL SONAME 'simple_password_check';"
+                 " SET GLOBAL simple_password_check_digits=0,"
+                 " GLOBAL simple_password_check_letters_same_case=0,"
+                 " GLOBAL simple_password_check_other_characters=0; SET SESSION sql_log_bin=0;"
+                 " CREATE USER keeper@localhost IDENTIFIED BY 'the-first';"
+                 " GRANT ALL ON *.* TO keeper@localhost WITH GRANT OPTION")
+    write(agent.folder, "admin.password", "the-first\n")
+    assert agent.stop() == 0
+    agent.config.write_text(agent.config.read_text() + "database\n    admin_user = keeper\n"
+                            "    admin_password_file = admin.password\n")
+    agent.start()
+    write(agent.folder, "admin.password", "short\n")
+    write(agent.folder, "read.password", NEW + "\n")
+    wait_until(lambda: logs_in(database, "portcullis_read", NEW), 30, "its account has it")
+    wait_until(lambda: "event=password_refused account=admin" in agent.log(), 30,
+               "it is said")
+    for session in database.sql("SELECT id FROM information_schema.processlist "
+                                "WHERE user='keeper'").split():
+        database.sql(f"KILL {session}", check=False)  # and in again, with the one before
+    assert pair.proxy.run(READ, "SELECT 1")["rows"] == [[1]]
+    write(agent.folder, "admin.password", "the-second\n")
+    wait_until(lambda: logs_in(database, "keeper", "the-second"), 30, "the server has the new one")
+    pair.proxy.wait_for(lambda report: report.state == UP, 30, "the node is up")
 
 
 def test_a_file_that_is_not_whole_changes_nothing(pair):

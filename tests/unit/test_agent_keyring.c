@@ -77,10 +77,10 @@ static void test_what_the_server_has_for_certain_is_kept_over_two_changes(void *
     pcl_keyring *keyring = s_keyring("one", "");
     assert_true(s_renew(keyring, "two", ""));
     assert_true(s_renew(keyring, "three", ""));
-    s_assert(keyring, "three", "one"); /* nobody has settled "two" */
-    pcl_keyring_settle(keyring, 1);    /* of a turn that is over */
+    s_assert(keyring, "three", "one");     /* nobody has settled "two" */
+    pcl_keyring_settle(keyring, 1, false); /* of a turn that is over */
     s_assert(keyring, "three", "one");
-    pcl_keyring_settle(keyring, 2);
+    pcl_keyring_settle(keyring, 2, false);
     s_assert(keyring, "three", "");
     assert_true(s_renew(keyring, "four", ""));
     s_assert(keyring, "four", "three");
@@ -92,10 +92,29 @@ static void test_the_files_word_for_what_was_before_counts(void **state)
     (void)state;
     pcl_keyring *keyring = s_keyring("two", "one");
     s_assert(keyring, "two", "one");
-    pcl_keyring_settle(keyring, 0);
+    pcl_keyring_settle(keyring, 0, false);
     s_assert(keyring, "two", "");
     assert_true(s_renew(keyring, "three", "other"));
     s_assert(keyring, "three", "other");
+    pcl_keyring_destroy(&keyring);
+}
+
+static void test_an_own_password_that_was_refused_keeps_the_one_before(void **state)
+{
+    (void)state;
+    pcl_password password;
+    pcl_keyring *keyring = s_keyring("one", "");
+    pcl_keyring_content content = s_content("two", "");
+    memcpy(content.passwords[PCL_PLACE_ADMIN].now, "weak", 5);
+    assert_true(pcl_keyring_renew(keyring, &content));
+    pcl_keyring_settle(keyring, 1, true);
+    pcl_keyring_password(keyring, READ, &password);
+    assert_string_equal(password.before, "");
+    pcl_keyring_password(keyring, PCL_PLACE_ADMIN, &password);
+    assert_string_equal(password.before, "same");
+    pcl_keyring_settle(keyring, 1, false);
+    pcl_keyring_password(keyring, PCL_PLACE_ADMIN, &password);
+    assert_string_equal(password.before, "");
     pcl_keyring_destroy(&keyring);
 }
 
@@ -121,6 +140,7 @@ int main(void)
         cmocka_unit_test(test_a_changed_password_keeps_the_one_before),
         cmocka_unit_test(test_what_the_server_has_for_certain_is_kept_over_two_changes),
         cmocka_unit_test(test_the_files_word_for_what_was_before_counts),
+        cmocka_unit_test(test_an_own_password_that_was_refused_keeps_the_one_before),
         cmocka_unit_test(test_token_keys_change_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
