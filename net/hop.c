@@ -89,16 +89,26 @@ static pcl_hop_recv_result s_finish(pcl_hop_inbox *self, pcl_hop_message *messag
     return PCL_HOP_MESSAGE;
 }
 
+/* Whether the frame has more than anybody may send at once.  A message that is alone has no bound
+ * here but the socket's. */
+static bool s_is_too_much(pcl_hop_inbox *self, bool alone)
+{
+    return !alone && (self->taken > PCL_HOP_BATCH_COUNT_MAX ||
+                      zmq_msg_size(&self->frame) > PCL_HOP_BATCH_SIZE_MAX);
+}
+
 /* The next message of the packed frame. */
 static pcl_hop_recv_result s_unpack(pcl_hop_inbox *self, pcl_hop_message *message)
 {
     size_t before = self->rest.size;
     pcl_hop_frame parts;
-    if (!pcl_hop_frame_next(&parts, &self->rest)) {
+    bool whole = pcl_hop_frame_next(&parts, &self->rest);
+    bool alone = self->rest.size == 0 && before == zmq_msg_size(&self->frame);
+    self->taken++;
+    if (!whole || s_is_too_much(self, alone)) {
         self->rest.size = 0;
         return PCL_HOP_DROPPED;
     }
-    bool alone = self->rest.size == 0 && before == zmq_msg_size(&self->frame);
     if (alone) {
         s_copy(&message->head_frame, &self->frame); /* by reference */
     } else {
@@ -146,6 +156,7 @@ pcl_hop_recv_result pcl_hop_recv(pcl_hop_inbox *self, pcl_hop_message *out_messa
     pcl_hop_recv_result result = PCL_HOP_DROPPED;
     if (s_keep(self, &frames)) {
         self->rest = packed ? pcl_frame_bytes(&self->frame) : pcl_bytes_of(NULL, 0);
+        self->taken = 0;
         result = packed ? s_unpack(self, out_message) : s_take_parts(self, out_message, &frames);
     }
     pcl_frames_close(&frames);

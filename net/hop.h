@@ -46,6 +46,7 @@ typedef struct pcl_hop_inbox {
     zmq_msg_t peer;  /* of the frame; empty on a DEALER */
     zmq_msg_t frame; /* the last packed one, or the last head */
     pcl_bytes rest;  /* of frame; empty: the next message is the socket's */
+    uint32_t taken;  /* messages of frame */
     char user_id[PCL_HOP_USER_ID_SIZE];
 } pcl_hop_inbox;
 
@@ -55,7 +56,8 @@ void pcl_hop_inbox_release(pcl_hop_inbox *self);
 /* The next message; never blocks.  Whoever stops before NONE must come again without waiting for
  * the socket: it may have nothing while the inbox has.  Of a packed frame with a message that is
  * not of the protocol the others are handed out still, but for those behind one whose end cannot be
- * found.  out_message need not be initialised; it is only with MESSAGE. */
+ * found, and for what is more than a frame may have (wire/hop_frame.h).  out_message need not be
+ * initialised; it is only with MESSAGE. */
 pcl_hop_recv_result pcl_hop_recv(pcl_hop_inbox *self, pcl_hop_message *out_message);
 void pcl_hop_close(pcl_hop_message *self);
 

@@ -16,7 +16,8 @@
 #define PCL_HOP_FRAME_SIZE_MAX 2048u
 
 /* A sender begins another frame before one has more than so many messages or octets.  A receiver
- * takes them one by one, however many there are. */
+ * takes so many, and the rest is dropped; of a frame with more octets none, unless the message is
+ * alone in it. */
 #define PCL_HOP_BATCH_COUNT_MAX 64u
 #define PCL_HOP_BATCH_SIZE_MAX  32768u
 

@@ -260,18 +260,57 @@ static void assert_next(uint64_t ticket, const char *payload)
 static void test_many_messages_of_one_frame_come_one_by_one(void **state)
 {
     (void)state;
-    static uint8_t octets[100000];
+    static uint8_t octets[10000];
     size_t size = 0;
-    for (uint64_t ticket = 1; ticket <= 500; ticket++) { /* more than we send is taken, too */
+    for (uint64_t ticket = 1; ticket <= PCL_HOP_BATCH_COUNT_MAX; ticket++) {
         size = s_pack(octets, size, ticket, ticket % 2 == 0 ? "" : "select");
     }
     pcl_bytes frame = pcl_bytes_of(octets, size);
     s_send_raw(&frame, 1);
-    for (uint64_t ticket = 1; ticket <= 500; ticket++) {
+    for (uint64_t ticket = 1; ticket <= PCL_HOP_BATCH_COUNT_MAX; ticket++) {
         assert_next(ticket, ticket % 2 == 0 ? "" : "select");
     }
     pcl_hop_message message;
     assert_int_equal(hop_plain_recv(&message, s_front, true), PCL_HOP_NONE);
+}
+
+/* The next frame is taken as ever. */
+static void assert_only_the_next_frame_comes(void)
+{
+    uint8_t octets[PCL_HEAD_SIZE_MAX];
+    pcl_hop_message message;
+    assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_DROPPED); /* once for all of it */
+    assert_int_equal(hop_plain_recv(&message, s_front, true), PCL_HOP_NONE);
+    pcl_bytes frame = pcl_bytes_of(octets, s_pack(octets, 0, 1000, "next"));
+    s_send_raw(&frame, 1);
+    assert_next(1000, "next");
+}
+
+static void test_a_frame_with_more_than_may_be_sent_does_not_hold_up_others(void **state)
+{
+    (void)state;
+    static uint8_t octets[PCL_HOP_BATCH_SIZE_MAX + 1000];
+    static char payload[PCL_HOP_BATCH_SIZE_MAX];
+    size_t size = 0;
+    for (uint64_t ticket = 1; ticket <= 2 * PCL_HOP_BATCH_COUNT_MAX; ticket++) {
+        size = s_pack(octets, size, ticket, "");
+    }
+    pcl_bytes frame = pcl_bytes_of(octets, size);
+    s_send_raw(&frame, 1);
+    for (uint64_t ticket = 1; ticket <= PCL_HOP_BATCH_COUNT_MAX; ticket++) {
+        assert_next(ticket, "");
+    }
+    assert_only_the_next_frame_comes();
+    memset(payload, ' ', sizeof payload - 1);
+    frame.size = s_pack(octets, 0, 1, payload);
+    s_send_raw(&frame, 1); /* one alone may be longer: a receiver takes either form */
+    pcl_hop_message message;
+    assert_int_equal(s_recv(&message, s_front, true), PCL_HOP_MESSAGE);
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&message.payload), payload));
+    pcl_hop_close(&message);
+    frame.size = s_pack(octets, frame.size, 2, "");
+    s_send_raw(&frame, 1);
+    assert_only_the_next_frame_comes();
 }
 
 static void test_a_bad_message_of_a_frame_is_dropped_alone(void **state)
@@ -358,6 +397,8 @@ int main(void)
                                         s_tear_down),
         cmocka_unit_test_setup_teardown(test_many_messages_of_one_frame_come_one_by_one, s_set_up,
                                         s_tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_a_frame_with_more_than_may_be_sent_does_not_hold_up_others, s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown(test_a_bad_message_of_a_frame_is_dropped_alone, s_set_up,
                                         s_tear_down),
         cmocka_unit_test_setup_teardown(test_any_octets_are_a_safe_input, s_set_up, s_tear_down),
