@@ -204,6 +204,8 @@ void pcl_proxy_tell(const pcl_proxy *self, zsock_t *socket, zmq_msg_t *peer, pcl
 static void s_on_turn(void *context, uint64_t now_us)
 {
     pcl_proxy *self = context;
+    /* Before nodes are looked at: what cannot leave for one that is gone is not lost with it. */
+    pcl_hop_outbox_flush(self->agent_outbox, now_us);
     pcl_proxy_flush(self, now_us);
     pcl_proxy_expire(self, now_us);
     pcl_proxy_hedge(self, now_us);
@@ -213,6 +215,7 @@ static void s_on_turn(void *context, uint64_t now_us)
         pcl_hop_outbox_flush(self->agent_outbox, now_us);
     }
     pcl_hop_outbox_flush(self->broker_outbox, now_us);
+    pcl_hop_outbox_flush(self->agent_outbox, now_us); /* the RELEASEs that came of it */
 }
 
 static void s_on_tick(void *context, uint64_t now_us)

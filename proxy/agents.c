@@ -331,6 +331,8 @@ void pcl_proxy_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head
     pcl_proxy_request *request = pcl_ticket_table_find(self->requests, head->ticket);
     if (head->kind == PCL_KIND_REQUEST && request != NULL && !request->parked) {
         pcl_proxy_unsent(self, request, head->ticket, now_us);
+    } else if (head->kind == PCL_KIND_CANCEL && request != NULL) {
+        request->withdrawn = false; /* whoever says it again is heard */
     } else if (head->kind == PCL_KIND_RELEASE) {
         pcl_proxy_dropped(self, PCL_PROXY_DROP_RELEASE, "broker", now_us);
     }

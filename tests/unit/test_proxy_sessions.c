@@ -3,6 +3,7 @@
 #include "tests/unit/proxy_bench.h"
 
 #include "tests/lib/seed.h"
+#include "wire/hop_frame.h"
 
 enum { BOOT_0 = 100, BOOT_1 = 101, BOOT_2 = 102, BOOT_NEW = 200 }; /* of n0, n1, n2 at first */
 
@@ -221,6 +222,58 @@ static void test_explain_names_the_one_node(void **state)
 }
 
 /* --- Nodes that fail ----------------------------------------------------------------- */
+
+/* Appends a COMMIT of n0's session to octets; returns how many there are then. */
+static size_t s_pack_commit(uint8_t *octets, size_t size, uint64_t ticket, size_t payload_size)
+{
+    static const uint8_t PAYLOAD[PCL_HOP_FRAME_SIZE_MAX + 1];
+    uint8_t head_octets[PCL_HEAD_SIZE_MAX];
+    pcl_head head = {.kind = PCL_KIND_REQUEST,
+                     .ticket = ticket,
+                     .op = PCL_OP_COMMIT,
+                     .sql_class = PCL_SQL_TRANSACTION,
+                     .budget_us = 5 * PCL_US_PER_S,
+                     .sent_us = pcl_now_us(),
+                     .principal = pcl_bytes_text("alice")};
+    memset(head.id, (int)ticket, sizeof head.id);
+    s_session_of(BOOT_0, 0, head.session);
+    pcl_hop_frame parts = {.head = pcl_bytes_of(head_octets, pcl_head_encode(&head, head_octets)),
+                           .payload = pcl_bytes_of(PAYLOAD, payload_size)};
+    return (size_t)(pcl_hop_frame_write(&parts, octets + size) - octets);
+}
+
+/* What was gathered for a node in the turn in which it is found to be lost has not left. */
+static void test_a_commit_that_had_not_left_a_node_that_leaves_is_safe(void **state)
+{
+    (void)state;
+    uint8_t octets[2 * PCL_HOP_FRAME_SIZE_MAX];
+    s_open(2);
+    agent *source = &s_bench.agents[0];
+    pcl_head bye = {.kind = PCL_KIND_BYE, .principal = pcl_bytes_text(source->name)};
+    pcl_head_set_boot_id(&bye, source->report.boot_id);
+    s_agent_send(source, &bye, "");
+    zclock_sleep(20);
+    s_agent_stop(source);
+    zclock_sleep(20);
+    /* The second is too long to be gathered, so sending it finds nobody there. */
+    size_t size = s_pack_commit(octets, 0, 1, 10);
+    size = s_pack_commit(octets, size, 2, PCL_HOP_FRAME_SIZE_MAX + 1);
+    zmq_msg_t frame;
+    pcl_frame_copy_of(&frame, pcl_bytes_of(octets, size));
+    pcl_err err = pcl_hop_send_frame(s_bench.broker, NULL, &frame);
+    assert_int_equal(err, PCL_ERR_OK);
+    zmq_msg_close(&frame);
+    uint32_t seen = 0;
+    for (uint32_t number = 0; number < 2; number++) {
+        pcl_hop_message message;
+        assert_true(s_recv(&message, 1000));
+        seen |= 1u << message.head.ticket;
+        assert_int_equal(message.head.code, PCL_ERR_NO_NODE);
+        assert_int_equal(message.head.retry, PCL_RETRY_SAFE);
+        pcl_hop_close(&message);
+    }
+    assert_int_equal(seen, 1u << 1 | 1u << 2);
+}
 
 static void test_what_a_session_had_in_flight_is_lost_with_its_node(void **state)
 {
@@ -454,6 +507,35 @@ static void test_cancel_finds_the_principals_own(void **state)
     assert_int_equal(s_counter("portcullis_proxy_cancels_total"), 3);
 }
 
+/* A CANCEL that found nobody may be said again. */
+static void test_a_cancel_that_did_not_leave_may_be_said_again(void **state)
+{
+    (void)state;
+    s_open(1);
+    s_write(1);
+    agent *source = s_wait_held(0, 1);
+    zsock_destroy(&source->socket);
+    zclock_sleep(20);
+    assert_int_equal(s_cancel(10, 1, "alice"), 1);
+    source->socket = s_dealer(s_bench.agents_endpoint, 1000); /* the same run, connected anew */
+    source->beat_us = 0;
+    source->pongs = 0;
+    for (uint64_t until_us = pcl_now_us() + 3 * PCL_US_PER_S; source->pongs == 0;) {
+        assert_true(pcl_now_us() < until_us);
+        s_turn();
+        zclock_sleep(1);
+    }
+    assert_int_equal(source->hint_count, 0);
+    assert_int_equal(s_cancel(11, 1, "alice"), 1);
+    const hint *cancel = s_wait_hint(0, 0);
+    assert_int_equal(cancel->head.kind, PCL_KIND_CANCEL);
+    assert_int_equal(cancel->head.ticket, source->held[0].head.ticket);
+    assert_int_equal(s_cancel(12, 1, "alice"), 1); /* ... but not once it was heard */
+    assert_silence(20);
+    assert_int_equal(source->hint_count, 1);
+    assert_int_equal(s_counter("portcullis_proxy_cancels_total"), 1);
+}
+
 static void test_a_broker_withdraws_its_own_request(void **state)
 {
     (void)state;
@@ -632,6 +714,7 @@ int main(void)
         PROXY_TEST(test_a_session_without_connection_to_its_node_is_not_moved),
         PROXY_TEST(test_a_full_node_refuses_its_sessions_too),
         PROXY_TEST(test_explain_names_the_one_node),
+        PROXY_TEST(test_a_commit_that_had_not_left_a_node_that_leaves_is_safe),
         PROXY_TEST(test_what_a_session_had_in_flight_is_lost_with_its_node),
         PROXY_TEST(test_a_begin_outlives_its_node_and_leaves_nothing_behind),
         PROXY_TEST(test_what_a_reply_opened_or_ended_is_said_upward),
@@ -640,6 +723,7 @@ int main(void)
         PROXY_TEST(test_what_was_opened_for_a_broker_that_left_is_released),
         PROXY_TEST(test_what_was_opened_for_a_broker_that_does_not_read_is_released),
         PROXY_TEST(test_cancel_finds_the_principals_own),
+        PROXY_TEST(test_a_cancel_that_did_not_leave_may_be_said_again),
         PROXY_TEST(test_a_broker_withdraws_its_own_request),
         PROXY_TEST(test_a_broker_that_left_takes_its_work_with_it),
         PROXY_TEST(test_what_was_cancelled_is_not_sent_again),
