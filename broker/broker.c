@@ -87,6 +87,7 @@ static void s_turn(void *context, uint64_t now_us)
     pcl_broker_pump(self, now_us);
     pcl_relay_turn(self->relay, now_us);
     pcl_hop_outbox_flush(self->outbox, now_us);
+    pcl_relay_flush(self->relay, now_us); /* the RELEASEs that came of it */
 }
 
 static void s_drain(void *context, uint64_t now_us)

@@ -989,5 +989,11 @@ void pcl_relay_turn(pcl_relay *self, uint64_t now_us)
     if (self->parked_count > 0) {
         s_flush(self, PCL_BATCH_MAX, now_us);
     }
+    pcl_relay_flush(self, now_us);
+}
+
+void pcl_relay_flush(pcl_relay *self, uint64_t now_us)
+{
+    assert(self != NULL);
     pcl_link_flush(self->link, now_us);
 }

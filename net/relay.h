@@ -155,6 +155,8 @@ void pcl_relay_tick(pcl_relay *self, uint64_t now_us);
 /* After each turn of the loop: a bounded number of parked replies; sends what goes to the next hop.
  */
 void pcl_relay_turn(pcl_relay *self, uint64_t now_us);
+/* Sends what the owner's own flush has left for the next hop. */
+void pcl_relay_flush(pcl_relay *self, uint64_t now_us);
 
 /* From now on nothing goes on any more: new work is DRAINING.  What is in flight is finished. */
 void pcl_relay_drain(pcl_relay *self);
