@@ -31,12 +31,13 @@ pcl_err pcl_broker_send(void *context, pcl_relay_entry *entry, pcl_relay_reply *
                                sealed ? &reply->tail : NULL);
 }
 
-void pcl_broker_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+void pcl_broker_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
+                       uint64_t now_us)
 {
     (void)peer;
     const pcl_broker *self = context;
     if (head->kind == PCL_KIND_REPLY) {
-        pcl_relay_undelivered(self->relay, head, now_us);
+        pcl_relay_undelivered(self->relay, head, why, now_us);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "net/hop_outbox.h"
 
+#include "common/clock.h"
 #include "wire/hop_frame.h"
 
 #include <assert.h>
@@ -14,7 +15,7 @@ typedef enum s_state {
     SLOT_FREE = 0,
     SLOT_OPEN,    /* takes messages */
     SLOT_BLOCKED, /* its peer had no room for it */
-    SLOT_FAILED,  /* its peer is gone; the owner is to be told */
+    SLOT_FAILED,  /* it will not leave; the owner is to be told */
 } s_state;
 
 /* A peer's frame. */
@@ -25,6 +26,8 @@ typedef struct s_slot {
     uint8_t *octets; /* owned; PCL_HOP_BATCH_SIZE_MAX; NULL until it is first used */
     zmq_msg_t peer;  /* initialised unless FREE; empty on a DEALER */
     bool has_peer;
+    uint64_t blocked_us; /* since when it is BLOCKED, as far as a flush has seen; 0: it is not */
+    pcl_err why;         /* it is BLOCKED or FAILED */
 } s_slot;
 
 struct pcl_hop_outbox {
@@ -56,6 +59,7 @@ static void s_free(pcl_hop_outbox *self, s_slot *slot)
         slot->state = SLOT_FREE;
         slot->count = 0;
         slot->size = 0;
+        slot->blocked_us = 0;
     }
 }
 
@@ -101,6 +105,7 @@ static pcl_err s_send_slot(pcl_hop_outbox *self, s_slot *slot)
         s_free(self, slot);
     } else {
         slot->state = err == PCL_ERR_OVERLOADED ? SLOT_BLOCKED : SLOT_FAILED;
+        slot->why = err;
     }
     return err;
 }
@@ -177,7 +182,7 @@ pcl_err pcl_hop_outbox_send(pcl_hop_outbox *self, zmq_msg_t *peer, const pcl_hea
     bool packed = pcl_hop_is_packed(payload, tail);
     s_slot *slot = s_find(self, peer);
     if (slot != NULL && (slot->state == SLOT_FAILED || slot->state == SLOT_BLOCKED)) {
-        return slot->state == SLOT_FAILED ? PCL_ERR_UNAVAILABLE : PCL_ERR_OVERLOADED;
+        return slot->why;
     }
     bool open = slot != NULL && slot->state == SLOT_OPEN;
     if (open && (!packed || !s_has_room(slot, payload, tail))) {
@@ -208,9 +213,20 @@ static void s_tell(pcl_hop_outbox *self, s_slot *slot, uint64_t now_us)
         bool whole = pcl_hop_frame_next(&parts, &rest) &&
                      pcl_head_decode(&head, parts.head) == PCL_ERR_OK;
         assert(whole); /* we wrote it */
-        self->unsent(self->context, slot->has_peer ? &slot->peer : NULL, &head, now_us);
+        self->unsent(self->context, slot->has_peer ? &slot->peer : NULL, &head, slot->why, now_us);
     }
     s_free(self, slot);
+}
+
+/* A peer that does not read, for how long? */
+static void s_note_blocked(s_slot *slot, uint64_t now_us)
+{
+    if (slot->blocked_us == 0) {
+        slot->blocked_us = now_us;
+    } else if (pcl_time_since_us(slot->blocked_us, now_us) >=
+               PCL_HOP_OUTBOX_WAIT_MS * PCL_US_PER_MS) {
+        slot->state = SLOT_FAILED;
+    }
 }
 
 /* true: there may be more to do. */
@@ -221,6 +237,9 @@ static bool s_pass(pcl_hop_outbox *self, bool blocked_too, uint64_t now_us)
         s_slot *slot = &self->slots[index];
         if (slot->state == SLOT_OPEN || (slot->state == SLOT_BLOCKED && blocked_too)) {
             (void)!s_send_slot(self, slot); /* its state tells */
+        }
+        if (slot->state == SLOT_BLOCKED) {
+            s_note_blocked(slot, now_us);
         }
         if (slot->state == SLOT_FAILED) {
             s_tell(self, slot, now_us);
@@ -252,6 +271,7 @@ void pcl_hop_outbox_drop(pcl_hop_outbox *self, uint64_t now_us)
         s_slot *slot = &self->slots[index];
         if (slot->state != SLOT_FREE) {
             slot->state = SLOT_FAILED;
+            slot->why = PCL_ERR_UNAVAILABLE;
             s_tell(self, slot, now_us);
         }
     }

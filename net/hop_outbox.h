@@ -12,7 +12,8 @@
  *  3. A frame for which the peer has no room waits, and is tried again at each flush.  Meanwhile
  *     that peer gets nothing else, OVERLOADED, and other peers are not held up.  So it is as if the
  *     peer's queue had one more place.
- *  4. A frame whose peer is gone is unsent, at the next flush.
+ *  4. A frame whose peer is gone is unsent, at the next flush; and one that has waited for room for
+ *     PCL_HOP_OUTBOX_WAIT_MS, so that nothing waits for who does not read for longer than that.
  *  5. unsent is called by _flush and _drop alone, never by _send; it may send.
  *
  * Belongs to the socket's thread.  A socket that has an outbox may also be sent to past it, by
@@ -23,12 +24,14 @@
 
 #include "net/hop.h"
 
+#define PCL_HOP_OUTBOX_WAIT_MS 1000u
+
 typedef struct pcl_hop_outbox pcl_hop_outbox;
 
 /* That message has not left; peer and head are borrowed until it returns, peer is NULL on a DEALER.
- */
+ * why: UNAVAILABLE, the peer is gone, or OVERLOADED, it had no room for too long. */
 typedef void(pcl_hop_outbox_unsent)(void *context, zmq_msg_t *peer, const pcl_head *head,
-                                    uint64_t now_us);
+                                    pcl_err why, uint64_t now_us);
 
 /* socket is borrowed until destroy.  unsent may be NULL.  Never NULL: aborts without memory. */
 pcl_hop_outbox *pcl_hop_outbox_new(zsock_t *socket, pcl_hop_outbox_unsent *unsent, void *context);

@@ -35,11 +35,12 @@ struct pcl_link {
 };
 
 /* The owner is told in the name that it knows. */
-static void s_on_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+static void s_on_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
+                        uint64_t now_us)
 {
     pcl_link *self = context;
     if (self->unsent != NULL) {
-        self->unsent(self->unsent_context, peer, head, now_us);
+        self->unsent(self->unsent_context, peer, head, why, now_us);
     }
 }
 

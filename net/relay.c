@@ -194,7 +194,8 @@ static void s_metrics_make(pcl_relay *self)
 
 static bool s_on_link(void *context, uint64_t now_us);
 static bool s_on_watch(void *context, uint64_t now_us);
-static void s_on_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us);
+static void s_on_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
+                        uint64_t now_us);
 
 static void s_publish_link(pcl_relay *self)
 {
@@ -799,27 +800,32 @@ pcl_err pcl_relay_forward_held(pcl_relay *self, uint64_t ticket, pcl_head *head,
     return err;
 }
 
-/* Did not leave the link after all, which has lost its peer: it never ran, and is refused as if
- * that had been known at once.  Of a hint nothing is to be taken back. */
-static void s_on_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+/* Did not leave the link after all, which has lost its peer, or found no room: it never ran, and is
+ * refused as if that had been known at once.  A CANCEL may be said again. */
+static void s_on_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
+                        uint64_t now_us)
 {
     (void)peer;
     pcl_relay *self = context;
     pcl_relay_entry *entry = pcl_ticket_table_find(self->table, head->ticket);
-    if (head->kind != PCL_KIND_REQUEST || entry == NULL || entry->parked || entry->held) {
+    if (entry == NULL || entry->parked || entry->held) {
         return; /* answered meanwhile */
     }
+    if (head->kind != PCL_KIND_REQUEST) {
+        entry->cancelled = entry->cancelled && head->kind != PCL_KIND_CANCEL;
+        return;
+    }
     char text[MESSAGE_SIZE];
-    pcl_reply_error error = s_unsent(self, PCL_ERR_UNAVAILABLE, text);
+    pcl_reply_error error = s_unsent(self, why, text);
     pcl_relay_reply reply;
     s_error_reply(self, entry, &error, &reply, now_us);
     s_answer(self, head->ticket, entry, &reply, now_us);
 }
 
-void pcl_relay_undelivered(pcl_relay *self, const pcl_head *reply, uint64_t now_us)
+void pcl_relay_undelivered(pcl_relay *self, const pcl_head *reply, pcl_err why, uint64_t now_us)
 {
     assert(self != NULL && reply != NULL);
-    pcl_metric_add(self->metrics.unroutable, 1);
+    pcl_metric_add(why == PCL_ERR_OVERLOADED ? self->metrics.slow : self->metrics.unroutable, 1);
     if ((reply->flags & PCL_HEAD_HELD) != 0) {
         pcl_relay_release(self, reply->session, reply->principal, now_us);
     }

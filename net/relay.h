@@ -164,9 +164,9 @@ void pcl_relay_drain(pcl_relay *self);
 /* While why is not NULL the hop is not ready (/ready says so), link or not; static. */
 void pcl_relay_set_unready(pcl_relay *self, const char *why);
 
-/* A REPLY that send() had taken has not left: it is counted as dropped, and what it opened is
- * released.  Its head names whose that is. */
-void pcl_relay_undelivered(pcl_relay *self, const pcl_head *reply, uint64_t now_us);
+/* A REPLY that send() had taken has not left, why as of pcl_hop_outbox_unsent: it is counted as
+ * dropped, and what it opened is released.  Its head names whose that is. */
+void pcl_relay_undelivered(pcl_relay *self, const pcl_head *reply, pcl_err why, uint64_t now_us);
 
 /* Requests in flight, and replies that wait for their peer. */
 uint32_t pcl_relay_count(const pcl_relay *self);

@@ -319,11 +319,13 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
     s_dispatch(self, index, message, report, now_us);
 }
 
-void pcl_proxy_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+void pcl_proxy_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
+                            uint64_t now_us)
 {
     pcl_proxy *self = context;
     for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
-        if (s_is_connection(&self->nodes[index], peer)) { /* not one that has come since */
+        /* Not one that has come since, nor one that has no room. */
+        if (why == PCL_ERR_UNAVAILABLE && s_is_connection(&self->nodes[index], peer)) {
             pcl_metric_add(self->telemetry.unreachable, 1);
             pcl_proxy_unreachable(self, index);
         }

@@ -87,12 +87,15 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
     }
 }
 
-void pcl_proxy_broker_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+void pcl_proxy_broker_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
+                             uint64_t now_us)
 {
     (void)peer;
     pcl_proxy *self = context;
     if (head->kind == PCL_KIND_REPLY) {
-        pcl_proxy_dropped(self, PCL_PROXY_DROP_UNROUTABLE, "broker", now_us);
+        pcl_proxy_dropped(
+            self, why == PCL_ERR_OVERLOADED ? PCL_PROXY_DROP_SLOW : PCL_PROXY_DROP_UNROUTABLE,
+            "broker", now_us);
         pcl_proxy_release_opened(self, head, head->principal, now_us);
     }
 }

@@ -92,7 +92,8 @@ bool pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outco
                      pcl_buffer *payload, const pcl_job *job, const pcl_reply_note *note,
                      uint64_t now_us);
 /* A reply that the link had taken has not left (net/hop_outbox.h). */
-void pcl_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us);
+void pcl_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
+                      uint64_t now_us);
 /* An answer that no worker wrote. */
 void pcl_agent_refuse(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
                       const char *message, const pcl_reply_note *note, uint64_t now_us);

@@ -108,9 +108,11 @@ bool pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outco
 }
 
 /* As if it had not been taken: pcl_agent_reply would have said so. */
-void pcl_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+void pcl_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
+                      uint64_t now_us)
 {
     (void)peer;
+    (void)why;
     pcl_agent *self = context;
     if (head->kind == PCL_KIND_REPLY) {
         pcl_metric_add(self->meter.replies_dropped, 1);

@@ -1,5 +1,6 @@
 #include "net/hop_outbox.h"
 
+#include "common/clock.h"
 #include "net/socket.h"
 #include "net/time.h"
 #include "tests/lib/hop_plain.h"
@@ -26,16 +27,19 @@ static char s_error[256];
 
 static uint64_t s_told[TOLD_MAX]; /* tickets of what was unsent, in order */
 static uint32_t s_told_count;
+static pcl_err s_told_why;       /* of the last one */
 static pcl_hop_outbox *s_resend; /* where what was unsent is sent, once */
 static zmq_msg_t *s_resend_peer;
 
-static void s_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+static void s_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
+                     uint64_t now_us)
 {
     (void)now_us;
     assert_true(context == &s_told_count);
     assert_true((peer != NULL) == (s_resend != s_down));
     assert_true(s_told_count < TOLD_MAX);
     s_told[s_told_count++] = head->ticket;
+    s_told_why = why;
     if (s_resend != NULL) {
         assert_int_equal(pcl_hop_outbox_send(s_resend, s_resend_peer, head, NULL, NULL),
                          PCL_ERR_OK);
@@ -273,7 +277,36 @@ static void test_a_full_peer_that_goes_is_told_of(void **state)
     s_leave();
     pcl_hop_outbox_flush(s_outbox, 2);
     assert_told(last - 1, 2);
+    assert_int_equal(s_told_why, PCL_ERR_UNAVAILABLE);
     assert_int_equal(pcl_hop_outbox_count(s_outbox), 0);
+}
+
+static void test_a_peer_that_does_not_read_is_given_up(void **state)
+{
+    (void)state;
+    uint32_t frames = 0;
+    const uint64_t WAIT_US = PCL_HOP_OUTBOX_WAIT_MS * PCL_US_PER_MS;
+    for (uint64_t turn = 0, last = 0; turn < 2; turn++) {
+        last = turn == 0 ? s_fill(&s_peer) : last + 2;
+        uint64_t began_us = 1 + turn * 10 * WAIT_US;
+        if (turn > 0) { /* what comes next waits as long again */
+            assert_int_equal(s_send(&s_peer, last - 1, 0), PCL_ERR_OK);
+            assert_int_equal(s_send(&s_peer, last, 0), PCL_ERR_OK);
+            pcl_hop_outbox_flush(s_outbox, began_us);
+        }
+        pcl_hop_outbox_flush(s_outbox, began_us + WAIT_US - 1);
+        assert_told(0, 0);
+        assert_int_equal(pcl_hop_outbox_count(s_outbox), 2);
+        pcl_hop_outbox_flush(s_outbox, began_us + WAIT_US);
+        assert_told(last - 1, 2);
+        assert_int_equal(s_told_why, PCL_ERR_OVERLOADED);
+        assert_int_equal(pcl_hop_outbox_count(s_outbox), 0);
+        if (turn > 0) { /* none of what was told of is sent after all */
+            assert_int_equal(s_take(s_back, 1, &frames), last - 4);
+        }
+    }
+    pcl_hop_outbox_flush(s_outbox, 20 * WAIT_US);
+    assert_int_equal(s_take(s_back, 1, &frames), 0);
 }
 
 static void test_what_was_unsent_may_be_sent_elsewhere_at_once(void **state)
@@ -355,6 +388,7 @@ int main(void)
         TEST(test_a_full_peer_waits_alone_and_loses_nothing),
         TEST(test_of_a_peer_that_has_gone_each_message_is_told_once),
         TEST(test_a_full_peer_that_goes_is_told_of),
+        TEST(test_a_peer_that_does_not_read_is_given_up),
         TEST(test_what_was_unsent_may_be_sent_elsewhere_at_once),
         TEST(test_what_is_dropped_is_told_and_never_sent),
         TEST(test_more_peers_than_frames_are_served),

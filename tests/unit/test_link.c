@@ -107,10 +107,12 @@ static pcl_link_event s_turns(s_bench *bench, int count)
     return last;
 }
 
-static void s_count_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, uint64_t now_us)
+static void s_count_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
+                           uint64_t now_us)
 {
     (void)now_us;
     assert_null(peer);
+    assert_int_equal(why, PCL_ERR_UNAVAILABLE);
     assert_int_equal(head->kind, PCL_KIND_REQUEST);
     (*(uint32_t *)context)++;
 }
