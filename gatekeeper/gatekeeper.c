@@ -866,6 +866,7 @@ static void s_end(void *context, bool opened)
 {
     gatekeeper *self = context;
     if (opened) {
+        pcl_outbox_flush(self->outbox, pcl_now_us()); /* the turn that ends a loop has no end */
         s_release_all(self);
     }
     pcl_relay_destroy(&self->relay);
