@@ -282,8 +282,8 @@ static void s_on_tick(void *context, uint64_t now_us)
     pcl_lane_tidy(self->lane, now_us);
     uint64_t idle_us = self->options.idle_ms * PCL_US_PER_MS;
     pcl_spares_close_idle(self->spares, now_us > idle_us ? now_us - idle_us : 0);
-    if (self->spare == NULL) { /* there was no memory for what the link has */
-        (void)s_on_link(self, now_us);
+    if (self->spare == NULL || self->waits) { /* there was no memory for what the link has */
+        self->waits = s_on_link(self, now_us);
     }
     s_tell(self, now_us);
 }

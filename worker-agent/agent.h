@@ -47,6 +47,7 @@ typedef struct pcl_agent {
     pcl_id_index *flight_ids;  /* their ids: what CANCEL names */
     pcl_held_table *held;
     pcl_job *spare; /* what the next message is received into */
+    bool waits;     /* the tick has left messages; nothing else may come to read them */
     pcl_meter meter;
     pcl_log_limit connect_limit;  /* of connect_failed lines */
     pcl_log_limit ended_limit;    /* of held_ended lines */
