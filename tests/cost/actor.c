@@ -40,8 +40,8 @@ void cost_actor_stop(void)
 
 void cost_actor_close(void)
 {
-    zsock_destroy(&s_front);
-    zsock_destroy(&s_back);
+    hop_plain_destroy(&s_front);
+    hop_plain_destroy(&s_back);
     pcl_metrics_destroy(&s_role.metrics);
     pcl_config_destroy(&s_role.config);
 }
@@ -142,5 +142,5 @@ uint32_t cost_below_done(void)
 void cost_below_close(void)
 {
     pcl_hop_outbox_destroy(&s_below_outbox);
-    zsock_destroy(&s_below);
+    hop_plain_destroy(&s_below);
 }

@@ -147,7 +147,7 @@ static void s_close(void)
 {
     char audit[PATH_SIZE];
     pcl_hop_outbox_destroy(&s_outbox);
-    zsock_destroy(&s_gatekeeper);
+    hop_plain_destroy(&s_gatekeeper);
     cost_actor_close();
     cost_below_close();
     (void)snprintf(audit, sizeof audit, "%s/audit", s_folder);

@@ -187,10 +187,10 @@ static uint32_t s_take(void)
 static void s_close(void)
 {
     pcl_hop_outbox_destroy(&s_outbox);
-    zsock_destroy(&s_broker);
+    hop_plain_destroy(&s_broker);
     for (uint32_t index = 0; index < AGENT_COUNT; index++) {
         pcl_hop_outbox_destroy(&s_agents[index].outbox);
-        zsock_destroy(&s_agents[index].socket);
+        hop_plain_destroy(&s_agents[index].socket);
     }
     cost_actor_close();
 }

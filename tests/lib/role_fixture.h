@@ -161,7 +161,7 @@ static inline void fake_close(fake_hop *self)
         pcl_hop_close(&self->held[index]);
     }
     self->held_count = 0;
-    zsock_destroy(&self->socket);
+    hop_plain_destroy(&self->socket);
 }
 
 static inline void fake_say(fake_hop *self, zmq_msg_t *peer, pcl_kind kind)

@@ -192,7 +192,7 @@ static inline void s_agent_stop(agent *self)
         pcl_hop_close(&self->held[index]);
     }
     self->held_count = 0;
-    zsock_destroy(&self->socket);
+    hop_plain_destroy(&self->socket);
 }
 
 /* A reply to the held request; it stays held. */
@@ -477,7 +477,7 @@ static inline int s_close(void **state)
     for (uint32_t index = 0; index < AGENTS_MAX; index++) {
         s_agent_stop(&s_bench.agents[index]);
     }
-    zsock_destroy(&s_bench.broker);
+    hop_plain_destroy(&s_bench.broker);
     fixture_stop(&s_bench.role);
     return 0;
 }

@@ -48,7 +48,7 @@ static void s_open(s_scene *self, const char *more)
 
 static void s_close(s_scene *self)
 {
-    zsock_destroy(&self->gatekeeper);
+    hop_plain_destroy(&self->gatekeeper);
     fixture_stop(&self->broker);
     fake_close(&self->proxy);
 }
@@ -185,7 +185,7 @@ static void test_two_gatekeepers_with_the_same_ticket_are_kept_apart(void **stat
     s_recv(&scene, other, &reply);
     assert_true(pcl_bytes_is(pcl_frame_bytes(&reply.payload), "to the other"));
     pcl_hop_close(&reply);
-    zsock_destroy(&other);
+    hop_plain_destroy(&other);
     s_close(&scene);
 }
 
@@ -356,7 +356,7 @@ static void test_without_a_proxy_the_answer_is_unavailable_at_once(void **state)
     s_start(&scene, "inproc://nobody", "");
     s_query(&scene, "DELETE FROM t", 1, 500000);
     s_expect_error(&scene, 1, PCL_ERR_UNAVAILABLE, PCL_RETRY_SAFE, NULL);
-    zsock_destroy(&scene.gatekeeper);
+    hop_plain_destroy(&scene.gatekeeper);
     fixture_stop(&scene.broker);
 }
 
@@ -399,7 +399,7 @@ static void test_a_gatekeeper_that_left_costs_its_replies_and_nothing_else(void 
     pcl_head head = s_head(9, 500000);
     s_send(gone, &head, "SELECT 1", 9);
     fake_wait_held(&scene.proxy, 1);
-    zsock_destroy(&gone);
+    hop_plain_destroy(&gone);
     fake_turn_ms(&scene.proxy, 30);
     fake_reply(&scene.proxy, 0, PCL_ERR_OK, "to nobody");
     fixture_wait_metric(&scene.broker, &scene.proxy, "portcullis_broker_requests_in_flight 0");
@@ -451,7 +451,7 @@ static void test_a_cancel_goes_on_with_our_ticket(void **state)
     s_say(scene.gatekeeper, cancel); /* there is nothing any more */
     fake_turn_ms(&scene.proxy, 30);
     assert_int_equal(scene.proxy.hint_count, 1);
-    zsock_destroy(&other);
+    hop_plain_destroy(&other);
     s_close(&scene);
 }
 
@@ -499,7 +499,7 @@ static void test_what_was_opened_for_a_gatekeeper_that_left_is_released(void **s
     pcl_head head = s_head(9, 5000000);
     s_send(gone, &head, "SELECT 1", 9);
     fake_wait_held(&scene.proxy, 1);
-    zsock_destroy(&gone);
+    hop_plain_destroy(&gone);
     fake_turn_ms(&scene.proxy, 30);
     fake_reply_with(&scene.proxy, 0, PCL_ERR_OK, "x", PCL_HEAD_HELD, 0x44);
     fake_wait_hints(&scene.proxy, 1);
@@ -551,7 +551,7 @@ static void test_the_requests_of_a_gatekeeper_that_died_are_cancelled_at_once(vo
     s_query(&scene, "SELECT 1", 8, 30000000);
     fake_wait_held(&scene.proxy, 2);
     uint64_t since_us = pcl_now_us();
-    zsock_destroy(&dead);
+    hop_plain_destroy(&dead);
     fake_wait_hints(&scene.proxy, 1);
     assert_true(pcl_now_us() - since_us < PCL_BEATS_GONE * PCL_BEAT_INTERVAL_MS * 500);
     fake_turn_ms(&scene.proxy, 30);

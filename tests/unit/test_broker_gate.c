@@ -99,7 +99,7 @@ static void s_remove_folder(const char *folder)
 
 static void s_close(s_scene *self)
 {
-    zsock_destroy(&self->gatekeeper);
+    hop_plain_destroy(&self->gatekeeper);
     fixture_stop(&self->broker);
     fake_close(&self->proxy);
     s_remove_folder(self->folder);
@@ -603,7 +603,7 @@ static void test_a_write_is_in_the_audit_before_it_goes_on(void **state)
     s_expect(&scene, 2, PCL_ERR_OK, NULL, "");
     s_ask(&scene, "bob", "FLUSH TABLES", 3);
     s_expect(&scene, 3, PCL_ERR_FORBIDDEN, NULL, "admin");
-    zsock_destroy(&scene.gatekeeper);
+    hop_plain_destroy(&scene.gatekeeper);
     fixture_stop(&scene.broker); /* writes what waits */
     s_read_audit(&scene, text, sizeof text);
     assert_non_null(strstr(text, "kind=end id=01010101010101010101010101010101"));
@@ -665,7 +665,7 @@ static void test_a_flood_does_not_wash_the_rest_out_of_the_audit(void **state)
             s_expect(&scene, 2, PCL_ERR_OVERLOADED, NULL, "rate: ");
         }
     }
-    zsock_destroy(&scene.gatekeeper);
+    hop_plain_destroy(&scene.gatekeeper);
     fixture_stop(&scene.broker);
     s_read_audit(&scene, text, sizeof text);
     assert_null(strstr(text, "kind=start"));

@@ -37,8 +37,8 @@ static int s_set_up(void **state)
 static int s_tear_down(void **state)
 {
     (void)state;
-    zsock_destroy(&s_back);
-    zsock_destroy(&s_front);
+    hop_plain_destroy(&s_back);
+    hop_plain_destroy(&s_front);
     return 0;
 }
 

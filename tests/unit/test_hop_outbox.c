@@ -96,9 +96,9 @@ static int s_tear_down(void **state)
     pcl_hop_outbox_destroy(&s_down);
     zmq_msg_close(&s_peer);
     zmq_msg_close(&s_other_peer);
-    zsock_destroy(&s_back);
-    zsock_destroy(&s_other);
-    zsock_destroy(&s_front);
+    hop_plain_destroy(&s_back);
+    hop_plain_destroy(&s_other);
+    hop_plain_destroy(&s_front);
     return 0;
 }
 
@@ -236,7 +236,7 @@ static void assert_told(uint64_t first, uint32_t count)
 static void s_leave(void)
 {
     pcl_head head = {.kind = PCL_KIND_PONG};
-    zsock_destroy(&s_other);
+    hop_plain_destroy(&s_other);
     for (uint64_t until_us = pcl_now_us() + 5000000;;) {
         if (pcl_hop_send(s_front, &s_other_peer, &head, NULL, NULL) == PCL_ERR_UNAVAILABLE) {
             return;
@@ -363,7 +363,7 @@ static void test_more_peers_than_frames_are_served(void **state)
     for (uint32_t index = 0; index < PEERS; index++) {
         assert_int_equal(s_take(dealers[index], 1, &frames), 3);
         zmq_msg_close(&peers[index]);
-        zsock_destroy(&dealers[index]);
+        hop_plain_destroy(&dealers[index]);
     }
     assert_int_equal(s_told_count, 0);
 }

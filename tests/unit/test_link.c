@@ -51,7 +51,7 @@ static void s_close(s_bench *bench)
     zmq_msg_close(&bench->routing_id);
     pcl_link_destroy(&bench->link);
     assert_null(bench->link);
-    zsock_destroy(&bench->peer);
+    hop_plain_destroy(&bench->peer);
 }
 
 static void s_peer_send(s_bench *bench, pcl_kind kind)
@@ -471,7 +471,7 @@ static void test_a_dead_peer_is_noticed_at_once(void **state)
     char endpoint[64];
     zsock_t *watch = NULL;
     s_bench bench = s_open_watched(endpoint, &watch);
-    zsock_destroy(&bench.peer);
+    hop_plain_destroy(&bench.peer);
     s_wait_cut(watch);
     /* Before the owner came to it: never OVERLOADED. */
     pcl_err err = PCL_ERR_OK;
@@ -496,7 +496,7 @@ static void test_a_new_connection_is_not_yet_a_link(void **state)
     char endpoint[64];
     zsock_t *watch = NULL;
     s_bench bench = s_open_watched(endpoint, &watch);
-    zsock_destroy(&bench.peer);
+    hop_plain_destroy(&bench.peer);
     s_wait_cut(watch);
     assert_int_equal(pcl_link_cut(bench.link, bench.now_us), PCL_LINK_LOST);
     s_bind(&bench, endpoint);

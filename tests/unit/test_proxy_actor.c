@@ -354,7 +354,7 @@ static void test_a_write_outlives_the_end_of_its_connection(void **state)
     s_open_tcp(2);
     s_write(1);
     agent *source = s_wait_held(0, 1);
-    zsock_destroy(&source->socket);
+    hop_plain_destroy(&source->socket);
     source->socket = s_dealer(s_bench.agents_endpoint, 1000);
     assert_silence(100);
     s_agent_reply(source, 0, PCL_ERR_OK, "done");
@@ -530,7 +530,7 @@ static void test_the_ticket_table_bounds_the_proxy(void **state)
 static void s_open_narrow(void)
 {
     s_open_with("limits\n    queue_max = 1\n", 1);
-    zsock_destroy(&s_bench.broker);
+    hop_plain_destroy(&s_bench.broker);
     s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1);
 }
 
@@ -620,7 +620,7 @@ static void test_answers_do_not_wait_for_ever(void **state)
     (void)state;
     s_open_narrow();
     uint32_t arrived = s_burst(12, 3000, PCL_PROXY_PARK_MS + 300); /* small ones share a frame */
-    assert_in_range(arrived, 1, 11); /* what the queue held */
+    assert_in_range(arrived, 1, 11);                               /* what the queue held */
     assert_dropped("slow", 12 - arrived);
     uint32_t again = s_burst(4, 100, 50); /* and nothing is left behind */
     assert_int_equal(again, 4);
@@ -632,7 +632,7 @@ static void test_answers_for_a_broker_that_left_are_dropped(void **state)
     s_open(1);
     s_write(1);
     agent *source = s_wait_held(0, 1);
-    zsock_destroy(&s_bench.broker);
+    hop_plain_destroy(&s_bench.broker);
     s_pause(300); /* a busy machine notices later */
     s_agent_reply(source, 0, PCL_ERR_OK, "done");
     s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1000);
@@ -852,7 +852,7 @@ static void test_a_name_is_its_key_s(void **state)
 
     zsock_t *stranger = s_curve_dealer(&safe, &safe.stranger);
     assert_int_equal(zstr_send(stranger, "let me in"), -1); /* no connection stands */
-    zsock_destroy(&stranger);
+    hop_plain_destroy(&stranger);
     s_vault_close(&safe);
 }
 

@@ -415,7 +415,7 @@ static void test_a_broker_that_left_takes_both_copies_with_it(void **state)
     s_last_ticket = 1000;
     s_quick_reads(256);
     uint32_t first = s_late_read(&(order){.ticket = 5, .sql_class = PCL_SQL_READ});
-    zsock_destroy(&s_bench.broker);
+    hop_plain_destroy(&s_bench.broker);
     s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1000);
     for (uint32_t index = 1; index <= 2; index++) {
         assert_int_equal(s_wait_hint(index, 0)->head.kind, PCL_KIND_CANCEL);
@@ -435,7 +435,7 @@ static void test_a_winner_may_wait_for_its_broker(void **state)
     (void)state;
     enum { WRITES = 8 };
     s_open_taught(SETTINGS "limits\n    queue_max = 16\n", 3);
-    zsock_destroy(&s_bench.broker);
+    hop_plain_destroy(&s_bench.broker);
     s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1);
     for (uint64_t ticket = 1; ticket <= WRITES; ticket++) {
         s_write(ticket);

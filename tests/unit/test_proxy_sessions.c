@@ -417,7 +417,7 @@ static void test_what_was_opened_for_a_broker_that_left_is_released(void **state
     s_open(1);
     s_ask(&(order){.ticket = 1, .op = PCL_OP_BEGIN, .sql_class = PCL_SQL_WRITE});
     agent *source = s_wait_held(0, 1);
-    zsock_destroy(&s_bench.broker);
+    hop_plain_destroy(&s_bench.broker);
     zclock_sleep(20);
     s_agent_reply_flags(source, 0, PCL_HEAD_HELD);
     assert_released(0, 0);
@@ -431,7 +431,7 @@ static void test_what_was_opened_for_a_broker_that_does_not_read_is_released(voi
 {
     (void)state;
     s_open_with("limits\n    queue_max = 1\n", 1);
-    zsock_destroy(&s_bench.broker);
+    hop_plain_destroy(&s_bench.broker);
     s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1);
     enum { COUNT = 16, LARGE = 8, QUEUE = 2 };
     agent *source = &s_bench.agents[0];
@@ -518,7 +518,7 @@ static void test_a_cancel_that_did_not_leave_may_be_said_again(void **state)
     s_open(1);
     s_write(1);
     agent *source = s_wait_held(0, 1);
-    zsock_destroy(&source->socket);
+    hop_plain_destroy(&source->socket);
     zclock_sleep(20);
     assert_int_equal(s_cancel(10, 1, "alice"), 1);
     source->socket = s_dealer(s_bench.agents_endpoint, 1000); /* the same run, connected anew */
@@ -557,7 +557,7 @@ static void test_a_broker_withdraws_its_own_request(void **state)
     s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1000);
     s_hint(&cancel); /* another broker, whose ticket 5 is another's */
     assert_int_equal(s_cancel(20, 99, "alice"), 0); /* by now the proxy has read them */
-    zsock_destroy(&s_bench.broker);
+    hop_plain_destroy(&s_bench.broker);
     s_bench.broker = mine;
     assert_int_equal(s_counter("portcullis_proxy_cancels_total"), 0);
     s_hint(&cancel);
@@ -580,7 +580,7 @@ static void test_a_broker_that_left_takes_its_work_with_it(void **state)
     s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1000);
     s_write(3); /* of one that stays */
     (void)s_wait_held(0, 3);
-    zsock_destroy(&leaving);
+    hop_plain_destroy(&leaving);
     (void)s_wait_hint(0, 1);
     assert_silence(50);
     assert_int_equal(source->hint_count, 2);
