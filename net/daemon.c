@@ -357,21 +357,24 @@ static void s_run_units(s_thread *self)
         first->role->actor(first->actor_end, &first->args);
         (void)zstr_send(first->actor_end, PCL_ACTOR_ENDED); /* unless nobody listens any more */
     }
-    for (size_t index = 0; index < self->count; index++) {
-        zsock_destroy(&self->units[index]->actor_end);
-    }
 }
 
 /* The thread of actors: net/actor.h says what is told to the main thread when. */
 static void s_thread_main(zsock_t *pipe, void *argument)
 {
     zsock_signal(pipe, 0); /* zactor_new returns, and the main thread minds its signals */
-    s_run_units(argument);
+    s_thread *self = argument;
+    s_run_units(self);
     bool over = false;
     while (!over) {
         char *word = zstr_recv(pipe);
         over = word == NULL || strcmp(word, "$TERM") == 0;
         zstr_free(&word);
+    }
+    /* Not before: the main thread may write to a role whose last word it has not read yet, and
+     * would wait for ever for a pipe whose other end is gone. */
+    for (size_t index = 0; index < self->count; index++) {
+        zsock_destroy(&self->units[index]->actor_end);
     }
 }
 
