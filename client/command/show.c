@@ -129,7 +129,12 @@ static bool s_turn_page(paging *self)
         portcullis_result_destroy(&self->page);
     }
     self->page = page;
-    return page != NULL && portcullis_result_code(page) == PORTCULLIS_OK;
+    bool good = page != NULL && portcullis_result_code(page) == PORTCULLIS_OK;
+    if (good && pcl_interrupt_came()) {
+        portcullis_result_give_up(page); /* it had come already, and is not shown */
+        return false;
+    }
+    return good;
 }
 
 /* Were all pages shown? */
@@ -242,15 +247,17 @@ int pcl_show_result(const pcl_show *self, portcullis_result *result, const char 
     } else if (self->format == PCL_FORMAT_JSON) {
         s_put_write_as_json(self->out, reply);
     }
-    portcullis_result *unwanted = pcl_interrupt_wait(self->client, pages.ahead);
-    portcullis_result_destroy(
-        &unwanted); /* nothing could be written any more; it ends its cursor */
     int code = s_judge(&pages, what);
     if (good && code == PCL_EXIT_OK && !reply->has_results) {
         s_put_footer(self, pcl_result_reply(pages.page), pages.rows, pcl_now_us() - began_us);
     }
     good = fflush(self->out) == 0 && good && !ferror(self->out);
     int cause = errno;
+    if (pages.ahead != NULL) {
+        /* Nothing could be written any more; what comes of it all the same ends its cursor. */
+        (void)portcullis_cancel(self->client, portcullis_future_id(pages.ahead));
+        portcullis_future_destroy(&pages.ahead);
+    }
     if (self->metadata) {
         s_put_metadata(result);
     }
