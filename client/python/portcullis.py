@@ -74,7 +74,8 @@ QUIET_S = 5.0          # without a word of libzmq's, before it is made to connec
 MAX_ROWS = 1000000     # of a Result, unless the call says otherwise
 END_MS = 5000          # the timeout of what nobody waits for
 REPLY_SIZE_MAX = 17 << 20
-SILENCE = b"X-Silence-Max-Ms:3000"  # what the heartbeats mean: RFC 1, section 2.2
+SILENCE_MS = 3000  # what the heartbeats mean: RFC 1, section 2.2
+SILENCE = b"X-Silence-Max-Ms:%d" % SILENCE_MS
 EXT_DECIMAL, EXT_TEMPORAL = 1, 2
 SEAL_HEAD = struct.Struct(">BB6xQQQ")  # version, kind, time_us, channel, sequence
 SEAL_REQUEST, SEAL_REPLY, SEAL_SIZE = 1, 2, 64
@@ -432,7 +433,11 @@ class _Gatekeeper:
         options = {zmq.LINGER: 0, zmq.IMMEDIATE: 1, zmq.SNDHWM: 10000, zmq.RCVHWM: 10000,
                    zmq.MAXMSGSIZE: REPLY_SIZE_MAX, zmq.HANDSHAKE_IVL: 3000,
                    zmq.HEARTBEAT_IVL: 500, zmq.HEARTBEAT_TIMEOUT: 1500,
-                   zmq.METADATA: SILENCE, zmq.RECONNECT_IVL: 50, zmq.RECONNECT_IVL_MAX: 500}
+                   zmq.RECONNECT_IVL: 50, zmq.RECONNECT_IVL_MAX: 500}
+        if hasattr(zmq, "METADATA"):
+            options[zmq.METADATA] = SILENCE
+        else:
+            options[zmq.HEARTBEAT_TTL] = SILENCE_MS  # pyzmq before 23 knows this one only
         for option, value in options.items():
             self.socket.setsockopt(option, value)
         if curve:
