@@ -2,6 +2,7 @@
 the command portcullis-secret, against a server that fails as the real ones do (aws_server.py)."""
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -10,7 +11,7 @@ import urllib.request
 import pytest
 
 import aws_server
-from agent_alone import DRAIN, READ, UP, WRITE, Pair
+from agent_alone import DRAIN, NOT_READY, READ, UP, WRITE, Pair
 from harness import BUILD, wait_until
 
 SECRET = BUILD / "aws" / "portcullis-secret"
@@ -98,6 +99,17 @@ def test_the_command_gives_up_in_time_and_leaves_what_was_there(aws, tmp_path):
     assert done.returncode == 1 and "none" in done.stderr
 
 
+def test_the_command_outlives_a_service_that_hangs_up(aws, tmp_path):
+    """Over TLS libcurl may write to a connection that is gone."""
+    aws.dead.set()
+    with subprocess.Popen([SECRET, "--id", "x", "--directory", tmp_path, "--imds", aws.url]) as one:
+        wait_until(lambda: aws.calls, 30, "it asks")
+        with open(f"/proc/{one.pid}/status", encoding="ascii") as lines:
+            ignored = next(line.split()[1] for line in lines if line.startswith("SigIgn"))
+        one.kill()
+    assert int(ignored, 16) >> (signal.SIGPIPE - 1) & 1
+
+
 def test_the_command_says_no_word_of_a_secret(aws, tmp_path):
     aws.rotate("v1", **{"../HUSH": "HUSH"})
     done = fetch(aws, tmp_path, wait_s=0)
@@ -161,6 +173,18 @@ def test_a_rebalance_notice_is_told_and_drains_where_that_is_set(aws, start):
     other = start({"aws": settings(aws, drain_on="rebalance")}, replica=True)
     aws.metadata.update(notice)
     other.replica.proxy.wait_for(lambda report: report.state == DRAIN, 30, what="it drains")
+
+
+def test_a_notice_is_seen_by_who_does_not_know_its_zone(aws, start):
+    del aws.metadata["placement/availability-zone"]
+    aws.metadata["spot/instance-action"] = \
+        '{"action": "terminate", "time": "2030-01-01T00:00:00Z"}'
+    pair = start({"aws": settings(aws)})
+    pair.proxy.wait_for(lambda report: report.notice, 30, what="the notice")
+    assert pair.proxy.probe().zone == ""
+    pair.source_database.kill()
+    pair.proxy.wait_for(lambda report: report.state != UP, 30, what="its database is gone")
+    assert pair.proxy.probe().state == NOT_READY, "which is no reason to drain"
 
 
 def test_a_token_that_the_service_forgot_is_fetched_anew(aws, start):
