@@ -18,7 +18,6 @@
 #define THREAD_IDLE_MS  10000u /* after which a thread of the second pool ends */
 #define ENDED_LINES_MAX 10u    /* a second, of held_ended */
 #define END_WAIT_MS     2000u
-#define KILL_WAIT_MS    500u
 #define LINK_SLACK      256u /* messages beside replies: beats, pongs */
 
 /* --- Requests ---------------------------------------------------------------- */
@@ -478,7 +477,7 @@ static void s_end_running(pcl_agent *self)
         pcl_agent_stop_running(self);
     }
     if (self->lane != NULL) {
-        pcl_lane_finish(self->lane, KILL_WAIT_MS);
+        pcl_lane_finish(self->lane, END_WAIT_MS);
     }
 }
 
