@@ -164,6 +164,15 @@ password_ensure()
     mv "$file.new" "$file"
 }
 
+# password_print NAME: the first line; a second one would be the password before.
+password_print()
+{
+    local text=''
+    IFS= read -r text < "$PCL_VAR/secrets/$1.password" || [[ -n $text ]] \
+        || fail "$PCL_VAR/secrets/$1.password is empty"
+    printf '%s\n' "$text"
+}
+
 # The key of causal tokens: 32 random octets in hexadecimal.
 token_key_ensure()
 {
@@ -188,14 +197,15 @@ key_public()
 
 secrets_make()
 {
-    local name
+    local name password
     for name in admin read write replication; do
         password_ensure "$name"
     done
+    password=$(password_print admin)
     token_key_ensure
     (
         umask 077
-        printf '[client]\npassword="%s"\n' "$(< "$PCL_VAR/secrets/admin.password")" \
+        printf '[client]\npassword="%s"\n' "$password" \
             > "$PCL_VAR/secrets/admin.cnf"
     )
     for name in gatekeeper broker proxy client $(nodes_list | sed 's/^/agent-/'); do
@@ -490,7 +500,7 @@ template_make()
     local flavor server user=() password
     flavor=$(setting_get flavor)
     server=$(flavor_server "$flavor")
-    password=$(< "$PCL_VAR/secrets/admin.password")
+    password=$(password_print admin)
     [[ $(id -u) -ne 0 ]] || user=(--user=root)
     template=$(mktemp -d /tmp/portcullis-template.XXXXXX)
     trap 'rm -rf "$template"' EXIT

@@ -193,6 +193,42 @@ def test_a_demoted_source_takes_writes_again_with_its_agent(cluster, tool):
                "and the replica still follows")
 
 
+def test_what_a_replica_received_and_did_not_execute_is_not_lost_by_its_promotion(cluster, tool):
+    """The source is gone; its last writes were acknowledged because this replica had them."""
+    for node in ("node2", "node3"):
+        cluster.stop(f"agent-{node}")
+    executed = tool.run("node2", "position").stdout.strip()
+    cluster.stop_applying("node2")
+    cluster.stop_applying("node3")
+    with cluster.client() as client:
+        for number in range(20):
+            client.query("INSERT INTO demo.counted VALUES (?, 'x')", [number], db="demo")
+    cluster.stop("agent-node1")
+    at_source = tool.run("node1", "position").stdout.strip()
+    for node in ("node2", "node3"):
+        wait_until(lambda node=node: tool.run(node, "position").stdout.strip() == at_source, 60,
+                   "what it has received counts as its own")
+    assert at_source != executed
+    assert numbers(cluster, "node2") == []
+    cluster.kill("node1")
+    promoted = tool.run("node2", "promote", "received")
+    assert promoted.stdout.strip() == at_source
+    assert numbers(cluster, "node2") == list(range(20))
+    assert tool.run("node2", "promote", "received").stdout.strip() == at_source, "it is done once"
+    if FLAVOR == "mariadb":
+        cluster.sql("node3", "STOP SLAVE")
+        refused = tool.run("node3", "promote", "received", check=False)
+        assert refused.returncode == 1 and "would delete" in refused.stderr
+        assert tool.run("node3", "position").stdout.strip() == at_source
+
+
+def test_a_password_file_may_hold_the_one_before(cluster, tool):
+    file = cluster.var / "secrets" / "admin.password"
+    file.write_text(f"{file.read_text().strip()}\nthe-one-before")
+    tool.run("node1", "setup")
+    assert cluster.sql("node1", "SELECT 1") == [["1"]]
+
+
 def beyond(position):
     """A position of the same history that nobody has reached."""
     head, number = re.fullmatch(r"(?s)(.*?)(\d+)", position).groups()
