@@ -137,15 +137,17 @@ last_line()
     printf '%s\n' "$1" | sed '/^[[:space:]]*$/d' | tail -n 1
 }
 
-# The agents are stopped first: an agent makes of its database what its configuration says.
-# Until the new source is asked to take writes, everything can be taken back by starting them.
+# The agents are stopped first: an agent makes of its database what its configuration says; that of
+# the old source does not even start with its machine before it has the new one.  Until the new
+# source is asked to take writes, everything can be taken back by starting them.
 switchover()
 {
     local old=$1 new=$2 said position part
     local agent=portcullis-worker-agent
     say "switchover: from $old to $new; writes are refused until it is done, safe to repeat"
     part_wait "$new"
-    if ! said=$(on "$old" 120 "systemctl stop $agent && portcullis-node demote" 2>&1); then
+    if ! said=$(on "$old" 120 "systemctl disable --now $agent \
+        && portcullis-node demote" 2>&1); then
         switchover_undo "$old" "$new" "$old takes writes still" "$said"
     fi
     position=$(last_line "$said")
@@ -169,31 +171,31 @@ switchover_undo()
     local old=$1 new=$2 why=$3 said=$4
     printf '%s\n' "$said" | tail -n 5 >&2
     say "switchover: taken back"
-    on "$old" 60 systemctl start portcullis-worker-agent > /dev/null \
+    on "$old" 60 systemctl enable --now portcullis-worker-agent > /dev/null \
         || warn "the agent of $old could not be started: nobody takes writes"
     on "$new" 60 systemctl start portcullis-worker-agent > /dev/null \
         || warn "the agent of $new could not be started"
     fail "no switchover: $why"
 }
 
-# Each node gets its configuration, the source first; those of an earlier run that was ended in
-# between, too.  follow leaves a node that replicates alone.
+# Each node gets its configuration, and its agent runs; also those of an earlier run that was ended
+# in between.  The source is the last one: nobody may think that he is it when it takes writes.
 nodes_follow()
 {
     local new=$1 part nodes=()
     mapfile -t nodes < <(cluster_parts node)
     config_upload "${nodes[@]}"
-    node_configure "$new" true
     for part in "${nodes[@]}"; do
         [[ $part == "$new" ]] || node_configure "$part" "portcullis-node follow"
     done
+    node_configure "$new" true
 }
 
 node_configure()
 {
     local part=$1 before=$2 said
     if ! said=$(on "$part" 180 "$before && portcullis-boot configure \
-        && systemctl start portcullis-worker-agent" 2>&1); then
+        && systemctl enable --now portcullis-worker-agent" 2>&1); then
         printf '%s\n' "$said" | tail -n 5 >&2
         fail "$part did not take its new configuration; the same command again goes on"
     fi
@@ -309,6 +311,8 @@ main()
     [[ $dry_run -eq 0 ]] || exit 0
     [[ $yes -eq 1 ]] || aws_confirm "Do it?"
     if [[ -n $switch_to ]]; then
+        # An earlier one may have ended half-way.
+        nodes_follow "$(source_part)"
         switchover "$(source_part)" "$switch_to"
     else
         deploy

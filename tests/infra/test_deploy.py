@@ -25,6 +25,7 @@ class Instances:
         self.parts = parts  # {instance id: part}
         self.version = {part: "packages/old 0" for part in parts.values()}
         self.agent = {part: True for part in parts.values()}
+        self.enabled = dict(self.agent)
         self.demoted, self.promoted = set(), set()
         self.updated, self.heard, self.answers = [], [], {}
         self.sick_after_update, self.cannot_promote = set(), False
@@ -69,7 +70,9 @@ class Instances:
             self.version[part] = " ".join(words[2:4])
             return 0, "first boot is done\n"
         if words[0] == "systemctl":
-            self.agent[part] = words[1] == "start"
+            self.agent[part] = words[1] in ("start", "enable")
+            self.enabled[part] = words[1] == "enable" or (
+                self.enabled[part] and words[1] != "disable")
             return 0, ""
         if words[:2] == ["portcullis-node", "demote"]:
             assert not self.agent[part], "an agent would open its source again"
@@ -77,7 +80,8 @@ class Instances:
             return 0, f"{POSITION}\n"
         if words[:2] == ["portcullis-node", "promote"]:
             assert not self.agent[part], "an agent would replicate again"
-            assert self.demoted, "two would take writes"
+            assert any(not self.agent[one] and not self.enabled[one] for one in self.demoted), \
+                "two would take writes, the old source after a restart of its machine"
             assert words[2] == POSITION
             if self.cannot_promote:
                 return 1, "this node has not come to 0-1001-77 within 90 s"
@@ -207,6 +211,23 @@ def test_a_switchover_that_cannot_be_is_taken_back(deployment):
     assert done.code == 0, done
     assert one.promoted == {new} and one.updated == []
     assert deployment.source() == new
+    told = [part for part, text in one.heard if "boot configure" in text][-3:]
+    assert told[-1] == new, "nobody may think that it is the source when another one is opened"
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_a_switchover_that_was_killed_in_between_goes_on(deployment, carried_out):
+    """Before the cluster's memory says who is the source, and before the nodes hear of it."""
+    one, old = deployment.begin(), deployment.source()
+    new = next(part for part in ("node1", "node2", "node3") if part != old)
+    done = deployment.deploy("--switchover", new, kill_at=1, carried_out=carried_out)
+    assert done.code == -9, done
+    assert one.demoted == {old} and one.promoted == {new}
+    assert not one.agent[old] and not one.enabled[old] and not one.agent[new]
+    done = deployment.deploy("--switchover", new)
+    assert done.code == 0, done
+    assert deployment.source() == new
+    assert all(one.agent.values()) and all(one.enabled.values())
 
 
 @pytest.mark.parametrize("words, code", [
