@@ -1,6 +1,7 @@
 """First boot, in copies of plain roots, up to where a service manager is needed; against a
 metadata service, a bucket and a secret that believe no signature which they cannot compute."""
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -64,6 +65,37 @@ def test_wrong_settings_are_refused(change, words):
     done = fill(settings)
     assert done.returncode != 0 and done.stdout == ""
     assert words in done.stderr
+
+
+# What a new configuration does, with the commands of an instance played.
+PLAYED = """
+bucket_get() { tar -czf "$2" -C @/new .; }
+tune() { :; }
+systemctl() { [[ $1 == daemon-reload ]] || echo "$1"; [[ $1 != restart || -z ${DIES-} ]]; }
+portcullis-node() { echo "$1"; }
+main "$@"
+"""
+
+
+def test_what_was_the_source_follows_before_its_agent_runs_again(tmp_path):
+    text = fill(SETTINGS).stdout.replace('main "$@"\n', "") + PLAYED
+    for path in ("/etc/portcullis", "/var/lib/portcullis", "/run/systemd/system", "/var/log"):
+        text = text.replace(path, f"@{path}")
+    for folder in ("new/worker-agent", "run/systemd/system", "var/log", "etc/portcullis"):
+        (tmp_path / folder).mkdir(parents=True)
+
+    def configure(role, **environment):
+        (tmp_path / "new/worker-agent/worker-agent.cfg").write_text(f'node\n    role = "{role}"\n')
+        done = subprocess.run(
+            ["bash", "-c", text.replace("@/", f"{tmp_path}/"), "portcullis-boot", "configure"],
+            env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=False)
+        return done.returncode, done.stdout.split()
+    assert configure("source") == (0, ["enable", "restart"])
+    assert configure("source") == (0, ["enable", "start"])
+    turned = ["stop", "follow", "enable", "restart"]
+    assert configure("replica", DIES="1") == (1, turned)
+    assert configure("replica") == (0, turned), "what was not restarted still has the old role"
+    assert configure("replica") == (0, ["follow", "enable", "start"])
 
 
 # --- In a root ---------------------------------------------------------------------
@@ -139,6 +171,21 @@ echo '@@ again'; /usr/local/sbin/portcullis-boot > /tmp/again 2>&1; echo $?
 echo '@@ version'; /usr/local/sbin/portcullis-boot version
 echo '@@ ready'; /usr/local/sbin/portcullis-boot status > /tmp/ready; echo $?
 """
+ROTATED = r"""
+install -d /run/portcullis-worker-agent
+/usr/local/sbin/portcullis-boot agent-secrets > /dev/null 2>&1
+cd /run/portcullis-worker-agent
+echo rotated > admin.password; rm read.password
+sed 's|SECRET_ID=.*|SECRET_ID=portcullis/demo/nobody|' /usr/local/sbin/portcullis-boot > /tmp/alone
+bash /tmp/alone agent-secrets > /dev/null 2>&1
+echo '@@ kept'; cat admin.password; ls read.password; cd /
+mkdir -p /run/systemd/system
+printf '#!/bin/sh\necho "$@" >> /tmp/systemctl\n' > /usr/local/sbin/systemctl
+chmod 755 /usr/local/sbin/systemctl
+echo '@@ unit'; /boot-data/part-001 > /dev/null 2>&1; echo $?; cat /tmp/systemctl
+cat /etc/systemd/system/portcullis-first-boot.service
+rm -r /run/systemd/system /usr/local/sbin/systemctl
+"""
 SERVER = r"""
 mariadbd --user=mysql > /tmp/server 2>&1 &
 printf x > /etc/portcullis/secrets/admin.password
@@ -161,7 +208,7 @@ def node(request, module_services, tmp_path_factory):
     """What a database's host of that release has said after its first boot: {section: lines}."""
     one = Boot(module_services, request.param, "worker-agent", tmp_path_factory.mktemp("boot"))
     module_services.asked.clear()
-    return one.run(LOOK + SERVER)
+    return one.run(LOOK + ROTATED + SERVER)
 
 
 def test_a_node_comes_as_far_as_it_can_without_systemd(node):
@@ -196,6 +243,18 @@ def test_a_nodes_server_takes_its_settings_and_the_agents_account(node):
     assert "server_id = 1002" in node["tuned"]
     assert node["account"][0].split() == ["portcullis_admin", "localhost"]
     assert node["account"][1].split() == ["1002", "1", "1", "127.0.0.1", "O_DIRECT"]
+
+
+def test_an_old_password_does_not_come_back(node):
+    """The agent has a newer one in memory, and nobody answers who could say so."""
+    assert node["kept"] == ["rotated", "read.password"]
+
+
+def test_a_unit_repeats_first_boot_until_it_is_done(node):
+    assert node["unit"][0] == "0"
+    assert "start --no-block portcullis-first-boot" in node["unit"]
+    assert {"ConditionPathExists=!/var/lib/portcullis/first-boot.done", "Restart=on-failure",
+            "ExecStart=/usr/local/sbin/portcullis-boot"} <= set(node["unit"])
 
 
 def test_first_boot_again_fetches_no_package_twice(node, module_services):
