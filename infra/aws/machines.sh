@@ -195,7 +195,7 @@ machine_configure()
 # source would take it from them, so the replica that has most becomes the source first.
 source_choose()
 {
-    local source part best='' most=-1 count running=()
+    local source part best='' most=-1 count running=() silent=()
     source=$(source_part)
     data_before=0
     for part in $(cluster_parts node); do
@@ -207,18 +207,60 @@ source_choose()
     [[ $data_before -eq 1 && -z ${have[instance/$source]-} ]] || return 0
     [[ ${#running[@]} -gt 0 ]] \
         || fail "the source $source is gone, and no replica runs that could take its place"
-    for part in "${running[@]}"; do
-        count=$(ssm_run "${have[instance/$part]}" 60 portcullis-node position | position_count) \
-            || fail "the source $source is gone, and $part does not say what it has;" \
-                "try again when it answers"
+    source_fence "$source"
+    for part in $(nodes_before); do
+        [[ $part != "$source" ]] || continue
+        if [[ " ${running[*]} " != *" $part "* ]]; then
+            silent+=("$part")
+            continue
+        fi
+        count=$(ssm_run "${have[instance/$part]}" 60 portcullis-node position | position_count) || {
+            silent+=("$part")
+            continue
+        }
         if [[ $count -gt $most ]]; then
             best=$part
             most=$count
         fi
     done
+    # A write that was acknowledged is on one replica at least: it may be one of these.
+    if [[ ${#silent[@]} -gt 0 ]]; then
+        [[ -n $best && $accept_loss -eq 1 ]] \
+            || fail "the source $source is gone, and ${silent[*]} cannot be asked for what only" \
+                "they may have of its writes; try again when they answer, or give what the" \
+                "others do not have up for lost with --accept-loss"
+        warn "what only ${silent[*]} had of the writes is given up for lost"
+    fi
     say "the source $source is gone; $best has most of its data"
     # shellcheck disable=SC2034 # lib.sh reads it
     cluster_settings[source]=$best cluster_settings[promoting]=$best
+}
+
+# The nodes that the cluster had before this run.
+nodes_before()
+{
+    local number count
+    count=$(sed -n 's/^nodes=//p' "$aws_work/memory/settings" 2> /dev/null || true)
+    for ((number = 1; number <= ${count:-$(cluster_setting nodes)}; number++)); do
+        printf 'node%d\n' "$number"
+    done
+}
+
+# Until an instance that is being terminated is gone: it takes writes up to its end.
+source_fence()
+{
+    local source=$1 left deadline=$((SECONDS + ${PORTCULLIS_AWS_WAIT_S:-900})) told=0
+    while :; do
+        left=$(see_ec2 describe-instances 'Reservations[].Instances[].[InstanceId]' \
+            "Name=tag:portcullis:part,Values=$source" \
+            Name=instance-state-name,Values=shutting-down)
+        [[ -n $left && $left != None ]] || return 0
+        [[ $told -eq 1 ]] || say "the source $source is being terminated: waiting for its end"
+        told=1
+        [[ $SECONDS -lt $deadline ]] \
+            || fail "${left//$'\n'/ } still runs, and may take writes; try again when it is gone"
+        sleep "${PORTCULLIS_AWS_POLL_S:-10}"
+    done
 }
 
 # How many transactions a position stands for: of MariaDB (0-1001-42) the number in the
@@ -232,16 +274,16 @@ position_count()
         END { print sum + 0 }'
 }
 
-# Done after the memory says so, and crossed out there when it is done.
+# Done after the memory says so, and crossed out there when it is done.  An agent makes of its
+# database what its configuration says: it is started with the new one.
 source_promote()
 {
-    local part position
+    local part
     part=$(cluster_setting promoting)
     [[ -n $part ]] || return 0
     change "instance $part: becomes the source" || return 0
-    position=$(ssm_run "${have[instance/$part]}" 60 portcullis-node position | tr -d ' \n')
-    ssm_run "${have[instance/$part]}" 300 "portcullis-node promote '$position'" \
-        > "$aws_work/promote" || {
+    ssm_run "${have[instance/$part]}" 600 "systemctl stop portcullis-worker-agent \
+        && portcullis-node promote received 500" > "$aws_work/promote" || {
         cat "$aws_work/promote" >&2
         fail "$part could not be made the source"
     }
@@ -249,19 +291,43 @@ source_promote()
     identity_memory
 }
 
-# donors_tell open|close: the source lets each node in that clones it, until that is well.
-donors_tell()
+# The source lets each node in that clones it.  1 when it could not be told, as in its own first
+# boot.
+declare -A donors_told=()
+donors_open()
 {
-    local part donor source=${have[instance/$(source_part)]-}
-    for part in $(cluster_parts node); do
-        donor=$(about_field "instance/$part" 6)
-        [[ -n $donor && -n $source ]] || continue
-        ssm_run "$source" 60 "portcullis-node donor-$1 $(part_address "$part")" > /dev/null \
-            || warn "the source did not $1 its door for $part, which clones it"
-        if [[ $1 == close ]]; then
-            aws_call ec2 delete-tags --resources "${have[instance/$part]}" \
-                --tags Key=portcullis:donor
+    local part source=${have[instance/$(source_part)]-} failed=0
+    for part in $(donors_wanted); do
+        if [[ -z ${donors_told[$part]-} ]]; then
+            if ssm_run "$source" 60 "portcullis-node donor-open $(part_address "$part")" \
+                > /dev/null; then
+                donors_told[$part]=1
+            else
+                failed=1
+            fi
         fi
+    done
+    return "$failed"
+}
+
+# Nodes that clone the source until they are well.
+donors_wanted()
+{
+    local part
+    [[ -n ${have[instance/$(source_part)]-} ]] || return 0
+    for part in $(cluster_parts node); do
+        [[ -z $(about_field "instance/$part" 6) ]] || printf '%s\n' "$part"
+    done
+}
+
+donors_close()
+{
+    local part source=${have[instance/$(source_part)]-}
+    for part in $(donors_wanted); do
+        ssm_run "$source" 60 "portcullis-node donor-close $(part_address "$part")" > /dev/null \
+            || warn "the source did not close its door for $part, which cloned it"
+        aws_call ec2 delete-tags --resources "${have[instance/$part]}" \
+            --tags Key=portcullis:donor
     done
 }
 
@@ -274,6 +340,7 @@ machines_wait()
     deadline=$((SECONDS + limit))
     say "waiting until all instances are well (first boot takes some minutes)"
     until words=$(machines_well); do
+        donors_open || true
         if [[ $words != "$last" ]]; then
             say "  ${words//$'\n'/$'\n'  }"
             last=$words

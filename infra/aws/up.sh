@@ -9,8 +9,7 @@
 #                          more may be asked for later, not fewer
 #   --gatekeepers N        1 to 4 (default 1)
 #   --flavor F             mariadb (default) or mysql
-#   --release R            of the instances: 12 (default) or 13 of Debian, ubuntu-22.04,
-#                          ubuntu-24.04
+#   --release R            of the instances: 12 (default) or 13 of Debian, ubuntu-24.04
 #   --instance-type T      of instances that are made from now on; or TIER=T, which may come
 #                          several times: TIER is gatekeeper, broker, proxy, node or client
 #   --volume-size GB       of a database node (default 40)
@@ -26,6 +25,8 @@
 #   --clients FILE         the gatekeepers' list of clients' keys from now on
 #   --bench                also a client instance; compares the strategies from there, and
 #                          brings benchmark_results.txt and report.html back
+#   --accept-loss          the source is gone, and not all replicas can be asked for what they
+#                          have of its writes: go on with those that can
 #   --no-wait              do not wait until all instances are well
 #   --dry-run              check and print the plan, change nothing
 #   --yes                  do not ask
@@ -64,6 +65,7 @@ mode=plan # then: run
 dry_run=0
 yes=0
 wait_health=1
+accept_loss=0 # machines.sh reads it
 name=
 region=
 packages_from=
@@ -85,6 +87,7 @@ options_read()
             --dry-run) dry_run=1 ;;
             --yes) yes=1 ;;
             --no-wait) wait_health=0 ;;
+            --accept-loss) accept_loss=1 ;;
             --nat) asked[nat]=1 ;;
             --bench) asked[bench]=1 ;;
             -h | --help)
@@ -140,8 +143,9 @@ option_check()
         zones) form='^[1-3]$' words='1 to 3' ;;
         flavor) form='^(mariadb|mysql)$' words='mariadb or mysql' ;;
         release)
-            form='^(12|13|ubuntu-22\.04|ubuntu-24\.04)$'
-            words='12, 13, ubuntu-22.04 or ubuntu-24.04'
+            form='^(12|13|ubuntu-24\.04)$' words='12, 13 or ubuntu-24.04'
+            [[ $value != ubuntu-22.04 ]] || usage_fail "--release: an instance of ubuntu-22.04" \
+                "cannot fetch its packages: its curl (7.81) does not sign all that S3 wants signed"
             ;;
         instance-type)
             form='^((gatekeeper|broker|proxy|node|client)=)?[a-z][a-z0-9-]*\.[a-z0-9-]+$'
@@ -278,12 +282,8 @@ image_choose()
             12 | 13) path=debian/release/$(cluster_setting release)/latest/amd64 ;;
             ubuntu-*)
                 path=$(cluster_setting release)
-                path=canonical/ubuntu/server/${path#ubuntu-}/stable/current/amd64/hvm/ebs-
-                if [[ $(cluster_setting release) == ubuntu-22.04 ]]; then
-                    path+=gp2/ami-id
-                else
-                    path+=gp3/ami-id
-                fi
+                path=canonical/ubuntu/server/${path#ubuntu-}/stable/current
+                path+=/amd64/hvm/ebs-gp3/ami-id
                 ;;
         esac
         image=$(aws_call ssm get-parameter --name "/aws/service/$path" --output text \
@@ -307,12 +307,14 @@ packages_choose()
     if [[ -z $packages_from ]]; then
         packages_from=$PCL_CHECKOUT/build/packages/$release
         if [[ ! -s $packages_from/SUM ]]; then
+            packages_flavor "$release" /dev/null
             say "making the packages (infra/package.sh)"
             "$PCL_CHECKOUT/infra/package.sh" --release "$(cluster_setting release)" \
                 --flavor "$(cluster_setting flavor)"
         fi
     fi
     [[ -s $packages_from/SHA256SUMS ]] || fail "$packages_from holds no SHA256SUMS"
+    packages_flavor "$release" "$packages_from/SHA256SUMS"
     sum=$(sha256sum < "$packages_from/SHA256SUMS")
     sum=${sum%% *}
     [[ -s $packages_from/SUM ]] || printf '%s\n' "$sum" > "$packages_from/SUM"
@@ -320,6 +322,24 @@ packages_choose()
         || fail "$packages_from: SUM is not that of SHA256SUMS"
     cluster_settings[packages]=packages/$release/${sum:0:12}
     cluster_settings[packages_sum]=$sum
+}
+
+# packages_flavor RELEASE SUMS: a folder may hold both servers, but not only the one that this
+# cluster does not have.
+packages_flavor()
+{
+    local release=$1 sums=$2 flavor other=mysql
+    flavor=$(cluster_setting flavor)
+    [[ $flavor == mariadb ]] || other=mariadb
+    if grep -q "  ${flavor}-server_" "$sums"; then
+        return 0
+    fi
+    [[ $release == ubuntu-* || $flavor != mysql ]] \
+        || fail "Debian has no MySQL server: --release ubuntu-24.04 has, or --packages names a" \
+            "folder of infra/package.sh --extra with one"
+    ! grep -q "  ${other}-server_" "$sums" \
+        || fail "$packages_from holds $other, and this cluster has $flavor:" \
+            "infra/package.sh --flavor $flavor makes another"
 }
 
 # --- Changes ---------------------------------------------------------------------
@@ -402,7 +422,10 @@ steps_all()
     for part in "${parts[@]}"; do
         machine_configure "$part"
     done
-    mapfile -t now < <(step_each machine_instance "${parts[@]}")
+    # A replica without a source is taken for one that has outlived it.
+    steps "machine_instance $(source_part)"
+    mapfile -t now < <(step_each machine_instance "${parts[@]}" \
+        | grep -vx "machine_instance $(source_part)")
     steps "${now[@]}"
 }
 
@@ -490,10 +513,10 @@ main()
         steps_all
     fi
     [[ $dry_run -eq 0 ]] || return 0
-    donors_tell open
+    donors_open || warn "the source does not let its replicas in yet that clone it"
     if [[ $wait_health -eq 1 ]]; then
         if machines_wait; then
-            donors_tell close
+            donors_close
             [[ ${asked[bench]-0} -eq 0 ]] || bench_run || code=3
         else
             code=3

@@ -165,7 +165,7 @@ def test_a_replica_that_is_made_later_clones_from_the_source(whole):
 
 
 class Positions:
-    """Replicas that say how much of the source's they have."""
+    """Replicas that say how much of the source's they have; None is no answer."""
 
     def __init__(self, said):
         self.said, self.asked = said, {}  # {instance: position}, {command: instance}
@@ -182,14 +182,48 @@ class Positions:
         instance = self.asked.get(call.fields.get("CommandId"))
         if call.name != "ssm:GetCommandInvocation" or not instance:
             return None
+        said = self.said[instance]
         return fault_cloud.as_json({
-            "CommandId": call.fields["CommandId"], "InstanceId": instance, "Status": "Success",
-            "StandardOutputContent": self.said[instance] + "\n", "StandardErrorContent": ""})
+            "CommandId": call.fields["CommandId"], "InstanceId": instance,
+            "Status": "Success" if said else "Failed",
+            "StandardOutputContent": f"{said or ''}\n", "StandardErrorContent": ""})
+
+
+class Ending:
+    """An instance that was terminated and has not come to its end for the next looks."""
+
+    def __init__(self, instance, looks):
+        self.instance, self.looks = instance, looks
+
+    def before(self, call):
+        if call.name != "ec2:DescribeInstances" or "shutting-down" not in call.text \
+                or self.looks == 0:
+            return None
+        self.looks -= 1
+        return 200, {"Content-Type": "text/xml"}, (
+            '<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+            "<requestId>0</requestId><reservationSet><item><instancesSet><item>"
+            f"<instanceId>{self.instance}</instanceId></item></instancesSet></item>"
+            "</reservationSet></DescribeInstancesResponse>").encode()
+
+
+def no_write_is_given_up(whole, old):
+    """Unless the operator says so; and none is made the source before the old one has ended."""
+    positions = Positions({whole.instance("node2"): "0-1001-999", whole.instance("node3"): None})
+    done = whole.up(faults=[positions], check=False)
+    assert done.code == 1 and changes(done) == [], done
+    assert "node3 cannot be asked" in done.output and "--accept-loss" in done.output, done
+    ending = Ending(old, 2)
+    done = whole.up("--accept-loss", "--dry-run", yes=False, faults=[positions, ending])
+    assert "node2 has most of its data" in done.output and changes(done) == [], done
+    assert ending.looks == 0 and "waiting for its end" in done.output, done
 
 
 def test_a_replica_takes_the_place_of_a_source_that_is_gone(whole):
     """Before a new and empty one is made, which would take the data from all of them."""
-    whole.cloud.aws("ec2", "terminate-instances", "--instance-ids", whole.instance("node1"))
+    old = whole.instance("node1")
+    whole.cloud.aws("ec2", "terminate-instances", "--instance-ids", old)
+    no_write_is_given_up(whole, old)
     positions = Positions({whole.instance("node2"): "0-1001-999",
                            whole.instance("node3"): "0-1001-1002"})
     done = whole.up(faults=[positions])
@@ -200,6 +234,7 @@ def test_a_replica_takes_the_place_of_a_source_that_is_gone(whole):
                 if "portcullis-node promote" in words]
     made = [number for number, (_, words) in enumerate(said) if words == "ec2:RunInstances"]
     assert len(promoted) == 1 and len(made) == 1 and promoted[0] < made[0], done
+    assert "systemctl stop portcullis-worker-agent" in said[promoted[0]][1]
     facts = whole.facts()
     source = next(one for one in facts.instances if [one["InstanceId"]] == said[promoted[0]][0])
     assert checker.part_of(source) == "node3", "it has most"
@@ -323,6 +358,19 @@ def test_a_plan_of_other_shapes(cloud, words, said):
     assert ("gatekeeper2" in done.output) == ("--gatekeepers" in words)
     assert ("node3" in done.output) == ("--nodes" not in words)
     assert ("private-2" in done.output) == ("--zones" not in words)
+
+
+@pytest.mark.parametrize("words, holds, code, said", [
+    (["--release", "ubuntu-22.04"], "mariadb", 64, "curl (7.81)"),
+    (["--flavor", "mysql"], "mariadb", 1, "Debian has no MySQL server"),
+    (["--flavor", "mysql", "--release", "ubuntu-24.04"], "mariadb", 1, "this cluster has mysql"),
+    (["--release", "13"], "mysql", 1, "this cluster has mariadb")])
+def test_what_no_instance_could_boot_with_is_refused(cloud, tmp_path, words, holds, code, said):
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    (packages / "SHA256SUMS").write_text(f"{'0' * 64}  {holds}-server_1_all.deb\n")
+    done = Cluster(cloud).up("--dry-run", "--packages", packages, *words, yes=False, check=False)
+    assert done.code == code and said in done.output and done.mutating == [], done
 
 
 def test_without_a_terminal_up_wants_a_yes(cloud):
