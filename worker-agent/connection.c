@@ -359,7 +359,7 @@ static bool s_log_in(pcl_connection *self, const char *user, const char *passwor
     return true;
 }
 
-/* While a password changes the server has the old one or the new one; with the new one tried twice
+/* While a password changes the server has an old one or the new one; with the new one tried twice
  * it does not matter when it changes. */
 static bool s_log_in_as_known(pcl_connection *self, pcl_sql_error *out_error)
 {
@@ -368,11 +368,14 @@ static bool s_log_in_as_known(pcl_connection *self, pcl_sql_error *out_error)
     const char *user = s_credentials(self, &password);
     bool done = s_log_in(self, user, password.now, out_error);
     self->by_now = done;
-    for (uint32_t turn = 0; turn < 2 && !done && password.before[0] != '\0' &&
+    const char *others[] = {password.before, password.between, password.now};
+    for (uint32_t turn = 0; turn < 3 && !done && password.before[0] != '\0' &&
                             out_error->number == PCL_ER_ACCESS_DENIED;
          turn++) {
-        pcl_connection_close(self);
-        done = s_log_in(self, user, turn == 0 ? password.before : password.now, out_error);
+        if (others[turn][0] != '\0') {
+            pcl_connection_close(self);
+            done = s_log_in(self, user, others[turn], out_error);
+        }
     }
     pcl_password_wipe(&password);
     return done;

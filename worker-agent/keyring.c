@@ -56,18 +56,23 @@ void pcl_keyring_destroy(pcl_keyring **self_p)
     }
 }
 
-/* What the server may have still: the last one that it was given for certain. */
+/* What the server may have still: the last one that it was given for certain, and one that it may
+ * have been given since. */
 static bool s_renew_one(pcl_password *fresh, const pcl_password *old)
 {
     if (strcmp(fresh->now, old->now) == 0) {
         if (fresh->before[0] == '\0') {
             memcpy(fresh->before, old->before, sizeof fresh->before);
         }
+        memcpy(fresh->between, old->between, sizeof fresh->between);
         return false;
     }
     if (fresh->before[0] == '\0') {
         const char *known = old->before[0] != '\0' ? old->before : old->now;
         memcpy(fresh->before, known, sizeof fresh->before);
+    }
+    if (strcmp(fresh->before, old->now) != 0) {
+        memcpy(fresh->between, old->now, sizeof fresh->between);
     }
     return true;
 }
@@ -105,6 +110,7 @@ void pcl_keyring_settle(pcl_keyring *self, uint64_t turn, bool but_admin)
     for (uint32_t place = first; turn == self->turn && place < self->content.count; place++) {
         pcl_password *one = &self->content.passwords[place];
         s_wipe(one->before, sizeof one->before);
+        s_wipe(one->between, sizeof one->between);
     }
     (void)pthread_mutex_unlock(&self->lock);
 }

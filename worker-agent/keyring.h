@@ -19,7 +19,9 @@
 /* One of an account. */
 typedef struct pcl_password {
     char now[PCL_PASSWORD_SIZE];
-    char before[PCL_PASSWORD_SIZE]; /* what it was; "": none */
+    char before[PCL_PASSWORD_SIZE]; /* what the server had for certain; "": it has that of now */
+    /* What it was to become when it changed again: the server may have that, too; "": none. */
+    char between[PCL_PASSWORD_SIZE];
 } pcl_password;
 
 /* Places of passwords: two that every agent has, then two for each pair of accounts, in the order

@@ -56,6 +56,13 @@ static void s_assert(pcl_keyring *keyring, const char *now, const char *before)
     assert_string_equal(password.now, "");
 }
 
+static bool s_between_is(pcl_keyring *keyring, const char *want)
+{
+    pcl_password password;
+    pcl_keyring_password(keyring, READ, &password);
+    return strcmp(password.between, want) == 0;
+}
+
 static void test_a_changed_password_keeps_the_one_before(void **state)
 {
     (void)state;
@@ -77,13 +84,18 @@ static void test_what_the_server_has_for_certain_is_kept_over_two_changes(void *
     pcl_keyring *keyring = s_keyring("one", "");
     assert_true(s_renew(keyring, "two", ""));
     assert_true(s_renew(keyring, "three", ""));
-    s_assert(keyring, "three", "one");     /* nobody has settled "two" */
+    s_assert(keyring, "three", "one"); /* nobody has settled "two" */
+    assert_true(s_between_is(keyring, "two"));
+    assert_false(s_renew(keyring, "three", ""));
+    assert_true(s_between_is(keyring, "two"));
     pcl_keyring_settle(keyring, 1, false); /* of a turn that is over */
     s_assert(keyring, "three", "one");
     pcl_keyring_settle(keyring, 2, false);
     s_assert(keyring, "three", "");
+    assert_true(s_between_is(keyring, ""));
     assert_true(s_renew(keyring, "four", ""));
     s_assert(keyring, "four", "three");
+    assert_true(s_between_is(keyring, ""));
     pcl_keyring_destroy(&keyring);
 }
 
@@ -96,6 +108,7 @@ static void test_the_files_word_for_what_was_before_counts(void **state)
     s_assert(keyring, "two", "");
     assert_true(s_renew(keyring, "three", "other"));
     s_assert(keyring, "three", "other");
+    assert_true(s_between_is(keyring, "two"));
     pcl_keyring_destroy(&keyring);
 }
 
