@@ -140,13 +140,40 @@ def test_ssh_runs_a_command_on_a_node(whole):
     assert done.code != 0 and done.mutating == []
 
 
+class SourceBoots:
+    """A source that cannot open its door to a new replica when it is told for the first time; the
+    replica is not well before that."""
+
+    def __init__(self):
+        self.told = []  # commands
+
+    def before(self, call):
+        if call.name == "ssm:ListCommands" and len(self.told) == 1:
+            return fault_cloud.as_json({"Commands": [{"Status": "Failed", "TargetCount": 6}]})
+        if call.name == "ssm:ListCommandInvocations":
+            return fault_cloud.as_json({"CommandInvocations": []})
+        ident = call.fields.get("CommandId")
+        if call.name != "ssm:GetCommandInvocation" or ident not in self.told[:1]:
+            return None
+        return fault_cloud.as_json({
+            "CommandId": ident, "InstanceId": call.fields["InstanceId"], "Status": "Failed",
+            "StandardOutputContent": "", "StandardErrorContent": "first boot goes on"})
+
+    def after(self, call, answer):
+        if call.name == "ssm:SendCommand" and "donor-open" in call.text:
+            self.told.append(json.loads(answer[2])["Command"]["CommandId"])
+        return answer
+
+
 @pytest.mark.parametrize("part", ["node2", "gatekeeper1"])
 def test_an_instance_that_is_gone_is_made_again_and_nothing_else(whole, part):
     lost = whole.instance(part)
     whole.cloud.aws("ec2", "terminate-instances", "--instance-ids", lost)
     assert whole.script("status.sh", check=False).code == 3
     others = {one: whole.instance(one) for one in ("node1", "node3", "broker", "proxy1")}
-    done = whole.up()
+    source = SourceBoots()
+    done = whole.up(faults=[source])
+    assert len(source.told) == (2 if part == "node2" else 0), "told again, and then no more"
     assert changes(done).count("ec2:RunInstances") == 1, done
     # Its donor is a tag, until it has cloned.
     assert not [name for name in changes(done) if re.search("Delete(?!Tags)|Terminate", name)]
