@@ -140,19 +140,24 @@ typedef struct fake_hop {
     uint32_t hint_count;
 } fake_hop;
 
-static inline void fake_open(fake_hop *self, const char *endpoint)
+static inline void fake_open_with(fake_hop *self, const char *endpoint, uint32_t queue_max)
 {
     memset(self, 0, sizeof *self);
     self->boot_id = 1;
     char error[256];
     pcl_socket_options options = {.endpoint = endpoint,
                                   .zap_domain = "test",
-                                  .queue_max = 1000,
+                                  .queue_max = queue_max,
                                   .message_size_max = PCL_REPLY_SIZE_MAX};
     self->socket = pcl_socket_router(&options, error, sizeof error);
     if (self->socket == NULL) {
         fail_msg("%s", error);
     }
+}
+
+static inline void fake_open(fake_hop *self, const char *endpoint)
+{
+    fake_open_with(self, endpoint, 1000);
 }
 
 static inline void fake_close(fake_hop *self)

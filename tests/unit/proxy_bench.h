@@ -281,7 +281,7 @@ static inline void s_session_of(uint64_t boot_id, uint16_t page, uint8_t out_id[
     pcl_held_id_make(out_id, boot_id, HANDLE, page);
 }
 
-static inline void s_ask(const order *wish)
+static inline pcl_head s_head_of(const order *wish)
 {
     pcl_head head = {
         .kind = PCL_KIND_REQUEST,
@@ -301,6 +301,12 @@ static inline void s_ask(const order *wish)
     if (wish->boot_id != 0) {
         s_session_of(wish->boot_id, wish->page, head.session);
     }
+    return head;
+}
+
+static inline void s_ask(const order *wish)
+{
+    pcl_head head = s_head_of(wish);
     zmq_msg_t payload;
     pcl_frame_copy_of(&payload, pcl_bytes_text("the client's octets"));
     pcl_err err = pcl_hop_send(s_bench.broker, NULL, &head, &payload, NULL);

@@ -1,4 +1,5 @@
 #include "broker/broker.h"
+#include "net/hop_outbox.h"
 #include "net/zap.h"
 #include "sql/classify.h"
 
@@ -360,6 +361,61 @@ static void test_without_a_proxy_the_answer_is_unavailable_at_once(void **state)
     fixture_stop(&scene.broker);
 }
 
+/* The next reply without reading what the proxy has; true: its request may be sent again. */
+static bool s_recv_end(s_scene *self, uint32_t *seen)
+{
+    zsock_t *unread = self->proxy.socket;
+    self->proxy.socket = NULL;
+    pcl_hop_message message;
+    s_recv(self, self->gatekeeper, &message);
+    self->proxy.socket = unread;
+    assert_int_equal(message.head.kind, PCL_KIND_REPLY);
+    uint32_t bit = 1u << message.head.id[0];
+    assert_int_equal(*seen & bit, 0); /* none twice */
+    *seen |= bit;
+    bool safe = message.head.retry == PCL_RETRY_SAFE;
+    pcl_hop_close(&message);
+    return safe;
+}
+
+/* A write is unsafe to send again exactly if it has left. */
+static void test_what_has_not_left_for_a_proxy_that_does_not_read_is_safe(void **state)
+{
+    (void)state;
+    enum { FIRST = 2, TOGETHER = 10 };
+    s_scene scene;
+    fake_open_with(&scene.proxy, "inproc://proxy-that-sleeps", 1);
+    s_start(&scene, "inproc://proxy-that-sleeps", "limits\n    queue_max = 1\n");
+    fixture_wait_metric(&scene.broker, &scene.proxy, UP);
+    for (uint8_t id = 1; id <= FIRST; id++) { /* one by one: then the queue is full */
+        s_query(&scene, "DELETE FROM t", id, 9000000);
+        zclock_sleep(30);
+    }
+    pcl_hop_outbox *outbox = pcl_hop_outbox_new(scene.gatekeeper, NULL, NULL);
+    for (uint8_t id = FIRST + 1; id <= FIRST + TOGETHER; id++) {
+        pcl_head head = s_head(id, 9000000);
+        pcl_buffer request;
+        fixture_request(&request, "DELETE FROM t", id, 0);
+        zmq_msg_t payload;
+        pcl_frame_of_buffer(&payload, &request);
+        pcl_err err = pcl_hop_outbox_send(outbox, NULL, &head, &payload, NULL);
+        assert_int_equal(err, PCL_ERR_OK);
+        zmq_msg_close(&payload);
+    }
+    pcl_hop_outbox_destroy(&outbox); /* sends them */
+    uint32_t seen = 0, unsafe = 0, left = 0;
+    for (uint32_t count = 0; count < FIRST + TOGETHER; count++) {
+        uint32_t before = seen;
+        unsafe |= s_recv_end(&scene, &seen) ? 0 : seen ^ before;
+    }
+    fake_turn_ms(&scene.proxy, 50);
+    for (uint32_t index = 0; index < scene.proxy.held_count; index++) {
+        left |= 1u << scene.proxy.held[index].head.id[0];
+    }
+    assert_int_equal(left, unsafe);
+    s_close(&scene);
+}
+
 static void test_a_proxy_that_starts_again_has_lost_what_it_held(void **state)
 {
     (void)state;
@@ -643,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_time_on_the_way_counts),
         cmocka_unit_test(test_a_deadline_is_answered_before_the_gatekeeper_does),
         cmocka_unit_test(test_without_a_proxy_the_answer_is_unavailable_at_once),
+        cmocka_unit_test(test_what_has_not_left_for_a_proxy_that_does_not_read_is_safe),
         cmocka_unit_test(test_a_proxy_that_starts_again_has_lost_what_it_held),
         cmocka_unit_test(test_a_full_table_is_overloaded),
         cmocka_unit_test(test_a_gatekeeper_that_left_costs_its_replies_and_nothing_else),

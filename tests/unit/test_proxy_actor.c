@@ -372,6 +372,43 @@ static void test_a_write_that_cannot_leave_is_safe(void **state)
     assert_true(took_us < 300000);
 }
 
+/* Asks so many times in one frame, with tickets from first on. */
+static void s_ask_together(uint64_t first, uint64_t count, pcl_sql_class sql_class)
+{
+    pcl_hop_outbox *outbox = pcl_hop_outbox_new(s_bench.broker, NULL, NULL);
+    for (uint64_t ticket = first; ticket < first + count; ticket++) {
+        pcl_head head = s_head_of(&(order){.ticket = ticket, .sql_class = sql_class});
+        pcl_err err = pcl_hop_outbox_send(outbox, NULL, &head, NULL, NULL);
+        assert_int_equal(err, PCL_ERR_OK);
+    }
+    pcl_hop_outbox_destroy(&outbox); /* sends them */
+}
+
+static void test_each_of_several_that_cannot_leave_goes_elsewhere_or_is_safe(void **state)
+{
+    (void)state;
+    enum { COUNT = 20 };
+    s_open(3);
+    s_agent_stop(&s_bench.agents[1]);
+    zclock_sleep(100);
+    s_ask_together(1, COUNT, PCL_SQL_READ);
+    agent *other = s_wait_held(2, COUNT);
+    uint64_t seen = 0;
+    for (uint32_t index = 0; index < COUNT; index++) {
+        seen |= UINT64_C(1) << other->held[index].head.id[0];
+        assert_int_equal(other->held[index].head.attempt, 0); /* the other was none */
+    }
+    assert_int_equal(seen, (UINT64_C(1) << (COUNT + 1)) - 2);
+    assert_int_equal(fixture_counter(&s_bench.role, "portcullis_proxy_retries_total", ""), 0);
+    s_agent_stop(&s_bench.agents[0]);
+    zclock_sleep(100);
+    s_ask_together(101, COUNT, PCL_SQL_WRITE);
+    for (uint64_t ticket = 101; ticket < 101 + COUNT; ticket++) {
+        (void)assert_error(ticket, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 1000);
+    }
+    assert_silence(20);
+}
+
 static void test_no_node_is_said_at_once(void **state)
 {
     (void)state;
@@ -885,6 +922,7 @@ int main(void)
         PROXY_TEST(test_the_end_of_a_connection_moves_its_reads_at_once),
         PROXY_TEST(test_a_write_outlives_the_end_of_its_connection),
         PROXY_TEST(test_a_write_that_cannot_leave_is_safe),
+        PROXY_TEST(test_each_of_several_that_cannot_leave_goes_elsewhere_or_is_safe),
         PROXY_TEST(test_no_node_is_said_at_once),
         PROXY_TEST(test_a_node_that_refuses_a_read_passes_it_on),
         PROXY_TEST(test_a_node_that_says_goodbye_finishes_its_work),
