@@ -46,6 +46,8 @@ aws_passing()
     busy+='|Unavailable|InternalError|InternalFailure|InternalServerError|\(50[0-9]\)'
     local behind='DependencyViolation|DeleteConflict|OperationAborted|IncorrectState'
     behind+='|scheduled for deletion|Invalid IAM Instance Profile|InvalidNetworkInterface.InUse'
+    behind+='|InvalidIPAddress.InUse|is currently in use|InvocationDoesNotExist'
+    behind+='|[Ee]nabling private DNS requires'
     [[ ! $words =~ $busy|$behind ]] || return 0
     case $words in
         *"annot be found"* | *"does not exist"* | *NoSuchEntity* | *"NotFound"*)
@@ -78,7 +80,7 @@ create-network-interface create-vpc-endpoint allocate-address"
 # said is on standard error.
 aws_call()
 {
-    local try pause out said err=$aws_work/err.$BASHPID attempts=${AWS_MAX_ATTEMPTS:-3}
+    local try pause out said limit err=$aws_work/err.$BASHPID attempts=${AWS_MAX_ATTEMPTS:-3}
     [[ " $aws_once " != *" $2 "* ]] || attempts=1
     for ((try = 1; ; try++)); do
         if out=$(AWS_MAX_ATTEMPTS=$attempts aws --cli-connect-timeout 5 --cli-read-timeout 30 \
@@ -89,7 +91,10 @@ aws_call()
         fi
         said=$(grep -v '^[[:space:]]*$' "$err" | head -n 3 || true)
         rm -f "$err"
-        if [[ $try -ge $aws_tries ]] || ! aws_passing "$said" "$2"; then
+        # An instance that is shutting down holds its interface for minutes.
+        limit=$aws_tries
+        [[ $said != *InvalidNetworkInterface.InUse* ]] || limit=$((aws_tries * 3))
+        if [[ $try -ge $limit ]] || ! aws_passing "$said" "$2"; then
             printf '%s %s: %s\n' "$1" "$2" "${said:-no answer}" >&2
             return 1
         fi
@@ -563,29 +568,44 @@ cluster_instances()
 
 # ssm_run ID SECONDS COMMAND...: as root on an instance; prints what it prints.
 # 0: it succeeded; 1: it failed; 2: no answer in time, or the instance is not there.
+# A command that is given up on is cancelled: what the caller does next shall not meet it.
 ssm_run()
 {
-    local id=$1 deadline=$((SECONDS + $2)) command status words file=$aws_work/ssm.$BASHPID
+    local id=$1 seconds=$2 deadline=$((SECONDS + $2)) command status file=$aws_work/ssm.$BASHPID
     shift 2
-    printf '{"commands":[%s],"executionTimeout":["%d"]}' "$(json_text "$*")" \
-        $((deadline - SECONDS > 30 ? deadline - SECONDS : 30)) > "$file"
+    [[ $seconds -ge 30 ]] || seconds=30
+    printf '{"commands":[%s],"executionTimeout":["%d"]}' "$(json_text "$*")" "$seconds" > "$file"
     command=$(aws_call ssm send-command --instance-ids "$id" --output text \
         --document-name AWS-RunShellScript --parameters "file://$file" \
-        --query Command.CommandId) || return 2
-    while :; do
-        words=$(aws_find ssm get-command-invocation --command-id "$command" \
-            --instance-id "$id" --output text --query '[Status]') || return 2
-        status=${words%%$'\t'*}
-        case $status in
-            Success | Failed | TimedOut | Cancelled) break ;;
-        esac
-        [[ $SECONDS -lt $deadline ]] || return 2
-        sleep "${PORTCULLIS_AWS_POLL_S:-2}"
-    done
+        --timeout-seconds "$seconds" --query Command.CommandId) || return 2
+    if ! status=$(ssm_status "$command" "$id" "$deadline"); then
+        aws_call ssm cancel-command --command-id "$command" --instance-ids "$id" > /dev/null \
+            || warn "the command $command of $id could not be cancelled"
+        return 2
+    fi
     aws_call ssm get-command-invocation --command-id "$command" --instance-id "$id" \
         --output text --query '[StandardOutputContent,StandardErrorContent]' \
         | sed 's/\t*$//'
     [[ $status == Success ]] || return 1
+}
+
+# ssm_status COMMAND ID DEADLINE: how it ended; 1 when that is not known in time.  A command
+# is not known everywhere at once, so the first question waits, too.
+ssm_status()
+{
+    local words
+    while :; do
+        sleep "${PORTCULLIS_AWS_POLL_S:-2}"
+        words=$(aws_call ssm get-command-invocation --command-id "$1" --instance-id "$2" \
+            --output text --query '[Status]') || return 1
+        case ${words%%$'\t'*} in
+            Success | Failed | TimedOut | Cancelled)
+                printf '%s\n' "${words%%$'\t'*}"
+                return 0
+                ;;
+        esac
+        [[ $SECONDS -lt $3 ]] || return 1
+    done
 }
 
 # --- Health ----------------------------------------------------------------------
@@ -618,7 +638,7 @@ machines_well()
     return "$bad"
 }
 
-# How a command to all of them ended, and how many it reached.
+# How a command to all of them ended, and how many it reached.  None: it is not known yet.
 machines_asked()
 {
     local words deadline=$((SECONDS + 60))
@@ -626,7 +646,7 @@ machines_asked()
         words=$(aws_call ssm list-commands --command-id "$1" --output text \
             --query 'Commands[0].[Status,TargetCount]') || return 1
         case $words in
-            Pending* | InProgress*) ;;
+            None* | '' | Pending* | InProgress*) ;;
             *) break ;;
         esac
         [[ $SECONDS -lt $deadline ]] || break
