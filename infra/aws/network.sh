@@ -12,6 +12,7 @@ readonly port_clients=5555 port_broker=5556 port_proxy=5557 port_agents=5558 por
 
 foreign_public=0 # the subnet that was given leads to the internet
 foreign_groups=  # of endpoints that were there
+foreign_cidrs=   # of the VPC that was given
 
 # --- A VPC that was given --------------------------------------------------------
 
@@ -27,7 +28,8 @@ net_public()
 }
 
 # All is put into the subnet that was given.  Nothing that is there is changed but its route
-# table, which gets the way to S3 where it has none.
+# table, which gets the way to S3 where it has none.  Others live there: the endpoints that
+# are made let everybody in the VPC through, since all of them come that way from then on.
 net_foreign_look()
 {
     local vpc subnet words zone gateway id groups service
@@ -48,6 +50,9 @@ net_foreign_look()
     IFS=$'\t' read -r id gateway <<< "$words"
     have[rt/foreign]=$id
     [[ $gateway != igw-* ]] || foreign_public=1
+    net_foreign_names "$vpc"
+    foreign_cidrs=$(aws_call ec2 describe-vpcs --vpc-ids "$vpc" --output text --query \
+        "Vpcs[0].CidrBlockAssociationSet[?CidrBlockState.State=='associated'].[CidrBlock]")
     words=$(aws_call ec2 describe-vpc-endpoints --filters "Name=vpc-id,Values=$vpc" \
         --output text --query "VpcEndpoints[?State!='deleted'&&State!='deleting']
             .[ServiceName,VpcEndpointId,join(' ',Groups[].GroupId||[''])]")
@@ -58,6 +63,19 @@ net_foreign_look()
             foreign_groups+=" $groups"
         fi
     done <<< "$words"
+}
+
+# The names of endpoints are answered inside a VPC only with both of these.  It is the
+# operator's, so it is he who changes it.
+net_foreign_names()
+{
+    local vpc=$1 one
+    for one in Support Hostnames; do
+        [[ $(aws_call ec2 describe-vpc-attribute --vpc-id "$vpc" --attribute "enableDns$one" \
+            --output text --query "EnableDns$one.Value") == True ]] \
+            || fail "$vpc has not enableDns$one, which endpoints need:" \
+                "aws ec2 modify-vpc-attribute --vpc-id $vpc --enable-dns-${one,,}"
+    done
 }
 
 net_foreign_keep()
@@ -241,6 +259,9 @@ net_rules()
             for other in $(net_tiers); do
                 rule_from 443 "$(group_id "$other")"
             done
+            for other in $foreign_cidrs; do
+                rule_from 443 "$other"
+            done
             return 0
             ;;
     esac
@@ -355,6 +376,18 @@ net_group_default()
 
 # --- Endpoints -------------------------------------------------------------------
 
+# Newer regions have no ec2messages: there the agent of Session Manager does without.
+net_endpoints_look()
+{
+    local words
+    [[ -z ${have[endpoint/endpoint-ec2messages]-} ]] || return 0
+    words=$(aws_call ec2 describe-vpc-endpoint-services --output text \
+        --query "ServiceNames[?starts_with(@,'com.amazonaws.$aws_region.')].[@]")
+    if [[ -n $words ]] && ! grep -qx "com.amazonaws.$aws_region.ec2messages" <<< "$words"; then
+        aws_endpoints=${aws_endpoints/ec2messages /}
+    fi
+}
+
 # net_endpoint SERVICE: in one zone; a second would cost as much again (docs/aws.md).
 net_endpoint()
 {
@@ -364,8 +397,8 @@ net_endpoint()
     if [[ $service == s3 ]]; then
         tables=("${have[rt/rt-private]-}" "${have[rt/rt-public]-}")
         ! net_foreign || tables=("${have[rt/foreign]}")
-        words=(--vpc-endpoint-type Gateway --policy-document "$(net_policy_s3)"
-            --route-table-ids "${tables[@]}")
+        words=(--vpc-endpoint-type Gateway --route-table-ids "${tables[@]}")
+        net_foreign || words+=(--policy-document "$(net_policy_s3)")
     else
         words=(--vpc-endpoint-type Interface --private-dns-enabled
             --subnet-ids "${have[subnet/private-1]}" --security-group-ids "$(group_id endpoint)")
