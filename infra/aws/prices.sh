@@ -2,9 +2,10 @@
 # prices.sh - what a cluster costs an hour, and whether the account's quotas have room for it.
 # Sourced by up.sh.
 #
-# Prices are AWS's public list prices on demand, Linux, US East (N. Virginia), in US dollars,
-# as of 2025; other regions differ by up to a half.  They are for an order of magnitude before
-# one says yes; what is billed, AWS alone knows.  Traffic between zones and to the outside
+# Prices are estimates: what the list prices on demand, Linux, US East (N. Virginia), in US
+# dollars, were in 2025, from memory and to be checked against AWS's price list; other regions
+# differ by up to a half.  They are for an order of magnitude before one says yes; what is
+# billed, AWS alone knows.  Traffic between zones and to the outside
 # comes on top (docs/aws.md).
 # shellcheck disable=SC2154 # variables of up.sh
 
@@ -71,7 +72,7 @@ prices_print()
         count=$((count + 1))
         gigabytes=$((gigabytes + $(machine_volume "$part")))
     done
-    say "It costs about, in USD an hour (list prices of US East, 2025; infra/aws/prices.sh):"
+    say "It costs about, in USD an hour (an estimate; check it against AWS's price list):"
     for type in $(printf '%s\n' "${!types[@]}" | sort); do
         price=$(price_field "$type" 3)
         if [[ -z $price ]]; then
