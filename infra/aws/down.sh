@@ -53,7 +53,8 @@ look()
     local key kind one
     have=() about=() aws_surplus=() ids=()
     # shellcheck disable=SC2086 # words
-    aws_see $kinds_all
+    aws_see ${kinds_all/secret/secret_names}
+    aws_see "secrets $(secret_parts)"
     for key in "${!have[@]}"; do
         [[ $key != object/* ]] || continue
         ids[${key%%/*}]+="${have[$key]} "
@@ -69,6 +70,22 @@ look()
     for kind in $kinds_all; do
         [[ -z ${ids[$kind]-} ]] || left=1
     done
+}
+
+# Whose secrets there may be: those that AWS lists, and those of every part that has an
+# interface, which comes before its secret and goes after it; between blanks.
+secret_parts()
+{
+    local key
+    {
+        printf 'cluster\n'
+        for key in "${!have[@]}"; do
+            case $key in
+                named/*) printf '%s\n' "${key#*/}" ;;
+                eni/eni-*) printf '%s\n' "${key#eni/eni-}" ;;
+            esac
+        done
+    } | sort -u | tr '\n' ' '
 }
 
 list_print()
@@ -123,28 +140,37 @@ delete_endpoints()
     read -r -a list <<< "${ids[endpoint]-}"
     [[ ${#list[@]} -gt 0 ]] || return 0
     aws_settle ec2 delete-vpc-endpoints --vpc-endpoint-ids "${list[@]}"
-    wait_gone see_endpoint "endpoints"
 }
 
-# wait_gone FUNCTION WORDS: until FUNCTION sees nothing any more.
+# wait_gone FUNCTION WORDS: until FUNCTION sees nothing any more, also of an earlier run.
 wait_gone()
 {
-    local deadline=$((SECONDS + 600))
-    while [[ -n $("$1") ]]; do
-        [[ $SECONDS -lt $deadline ]] || fail "$2 are not gone after ten minutes"
+    local words deadline=$((SECONDS + 900)) told=0
+    while :; do
+        words=$("$1")
+        [[ -n $words ]] || break
+        [[ $SECONDS -lt $deadline ]] || fail "$2: not gone after a quarter of an hour"
+        if [[ $told -eq 0 ]]; then
+            say "$2: waiting until AWS has deleted them (some minutes)"
+            told=1
+        fi
         sleep "${PORTCULLIS_AWS_POLL_S:-5}"
     done
-    say "$2: deleted"
 }
 
 delete_nat()
 {
     aws_settle ec2 delete-nat-gateway --nat-gateway-id "$1"
-    wait_gone see_nat "NAT gateway"
 }
 
 delete_eip()
 {
+    local association
+    association=$(aws_find ec2 describe-addresses --allocation-ids "$1" --output text \
+        --query 'Addresses[0].AssociationId')
+    if [[ -n $association && $association != None ]]; then
+        aws_settle ec2 disassociate-address --association-id "$association"
+    fi
     aws_settle ec2 release-address --allocation-id "$1"
 }
 
@@ -160,7 +186,8 @@ delete_secret()
 
 delete_role()
 {
-    local role=$1 policy part=${1#"$aws_name"-}
+    local role=$1 policy part
+    part=${role#"$(role_name '')"}
     policy=$(about_field "role/$part" 1)
     if [[ -n ${have[profile/$part]-} && -n $(about_field "profile/$part" 1) ]]; then
         aws_settle iam remove-role-from-instance-profile --instance-profile-name "$role" \
@@ -181,7 +208,7 @@ delete_profile()
 delete_bucket()
 {
     aws_settle s3 rm --recursive --only-show-errors "s3://$1"
-    aws_settle s3api delete-bucket --bucket "$1"
+    aws_settle s3api delete-bucket --bucket "$1" --expected-bucket-owner "$aws_account"
 }
 
 # Groups name each other in their rules, so the rules go first.
@@ -256,6 +283,8 @@ delete_all()
         delete_each delete_nat nat && delete_each delete_rules sg)
     aws_side_by_side delete_instances delete_endpoints "${now[@]}"
     say "templates, secrets, roles, bucket, rules: deleted"
+    aws_side_by_side "wait_gone see_endpoint_leaving endpoints" \
+        "wait_gone see_nat_leaving NAT-gateways"
     mapfile -t now < <(delete_each delete_eip eip && delete_each delete_eni eni
         delete_each delete_profile profile && delete_each delete_volume volume)
     aws_side_by_side "${now[@]}"

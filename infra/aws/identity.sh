@@ -201,7 +201,8 @@ readonly role_trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
 # identity_role PART: role, policy and instance profile.  The policy's name holds its sum.
 identity_role()
 {
-    local part=$1 policy name old role=$aws_name-$1
+    local part=$1 policy name old role
+    role=$(role_name "$part")
     if [[ $mode == plan && -z ${have[secret/$part]-} ]]; then
         [[ -n ${have[role/$part]-} ]] || change "role and instance profile $role" || true
         return 0
@@ -212,7 +213,7 @@ identity_role()
     if [[ -z ${have[role/$part]-} ]]; then
         if change "role $role"; then
             aws_tags_loose "$part"
-            aws_settle iam create-role --role-name "$role" --path "/portcullis/$aws_name/" \
+            identity_create role "$role" \
                 --description "Portcullis $aws_name: the instance $part" \
                 --assume-role-policy-document "$role_trust" --tags "${aws_tag_words[@]}"
             made role "$part" "$role"
@@ -233,14 +234,32 @@ identity_role()
     identity_profile "$part"
 }
 
+# identity_create role|instance-profile NAME ...: one that is there already is ours only if
+# its path is.
+identity_create()
+{
+    local kind=$1 name=$2 path words=$aws_work/create.$BASHPID
+    shift 2
+    if ! aws_call iam "create-$kind" "--$kind-name" "$name" --path "$aws_path" "$@" \
+        > /dev/null 2> "$words"; then
+        if [[ $(< "$words") != *EntityAlreadyExists* ]]; then
+            cat "$words" >&2
+            return 1
+        fi
+        path=$(aws_call iam "get-$kind" "--$kind-name" "$name" --query '*.Path|[0]' --output text)
+        [[ $path == "$aws_path" ]] \
+            || fail "there is a $kind $name already, of $path: it is not of this cluster"
+    fi
+}
+
 identity_profile()
 {
-    local part=$1 role=$aws_name-$1
+    local part=$1 role
+    role=$(role_name "$part")
     if [[ -z ${have[profile/$part]-} ]]; then
         if change "instance profile $role"; then
             aws_tags_loose "$part"
-            aws_settle iam create-instance-profile --instance-profile-name "$role" \
-                --path "/portcullis/$aws_name/" --tags "${aws_tag_words[@]}"
+            identity_create instance-profile "$role" --tags "${aws_tag_words[@]}"
         fi
     fi
     if [[ $(about_field "profile/$part" 1) != "$role" ]]; then
@@ -264,7 +283,7 @@ bucket_policy()
 # Its sum is tagged last: without it some of this was not done yet, and is done again.
 identity_bucket()
 {
-    local sum tags where=()
+    local sum tags where=() own=(--bucket "$aws_bucket" --expected-bucket-owner "$aws_account")
     sum=$(bucket_policy | sha256sum)
     sum=${sum:0:12}
     [[ $(about_field bucket/bucket 1 2> /dev/null) != "$sum" ]] || return 0
@@ -273,19 +292,19 @@ identity_bucket()
         [[ $aws_region == us-east-1 ]] \
             || where=(--create-bucket-configuration "LocationConstraint=$aws_region")
         aws_settle s3api create-bucket --bucket "$aws_bucket" "${where[@]}"
-        aws_call s3api put-bucket-tagging --bucket "$aws_bucket" \
+        aws_call s3api put-bucket-tagging "${own[@]}" \
             --tagging "TagSet=$(aws_tag_list bucket)"
     fi
-    aws_call s3api put-public-access-block --bucket "$aws_bucket" \
+    aws_call s3api put-public-access-block "${own[@]}" \
         --public-access-block-configuration BlockPublicAcls=true,IgnorePublicAcls=true,$(
         )BlockPublicPolicy=true,RestrictPublicBuckets=true
-    aws_call s3api put-bucket-encryption --bucket "$aws_bucket" \
+    aws_call s3api put-bucket-encryption "${own[@]}" \
         --server-side-encryption-configuration \
         '{"Rules":[{"ApplyServerSideEncryptionByDefault":{"SSEAlgorithm":"AES256"}}]}'
-    aws_call s3api put-bucket-policy --bucket "$aws_bucket" --policy "$(bucket_policy)"
+    aws_call s3api put-bucket-policy "${own[@]}" --policy "$(bucket_policy)"
     aws_tags_loose bucket portcullis:sum "$sum"
     tags=$(printf '{%s},' "${aws_tag_words[@]}")
-    aws_call s3api put-bucket-tagging --bucket "$aws_bucket" --tagging "TagSet=[${tags%,}]"
+    aws_call s3api put-bucket-tagging "${own[@]}" --tagging "TagSet=[${tags%,}]"
     made bucket bucket "$aws_bucket" "$sum"
 }
 

@@ -27,12 +27,13 @@ aws_account=
 aws_folder=  # of this cluster on this machine: bundle, reports
 aws_work=    # private, gone at exit
 aws_bucket=
+aws_path=    # of its roles and profiles
 aws_jobs=${PORTCULLIS_AWS_JOBS:-6}
 aws_tries=${PORTCULLIS_AWS_TRIES:-8}
 aws_retry_ms=${PORTCULLIS_AWS_RETRY_MS:-1000}
 declare -A have=() about=() cluster_settings=()
 aws_surplus=() # KIND ID of what is there twice
-readonly aws_endpoints="secretsmanager ssm ssmmessages ec2messages s3"
+aws_endpoints="secretsmanager ssm ssmmessages ec2messages s3"
 readonly aws_tiers="gatekeeper broker proxy node client"
 
 # --- One call --------------------------------------------------------------------
@@ -47,7 +48,7 @@ aws_passing()
     local behind='DependencyViolation|DeleteConflict|OperationAborted|IncorrectState'
     behind+='|scheduled for deletion|Invalid IAM Instance Profile|InvalidNetworkInterface.InUse'
     behind+='|InvalidIPAddress.InUse|is currently in use|InvocationDoesNotExist'
-    behind+='|[Ee]nabling private DNS requires'
+    behind+='|[Ee]nabling private DNS requires|IncorrectInstanceState'
     [[ ! $words =~ $busy|$behind ]] || return 0
     case $words in
         *"annot be found"* | *"does not exist"* | *NoSuchEntity* | *"NotFound"*)
@@ -125,8 +126,12 @@ aws_settle()
     local words=$aws_work/settle.$BASHPID said
     if ! aws_call "$@" > /dev/null 2> "$words"; then
         said=$(< "$words")
-        if aws_absent "$said" || [[ $said == *AlreadyExists* || $said == *Duplicate* \
-            || $said == *AlreadyOwnedByYou* || $said == *"already has"* ]]; then
+        if aws_absent "$said" || [[ $said == *Duplicate* || $said == *AlreadyOwnedByYou* \
+            || $said == *"already has"* ]]; then
+            return 0
+        fi
+        # A bucket of that name may be of anybody in the world.
+        if [[ $said == *AlreadyExists* && $said != *BucketAlreadyExists* ]]; then
             return 0
         fi
         cat "$words" >&2
@@ -180,6 +185,13 @@ aws_tags_loose()
         aws_tag_words+=("Key=$1,Value=$2")
         shift 2
     done
+}
+
+# Roles and instance profiles are of an account, not of a region: their names and their path
+# (aws_path) say of which cluster in which region they are.  IAM takes 64 characters.
+role_name()
+{
+    printf '%s\n' "portcullis-$aws_name-$aws_region-$1"
 }
 
 # gatekeeper1 -> gatekeeper, node3 -> node.
@@ -240,18 +252,19 @@ aws_begin()
     [[ -n $aws_region ]] || aws_region=${AWS_REGION:-${AWS_DEFAULT_REGION:-}}
     [[ -n $aws_region ]] || aws_region=$(aws configure get region 2> /dev/null || true)
     [[ -n $aws_region ]] || usage_fail "--region, or AWS_REGION, says where"
+    [[ $aws_region =~ ^[a-z]{2,4}(-[a-z]+)+-[0-9]+$ && ${#aws_region} -le 20 ]] \
+        || usage_fail "a region is such as eu-central-1, not '$aws_region'"
     export AWS_REGION=$aws_region AWS_DEFAULT_REGION=$aws_region AWS_PAGER=
     export AWS_RETRY_MODE=${AWS_RETRY_MODE:-standard} AWS_MAX_ATTEMPTS=${AWS_MAX_ATTEMPTS:-3}
-    aws_folder=${PORTCULLIS_AWS_STATE:-$PCL_CHECKOUT/build/aws}/$aws_name
+    aws_folder=${PORTCULLIS_AWS_STATE:-$PCL_CHECKOUT/build/aws}/$aws_name/$aws_region
     (umask 077 && mkdir -p "$aws_folder")
     if [[ ${3-} == lock ]]; then
         exec 9> "$aws_folder/lock"
         flock -n 9 || say "waiting for another script that works on $aws_name"
         flock -w 600 9 || fail "another script holds $aws_folder/lock"
-        # Of a script that was killed: what it still had under way ended before the lock.
-        rm -rf --one-file-system "$aws_folder"/work.*
     fi
-    aws_work=$(mktemp -d "$aws_folder/work.XXXXXX")
+    aws_work_clean
+    aws_work=$(mktemp -d "$aws_folder/work.$$.XXXXXX")
     trap 'rm -rf --one-file-system "$aws_work"' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
@@ -261,6 +274,18 @@ aws_begin()
     fi
     IFS=$'\t' read -r aws_account aws_caller <<< "$said"
     aws_bucket=portcullis-$aws_name-$aws_account-$aws_region
+    aws_path=/portcullis/$aws_name/$aws_region/
+}
+
+# What a script that was killed could not take away: keys may be in it.  Scripts without the
+# lock run beside this one, and theirs stays.
+aws_work_clean()
+{
+    local one pid
+    for one in "$aws_folder"/work.*; do
+        pid=${one#"$aws_folder/work."}
+        [[ ! -d $one || -d /proc/${pid%%.*} ]] || rm -rf --one-file-system "$one"
+    done
 }
 
 # aws_confirm QUESTION: a terminal is asked; without one --yes must have been said before.
@@ -343,6 +368,20 @@ see_endpoint()
         .['endpoint',$see_part,VpcEndpointId,State]"
 }
 
+# What is being deleted still holds its interfaces, for minutes.
+see_nat_leaving()
+{
+    aws_call ec2 describe-nat-gateways --output text \
+        --filter "Name=tag:portcullis:cluster,Values=$aws_name" \
+        --query "NatGateways[?State!='deleted'&&State!='failed'].[NatGatewayId]"
+}
+
+see_endpoint_leaving()
+{
+    see_ec2 describe-vpc-endpoints \
+        "VpcEndpoints[?State!='deleted'&&State!='Deleted'].[VpcEndpointId]"
+}
+
 see_template()
 {
     see_ec2 describe-launch-templates \
@@ -363,26 +402,45 @@ see_volume()
     see_ec2 describe-volumes "Volumes[?State=='available'].['volume',$see_part,VolumeId]"
 }
 
-see_secret()
+# The parts that AWS lists a secret of: its list may be minutes behind, both ways.
+see_secret_names()
 {
     aws_call secretsmanager list-secrets --output text \
         --filters "Key=name,Values=portcullis/$aws_name/" \
-        --query "SecretList[?DeletedDate==null].['secret',$see_part,ARN,$see_sum]"
+        --query 'SecretList[].[Name]' \
+        | sed -n "s|^portcullis/$aws_name/\(.*\)|named\t\1\t\1|p"
+}
+
+# Secrets of these parts, each asked for by its name.
+see_secrets()
+{
+    local looks=() part
+    for part in "$@"; do
+        looks+=("see_secret $part")
+    done
+    aws_side_by_side "${looks[@]}"
+}
+
+see_secret()
+{
+    aws_find secretsmanager describe-secret --output text \
+        --secret-id "portcullis/$aws_name/$1" \
+        --query "DeletedDate==null && ['secret',$see_part,ARN,$see_sum] || ['None']"
 }
 
 see_role()
 {
     aws_call iam get-account-authorization-details --filter Role --output text \
-        --query "RoleDetailList[?Path=='/portcullis/$aws_name/'].['role',$see_part,RoleName,
+        --query "RoleDetailList[?Path=='$aws_path'].['role',$see_part,RoleName,
             join(',',RolePolicyList[].PolicyName)]"
 }
 
 see_profile()
 {
-    aws_call iam list-instance-profiles --path-prefix "/portcullis/$aws_name/" --output text \
-        --query "InstanceProfiles[?Path=='/portcullis/$aws_name/']
+    aws_call iam list-instance-profiles --path-prefix "$aws_path" --output text \
+        --query "InstanceProfiles[?Path=='$aws_path']
             .['profile',InstanceProfileName,InstanceProfileName,Roles[0].RoleName]" \
-        | sed "s/^profile\t$aws_name-/profile\t/"
+        | sed "s/^profile\t$(role_name '')/profile\t/"
 }
 
 see_bucket()
@@ -392,22 +450,30 @@ see_bucket()
         --query "Buckets[?Name=='$aws_bucket'].['bucket','bucket',Name]")
     [[ -n $words ]] || return 0
     printf '%s\t%s\n' "$words" "$(aws_find s3api get-bucket-tagging --bucket "$aws_bucket" \
-        --output text --query "TagSet[?Key=='portcullis:sum']|[0].Value")"
+        --expected-bucket-owner "$aws_account" --output text \
+        --query "TagSet[?Key=='portcullis:sum']|[0].Value")"
     aws_find s3api list-objects-v2 --bucket "$aws_bucket" --output text \
+        --expected-bucket-owner "$aws_account" \
         --query "Contents[].['object',Key,ETag]"
 }
 
-# The cluster's memory is unpacked into $aws_work/memory.
+# The cluster's memory is unpacked into $aws_work/memory; with WORD only that file of it.
 see_memory()
 {
-    local arn value
+    local arn value files=(${1+"./$1"})
     value=$(aws_find secretsmanager get-secret-value --output text \
         --secret-id "portcullis/$aws_name/cluster" --query '[ARN,SecretString]')
     [[ -n $value ]] || return 0
     IFS=$'\t' read -r arn value <<< "$value"
     mkdir -p "$aws_work/memory"
-    base64 -d <<< "$value" | tar -xzf - -C "$aws_work/memory"
+    (umask 077 && base64 -d <<< "$value" | tar -xzf - -C "$aws_work/memory" "${files[@]}")
     printf 'memory\tcluster\t%s\n' "$arn"
+}
+
+# For who needs no keys.
+see_settings()
+{
+    see_memory settings
 }
 
 # The addresses of S3 in this region, as rules name them.
@@ -449,7 +515,8 @@ see_default_group()
         --query "SecurityGroups[].['sg','default',GroupId]"
 }
 
-# aws_see KIND...: looks side by side, and takes what it saw into have and about.
+# aws_see KIND...: looks side by side, and takes what it saw into have and about.  A KIND may
+# have words after it.
 aws_see()
 {
     local kind looks=()
@@ -460,13 +527,13 @@ aws_see()
     done
     aws_side_by_side "${looks[@]}"
     for kind in "$@"; do
-        aws_take "$aws_work/see/$kind"
+        aws_take "$aws_work/see/${kind%% *}"
     done
 }
 
 see_into()
 {
-    "see_$1" > "$aws_work/see/$1"
+    "see_$1" "${@:2}" > "$aws_work/see/$1"
 }
 
 # aws_take FILE: lines as see_* print them.  Of two of the same part the first by id counts,
@@ -474,6 +541,7 @@ see_into()
 aws_take()
 {
     local kind part id more key
+    [[ -e $1 ]] || fail "there is no ${1##*/} to take"
     while IFS=$'\t' read -r kind part id more; do
         key=$kind/$part
         if [[ -n ${have[$key]-} && ${have[$key]} != "$id" ]]; then

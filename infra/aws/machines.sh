@@ -100,7 +100,7 @@ machine_template_data()
     local part=$1
     cat << JSON
 {"ImageId":"$(cluster_setting image)","InstanceType":"$(machine_type "$part")",
-"IamInstanceProfile":{"Name":"$aws_name-$part"},
+"IamInstanceProfile":{"Name":"$(role_name "$part")"},
 "MetadataOptions":{"HttpTokens":"required","HttpPutResponseHopLimit":1,
 "HttpEndpoint":"enabled","InstanceMetadataTags":"disabled"},
 "BlockDeviceMappings":[{"DeviceName":"$(cluster_setting root_device)","Ebs":{"Encrypted":true,

@@ -150,7 +150,7 @@ main()
     options_read "$@"
     aws_env_read
     aws_begin "${name:-${PORTCULLIS_AWS_NAME-}}" "${region:-${PORTCULLIS_AWS_REGION-}}"
-    aws_see memory instance eni eip
+    aws_see settings instance eni eip
     if [[ -z ${have[memory/cluster]-} ]]; then
         printf 'there is no cluster %s in %s; infra/up.sh aws makes one\n' \
             "$aws_name" "$aws_region" >&2

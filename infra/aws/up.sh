@@ -23,8 +23,9 @@
 #   --nat                  a NAT gateway, so that instances can reach mirrors (they need none)
 #   --policy FILE          the broker's policy from now on
 #   --clients FILE         the gatekeepers' list of clients' keys from now on
-#   --bench                also a client instance; compares the strategies from there, and
-#                          brings benchmark_results.txt and report.html back
+#   --bench                also a client instance, which stays until down.sh; compares the
+#                          strategies from there, and brings benchmark_results.txt and
+#                          report.html back
 #   --accept-loss          the source is gone, and not all replicas can be asked for what they
 #                          have of its writes: go on with those that can
 #   --no-wait              do not wait until all instances are well
@@ -113,6 +114,8 @@ option_set()
 {
     local option=$1 value=$2 tier
     option_check "$option" "$value"
+    [[ $option != *-cidr ]] || value=$(cidr_plain "$value") \
+        || usage_fail "--$option: there is no network '$2'"
     case $option in
         name) name=$value ;;
         region) region=$value ;;
@@ -131,6 +134,24 @@ option_set()
         image-id) asked[image]=$value ;;
         *) asked[${option//-/_}]=$value ;;
     esac
+}
+
+# cidr_plain A.B.C.D/N: as AWS keeps it, without bits of a host; 1 when there is no such
+# network.
+cidr_plain()
+{
+    local octets bits=${1#*/} one address=0 mask
+    IFS=. read -r -a octets <<< "${1%/*}"
+    for one in "${octets[@]}"; do
+        [[ $((10#$one)) -le 255 ]] || return 1
+        address=$(((address << 8) | 10#$one))
+    done
+    [[ $((10#$bits)) -le 32 ]] || return 1
+    bits=$((10#$bits))
+    mask=$(((0xffffffff << (32 - bits)) & 0xffffffff))
+    address=$((address & mask))
+    printf '%d.%d.%d.%d/%d\n' $((address >> 24)) $((address >> 16 & 255)) \
+        $((address >> 8 & 255)) $((address & 255)) "$bits"
 }
 
 # What a value of an option must look like, and what is said of one that does not.
@@ -265,6 +286,7 @@ settings_look()
         cluster_settings[zones]=$count
         cluster_settings[zone_names]="${zones[*]:0:count}"
     fi
+    net_endpoints_look
     read -r -a zones <<< "$(cluster_setting zone_names)"
     if [[ -z $(cluster_setting root_device) || -n ${asked[image]-} ]]; then
         image_choose
@@ -465,8 +487,8 @@ plan_print()
 
 look()
 {
-    aws_see memory vpc subnet igw rt sg eni eip nat endpoint template instance secret role \
-        profile bucket prefix
+    aws_see memory vpc subnet igw rt sg eni eip nat endpoint template instance role profile \
+        bucket prefix
     local second=()
     [[ -z ${have[vpc/vpc]-} ]] || second+=(names default_group)
     [[ ${#second[@]} -eq 0 ]] || aws_see "${second[@]}"
@@ -494,6 +516,7 @@ main()
     aws_begin "$name" "$region" lock
     look
     settings_decide
+    aws_see "secrets $(instance_parts | tr '\n' ' ')"
     settings_look
     for key in policy clients; do
         local -n from=${key}_from

@@ -128,7 +128,7 @@ class Breaker:
     def rights(self):
         def iam(*words):
             self.ask("iam", *words)
-        name = self.name
+        name = f"portcullis-{self.name}-{self.facts.region}"
         iam("put-role-policy", "--role-name", f"{name}-node1", "--policy-name", "all",
             "--policy-document", allow("secretsmanager:*", "*"))
         self.wrong("roles", f"{name}-node1 can read the secrets of .*broker")
@@ -175,7 +175,8 @@ class Breaker:
             for one in facts.endpoints:
                 one["PolicyDocument"] = ""
             for one in facts.instances:
-                one["IamInstanceProfile"] = {"Arn": f"x/{self.name}-node1"}
+                one["IamInstanceProfile"] = {
+                    "Arn": f"x/portcullis-{self.name}-{facts.region}-node1"}
         self.wrong("machine", "node2 has the profile .*node1")
         self.wrong("zones", "all nodes are in one zone")
         self.wrong("endpoints", "lets data out to any bucket")

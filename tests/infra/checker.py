@@ -144,16 +144,27 @@ def plain(text):
     return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8", "replace")
 
 
+def role_prefix(facts):
+    """Roles and profiles are of the whole account; their names say of which region."""
+    return f"portcullis-{facts.name}-{facts.region}-"
+
+
+def path_of(facts):
+    return f"/portcullis/{facts.name}/{facts.region}/"
+
+
 def gather_rights(ask, name, facts):
     details = ask.aws("iam", "get-account-authorization-details", "--filter", "Role")
     facts.roles = [one for one in details["RoleDetailList"]
-                   if one["RoleName"].startswith(f"{name}-") or f"/{name}/" in one["Path"]]
+                   if one["RoleName"].startswith(role_prefix(facts))
+                   or path_of(facts) == one["Path"]]
     facts.role_tags = {
         one["RoleName"]: ask.aws("iam", "list-role-tags", "--role-name", one["RoleName"])
         for one in facts.roles}
     profiles = ask.aws("iam", "list-instance-profiles")["InstanceProfiles"]
-    facts.profiles = [one for one in profiles if one["InstanceProfileName"].startswith(f"{name}-")
-                      or f"/{name}/" in one["Path"]]
+    facts.profiles = [one for one in profiles
+                      if one["InstanceProfileName"].startswith(role_prefix(facts))
+                      or path_of(facts) == one["Path"]]
     for one in facts.profiles:
         one.update(ask.aws("iam", "get-instance-profile", "--instance-profile-name",
                            one["InstanceProfileName"])["InstanceProfile"])
@@ -189,7 +200,8 @@ GATHERERS = (gather_rights, gather_bucket)
 
 def gather(ask, name):
     """All that is known of a cluster; the CLI is asked two things at a time."""
-    facts = types.SimpleNamespace(name=name)
+    zones = ask.aws("ec2", "describe-availability-zones")["AvailabilityZones"]
+    facts = types.SimpleNamespace(name=name, region=zones[0]["RegionName"])
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         others = [pool.submit(one, ask, name, facts) for one in GATHERERS]
         gather_network(ask, name, facts)
@@ -360,6 +372,11 @@ def rule_open_to_world(facts, wanted, look):
                              f"{ports(permission)}")
 
 
+def own_cidr(facts):
+    """The addresses of the network: others in it go through its endpoints, too."""
+    return facts.vpcs[0]["CidrBlock"] if facts.vpcs else None
+
+
 def rule_ingress(facts, wanted, look):
     """Groups let in along the chain, and all of the chain is there."""
     found = set()
@@ -368,7 +385,8 @@ def rule_ingress(facts, wanted, look):
         found.add(edge)
         fine = (kind == "group" and (edge in CHAIN or own == "endpoint" and port == PORT["https"]
                                      or edge == ("client", "gatekeeper", PORT["client"]))
-                or kind == "cidr" and edge == (wanted.client_cidr, "gatekeeper", PORT["client"]))
+                or kind == "cidr" and edge == (wanted.client_cidr, "gatekeeper", PORT["client"])
+                or wanted.foreign_vpc and edge == (own_cidr(facts), "endpoint", PORT["https"]))
         look.must(fine, f"{own} lets {peer} in on {port}")
     for edge in CHAIN | {(wanted.client_cidr, "gatekeeper", PORT["client"])}:
         look.must(edge in found, f"{edge[1]} does not let {edge[0]} in on {edge[2]}")
@@ -496,7 +514,7 @@ def rule_machine(facts, _, look):
     for one in facts.instances:
         part = part_of(one)
         profile = one.get("IamInstanceProfile", {}).get("Arn", "")
-        look.must(profile.rpartition("/")[2] == f"{facts.name}-{part}",
+        look.must(profile.rpartition("/")[2] == f"{role_prefix(facts)}{part}",
                   f"{part} has the profile {profile or 'none'}")
         groups = [facts.part_of_group.get(other["GroupId"], other["GroupId"])
                   for interface in one.get("NetworkInterfaces", [])
@@ -513,7 +531,7 @@ def rule_roles(facts, _, look):
     bucket = facts.buckets[0]["Name"] if facts.buckets else "none"
     for role in facts.roles:
         name, policies = role["RoleName"], policies_of(role)
-        part = name.removeprefix(f"{facts.name}-")
+        part = name.removeprefix(role_prefix(facts))
         readable = sorted(one["Name"].rpartition("/")[2] for one in facts.secrets if allows(
             policies, "secretsmanager:GetSecretValue", one["ARN"]))
         look.must(readable == [part], f"{name} can read the secrets of {readable}")
@@ -560,7 +578,7 @@ def rule_secrets(facts, _, look):
         part = one["Name"].rpartition("/")[2]
         readers = sorted(role["RoleName"] for role in facts.roles if allows(
             policies_of(role), "secretsmanager:GetSecretValue", one["ARN"]))
-        expected = [] if part == "cluster" else [f"{facts.name}-{part}"]
+        expected = [] if part == "cluster" else [f"{role_prefix(facts)}{part}"]
         look.must(readers == expected, f"{one['Name']} is read by {readers}")
         shared = [other.get("Principal") for other in as_list(one["policy"].get("Statement"))
                   if other["Effect"] == "Allow"]
@@ -607,7 +625,8 @@ def rule_endpoints(facts, wanted, look):
     for service, one in found.items():
         if one["VpcEndpointType"] == "Gateway":
             policy = document(one.get("PolicyDocument"))
-            look.must(policy and not allows([policy], "s3:PutObject", "arn:aws:s3:::another/thing"),
+            closed = policy and not allows([policy], "s3:PutObject", "arn:aws:s3:::another/thing")
+            look.must(closed or wanted.foreign_vpc,
                       f"the endpoint of {service} lets data out to any bucket")
             continue
         look.must(one.get("PrivateDnsEnabled"), f"the endpoint of {service} has no name inside")

@@ -292,6 +292,73 @@ class Cut:
         return None if self.random.random() < 0.5 else (*answer[:2], answer[2][:-1], "cut")
 
 
+class LateCommand:
+    """A command that was just sent is not known to the first who asks how it ended."""
+
+    def __init__(self):
+        self.asked, self.made = set(), 0
+
+    def before(self, call):
+        if call.name not in ("ssm:GetCommandInvocation", "ssm:ListCommands"):
+            return None
+        which = (call.action, call.fields.get("CommandId"))
+        if which in self.asked:
+            return None
+        self.asked.add(which)
+        self.made += 1
+        if call.action == "ListCommands":
+            return as_json({"Commands": []})
+        return error(call, 400, "InvocationDoesNotExist", "")
+
+
+class OldList:
+    """The list of secrets is behind: it shows none first, and later those that are deleted."""
+
+    def __init__(self):
+        self.first, self.made = None, 0
+
+    def after(self, call, answer):
+        if call.action != "ListSecrets":
+            return answer
+        self.made += 1
+        if self.first:
+            return self.first
+        self.first = answer
+        return as_json({"SecretList": []})
+
+
+class Used:
+    """An address that an interface uses is not released, and an endpoint that is deleted is there
+    for the next `times` that somebody looks: until then its subnet and group are in use."""
+
+    def __init__(self, times):
+        self.times, self.left, self.of, self.refused, self.early = times, 0, {}, 0, 0
+
+    def before(self, call):
+        if call.action == "DisassociateAddress":
+            self.of.pop(call.fields.get("AssociationId"), None)
+        if call.action == "ReleaseAddress" and call.fields["AllocationId"] in self.of.values():
+            self.refused += 1
+            return error(call, 400, "InvalidIPAddress.InUse", "The address is in use")
+        if call.action in ("DeleteSubnet", "DeleteSecurityGroup") and self.left > 0:
+            self.early += 1
+        if call.action == "DescribeVpcEndpoints" and self.left > 0:
+            self.left -= 1
+            return 200, {"Content-Type": "text/xml"}, (
+                b'<DescribeVpcEndpointsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+                b"<vpcEndpointSet><item><vpcEndpointId>vpce-00000000</vpcEndpointId>"
+                b"<state>deleting</state></item></vpcEndpointSet></DescribeVpcEndpointsResponse>")
+        return None
+
+    def after(self, call, answer):
+        if call.action == "AssociateAddress" and answer[0] == 200:
+            found = re.search(rb"<associationId>([^<]+)<", answer[2])
+            self.of[found[1].decode()] = call.fields["AllocationId"]
+        if call.action == "DeleteVpcEndpoints":
+            self.left = self.times
+        return answer
+
+
 class Kill:
     """Ends a script, by kill(), at its mutating call number `at`, counted from 1, or at the first
     whose name begins with one of the names `at`: before the call is carried out, or after and

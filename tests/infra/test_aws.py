@@ -12,6 +12,7 @@ import pytest
 import broken
 import checker
 import fault_cloud
+from cloud import REGION
 from harness import Cluster, names
 
 BAR = os.environ.get("PORTCULLIS_TEST_BAR") == "1"
@@ -49,10 +50,14 @@ def neighbour(cloud):
                   *tagged("elastic-ip", "eip-gatekeeper1"))
         cloud.ask("secretsmanager", "create-secret", "--name", "portcullis/try2/node1",
                   "--secret-string", "a", "--tags", *loose)
-        cloud.ask("iam", "create-role", "--role-name", "try2-node1", "--path", "/portcullis/try2/",
-                  "--assume-role-policy-document", json.dumps(broken.TRUST_ALL), "--tags", *loose)
-        cloud.ask("iam", "create-instance-profile", "--instance-profile-name", "try2-node1",
-                  "--path", "/portcullis/try2/", "--tags", *loose)
+        # Roles and profiles are of all regions: those of the same name in another one, too.
+        for other in (f"try2-{REGION}", "try-us-east-1"):
+            path = f"/portcullis/{other.replace('-', '/', 1)}/"
+            cloud.ask("iam", "create-role", "--role-name", f"portcullis-{other}-node1", "--path",
+                      path, "--assume-role-policy-document", json.dumps(broken.TRUST_ALL),
+                      "--tags", *loose)
+            cloud.ask("iam", "create-instance-profile", "--instance-profile-name",
+                      f"portcullis-{other}-node1", "--path", path, "--tags", *loose)
         cloud.ask("s3api", "create-bucket", "--bucket", "portcullis-try2-123456789012-eu-central-1",
                   "--create-bucket-configuration", "LocationConstraint=eu-central-1")
 
@@ -81,7 +86,7 @@ def test_up_makes_a_cluster_as_promised(whole):
 
 
 def test_up_says_where_the_bundle_is_and_what_to_run_first(whole):
-    bundles = list((whole.cloud.scratch / "state" / "try").glob("*.bundle"))
+    bundles = list((whole.cloud.scratch / "state" / "try" / REGION).glob("*.bundle"))
     assert len(bundles) == 1
     assert str(bundles[0]) in whole.made.output
     assert bundles[0].stat().st_mode & 0o777 in (0o600, 0o400)
@@ -105,7 +110,7 @@ def test_no_secret_is_told(whole):
 
 
 def test_up_again_changes_nothing(whole):
-    done = whole.up()
+    done = whole.up("--client-cidr", "198.51.100.77/24")  # the same network
     assert changes(done) == [], done
     assert len(done.calls) > 10
     assert whole.check() == []
@@ -308,7 +313,7 @@ def test_each_rule_of_the_checker_fails_on_what_was_broken(whole):
 
 
 def test_a_checker_that_sees_nothing_fails():
-    nothing = types.SimpleNamespace(name="none", **{field: [] for field in (
+    nothing = types.SimpleNamespace(name="none", region="none", **{field: [] for field in (
         "instances", "vpc_ids", "vpcs", "subnets", "tables", "gateways", "nats", "groups",
         "endpoints", "interfaces", "addresses", "volumes", "templates", "roles", "profiles",
         "secrets", "buckets")}, versions={}, user_data={}, role_tags={}, part_of_group={})
@@ -420,7 +425,8 @@ def test_a_quota_that_is_too_small_ends_it_before_it_begins(cloud):
 
 
 @pytest.mark.parametrize("words", [["--nodes", "0"], ["--nodes", "many"], ["--nope"],
-                         ["--client-cidr", "everyone"], ["--name", "Not A Name"]])
+                         ["--client-cidr", "everyone"], ["--client-cidr", "999.0.0.0/8"],
+                         ["--client-cidr", "10.0.0.0/33"], ["--name", "Not A Name"]])
 def test_wrong_arguments_are_refused_with_a_word(cloud, words):
     done = Cluster(cloud).script("up.sh", "--yes", *words, check=False)
     assert done.code == 64 and done.calls == [] or done.mutating == [] and done.code == 64, done
@@ -437,7 +443,8 @@ def test_a_network_of_the_operators_own_is_used_and_left(cloud):
     with cloud.asking():
         cloud.ask("ec2", "attach-internet-gateway", "--vpc-id", vpc, "--internet-gateway-id",
                   gateway)
-        cloud.ask("ec2", "modify-vpc-attribute", "--vpc-id", vpc, "--enable-dns-hostnames")
+        others = cloud.ask("ec2", "create-security-group", "--vpc-id", vpc, "--group-name",
+                           "others", "--description", "x")["GroupId"]
     before = cloud.inventory()
     folder = cloud.home / ".aws"
     folder.mkdir(exist_ok=True)
@@ -445,8 +452,19 @@ def test_a_network_of_the_operators_own_is_used_and_left(cloud):
     (folder / "subnet_id.txt").write_text(subnet + "\n")
     try:
         one = Cluster(cloud, nodes=1, foreign_vpc=True)
+        done = one.up(check=False)
+        assert done.code == 1 and done.mutating == [], done
+        assert "--enable-dns-hostnames" in done.output, done
+        cloud.aws("ec2", "modify-vpc-attribute", "--vpc-id", vpc, "--enable-dns-hostnames")
         one.up()
-        found = one.facts().instances
+        facts = one.facts()
+        # Others who live there come to AWS's services the same way from now on.
+        assert ("endpoint", 443, "cidr", "10.50.0.0/16") in set(
+            checker.group_rules(facts, "IpPermissions"))
+        gate = next(end for end in facts.endpoints if end["VpcEndpointType"] == "Gateway")
+        assert "portcullis" not in str(gate.get("PolicyDocument")), gate
+        assert others not in str(facts.endpoints)
+        found = facts.instances
         assert {instance["VpcId"] for instance in found} == {vpc}
         assert {instance["SubnetId"] for instance in found} >= {subnet}
         assert changes(one.up()) == []
@@ -529,15 +547,21 @@ def test_down_after_a_half_finished_up_leaves_nothing(cloud, number):
 
 def test_up_comes_through_throttling_and_what_is_not_known_yet(cloud):
     seed = seed_of("throttled")
-    faults = [fault_cloud.Throttle(0.08, seed), fault_cloud.NotYet(1)]
+    used, late = fault_cloud.Used(3), fault_cloud.LateCommand()
+    faults = [fault_cloud.Throttle(0.08, seed), fault_cloud.NotYet(1), used, late]
+    before = cloud.inventory()
     one = Cluster(cloud, nodes=1)
     done = one.up(faults=faults)
     print(f"throttled {faults[0].made} times, not known yet {faults[1].made} times")
     assert faults[0].made > 3 and faults[1].made > 3, done
     assert one.check() == []
-    faults = [fault_cloud.Throttle(0.08, seed + 1)]
-    one.down(faults=faults)
-    assert faults[0].made > 1
+    assert late.made
+    behind = fault_cloud.OldList()
+    faults = [fault_cloud.Throttle(0.08, seed + 1), used, behind]
+    done = one.down(faults=faults)
+    assert faults[0].made > 1 and behind.made > 1
+    assert not used.of and used.left == 0 and used.early == 0, done
+    assert cloud.inventory() == before
 
 
 def test_a_cloud_that_is_always_busy_is_given_up_on(cloud):

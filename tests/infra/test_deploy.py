@@ -144,7 +144,8 @@ class Deployment:
                          "PORTCULLIS_AWS_WAIT_S": "10"}, **options)
 
     def deploy(self, *words, **options):
-        return self.script("deploy.sh", *words, faults=[self.instances], **options)
+        return self.script("deploy.sh", *words, faults=[fault_cloud.LateCommand(),
+                                                        self.instances], **options)
 
     def role(self, part):
         """(role, source) of the configuration that a node would fetch."""
