@@ -566,7 +566,8 @@ def test_up_comes_through_throttling_and_what_is_not_known_yet(cloud):
 
 def test_a_cloud_that_is_always_busy_is_given_up_on(cloud):
     fault = fault_cloud.Throttle(1.0, 1)
-    done = Cluster(cloud).up(check=False, faults=[fault])
+    done = Cluster(cloud).up(check=False, faults=[fault], environment={
+        "AWS_MAX_ATTEMPTS": "1", "PORTCULLIS_AWS_TRIES": "3"})
     assert done.code == 1 and 1 < fault.made < 200, done
     assert "Rate exceeded" in done.output
 
