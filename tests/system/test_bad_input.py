@@ -1,4 +1,6 @@
 """What bad input gets: one error reply that names the field and the rule, and nothing else."""
+import contextlib
+
 import msgpack
 import portcullis
 import pytest
@@ -170,7 +172,8 @@ def test_an_unknown_key_never_gets_in(cluster):
         raw.send(b"", request(sql="SELECT 1"))
         assert raw.receive(1.0) is None
     with Raw(cluster.bundle, curve=False) as raw:
-        raw.send(b"", request(sql="SELECT 1"))
+        with contextlib.suppress(zmq.Again):  # refused before it could be sent
+            raw.send(b"", request(sql="SELECT 1"))
         assert raw.receive(1.0) is None
 
 
