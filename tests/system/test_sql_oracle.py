@@ -28,7 +28,7 @@ def scratch():
 
 def ask(tool, database):
     """What the tool says.  A server that crashed meanwhile (MariaDB does so now and then when a
-    statement's time is over) is started again, and everything is asked once more, of other texts."""
+    statement's time is over) is started again, and all is asked once more, of other texts."""
     for turn in range(3):
         done = subprocess.run([sys.executable, TOOLS / tool, str(database.socket)], text=True,
                               capture_output=True, check=False, timeout=600,
