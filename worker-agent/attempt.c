@@ -84,7 +84,7 @@ void pcl_attempt_take_status(pcl_attempt *self, pcl_stream_status status, MYSQL_
         pcl_attempt_fail(self, PCL_ERR_NO_MEMORY, "");
         return;
     case PCL_STREAM_WAITS:
-        assert(!"a page that waits has no status yet");
+        assert(false); /* a page that waits has no status yet */
         return;
     }
 }
