@@ -52,7 +52,7 @@ refuse()
 
 release_decide()
 {
-    local mirror=${PORTCULLIS_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+    suite_mirror=${PORTCULLIS_DEBIAN_MIRROR:-} # empty: debootstrap knows its own
     msgpack=libmsgpack-c-dev
     case $1 in
         12 | debian-12) release=debian-12 suite=bookworm msgpack=libmsgpack-dev ;;
@@ -62,15 +62,14 @@ release_decide()
         *) usage_fail "unknown release: $1" ;;
     esac
     if [[ $release == ubuntu-* ]]; then
-        mirror=${PORTCULLIS_UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu}
-        sources="deb $mirror $suite universe
-deb $mirror $suite-updates main universe
-deb $mirror $suite-security main universe"
+        suite_mirror=${PORTCULLIS_UBUNTU_MIRROR:-}
+        sources="deb @MIRROR@ $suite universe
+deb @MIRROR@ $suite-updates main universe
+deb @MIRROR@ $suite-security main universe"
     else
-        sources="deb $mirror $suite-updates main
-deb ${mirror%/debian}/debian-security $suite-security main"
+        sources="deb @MIRROR@ $suite-updates main
+deb @MIRROR@-security $suite-security main"
     fi
-    suite_mirror=$mirror
 }
 
 ready()

@@ -50,7 +50,8 @@ root_ready()
 }
 
 # root_make ROOT SUITE MIRROR SOURCES PACKAGE...: makes it, unless it is ready.  MIRROR may be
-# empty: debootstrap knows its own.  SOURCES: lines of sources.list besides those of debootstrap.
+# empty: debootstrap knows its own.  SOURCES: lines of sources.list besides those of debootstrap,
+# @MIRROR@ being the mirror that it took.
 # 1: it cannot be made, and the log, ROOT.log, has been shown.
 root_make()
 {
@@ -81,7 +82,7 @@ root_make()
 # One that was left half-made is gone on with: its packages are what takes time.
 root_fill()
 {
-    local making=$1 suite=$2 mirror=$3 sources=$4
+    local making=$1 suite=$2 mirror=$3 sources=$4 taken
     shift 4
     if [[ ! -x $making/usr/bin/apt-get || -d $making/debootstrap ]]; then
         rm -rf --one-file-system "$making"
@@ -89,7 +90,8 @@ root_fill()
     fi
     root_apt_settings "$making" || return 1
     if [[ -n $sources ]]; then
-        printf '%s\n' "$sources" > "$making/etc/apt/sources.list.d/more.list"
+        taken=$(awk '$1 == "deb" { print $2; exit }' "$making/etc/apt/sources.list")
+        printf '%s\n' "${sources//@MIRROR@/$taken}" > "$making/etc/apt/sources.list.d/more.list"
     fi
     root_install "$making" "$@"
 }
