@@ -20,7 +20,8 @@ static const uint32_t S_NONE = UINT32_MAX;
 typedef struct s_entry {
     pcl_sql_verdict verdict;
     uint64_t hash;
-    size_t at; /* in octets */
+    uint64_t note; /* the owner's */
+    size_t at;     /* in octets */
     uint32_t text_size;
     uint32_t digest_size;
     uint32_t next; /* in the bucket's chain, or S_NONE */
@@ -128,7 +129,7 @@ static uint32_t *s_bucket(pcl_sql_cache *self, uint64_t hash)
     return &self->buckets[(uint32_t)hash & self->bucket_mask];
 }
 
-static const s_entry *s_find(pcl_sql_cache *self, uint64_t hash, pcl_bytes sql)
+static s_entry *s_find(pcl_sql_cache *self, uint64_t hash, pcl_bytes sql)
 {
     for (uint32_t index = *s_bucket(self, hash); index != S_NONE;) {
         s_entry *entry = &self->entries[index];
@@ -241,12 +242,13 @@ pcl_sql_judged pcl_sql_cache_judge(pcl_sql_cache *self, pcl_bytes sql)
     assert(self != NULL);
     bool fits = sql.size <= self->octets_max / S_TEXT_PART;
     uint64_t hash = fits ? pcl_sql_hash(self->key, sql) : 0;
-    const s_entry *found = fits ? s_find(self, hash, sql) : NULL;
+    s_entry *found = fits ? s_find(self, hash, sql) : NULL;
     if (found != NULL) {
         self->counts.hits++;
-        return (pcl_sql_judged){.verdict = found->verdict,
-                                .digest = pcl_bytes_of(self->octets + found->at + found->text_size,
-                                                       found->digest_size)};
+        return (pcl_sql_judged){
+            .verdict = found->verdict,
+            .digest = pcl_bytes_of(self->octets + found->at + found->text_size, found->digest_size),
+            .note = &found->note};
     }
     self->counts.misses++;
     pcl_buffer_clear(&self->digest);

@@ -27,6 +27,8 @@ typedef struct pcl_sql_cache pcl_sql_cache;
 typedef struct pcl_sql_judged {
     pcl_sql_verdict verdict;
     pcl_bytes digest; /* borrowed; empty when the verdict is REFUSED */
+    /* What the owner keeps of the digest, 0 until it writes there; NULL: the text is not kept. */
+    uint64_t *note; /* borrowed */
 } pcl_sql_judged;
 
 typedef struct pcl_sql_cache_counts {

@@ -133,6 +133,10 @@ static void s_dot(s_scan *self)
     pcl_sql_schema schema = s_schema(self, &self->last);
     if (schema == PCL_SQL_SCHEMA_RESERVED) {
         s_raise(self, PCL_SQL_REFUSED, "reserved schema", self->last.offset);
+    } else if (schema == PCL_SQL_SCHEMA_INFORMATION && s_has(self, PCL_SQL_RULES_VIEW)) {
+        /* MariaDB 10.11 ends where a read that opens every table is stopped while it
+         * opens such a view. */
+        s_raise(self, PCL_SQL_REFUSED, "view over information_schema", self->last.offset);
     } else if (schema == PCL_SQL_SCHEMA_INFORMATION) {
         pcl_sql_lexer ahead = self->lexer;
         pcl_sql_token table = pcl_sql_lexer_next(&ahead);

@@ -313,7 +313,8 @@ static pcl_sql_opening s_object(const pcl_sql_rules *rules, pcl_sql_lexer lexer,
                                 unsigned object, pcl_sql_opening opening, bool in_body)
 {
     if (verb == PCL_SQL_KW_DROP) {
-        opening.rules &= ~(unsigned)(PCL_SQL_RULES_PROGRAM | PCL_SQL_RULES_TABLE);
+        opening.rules &= ~(unsigned)(PCL_SQL_RULES_PROGRAM | PCL_SQL_RULES_TABLE |
+                                     PCL_SQL_RULES_VIEW);
         return opening;
     }
     bool schema = object == PCL_SQL_KW_DATABASE || object == PCL_SQL_KW_SCHEMA;
