@@ -61,7 +61,8 @@ static void s_date_of(uint64_t days, uint64_t *out_year, uint64_t *out_month, ui
     *out_year = year_of_era + era * 400 + (*out_month <= 2 ? 1 : 0);
 }
 
-static char *s_put_digits(char *target, uint64_t value, size_t width)
+/* value is below 10 to the width. */
+static char *s_put_digits(char *target, uint32_t value, size_t width)
 {
     for (size_t index = width; index > 0; index--) {
         target[index - 1] = (char)('0' + value % 10);
@@ -96,7 +97,7 @@ void pcl_audit_time_format(uint64_t time_us, char target[PCL_AUDIT_TIME_SIZE])
         {time_us % PCL_US_PER_S, 6, 'Z'},
     };
     for (size_t index = 0; index < sizeof parts / sizeof parts[0]; index++) {
-        target = s_put_digits(target, parts[index].value, parts[index].width);
+        target = s_put_digits(target, (uint32_t)parts[index].value, parts[index].width);
         *target++ = parts[index].end;
     }
     *target = '\0';
@@ -159,19 +160,24 @@ typedef enum field_type {
 
 typedef struct field {
     const char *name;
+    size_t name_size;
     field_type type;
     size_t offset;     /* in pcl_audit_record */
     size_t has_offset; /* of the bool */
     size_t size;       /* of the array; the most of a text */
 } field;
 
-#define TEXT(name, member) name, FIELD_TEXT, offsetof(pcl_audit_record, member), 0
+#define TEXT(name, member) name, sizeof name - 1, FIELD_TEXT, offsetof(pcl_audit_record, member), 0
 #define OCTETS(name, member)                                                                       \
-    name, FIELD_OCTETS, offsetof(pcl_audit_record, member), offsetof(pcl_audit_record, has_##member)
+    name, sizeof name - 1, FIELD_OCTETS, offsetof(pcl_audit_record, member),                       \
+        offsetof(pcl_audit_record, has_##member)
 #define NUMBER(name, member, has)                                                                  \
-    name, FIELD_NUMBER, offsetof(pcl_audit_record, member), offsetof(pcl_audit_record, has), 0
-#define COUNT(name, member) name, FIELD_COUNT, offsetof(pcl_audit_record, member), 0, 0
-#define FLAG(name, member)  name, FIELD_FLAG, offsetof(pcl_audit_record, member), 0, 0
+    name, sizeof name - 1, FIELD_NUMBER, offsetof(pcl_audit_record, member),                       \
+        offsetof(pcl_audit_record, has), 0
+#define COUNT(name, member)                                                                        \
+    name, sizeof name - 1, FIELD_COUNT, offsetof(pcl_audit_record, member), 0, 0
+#define FLAG(name, member)                                                                         \
+    name, sizeof name - 1, FIELD_FLAG, offsetof(pcl_audit_record, member), 0, 0
 
 /* In the order of the line. */
 static const field FIELDS[] = {
@@ -221,12 +227,11 @@ static const pcl_bytes *s_text_at(const pcl_audit_record *record, size_t offset)
 
 /* --- Writing ----------------------------------------------------------------------- */
 
-/* May stand in a value without quotes. */
+/* Which octets may stand in a value without quotes: [A-Za-z0-9._:/+-], a bit for each. */
 static bool s_is_plain(uint8_t octet)
 {
-    return (octet >= 'a' && octet <= 'z') || (octet >= 'A' && octet <= 'Z') ||
-           (octet >= '0' && octet <= '9') || octet == '.' || octet == '_' || octet == ':' ||
-           octet == '/' || octet == '+' || octet == '-';
+    static const uint64_t plain[4] = {UINT64_C(0x07ffe80000000000), UINT64_C(0x07fffffe87fffffe)};
+    return (plain[octet >> 6] >> (octet & 63) & 1) != 0;
 }
 
 static void s_put(pcl_buffer *buffer, const char *text)
@@ -305,7 +310,7 @@ static void s_put_field(pcl_buffer *buffer, const pcl_audit_record *record, cons
         return;
     }
     const char *place = (const char *)record + which->offset;
-    s_put(buffer, which->name);
+    pcl_buffer_put(buffer, which->name, which->name_size);
     pcl_buffer_put_u8(buffer, '=');
     switch (which->type) {
     case FIELD_TEXT:

@@ -34,7 +34,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from usage import Parser  # noqa: E402  (its folder must be on the path first)
 
-HOPS = ("client", "gatekeeper", "broker", "proxy")
+HOPS = ("client", "gatekeeper", "broker", "proxy", "agent")
 BASELINES = pathlib.Path(__file__).resolve().parent / "instructions.json"
 COUNTS_MAX = 3
 SAME_BATCH = 0.2  # requests a sleep that differ by less cost less than is tolerated

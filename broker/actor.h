@@ -147,6 +147,9 @@ pcl_reply_error pcl_broker_overload(const char *message, uint64_t retry_after_ms
  * and the payload when it goes on.  head: as it goes on, all but principal and role. */
 void pcl_broker_admit(pcl_broker *self, pcl_relay_entry *entry, pcl_head *head,
                       const char *accounts, zmq_msg_t *payload);
+/* pcl_relay_again: what was lost with its proxy goes to another. */
+bool pcl_broker_again(void *context, uint64_t ticket, const pcl_relay_entry *entry,
+                      uint64_t now_us);
 /* It came back from below; who has nothing there any more and something waiting is noted. */
 void pcl_broker_leave_window(pcl_broker *self, pcl_work *work);
 /* Whatever there is room for now. */

@@ -2,6 +2,7 @@
 
 #include "broker/actor.h"
 #include "common/clock.h"
+#include "net/proxies.h"
 #include "net/time.h"
 #include "sql/digest.h"
 
@@ -47,6 +48,13 @@ static bool s_on_watch(void *context, uint64_t now_us)
 static void s_look_for_silent(pcl_broker *self, uint64_t now_us)
 {
     const pcl_peer *peer = NULL;
+    for (uint32_t index = 0; index < self->peers.count; index++) {
+        pcl_peer *one = &self->peers.peer[index];
+        if (one->silent_us >= 2 * PCL_BEAT_INTERVAL_MS * PCL_US_PER_MS && !one->gone &&
+            pcl_tcp_flow_moves(&one->flow, PCL_BEAT_INTERVAL_MS)) {
+            one->silent_us = 0; /* its pings wait behind a long message */
+        }
+    }
     pcl_peers_look(&self->peers, now_us);
     while ((peer = pcl_peers_gone(&self->peers)) != NULL) {
         s_gatekeeper_gone(self, pcl_bytes_of(peer->routing, peer->routing_size), "silent", now_us);
@@ -185,15 +193,6 @@ static bool s_open_relay(pcl_broker *self, const pcl_keys *keys, char *error, si
     pcl_relay_options options = {
         .hop = PCL_BROKER_WHO,
         .next = "proxy",
-        .link =
-            {
-                .endpoint = pcl_config_text(self->config, "proxy/endpoint"),
-                .keys = keys,
-                .server_key = pcl_config_text(self->config, "proxy/public_key"),
-                .queue_max = (uint32_t)pcl_config_uint(self->config, "limits/queue_max"),
-                .message_size_max = PCL_REPLY_SIZE_MAX,
-                .insecure = pcl_config_bool(self->config, "curve/insecure"),
-            },
         .inflight_max = self->work_max,
         .by_id = true,
         .grace_ms = PCL_GRACE_BROKER_MS,
@@ -202,9 +201,23 @@ static bool s_open_relay(pcl_broker *self, const pcl_keys *keys, char *error, si
         .loop = self->loop,
         .send = pcl_broker_send,
         .answer = pcl_broker_answer,
+        .again = pcl_broker_again,
         .gone = pcl_broker_gone,
         .context = self,
     };
+    pcl_proxy_place places[PCL_PROXIES_MAX];
+    options.link_count = pcl_proxies_read(self->config, places);
+    for (uint32_t index = 0; index < options.link_count; index++) {
+        options.link_names[index] = places[index].name;
+        options.links[index] = (pcl_socket_options){
+            .endpoint = places[index].endpoint,
+            .keys = keys,
+            .server_key = places[index].public_key,
+            .queue_max = (uint32_t)pcl_config_uint(self->config, "limits/queue_max"),
+            .message_size_max = PCL_REPLY_SIZE_MAX,
+            .insecure = pcl_config_bool(self->config, "curve/insecure"),
+        };
+    }
     self->relay = pcl_relay_new(&options, error, error_size);
     return self->relay != NULL;
 }
@@ -213,6 +226,7 @@ static void s_open_boxes(pcl_broker *self)
 {
     zsock_t *socket = self->gatekeepers.socket;
     pcl_hop_inbox_init(&self->inbox, socket, true);
+    pcl_hop_inbox_lend(&self->inbox);
     self->outbox = pcl_hop_outbox_new(socket, pcl_broker_unsent, self);
 }
 

@@ -33,6 +33,7 @@ typedef struct pcl_caller {
     char public_key[PCL_POLICY_KEY_SIZE];
     const pcl_policy_principal *principal; /* of the present policy; NULL: dismissed, or free */
     pcl_meter meter;
+    pcl_meter cancels; /* its rate alone */
     pcl_caller_key key_state;
     pcl_seal_key key;  /* when made; the owner's to wipe */
     uint32_t below[2]; /* of each lane: how many of its requests are below; the owner's */

@@ -125,20 +125,33 @@ static bool s_is_metered(const pcl_broker *self, const pcl_relay_entry *entry, c
            (ends && !pcl_holdings_owns(self->holdings, work->caller, work->session));
 }
 
+/* Cancels have the role's rate to themselves: nobody whose own is used up is kept from stopping
+ * what runs, and nobody needs more of them than of requests. */
+static pcl_meter_verdict s_take_cancel(pcl_caller *caller, uint64_t now_us)
+{
+    pcl_meter_verdict taken = pcl_meter_take(&caller->cancels, caller->principal->role, now_us);
+    if (taken.rule == PCL_POLICY_RULE_NONE) {
+        pcl_meter_done(&caller->cancels, 0); /* how many at a time is no matter */
+    }
+    return taken;
+}
+
 /* Rate and concurrency.  false: refused, and the entry is taken. */
 static bool s_meter(pcl_broker *self, pcl_relay_entry *entry, const pcl_policy_verdict *verdict,
                     uint64_t now_us)
 {
     pcl_work *work = pcl_works_at(self->works, entry->work);
     pcl_caller *caller = pcl_callers_at(self->callers, work->caller);
-    if (!s_is_metered(self, entry, work, verdict)) {
-        work->unbounded = entry->op == PCL_OP_CANCEL && caller->principal->role->rate != 0;
+    bool metered = s_is_metered(self, entry, work, verdict);
+    if (!metered && entry->op != PCL_OP_CANCEL) {
         return true;
     }
-    pcl_meter_verdict taken = pcl_meter_take(&caller->meter, caller->principal->role, now_us);
+    pcl_meter_verdict taken = metered
+                                  ? pcl_meter_take(&caller->meter, caller->principal->role, now_us)
+                                  : s_take_cancel(caller, now_us);
     work->dry_run |= taken.dry_run;
     if (taken.rule == PCL_POLICY_RULE_NONE) {
-        work->metered = true;
+        work->metered = metered;
         return true;
     }
     work->unbounded = true;
@@ -208,7 +221,8 @@ static void s_judge(pcl_broker *self, pcl_relay_entry *entry, const pcl_request 
         return;
     }
     if (request->op == PCL_OP_CANCEL) { /* also what has not come further than here */
-        work->cancelled = pcl_broker_cancel_held(self, work->caller, entry->id, now_us);
+        work->cancelled = pcl_broker_cancel_held(self, work->caller, entry->id, now_us) +
+                          pcl_relay_cancel_named(self->relay, entry, now_us);
     }
     pcl_head head = {
         .sql_class = entry->sql_class,
@@ -394,6 +408,7 @@ static void s_on_message(pcl_broker *self, pcl_hop_message *message, uint64_t no
     }
     case PCL_KIND_PING:
         pcl_peer_booted(peer, pcl_head_boot_id(&message->head));
+        pcl_tcp_flow_note(&peer->flow, pcl_socket_frame_fd(pcl_hop_inbox_frame(&self->inbox)));
         (void)pcl_transit_wait_us(&peer->transit, message->head.sent_us, now_us);
         pcl_broker_beat(self, &message->peer, PCL_KIND_PONG, now_us);
         break;
@@ -409,6 +424,7 @@ static void s_on_message(pcl_broker *self, pcl_hop_message *message, uint64_t no
     case PCL_KIND_REPLY:
     case PCL_KIND_BEAT:
     case PCL_KIND_PONG:
+    case PCL_KIND_TOPOLOGY:
     case PCL_KIND_LIMIT:
         s_drop(self, message, "not a gatekeeper's to send", now_us);
         break;

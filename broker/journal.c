@@ -121,8 +121,10 @@ static void s_fill_work(const pcl_broker *self, uint32_t index, texts *borrowed,
     record->db = pcl_bytes_text(work->db);
     record->has_session = work->has_session;
     memcpy(record->session, work->session, sizeof record->session);
-    record->dry_run = pcl_bytes_text(
-        s_rules(work->dry_run, borrowed->dry_run, sizeof borrowed->dry_run));
+    if (work->dry_run != 0) {
+        record->dry_run = pcl_bytes_text(
+            s_rules(work->dry_run, borrowed->dry_run, sizeof borrowed->dry_run));
+    }
     if (work->digest_id != 0) {
         pcl_digest_id_text(work->digest_id, borrowed->digest);
         record->digest = pcl_bytes_text(borrowed->digest);

@@ -10,6 +10,9 @@
  * a line before it stood would stand before everybody else's on their way back. */
 enum { GIVEN_UP_MAX = 64, EXPIRED_MAX = 256 };
 
+/* Larger requests are not kept to go to another proxy when theirs stops or is lost. */
+#define AGAIN_SIZE_MAX 8192u
+
 #define AUDIT_TEXT "audit: it cannot be written just now, so nothing is changed"
 
 /* --- Handing on -------------------------------------------------------------- */
@@ -20,18 +23,58 @@ static uint32_t s_spent_us(const pcl_relay_entry *entry, uint64_t now_us)
     return spent_us < UINT32_MAX ? (uint32_t)spent_us : UINT32_MAX;
 }
 
+/* With several proxies a request may go on again; when, the relay knows. */
+static bool s_may_go_again(const pcl_broker *self, const pcl_relay_entry *entry, zmq_msg_t *payload)
+{
+    return pcl_relay_next_count(self->relay) > 1 && entry->op != PCL_OP_CANCEL &&
+           zmq_msg_size(payload) <= AGAIN_SIZE_MAX;
+}
+
+/* The same octets once more; nothing is copied of more than some tens of them. */
+static void s_twin(zmq_msg_t *out_twin, zmq_msg_t *payload)
+{
+    zmq_msg_init(out_twin);
+    int copied = zmq_msg_copy(out_twin, payload);
+    assert(copied == 0);
+}
+
 static void s_forward(pcl_broker *self, pcl_relay_entry *entry, pcl_head *head,
                       const char *accounts, zmq_msg_t *payload)
 {
     uint64_t now_us = pcl_now_us(); /* a batch has passed since the turn's clock was read */
+    const pcl_work *work = pcl_works_at(self->works, entry->work);
     head->broker_us = s_spent_us(entry, now_us);
-    head->flags |= pcl_works_at(self->works, entry->work)->first ? PCL_HEAD_FIRST : 0;
+    head->flags |= work->first ? PCL_HEAD_FIRST : 0;
+    if (s_may_go_again(self, entry, payload)) {
+        zmq_msg_t twin;
+        s_twin(&twin, payload);
+        pcl_works_keep(self->works, entry->work, head, accounts, &twin);
+        zmq_msg_close(&twin);
+    }
     head->principal = pcl_bytes_text(entry->principal);
     head->role = pcl_bytes_text(accounts);
     pcl_err err = pcl_relay_forward(self->relay, entry, head, payload, NULL, now_us);
     if (err != PCL_ERR_OK) {
         pcl_broker_refuse_unsent(self, entry, err, now_us);
     }
+}
+
+bool pcl_broker_again(void *context, uint64_t ticket, const pcl_relay_entry *entry, uint64_t now_us)
+{
+    pcl_broker *self = context;
+    if (entry->work == PCL_RELAY_OWNER_NONE) {
+        return false;
+    }
+    pcl_work *work = pcl_works_at(self->works, entry->work);
+    if (!work->has_payload) {
+        return false;
+    }
+    work->head.broker_us = s_spent_us(entry, now_us);
+    work->head.principal = pcl_bytes_text(entry->principal);
+    work->head.role = pcl_bytes_text(work->accounts);
+    pcl_err err = pcl_relay_forward_again(self->relay, ticket, &work->head, &work->payload, now_us);
+    pcl_works_release(self->works, entry->work);
+    return err == PCL_ERR_OK;
 }
 
 /* The same for one that was held; it may be gone. */
@@ -47,9 +90,19 @@ static void s_forward_held(pcl_broker *self, uint32_t index, uint64_t ticket)
     work->head.flags |= work->first ? PCL_HEAD_FIRST : 0;
     work->head.principal = pcl_bytes_text(entry->principal);
     work->head.role = pcl_bytes_text(work->accounts);
-    pcl_err err = pcl_relay_forward_held(self->relay, ticket, &work->head, &work->payload, NULL,
-                                         now_us);
-    if (err == PCL_ERR_OK) {
+    bool keeps = s_may_go_again(self, entry, &work->payload);
+    zmq_msg_t payload;
+    zmq_msg_init(&payload);
+    if (keeps) {
+        s_twin(&payload, &work->payload);
+    } else {
+        zmq_msg_move(&payload, &work->payload);
+    }
+    pcl_err err = pcl_relay_forward_held(self->relay, ticket, &work->head, &payload, NULL, now_us);
+    zmq_msg_close(&payload);
+    if (err == PCL_ERR_OK && keeps) {
+        pcl_works_unhold(self->works, index);
+    } else if (err == PCL_ERR_OK) {
         pcl_works_release(self->works, index);
     } else {
         pcl_metric_add(self->metrics.refusals[PCL_REFUSAL_UNSENT], 1);
@@ -64,19 +117,13 @@ static bool s_hold(pcl_broker *self, pcl_relay_entry *entry, const pcl_head *hea
 {
     uint32_t index = entry->work;
     uint64_t ticket = 0;
-    pcl_work *work = pcl_works_at(self->works, index);
     pcl_err err = pcl_relay_hold(self->relay, entry, &ticket, now_us);
     if (err != PCL_ERR_OK) {
         pcl_broker_refuse_unsent(self, entry, err, now_us);
         return false;
     }
     pcl_works_hold(self->works, index, pcl_relay_held(self->relay, ticket)->id, ticket);
-    work->head = *head;
-    pcl_works_keep_after(self->works, index);
-    memcpy(work->accounts, accounts, strlen(accounts) + 1);
-    zmq_msg_init(&work->payload);
-    zmq_msg_move(&work->payload, payload);
-    work->has_payload = true;
+    pcl_works_keep(self->works, index, head, accounts, payload);
     return true;
 }
 

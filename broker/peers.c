@@ -64,7 +64,8 @@ const pcl_peer *pcl_peers_gone(pcl_peers *self)
     assert(self != NULL);
     for (uint32_t index = 0; index < self->count; index++) {
         pcl_peer *peer = &self->peer[index];
-        if (!peer->gone && peer->boot_id != 0 && peer->silent_us > PCL_BEATS_GONE * INTERVAL_US) {
+        uint64_t beats = peer->flow.peer != 0 ? PCL_BEATS_GONE_ALONE : PCL_BEATS_GONE;
+        if (!peer->gone && peer->boot_id != 0 && peer->silent_us > beats * INTERVAL_US) {
             peer->gone = true;
             return peer;
         }

@@ -9,6 +9,7 @@
 
 #include "common/bytes.h"
 #include "common/transit.h"
+#include "net/tcp.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ typedef struct pcl_peer {
     uint64_t heard_us;  /* when its last message arrived */
     uint64_t silent_us; /* since then, as far as we looked */
     bool gone;          /* said so by pcl_peers_gone, and silent since */
+    pcl_tcp_flow flow;  /* of its connection; kept, and asked, by the owner of the table */
     pcl_transit transit;
 } pcl_peer;
 
@@ -40,8 +42,8 @@ pcl_peer *pcl_peers_heard(pcl_peers *self, pcl_bytes routing, uint64_t now_us);
  * broker that was stopped does not take its own absence for everybody's. */
 void pcl_peers_look(pcl_peers *self, uint64_t now_us);
 
-/* The next peer that has sent pings and then nothing for PCL_BEATS_GONE intervals, once for each
- * time; NULL: no other.  Valid until the next call. */
+/* The next peer that has sent pings and then nothing for PCL_BEATS_GONE intervals, or on tcp
+ * _GONE_ALONE, once for each time; NULL: no other.  Valid until the next call. */
 const pcl_peer *pcl_peers_gone(pcl_peers *self);
 
 /* Its connection has ended; does nothing for one that is not known. */

@@ -2,7 +2,7 @@
 
 #include "broker/actor.h"
 #include "common/limits.h"
-#include "net/config_sockets.h"
+#include "net/proxies.h"
 #include "net/token_keys.h"
 #include "sql/rules.h"
 
@@ -22,6 +22,7 @@ static const pcl_config_entry s_entries[] = {
      "The proxy: connected to by the broker."},
     {"proxy/public_key", PCL_CONFIG_PUBLIC_KEY, 0, 0, "", NULL, false,
      "The proxy's public key; needed on tcp unless curve/insecure is 1."},
+    PCL_PROXIES_MORE,
     {"limits/inflight_max", PCL_CONFIG_UINT, 1, PCL_INFLIGHT_MAX, "20000", NULL, false,
      "Requests that may wait for their reply, in the queue and below; one more is answered "
      "OVERLOADED."},
@@ -121,11 +122,9 @@ static void s_check_policy(const pcl_config *config, pcl_buffer *problems)
 
 static void s_check(const pcl_config *config, pcl_buffer *problems)
 {
-    static const pcl_config_socket SOCKETS[] = {
-        {"gatekeepers/endpoint", "gatekeepers/keys", false},
-        {"proxy/endpoint", "proxy/public_key", true},
-    };
-    pcl_config_check_sockets(config, SOCKETS, sizeof SOCKETS / sizeof SOCKETS[0], problems);
+    static const pcl_config_socket GATEKEEPERS = {"gatekeepers/endpoint", "gatekeepers/keys",
+                                                  false};
+    pcl_proxies_check(config, &GATEKEEPERS, 1, problems);
     s_check_functions(config, problems);
     pcl_token_keys_check(config, problems);
     s_check_policy(config, problems);

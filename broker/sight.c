@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LABEL_SIZE = 64, STATUS_PAIRS = 12 };
+enum { LABEL_SIZE = 64, STATUS_PAIRS = 13 };
 
 /* --- Metrics ----------------------------------------------------------------- */
 
@@ -158,6 +158,11 @@ void pcl_broker_dry_run(pcl_broker *self, const pcl_relay_entry *entry, uint32_t
 
 /* --- Status ------------------------------------------------------------------ */
 
+static const char *s_link_text(pcl_link_state state)
+{
+    return state == PCL_LINK_UP ? "up" : state == PCL_LINK_DRAINING ? "draining" : "down";
+}
+
 static void s_put_status(const pcl_broker *self, pcl_buffer *buffer)
 {
     const pcl_config *config = self->config;
@@ -177,6 +182,16 @@ static void s_put_status(const pcl_broker *self, pcl_buffer *buffer)
     pcl_mp_pair_uint(buffer, "messages_max", pcl_config_uint(config, "limits/queue_max"));
     pcl_mp_pair_uint(buffer, "audit_queue_max",
                      self->audit != NULL ? pcl_config_uint(config, "audit/queue_size") : 0);
+    uint32_t count = pcl_relay_next_count(self->relay);
+    pcl_mp_put_text(buffer, "proxies");
+    pcl_mp_put_array(buffer, count);
+    for (uint32_t index = 0; index < count; index++) {
+        pcl_relay_next next = pcl_relay_next_at(self->relay, index);
+        pcl_mp_put_map(buffer, 3);
+        pcl_mp_pair_text(buffer, "name", next.name);
+        pcl_mp_pair_text(buffer, "state", s_link_text(next.state));
+        pcl_mp_pair_uint(buffer, "inflight", next.inflight);
+    }
 }
 
 /* How many pairs a map has, and what stands behind its head.  false: it is no map. */

@@ -103,7 +103,35 @@ void pcl_works_hold(pcl_works *self, uint32_t index, const uint8_t id[PCL_ID_SIZ
     pcl_id_index_add(self->held, id, (uint64_t)index + 1);
 }
 
-void pcl_works_release(pcl_works *self, uint32_t index)
+/* What its head has borrowed of `after` must outlive the message that it came with. */
+static void s_keep_after(pcl_works *self, uint32_t index)
+{
+    pcl_work *work = pcl_works_at(self, index);
+    pcl_bytes after = work->head.after;
+    if (after.size > 0) {
+        assert(after.size <= PCL_GTID_SIZE_MAX);
+        char *kept = self->afters + (size_t)index * PCL_GTID_SIZE_MAX;
+        memcpy(kept, after.data, after.size);
+        work->head.after = pcl_bytes_of(kept, after.size);
+    }
+}
+
+void pcl_works_keep(pcl_works *self, uint32_t index, const pcl_head *head, const char *accounts,
+                    zmq_msg_t *payload)
+{
+    pcl_work *work = pcl_works_at(self, index);
+    assert(!work->has_payload);
+    assert(strlen(accounts) < sizeof work->accounts);
+    work->head = *head;
+    s_keep_after(self, index);
+    memcpy(work->accounts, accounts, strlen(accounts) + 1);
+    zmq_msg_init(&work->payload);
+    zmq_msg_move(&work->payload, payload);
+    pcl_frame_keep(&work->payload); /* it may have borrowed */
+    work->has_payload = true;
+}
+
+void pcl_works_unhold(pcl_works *self, uint32_t index)
 {
     pcl_work *work = pcl_works_at(self, index);
     if (work->unsure) {
@@ -114,6 +142,12 @@ void pcl_works_release(pcl_works *self, uint32_t index)
         pcl_id_index_remove(self->held, work->id, (uint64_t)index + 1);
         work->ticket = 0;
     }
+}
+
+void pcl_works_release(pcl_works *self, uint32_t index)
+{
+    pcl_work *work = pcl_works_at(self, index);
+    pcl_works_unhold(self, index);
     if (work->has_payload) {
         zmq_msg_close(&work->payload);
         work->has_payload = false;
@@ -155,19 +189,6 @@ void pcl_works_give_back(pcl_works *self, uint32_t index)
     work->used = false;
     work->next = self->free_first;
     self->free_first = index;
-}
-
-void pcl_works_keep_after(pcl_works *self, uint32_t index)
-{
-    pcl_work *work = pcl_works_at(self, index);
-    assert(work->ticket != 0);
-    pcl_bytes after = work->head.after;
-    if (after.size > 0) {
-        assert(after.size <= PCL_GTID_SIZE_MAX);
-        char *kept = self->afters + (size_t)index * PCL_GTID_SIZE_MAX;
-        memcpy(kept, after.data, after.size);
-        work->head.after = pcl_bytes_of(kept, after.size);
-    }
 }
 
 static char *s_text(const pcl_works *self, uint32_t index)

@@ -44,14 +44,14 @@ typedef struct pcl_work {
     bool in_window;
     bool first;              /* its caller had nothing else in that window */
     uint32_t item;           /* in the queue; NONE: not there */
-    uint64_t ticket;         /* while it is held; 0: it is not; set by pcl_works_hold */
+    uint64_t ticket;         /* while it is held; 0: it is not; set by _hold */
     uint8_t id[PCL_ID_SIZE]; /* while it is held: the request's */
     bool started;            /* the audit has its START */
     bool unsure;             /* its session waits for it: for its line, or behind one that does */
     uint32_t cancelled;      /* of op cancel: requests that it stopped here */
-    bool has_payload;        /* it is held: head and payload stand here, and accounts */
-    zmq_msg_t payload;       /* only with has_payload */
-    pcl_head head;           /* likewise; principal and role are set when it goes on */
+    bool has_payload;  /* it is held, or may go on again: head, payload and accounts are here */
+    zmq_msg_t payload; /* only with has_payload */
+    pcl_head head;     /* likewise; principal and role are set when it goes on */
     char accounts[PCL_POLICY_NAME_SIZE];
 
     bool used;
@@ -70,25 +70,29 @@ uint32_t pcl_works_take(pcl_works *self);
 pcl_work *pcl_works_at(pcl_works *self, uint32_t index);
 /* The work that is held under that ticket, at that place; NULL: not any more. */
 pcl_work *pcl_works_held(pcl_works *self, uint32_t index, uint64_t ticket);
-/* It is held from now on, under that ticket; _release and _give_back end it. */
+/* Keeps what a request goes on with, and takes payload. */
+void pcl_works_keep(pcl_works *self, uint32_t index, const pcl_head *head, const char *accounts,
+                    zmq_msg_t *payload);
+/* It is held from now on, under that ticket; _unhold, _release and _give_back end it. */
 void pcl_works_hold(pcl_works *self, uint32_t index, const uint8_t id[PCL_ID_SIZE],
                     uint64_t ticket);
+/* What is kept stays. */
+void pcl_works_unhold(pcl_works *self, uint32_t index);
+/* What is kept goes. */
 void pcl_works_release(pcl_works *self, uint32_t index);
 /* Walks what the caller has held under that id: start with *cursor 0; NONE is the end.  Nothing may
  * be held or released meanwhile. */
 uint32_t pcl_works_find_held(const pcl_works *self, uint32_t caller, const uint8_t id[PCL_ID_SIZE],
                              uint32_t *cursor);
 
-/* Its session has to wait for it; until _release or _give_back.  Only of one with a session. */
+/* Its session has to wait for it; until _unhold, _release or _give_back.  Only of one with a
+ * session. */
 void pcl_works_set_unsure(pcl_works *self, uint32_t index);
 /* Whether something of that session is to wait for. */
 bool pcl_works_is_unsure(const pcl_works *self, const uint8_t session[PCL_ID_SIZE]);
 
 /* Frees its payload, too. */
 void pcl_works_give_back(pcl_works *self, uint32_t index);
-
-/* Of one that is held: takes what its head has borrowed of `after` into its own keeping. */
-void pcl_works_keep_after(pcl_works *self, uint32_t index);
 
 /* Does nothing where texts are not kept. */
 void pcl_works_set_digest(pcl_works *self, uint32_t index, pcl_bytes text);

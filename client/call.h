@@ -4,12 +4,12 @@
 
 #include "client/portcullis.h"
 #include "client/sealer.h"
+#include "common/buffer.h"
 #include "common/limits.h"
 #include "wire/request.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <zmq.h>
 
 /* One connection to one gatekeeper: what was opened over it ends with it.  A gatekeeper's
  * connections are counted from 1, so that the next one is another. */
@@ -23,6 +23,7 @@ typedef struct pcl_call_terms {
     uint32_t timeout_ms;
     uint32_t page_rows; /* 0: the cluster's default, as page_size */
     uint32_t page_size;
+    uint32_t pages_ahead; /* that may be under way at a time, if several; of results alone */
 } pcl_call_terms;
 
 /* What a good reply tells a causal client beside its rows; of a begin, what those to the session's
@@ -35,7 +36,7 @@ typedef struct pcl_call_promise {
 typedef struct pcl_call {
     struct pcl_call *next; /* in a list of submitted or of unsent calls */
     struct pcl_call *previous;
-    zmq_msg_t payload; /* owned; sent by reference, since it may be sent again */
+    pcl_buffer payload; /* owned; copied when it is sent, since it may be sent again */
     pcl_op op;
     pcl_call_terms terms;
     uint8_t id[PCL_ID_SIZE];
@@ -62,8 +63,8 @@ typedef struct pcl_call {
     portcullis_result *result; /* once it is complete, until it is told */
 } pcl_call;
 
-/* Takes payload's octets with it.  NULL: out of memory, payload is still the caller's. */
-pcl_call *pcl_call_new(zmq_msg_t *payload);
+/* Takes payload, and leaves it empty.  NULL: out of memory, payload is still the caller's. */
+pcl_call *pcl_call_new(pcl_buffer *payload);
 void pcl_call_destroy(pcl_call **self_p);
 
 #endif

@@ -3,6 +3,7 @@
 #include "client/belief.h"
 #include "client/client.h"
 #include "client/failover.h"
+#include "client/helm.h"
 #include "client/peer.h"
 #include "client/request.h"
 #include "client/result.h"
@@ -21,11 +22,10 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 /* Messages taken from one peer before the others get a turn. */
 #define BATCH_MAX    256u
@@ -60,7 +60,6 @@ typedef struct staged_calls {
 struct pcl_channel {
     pthread_t thread;
     bool thread_runs;
-    int wake_fd; /* eventfd; -1 while not made */
     void *context;
     pcl_peer *peers[PCL_BUNDLE_GATEKEEPERS_MAX];
     uint32_t peer_count;
@@ -69,13 +68,13 @@ struct pcl_channel {
     bool seals; /* everything is sealed, and only what is sealed is believed */
     pcl_seal_key seal_key;
 
-    pthread_mutex_t mutex; /* guards the next four */
-    call_list submitted;
-    uint32_t inflight; /* accepted, and nobody was told of their completion */
-    bool closing;
-    bool sleeps; /* the thread: whoever submits must wake it, and has not yet */
+    _Atomic(pcl_call *) submitted; /* the last one first */
+    atomic_uint inflight;          /* accepted, and nobody was told of their completion */
+    atomic_bool closing;           /* nothing is accepted any more */
+    atomic_bool ending;            /* and nobody is about to hand in what was */
+    pcl_helm helm;
 
-    /* The thread's own: */
+    /* Of who has the helm: */
     pcl_ticket_table *table; /* of entry */
     call_list completed;     /* with their results, which nobody was told of yet */
     uint32_t completed_count;
@@ -96,12 +95,12 @@ struct pcl_channel {
 
 static _Thread_local const pcl_channel *s_own_channel; /* of the channel's thread */
 
-pcl_call *pcl_call_new(zmq_msg_t *payload)
+pcl_call *pcl_call_new(pcl_buffer *payload)
 {
     pcl_call *self = calloc(1, sizeof *self);
     if (self != NULL) {
-        (void)zmq_msg_init(&self->payload);
-        (void)zmq_msg_move(&self->payload, payload);
+        self->payload = *payload;
+        pcl_buffer_init(payload, payload->size_max);
     }
     return self;
 }
@@ -110,7 +109,7 @@ void pcl_call_destroy(pcl_call **self_p)
 {
     assert(self_p != NULL);
     if (*self_p != NULL) {
-        (void)zmq_msg_close(&(*self_p)->payload);
+        pcl_buffer_release(&(*self_p)->payload);
         pcl_session_unref(&(*self_p)->session);
         free(*self_p);
         *self_p = NULL;
@@ -134,12 +133,6 @@ static void s_list_remove(call_list *list, pcl_call *call)
     *(call->previous != NULL ? &call->previous->next : &list->first) = call->next;
     *(call->next != NULL ? &call->next->previous : &list->last) = call->previous;
     call->next = call->previous = NULL;
-}
-
-static void s_wake(const pcl_channel *self)
-{
-    ssize_t written = write(self->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
-    (void)written; /* EAGAIN only where 2^64 - 2 wakes wait: it wakes anyhow */
 }
 
 static call_list *s_unsent_list(pcl_channel *self, const pcl_call *call)
@@ -166,23 +159,32 @@ static pcl_retry s_retry(const pcl_call *call)
 
 /* Gives the results away, and frees their calls.  Not at once for each: who is woken by one would
  * take the processor from the others, and ask on before they are answered. */
-static void s_tell(pcl_channel *self)
+static void s_give(pcl_call *call)
 {
-    pcl_call *call = self->completed.first;
-    if (call == NULL) {
-        return;
-    }
-    (void)pthread_mutex_lock(&self->mutex);
-    assert(self->inflight >= self->completed_count);
-    self->inflight -= self->completed_count;
-    (void)pthread_mutex_unlock(&self->mutex);
-    self->completed = (call_list){NULL, NULL};
-    self->completed_count = 0;
     for (pcl_call *next = NULL; call != NULL; call = next) {
         next = call->next;
         call->callback(call->result, call->context);
         pcl_call_destroy(&call);
     }
+}
+
+/* What is complete, and is under way no more. */
+static pcl_call *s_take_completed(pcl_channel *self)
+{
+    pcl_call *call = self->completed.first;
+    if (call != NULL) {
+        uint32_t before = atomic_fetch_sub(&self->inflight, self->completed_count);
+        assert(before >= self->completed_count);
+        (void)before;
+        self->completed = (call_list){NULL, NULL};
+        self->completed_count = 0;
+    }
+    return call;
+}
+
+static void s_tell(pcl_channel *self)
+{
+    s_give(s_take_completed(self));
 }
 
 /* Removes the call from everything; with the next s_tell its result is given away. */
@@ -257,11 +259,14 @@ static uint32_t s_cancel_unsent(pcl_channel *self, const uint8_t *id)
 
 static void s_take_submitted(pcl_channel *self)
 {
-    (void)pthread_mutex_lock(&self->mutex);
-    pcl_call *call = self->submitted.first;
-    self->submitted = (call_list){NULL, NULL};
-    self->sleeps = false;
-    (void)pthread_mutex_unlock(&self->mutex);
+    pcl_call *last = atomic_load(&self->submitted) != NULL ? atomic_exchange(&self->submitted, NULL)
+                                                           : NULL;
+    pcl_call *call = NULL;
+    for (pcl_call *before = NULL; last != NULL; last = before) { /* the first one first */
+        before = last->next;
+        last->next = call;
+        call = last;
+    }
     while (call != NULL) {
         pcl_call *next = call->next;
         uint32_t found = call->op == PCL_OP_CANCEL ? s_cancel_unsent(self, call->id) : 0;
@@ -326,9 +331,9 @@ static pcl_bytes s_octets(zmq_msg_t *message)
 static const char *s_seal_fault(const pcl_channel *self, pcl_seal_mark mark,
                                 pcl_peer_message *message)
 {
-    return self->seals ? pcl_sealer_fault(mark, &self->seal_key, s_octets(&message->seal),
-                                          s_octets(&message->payload))
-                       : NULL;
+    return self->seals
+               ? pcl_sealer_fault(mark, &self->seal_key, message->seal, s_octets(&message->payload))
+               : NULL;
 }
 
 /* Was the call given up, and is this its reply?  Then what it opened has to be ended, as nobody
@@ -440,7 +445,6 @@ static bool s_read(pcl_channel *self, uint32_t index, uint32_t max, uint64_t now
             self->views[index].silent_until_us = 0;
             s_on_message(self, index, &message);
             (void)zmq_msg_close(&message.payload);
-            (void)zmq_msg_close(&message.seal);
             if (self->completed_count >= TELL_MAX) {
                 s_tell(self);
             }
@@ -574,18 +578,18 @@ static void s_shorten_budget(pcl_call *call, uint64_t now_us)
     pcl_request request;
     pcl_fault fault;
     uint64_t left_us = pcl_time_left_us(call->deadline_us, now_us);
-    if (pcl_request_decode(&request, s_octets(&call->payload), &fault, NULL, NULL) != PCL_ERR_OK) {
+    if (pcl_request_decode(&request, pcl_buffer_bytes(&call->payload), &fault, NULL, NULL) !=
+        PCL_ERR_OK) {
         return; /* the gatekeeper will say what is wrong with it */
     }
     request.timeout_ms = left_us < PCL_US_PER_MS ? 1 : (uint32_t)(left_us / PCL_US_PER_MS);
     pcl_buffer buffer;
     pcl_buffer_init(&buffer, PCL_REQUEST_SIZE_MAX);
     pcl_request_encode(&request, &buffer);
-    zmq_msg_t payload;
-    if (!buffer.failed && zmq_msg_init_size(&payload, buffer.size) == 0) {
-        memcpy(zmq_msg_data(&payload), buffer.data, buffer.size);
-        (void)zmq_msg_move(&call->payload, &payload);
-        (void)zmq_msg_close(&payload);
+    if (!buffer.failed) {
+        pcl_buffer old = call->payload; /* the request borrows from it */
+        call->payload = buffer;
+        buffer = old;
     } /* else it goes with the old budget: the deadline here holds all the same */
     pcl_buffer_release(&buffer);
 }
@@ -630,9 +634,9 @@ static pcl_peer_send_result s_offer(pcl_channel *self, pcl_call *call, uint32_t 
     uint8_t seal[PCL_SEAL_SIZE];
     if (self->seals) { /* now, so that sequences rise in the order of sending */
         call->mark = pcl_sealer_seal(&self->sealers[index], pcl_peer_generation(self->peers[index]),
-                                     &self->seal_key, s_octets(&call->payload), seal);
+                                     &self->seal_key, pcl_buffer_bytes(&call->payload), seal);
     }
-    return pcl_peer_send(self->peers[index], call->ticket, &call->payload,
+    return pcl_peer_send(self->peers[index], call->ticket, pcl_buffer_bytes(&call->payload),
                          pcl_bytes_of(seal, self->seals ? sizeof seal : 0));
 }
 
@@ -645,7 +649,7 @@ static bool s_send(pcl_channel *self, pcl_call *call, uint32_t index, uint64_t n
         s_shorten_budget(call, now_us);
     }
     self->sent |= 1u << index;
-    bool large = zmq_msg_size(&call->payload) > PCL_PEER_STAGED_SIZE_MAX;
+    bool large = call->payload.size > PCL_PEER_STAGED_SIZE_MAX;
     if (large && !s_flush_staged(self, index, now_us)) { /* what is staged goes before it */
         return false;
     }
@@ -758,32 +762,50 @@ static int s_timeout_ms(const pcl_channel *self)
     return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }
 
-/* Sleeps, not at all if briefly, until there is something to do, on libzmq's descriptors and not in
- * zmq_poll, which makes two system calls for each socket and one for itself, twice, for each time
- * it sleeps. */
-static void s_sleep(pcl_channel *self, bool briefly)
+/* Sleeps until there is something to do: on libzmq's descriptors and not in zmq_poll, which makes
+ * two system calls for each socket and one for itself, twice, for each time it sleeps.  fd: the
+ * helm's for who sleeps. */
+static void s_sleep(pcl_channel *self, int fd, int timeout_ms)
 {
     struct pollfd items[1 + 2 * PCL_BUNDLE_GATEKEEPERS_MAX];
     nfds_t count = 0;
-    items[count++] = (struct pollfd){.fd = self->wake_fd, .events = POLLIN};
+    items[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
     for (uint32_t index = 0; index < self->peer_count; index++) {
         items[count++] = (struct pollfd){.fd = pcl_peer_fd(self->peers[index]), .events = POLLIN};
         items[count++] = (struct pollfd){.fd = pcl_peer_monitor_fd(self->peers[index]),
                                          .events = POLLIN};
     }
-    int timeout_ms = s_look_after_sending(self) || briefly ? 0 : s_timeout_ms(self);
-    if (poll(items, count, timeout_ms) <= 0) { /* no EINTR: signals are blocked */
-        return;
+    uint32_t readable = 0;
+    uint32_t changed = 0;
+    int rc = poll(items, count, timeout_ms); /* a caller's may be interrupted, and looks again */
+    for (uint32_t index = 0; rc > 0 && index < self->peer_count; index++) {
+        readable |= items[1 + 2 * index].revents != 0 ? 1u << index : 0;
+        changed |= items[2 + 2 * index].revents != 0 ? 1u << index : 0;
     }
-    for (uint32_t index = 0; index < self->peer_count; index++) {
-        self->readable |= items[1 + 2 * index].revents != 0 ? 1u << index : 0;
-        self->changed |= items[2 + 2 * index].revents != 0 ? 1u << index : 0;
+    if (rc > 0 && items[0].revents != 0) {
+        pcl_helm_drain(fd);
     }
-    if ((items[0].revents & POLLIN) != 0) {
-        uint64_t wakes;
-        ssize_t size = read(self->wake_fd, &wakes, sizeof wakes);
-        (void)size; /* readable, so it cannot fail; and what it counts is not needed */
+    if (fd == self->helm.thread_fd) {
+        while (!pcl_helm_resume(&self->helm)) {
+            pcl_helm_wait(&self->helm);
+        }
     }
+    self->readable |= readable;
+    self->changed |= changed;
+}
+
+/* The thread's: it lets go of the helm where there is nothing to do, and has it again. */
+static void s_rest(pcl_channel *self)
+{
+    bool busy = s_look_after_sending(self) || atomic_load(&self->submitted) != NULL;
+    int timeout_ms = busy ? 0 : s_timeout_ms(self);
+    if (timeout_ms != 0) {
+        pcl_helm_rest(&self->helm);
+        if (atomic_load(&self->submitted) != NULL || atomic_load(&self->ending)) {
+            pcl_helm_nudge(&self->helm, pcl_now_us());
+        }
+    }
+    s_sleep(self, self->helm.thread_fd, timeout_ms);
 }
 
 /* What is still under way when the client closes. */
@@ -803,26 +825,13 @@ static void s_complete_all(pcl_channel *self)
     s_tell(self);
 }
 
-/* out_more: something was submitted since that was looked at, and wakes nobody; what is submitted
- * from now on does, if there was nothing. */
-static bool s_is_closing(pcl_channel *self, bool *out_more)
-{
-    (void)pthread_mutex_lock(&self->mutex);
-    bool closing = self->closing;
-    *out_more = self->submitted.first != NULL;
-    self->sleeps = !*out_more;
-    (void)pthread_mutex_unlock(&self->mutex);
-    return closing;
-}
-
 static void *s_run(void *argument)
 {
     pcl_channel *self = argument;
     s_own_channel = self;
     self->readable = self->changed = (1u << self->peer_count) - 1; /* whatever has come already */
-    bool more;
-    while (!s_is_closing(self, &more)) {
-        s_sleep(self, more);
+    while (!atomic_load(&self->ending)) {
+        s_rest(self);
         uint64_t now_us = pcl_now_us();
         s_take_submitted(self);
         s_listen(self, now_us);
@@ -892,16 +901,16 @@ pcl_channel *pcl_channel_new(const pcl_channel_options *options, char *error, si
         (void)snprintf(error, error_size, "out of memory");
         return NULL;
     }
-    (void)pthread_mutex_init(&self->mutex, NULL); /* cannot fail with default attributes */
+    bool steered = pcl_helm_open(&self->helm);
+    int helm_errno = errno;
     self->inflight_max = options->inflight_max;
     self->connect_timeout_us = options->connect_timeout_ms * PCL_US_PER_MS;
-    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     self->table = pcl_ticket_table_new(options->inflight_max + PCL_CHANNEL_ENDING_MAX,
                                        sizeof(entry), pcl_random_u64());
     int rc = 0;
-    if (self->wake_fd < 0 || self->table == NULL) {
+    if (!steered || self->table == NULL) {
         (void)snprintf(error, error_size, "%s",
-                       self->table == NULL ? "out of memory" : strerror(errno));
+                       self->table == NULL ? "out of memory" : strerror(helm_errno));
         pcl_channel_destroy(&self);
     } else if (!s_make_seal_key(self, options->bundle, error, error_size) ||
                !s_open_peers(self, options, error, error_size)) {
@@ -917,6 +926,12 @@ pcl_channel *pcl_channel_new(const pcl_channel_options *options, char *error, si
     return self;
 }
 
+void pcl_channel_stop(pcl_channel *self)
+{
+    atomic_store(&self->closing, true);
+    pcl_helm_nudge(&self->helm, pcl_now_us());
+}
+
 void pcl_channel_destroy(pcl_channel **self_p)
 {
     assert(self_p != NULL);
@@ -925,24 +940,19 @@ void pcl_channel_destroy(pcl_channel **self_p)
         return;
     }
     if (self->thread_runs) {
-        (void)pthread_mutex_lock(&self->mutex);
-        self->closing = true;
-        (void)pthread_mutex_unlock(&self->mutex);
-        s_wake(self);
+        atomic_store(&self->ending, true);
+        pcl_channel_stop(self);
         (void)pthread_join(self->thread, NULL);
     }
     for (uint32_t index = 0; index < self->peer_count; index++) {
         pcl_peer_destroy(&self->peers[index]);
     }
-    if (self->context != NULL) {
-        (void)zmq_ctx_term(self->context);
+    while (self->context != NULL && zmq_ctx_term(self->context) != 0 && zmq_errno() == EINTR) {
+        /* a signal came to who closes; libzmq's threads are there until it has ended */
     }
-    if (self->wake_fd >= 0) {
-        (void)close(self->wake_fd);
-    }
+    pcl_helm_close(&self->helm);
     pcl_ticket_table_destroy(&self->table);
     pcl_seal_key_wipe(&self->seal_key);
-    (void)pthread_mutex_destroy(&self->mutex);
     free(self);
     *self_p = NULL;
 }
@@ -952,28 +962,78 @@ static bool s_only_ends(const pcl_call *call)
     return call->op == PCL_OP_CANCEL || call->op == PCL_OP_CLOSE || call->op == PCL_OP_ROLLBACK;
 }
 
-pcl_err pcl_channel_submit(pcl_channel *self, pcl_call *call)
+/* out_alone: nothing else was under way. */
+static pcl_err s_accept(pcl_channel *self, pcl_call *call, bool *out_alone)
 {
     uint32_t inflight_max = self->inflight_max + (s_only_ends(call) ? PCL_CHANNEL_ENDING_MAX : 0);
     call->born_us = pcl_now_us();
     call->deadline_us = call->born_us + call->terms.timeout_ms * PCL_US_PER_MS;
     call->connect_by_us = call->born_us + self->connect_timeout_us;
-    (void)pthread_mutex_lock(&self->mutex);
-    pcl_err err = self->closing                    ? PCL_ERR_UNAVAILABLE
-                  : self->inflight >= inflight_max ? PCL_ERR_OVERLOADED
-                                                   : PCL_ERR_OK;
-    if (err == PCL_ERR_OK) {
-        self->inflight++;
-        s_list_append(&self->submitted, call);
-        /* Under the mutex, so that a close that follows our completion cannot free the channel
-         * under us. */
-        if (self->sleeps) {
-            self->sleeps = false;
-            s_wake(self);
+    unsigned inflight = atomic_load(&self->inflight);
+    do {
+        if (atomic_load(&self->closing)) {
+            return PCL_ERR_UNAVAILABLE;
         }
+        if (inflight >= inflight_max) {
+            return PCL_ERR_OVERLOADED;
+        }
+    } while (!atomic_compare_exchange_weak(&self->inflight, &inflight, inflight + 1));
+    *out_alone = inflight == 0;
+    return PCL_ERR_OK;
+}
+
+static void s_hand_in(pcl_channel *self, pcl_call *call)
+{
+    uint64_t now_us = call->born_us; /* the call may be gone as soon as it is handed in */
+    pcl_call *last = atomic_load(&self->submitted);
+    do {
+        call->next = last;
+    } while (!atomic_compare_exchange_weak(&self->submitted, &last, call));
+    pcl_helm_nudge(&self->helm, now_us);
+}
+
+pcl_err pcl_channel_submit(pcl_channel *self, pcl_call *call)
+{
+    bool alone = false;
+    pcl_err err = s_accept(self, call, &alone);
+    if (err == PCL_ERR_OK) {
+        s_hand_in(self, call);
     }
-    (void)pthread_mutex_unlock(&self->mutex);
     return err;
+}
+
+/* By who has the helm and nothing under way but this: until it is complete, or others come. */
+static void s_drive(pcl_channel *self, pcl_call *call)
+{
+    int timeout_ms = 0; /* at first, only to see whether a connection came or went */
+    s_wait_for_turn(self, call);
+    while (self->completed.first == NULL && !pcl_helm_is_called(&self->helm) &&
+           !atomic_load(&self->closing)) {
+        s_sleep(self, self->helm.caller_fd, timeout_ms);
+        uint64_t now_us = pcl_now_us();
+        s_listen(self, now_us);
+        s_expire(self, now_us);
+        s_flush(self, now_us);
+        timeout_ms = s_look_after_sending(self) ? 0 : s_timeout_ms(self);
+    }
+    call = s_take_completed(self);
+    pcl_helm_give_back(&self->helm, call == NULL || self->readable != 0);
+    s_give(call);
+}
+
+pcl_err pcl_channel_run(pcl_channel *self, pcl_call *call)
+{
+    bool alone = false;
+    pcl_err err = s_accept(self, call, &alone);
+    if (err != PCL_ERR_OK) {
+        return err;
+    }
+    if (!alone || !pcl_helm_take(&self->helm, &self->inflight, call->born_us)) {
+        s_hand_in(self, call);
+        return PCL_ERR_OK;
+    }
+    s_drive(self, call);
+    return PCL_ERR_OK;
 }
 
 bool pcl_channel_is_own_thread(const pcl_channel *self)

@@ -20,8 +20,6 @@ pcl_err pcl_client_submit(portcullis *self, pcl_err err, pcl_call *call,
                           portcullis_callback *callback, void *context) PCL_MUST_CHECK;
 /* As portcullis_start.  out_sent (may be NULL): is the call under way, and not refused? */
 portcullis_future *pcl_client_start(portcullis *self, pcl_err err, pcl_call *call, bool *out_sent);
-/* A future that is complete already.  Takes the result; NULL when memory is out. */
-portcullis_future *pcl_client_future_of(portcullis_result *result);
 /* As portcullis_call. */
 portcullis_result *pcl_client_call(portcullis *self, pcl_err err, pcl_call *call);
 /* false in a callback, where pcl_client_call answers UNSUPPORTED. */

@@ -19,17 +19,24 @@
 /* What the heartbeats below mean: the gatekeeper ends the connection of a process that stands still
  * (RFC 1, section 2.2).  ZMQ_HEARTBEAT_TTL says the same, and costs a gatekeeper with thousands of
  * clients more than their requests. */
-#define SILENCE "X-Silence-Max-Ms:3000"
+#define SILENCE_MS 3000
+#define SILENCE    "X-Silence-Max-Ms:3000"
 
 /* A reply and what its frame may have around it. */
 #define MESSAGE_SIZE_MAX (PCL_REPLY_SIZE_MAX + 4096u)
 
 enum {
+    /* These three are up to half as much longer, by lot (s_spread): thousands of clients that a
+     * gatekeeper has lost at once are not to come back at once, nor to give up at once and begin
+     * anew while it works on all of them. */
     HANDSHAKE_MS = 3000,
-    HEARTBEAT_MS = 500,
-    HEARTBEAT_TIMEOUT_MS = 1500,
     RECONNECT_MS = 50,
-    RECONNECT_MS_MAX = 500,
+    RECONNECT_MS_MAX = 400,
+    HEARTBEAT_MS = 500,
+    /* The answer to a heartbeat waits behind the reply that is on its way: one of 17 MiB, which is
+     * the longest, is not to end its own connection where 30 Mbit/s are to be had. */
+    HEARTBEAT_TIMEOUT_MS = 5000,
+    UNACKNOWLEDGED_MS = 3000, /* a host that vanished ends its connection by it */
     /* After a refusal.  The longest is no longer than a request waits for a connection, unless it
      * was told otherwise: it sees whether the key is admitted meanwhile. */
     REDIAL_MS = 1000,
@@ -60,6 +67,13 @@ struct pcl_peer {
     pcl_packed_reader left;   /* those of it that nobody has taken yet */
 };
 
+/* Who opens a channel, or drives it, has its signals, and libzmq ends what one comes into: EINTR
+ * even of what does not wait.  Here that is done again, as nothing was done. */
+#define AGAIN(rc, expression)                                                                      \
+    do {                                                                                           \
+        rc = (expression);                                                                         \
+    } while (rc < 0 && zmq_errno() == EINTR)
+
 static bool s_set_int(void *socket, int option, int value)
 {
     return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
@@ -68,12 +82,42 @@ static bool s_set_int(void *socket, int option, int value)
 static bool s_get_int(void *socket, int option, int *out_value)
 {
     size_t size = sizeof *out_value;
-    return zmq_getsockopt(socket, option, out_value, &size) == 0;
+    int rc;
+    AGAIN(rc, zmq_getsockopt(socket, option, out_value, &size));
+    return rc == 0;
+}
+
+static int s_recv(zmq_msg_t *frame, void *socket)
+{
+    int rc;
+    AGAIN(rc, zmq_msg_recv(frame, socket, ZMQ_DONTWAIT));
+    return rc;
+}
+
+static int s_connect(void *socket, const char *endpoint)
+{
+    int rc;
+    AGAIN(rc, zmq_connect(socket, endpoint));
+    return rc;
 }
 
 static bool s_set_text(void *socket, int option, const char *text)
 {
     return zmq_setsockopt(socket, option, text, strlen(text)) == 0;
+}
+
+static int s_spread(int ms)
+{
+    return ms + (int)(pcl_random_u64() % ((uint64_t)ms / 2));
+}
+
+/* On ipc the kernel does not tell a gatekeeper how long its peer has been silent; libzmq does, and
+ * on one machine there are not so many clients that it would cost much. */
+static bool s_promise(void *socket, const char *endpoint)
+{
+    bool local = strncmp(endpoint, "ipc:", 4) == 0;
+    return s_set_text(socket, ZMQ_METADATA, SILENCE) &&
+           (!local || s_set_int(socket, ZMQ_HEARTBEAT_TTL, SILENCE_MS));
 }
 
 static bool s_configure(void *socket, const pcl_peer_options *options)
@@ -84,12 +128,13 @@ static bool s_configure(void *socket, const pcl_peer_options *options)
                 s_set_int(socket, ZMQ_LINGER, 0) && s_set_int(socket, ZMQ_IMMEDIATE, 1) &&
                 s_set_int(socket, ZMQ_SNDHWM, (int)options->queue_max) &&
                 s_set_int(socket, ZMQ_RCVHWM, (int)options->queue_max) &&
-                s_set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) &&
+                s_set_int(socket, ZMQ_HANDSHAKE_IVL, s_spread(HANDSHAKE_MS)) &&
                 s_set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
                 s_set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) &&
-                s_set_text(socket, ZMQ_METADATA, SILENCE) &&
-                s_set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
-                s_set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX) &&
+                s_promise(socket, options->gatekeeper->endpoint) &&
+                s_set_int(socket, ZMQ_RECONNECT_IVL, s_spread(RECONNECT_MS)) &&
+                s_set_int(socket, ZMQ_RECONNECT_IVL_MAX, s_spread(RECONNECT_MS_MAX)) &&
+                s_set_int(socket, ZMQ_TCP_MAXRT, UNACKNOWLEDGED_MS) &&
                 s_set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
     if (good && options->gatekeeper->public_key[0] != '\0') {
         good = s_set_text(socket, ZMQ_CURVE_PUBLICKEY, options->bundle->public_key) &&
@@ -107,14 +152,16 @@ static bool s_open(pcl_peer *self, void *context, const pcl_peer_options *option
     }
     char name[64];
     (void)snprintf(name, sizeof name, "inproc://monitor-%p", self->socket);
-    if (zmq_socket_monitor(self->socket, name, EVENTS) != 0) {
+    int rc;
+    AGAIN(rc, zmq_socket_monitor(self->socket, name, EVENTS));
+    if (rc != 0) {
         return false;
     }
     self->monitor = zmq_socket(context, ZMQ_PAIR);
     return self->monitor != NULL && s_set_int(self->monitor, ZMQ_LINGER, 0) &&
            s_get_int(self->socket, ZMQ_FD, &self->fd) &&
            s_get_int(self->monitor, ZMQ_FD, &self->monitor_fd) &&
-           zmq_connect(self->monitor, name) == 0 && zmq_connect(self->socket, self->endpoint) == 0;
+           s_connect(self->monitor, name) == 0 && s_connect(self->socket, self->endpoint) == 0;
 }
 
 pcl_peer *pcl_peer_new(void *context, const pcl_peer_options *options, char *error,
@@ -274,7 +321,7 @@ static bool s_next_event(pcl_peer *self, uint32_t *out_event)
 {
     zmq_msg_t frame;
     (void)zmq_msg_init(&frame);
-    if (zmq_msg_recv(&frame, self->monitor, ZMQ_DONTWAIT) < 0) {
+    if (s_recv(&frame, self->monitor) < 0) {
         (void)zmq_msg_close(&frame);
         return false;
     }
@@ -283,7 +330,7 @@ static bool s_next_event(pcl_peer *self, uint32_t *out_event)
         memcpy(&event, zmq_msg_data(&frame), sizeof event);
     }
     while (zmq_msg_more(&frame)) { /* the endpoint, which we know */
-        if (zmq_msg_recv(&frame, self->monitor, ZMQ_DONTWAIT) < 0) {
+        if (s_recv(&frame, self->monitor) < 0) {
             break;
         }
     }
@@ -301,8 +348,9 @@ bool pcl_peer_notice(pcl_peer *self, uint64_t now_us)
     }
     if (now_us >= self->redial_due_us) {
         /* Neither can fail in a way that trying again later would not mend. */
-        (void)zmq_disconnect(self->socket, self->endpoint);
-        (void)zmq_connect(self->socket, self->endpoint);
+        int rc;
+        AGAIN(rc, zmq_disconnect(self->socket, self->endpoint)); /* or there would be two */
+        (void)s_connect(self->socket, self->endpoint);
         self->redial_due_us = now_us + QUIET_MS * PCL_US_PER_MS;
     }
     return lost;
@@ -316,9 +364,15 @@ uint64_t pcl_peer_redial_due_us(const pcl_peer *self)
 /* Closes the frame. */
 static bool s_send_frame(pcl_peer *self, zmq_msg_t *frame, int flags)
 {
-    bool sent = zmq_msg_send(frame, self->socket, ZMQ_DONTWAIT | flags) >= 0;
+    int rc;
+    AGAIN(rc, zmq_msg_send(frame, self->socket, ZMQ_DONTWAIT | flags));
     (void)zmq_msg_close(frame); /* empty where it was sent */
-    return sent;
+    return rc >= 0;
+}
+
+static pcl_bytes s_octets(zmq_msg_t *message)
+{
+    return pcl_bytes_of(zmq_msg_data(message), zmq_msg_size(message));
 }
 
 /* false: memory is out. */
@@ -335,7 +389,7 @@ static bool s_copy(zmq_msg_t *target, pcl_bytes octets)
 }
 
 /* In two frames. */
-static bool s_send_apart(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload, pcl_bytes seal)
+static bool s_send_apart(pcl_peer *self, uint64_t ticket, pcl_bytes payload, pcl_bytes seal)
 {
     uint8_t head[PCL_PACKED_HEAD_MAX];
     size_t head_size = pcl_packed_write_head(ticket, seal, head);
@@ -350,21 +404,18 @@ static bool s_send_apart(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload, pc
     /* A connection can end between two frames.  libzmq then refuses the frame and silently drops
      * what follows up to the message's last frame: that one must be offered all the same, or it
      * would swallow the next request instead. */
-    (void)zmq_msg_init(&frame);
-    bool copied = zmq_msg_copy(&frame, payload) == 0; /* if not, nothing is what is offered */
+    bool copied = s_copy(&frame, payload); /* if not, nothing is what is offered */
     return s_send_frame(self, &frame, 0) && copied;
 }
 
 /* Small ones go in one frame: each costs the same at every end. */
-pcl_peer_send_result pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload,
+pcl_peer_send_result pcl_peer_send(pcl_peer *self, uint64_t ticket, pcl_bytes payload,
                                    pcl_bytes seal)
 {
-    size_t size = zmq_msg_size(payload);
-    if (size > PCL_PEER_STAGED_SIZE_MAX || size == 0) {
+    if (payload.size > PCL_PEER_STAGED_SIZE_MAX || payload.size == 0) {
         return s_send_apart(self, ticket, payload, seal) ? PCL_PEER_SENT : PCL_PEER_FULL;
     }
-    if (pcl_packed_writer_add(&self->staged, ticket, seal,
-                              pcl_bytes_of(zmq_msg_data(payload), size))) {
+    if (pcl_packed_writer_add(&self->staged, ticket, seal, payload)) {
         return PCL_PEER_STAGED;
     }
     return self->staged.count > 0 ? PCL_PEER_ROOM : PCL_PEER_FULL; /* FULL: memory is out */
@@ -390,7 +441,7 @@ static void s_skip(void *socket)
     int more = 0;
     size_t size = sizeof more;
     while (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more != 0 &&
-           zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) >= 0) {
+           s_recv(&frame, socket) >= 0) {
     }
     (void)zmq_msg_close(&frame);
 }
@@ -399,28 +450,22 @@ static void s_skip(void *socket)
 static bool s_take(const pcl_packed *packed, pcl_peer_message *out_message)
 {
     out_message->ticket = packed->tag;
-    bool whole = s_copy(&out_message->seal, packed->seal);
-    whole = s_copy(&out_message->payload, packed->payload) && whole;
-    if (!whole) {
-        (void)zmq_msg_close(&out_message->seal);
-        (void)zmq_msg_close(&out_message->payload);
-    }
-    return whole;
+    out_message->seal = packed->seal;
+    return s_copy(&out_message->payload, packed->payload);
 }
 
-/* Of a packed frame, and of the one behind it where that is the payload.  false: it is not of the
- * protocol; there is nothing to close. */
-static bool s_unpack(pcl_peer *self, zmq_msg_t *frame, pcl_peer_message *out_message)
+/* Of the frame that is held, and of the one behind it where that is the payload.  false: it is not
+ * of the protocol; there is nothing to close. */
+static bool s_unpack(pcl_peer *self, pcl_peer_message *out_message)
 {
     pcl_packed packed;
-    bool more = zmq_msg_more(frame) != 0;
-    if (!pcl_packed_read(&packed, pcl_bytes_of(zmq_msg_data(frame), zmq_msg_size(frame))) ||
-        more != (packed.payload.size == 0) || !s_take(&packed, out_message)) {
+    bool more = zmq_msg_more(&self->held) != 0;
+    if (!pcl_packed_read(&packed, s_octets(&self->held)) || more != (packed.payload.size == 0) ||
+        !s_take(&packed, out_message)) {
         return false;
     }
-    if (more && (zmq_msg_recv(&out_message->payload, self->socket, ZMQ_DONTWAIT) <= 0 ||
-                 zmq_msg_more(&out_message->payload))) {
-        (void)zmq_msg_close(&out_message->seal);
+    if (more &&
+        (s_recv(&out_message->payload, self->socket) <= 0 || zmq_msg_more(&out_message->payload))) {
         (void)zmq_msg_close(&out_message->payload);
         return false;
     }
@@ -439,37 +484,20 @@ static bool s_next(pcl_peer *self, pcl_peer_message *out_message)
     return false;
 }
 
-/* Holds the frame, which it empties, if it is one of several messages. */
-static bool s_hold(pcl_peer *self, zmq_msg_t *frame)
-{
-    pcl_packed_reader left;
-    if (zmq_msg_more(frame) ||
-        !pcl_packed_open(&left, pcl_bytes_of(zmq_msg_data(frame), zmq_msg_size(frame)))) {
-        return false;
-    }
-    (void)zmq_msg_move(&self->held, frame);
-    /* Again where it is now: ZeroMQ keeps short ones inside the struct. */
-    return pcl_packed_open(&self->left,
-                           pcl_bytes_of(zmq_msg_data(&self->held), zmq_msg_size(&self->held)));
-}
-
 pcl_peer_recv_result pcl_peer_recv(pcl_peer *self, pcl_peer_message *out_message)
 {
     if (s_next(self, out_message)) {
         return PCL_PEER_MESSAGE;
     }
-    zmq_msg_t frame;
-    (void)zmq_msg_init(&frame);
-    if (zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT) < 0) {
-        (void)zmq_msg_close(&frame);
+    if (s_recv(&self->held, self->socket) < 0) { /* what was held before is used up, or closed */
         return PCL_PEER_NONE;
     }
-    bool good = s_hold(self, &frame) ? s_next(self, out_message)
-                                     : s_unpack(self, &frame, out_message);
+    bool many = zmq_msg_more(&self->held) == 0 &&
+                pcl_packed_open(&self->left, s_octets(&self->held));
+    bool good = many ? s_next(self, out_message) : s_unpack(self, out_message);
     if (!good) {
         self->strange = true;
         s_skip(self->socket);
     }
-    (void)zmq_msg_close(&frame);
     return good ? PCL_PEER_MESSAGE : PCL_PEER_DROPPED;
 }

@@ -75,9 +75,8 @@ typedef enum pcl_peer_send_result {
     PCL_PEER_FULL,     /* the queue is full or nobody is connected */
 } pcl_peer_send_result;
 
-/* Never blocks.  payload stays the caller's; it is copied, or sent by reference.  seal: empty,
- * none. */
-pcl_peer_send_result pcl_peer_send(pcl_peer *self, uint64_t ticket, zmq_msg_t *payload,
+/* Never blocks.  payload is copied.  seal: empty, none. */
+pcl_peer_send_result pcl_peer_send(pcl_peer *self, uint64_t ticket, pcl_bytes payload,
                                    pcl_bytes seal) PCL_MUST_CHECK;
 /* Sends all that is staged, in one frame; never blocks, and nothing is staged afterwards.  false:
  * the queue is full or nobody is connected, and none of it was sent. */
@@ -88,14 +87,14 @@ bool pcl_peer_is_strange(const pcl_peer *self);
 
 typedef enum pcl_peer_recv_result {
     PCL_PEER_NONE = 0, /* nothing waits */
-    PCL_PEER_MESSAGE,  /* payload and seal must be closed by the caller */
+    PCL_PEER_MESSAGE,  /* payload must be closed by the caller */
     PCL_PEER_DROPPED,  /* one came that is not of the protocol */
 } pcl_peer_recv_result;
 
 typedef struct pcl_peer_message {
     uint64_t ticket;
     zmq_msg_t payload;
-    zmq_msg_t seal; /* the frame behind the payload, empty where none is */
+    pcl_bytes seal; /* borrowed until the next pcl_peer_recv; empty where none is */
 } pcl_peer_message;
 
 /* One message, of which one frame may have brought many.  Never blocks.  *out_message need not be

@@ -4,6 +4,7 @@
 #include "client/bundle_file.h"
 #include "client/channel.h"
 #include "client/client.h"
+#include "client/future.h"
 #include "client/request.h"
 #include "client/result.h"
 #include "common/endian.h"
@@ -23,14 +24,15 @@ enum {
     CONNECT_TIMEOUT_MS = 2000,
     INFLIGHT_MAX = 10000,
     END_TIMEOUT_MS = 5000, /* of what nobody waits for */
+    CLOSE_LOOK_NS = 100000,
 };
 
 struct portcullis {
-    atomic_uint refs;      /* the opener's, and one for each result and session that holds it */
-    pthread_mutex_t mutex; /* guards the next one, and that channel takes calls while it is false */
-    bool closed;
+    atomic_uint refs;  /* the opener's, and one for each result and session that holds it */
+    atomic_uint users; /* of the channel at this moment; those that see closed are none */
+    atomic_bool closed;
     pcl_channel *channel; /* freed when closed, but still there to compare with */
-    pid_t pid;            /* of the process that opened it */
+    unsigned forks;       /* that there were until it was opened */
     uint32_t timeout_ms;
     bool causal;
     pthread_mutex_t seen_mutex; /* guards the next one */
@@ -39,13 +41,26 @@ struct portcullis {
     atomic_uint_least64_t id_count;
 };
 
-struct portcullis_future {
-    atomic_uint refs;      /* who waits, and while it is under way who completes it */
-    pthread_mutex_t mutex; /* guards the next one */
-    pthread_cond_t done;
-    portcullis_result *result; /* NULL until it is there, and when it was taken */
-    uint8_t id[PCL_ID_SIZE];   /* of the request; set once */
-};
+/* A process counts in its own memory how often it became a child: getpid would be a system call for
+ * each request. */
+static atomic_uint s_forks;
+static pthread_once_t s_forks_once = PTHREAD_ONCE_INIT;
+
+static void s_count_fork(void)
+{
+    (void)atomic_fetch_add(&s_forks, 1);
+}
+
+static void s_watch_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, s_count_fork);
+}
+
+/* It was opened before a fork, and this is the child. */
+static bool s_is_forked(const portcullis *self)
+{
+    return self->forks != atomic_load(&s_forks);
+}
 
 const char *portcullis_version(void)
 {
@@ -153,10 +168,10 @@ static portcullis *s_open(const pcl_bundle *bundle, const portcullis_options *op
                                                                : CONNECT_TIMEOUT_MS,
     };
     atomic_init(&self->refs, 1);
-    (void)pthread_mutex_init(&self->mutex, NULL); /* cannot fail with default attributes */
-    (void)pthread_mutex_init(&self->seen_mutex, NULL);
+    (void)pthread_once(&s_forks_once, s_watch_forks);
+    (void)pthread_mutex_init(&self->seen_mutex, NULL); /* cannot fail with default attributes */
     self->causal = options->causal;
-    self->pid = getpid();
+    self->forks = atomic_load(&s_forks);
     self->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : PCL_TIMEOUT_MS_DEFAULT;
     self->id_prefix = pcl_random_u64();
     atomic_init(&self->id_count, pcl_random_u64());
@@ -178,7 +193,6 @@ void pcl_client_unref(portcullis **self_p)
     portcullis *self = *self_p;
     *self_p = NULL;
     if (self != NULL && atomic_fetch_sub(&self->refs, 1) == 1) {
-        (void)pthread_mutex_destroy(&self->mutex);
         (void)pthread_mutex_destroy(&self->seen_mutex);
         free(self);
     }
@@ -215,12 +229,14 @@ void portcullis_close(portcullis **self_p)
     }
     portcullis *self = *self_p;
     *self_p = NULL;
-    if (self->pid == getpid()) { /* a child has neither the thread nor a right to the sockets */
+    if (!s_is_forked(self)) { /* a child has neither the thread nor a right to the sockets */
         assert(!pcl_channel_is_own_thread(self->channel));
-        (void)pthread_mutex_lock(&self->mutex);
-        self->closed = true;
-        (void)pthread_mutex_unlock(&self->mutex);
         pcl_channel *channel = self->channel;
+        atomic_store(&self->closed, true);
+        pcl_channel_stop(channel);
+        while (atomic_load(&self->users) > 0) { /* they are out in no time */
+            (void)nanosleep(&(struct timespec){.tv_nsec = CLOSE_LOOK_NS}, NULL);
+        }
         pcl_channel_destroy(&channel);
     }
     pcl_client_unref(&self);
@@ -234,7 +250,7 @@ void portcullis_make_id(portcullis *self, uint8_t *out_id)
 
 bool pcl_client_may_wait(const portcullis *self)
 {
-    return self->pid != getpid() || !pcl_channel_is_own_thread(self->channel);
+    return s_is_forked(self) || !pcl_channel_is_own_thread(self->channel);
 }
 
 pcl_err pcl_client_make_call(portcullis *self, const portcullis_request *request,
@@ -243,7 +259,7 @@ pcl_err pcl_client_make_call(portcullis *self, const portcullis_request *request
     uint8_t id[PCL_ID_SIZE];
     portcullis_make_id(self, id);
     timeout_ms = timeout_ms != 0 ? timeout_ms : self->timeout_ms;
-    if (!self->causal || self->pid != getpid()) { /* a child's call is refused later */
+    if (!self->causal || s_is_forked(self)) { /* a child's call is refused later */
         return pcl_request_make_call(request, id, timeout_ms, session, NULL, out_call);
     }
     (void)pthread_mutex_lock(&self->seen_mutex);
@@ -272,7 +288,7 @@ void portcullis_tokens(portcullis *self, char target[PORTCULLIS_TOKENS_SIZE])
 {
     static_assert(PORTCULLIS_TOKENS_SIZE == PCL_SEEN_TEXT_SIZE, "as the header says");
     target[0] = '\0';
-    if (self->pid == getpid()) {
+    if (!s_is_forked(self)) {
         (void)pthread_mutex_lock(&self->seen_mutex);
         (void)pcl_seen_text(&self->seen, target);
         (void)pthread_mutex_unlock(&self->seen_mutex);
@@ -281,7 +297,7 @@ void portcullis_tokens(portcullis *self, char target[PORTCULLIS_TOKENS_SIZE])
 
 bool portcullis_add_tokens(portcullis *self, const char *tokens)
 {
-    if (!self->causal || self->pid != getpid()) {
+    if (!self->causal || s_is_forked(self)) {
         return false;
     }
     (void)pthread_mutex_lock(&self->seen_mutex);
@@ -292,12 +308,34 @@ bool portcullis_add_tokens(portcullis *self, const char *tokens)
 
 void portcullis_forget_tokens(portcullis *self)
 {
-    if (self->pid == getpid()) {
+    if (!s_is_forked(self)) {
         (void)pthread_mutex_lock(&self->seen_mutex);
         uint64_t turns = self->seen.turns; /* no reply that is under way may end a later turn */
         self->seen = (pcl_seen){.turns = turns};
         (void)pthread_mutex_unlock(&self->seen_mutex);
     }
+}
+
+/* Gives the call to the channel by submit or run.  On failure it is destroyed.  Without
+ * cancellation: a thread that ended in the midst of it would leave the channel unwoken, or in use
+ * for ever. */
+static pcl_err s_give_to(portcullis *self, pcl_call *call,
+                         pcl_err (*take)(pcl_channel *channel, pcl_call *call))
+{
+    pcl_err err = PCL_ERR_UNAVAILABLE;
+    call->client = self;
+    if (!s_is_forked(self)) { /* in a child nobody answers */
+        int cancel_state;
+        (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+        (void)atomic_fetch_add(&self->users, 1);
+        err = atomic_load(&self->closed) ? PCL_ERR_UNAVAILABLE : take(self->channel, call);
+        (void)atomic_fetch_sub(&self->users, 1);
+        (void)pthread_setcancelstate(cancel_state, &cancel_state);
+    }
+    if (err != PCL_ERR_OK) {
+        pcl_call_destroy(&call);
+    }
+    return err;
 }
 
 pcl_err pcl_client_submit(portcullis *self, pcl_err err, pcl_call *call,
@@ -306,19 +344,9 @@ pcl_err pcl_client_submit(portcullis *self, pcl_err err, pcl_call *call,
     if (err != PCL_ERR_OK) {
         return err;
     }
-    err = PCL_ERR_UNAVAILABLE;
-    call->client = self;
     call->callback = callback;
     call->context = context;
-    if (self->pid == getpid()) { /* in a child somebody else may have had the mutex */
-        (void)pthread_mutex_lock(&self->mutex);
-        err = self->closed ? PCL_ERR_UNAVAILABLE : pcl_channel_submit(self->channel, call);
-        (void)pthread_mutex_unlock(&self->mutex);
-    }
-    if (err != PCL_ERR_OK) {
-        pcl_call_destroy(&call);
-    }
-    return err;
+    return s_give_to(self, call, pcl_channel_submit);
 }
 
 portcullis_code portcullis_submit(portcullis *self, const portcullis_request *request,
@@ -371,7 +399,7 @@ static portcullis_result *s_refusal(const portcullis *self, pcl_err err)
         return pcl_result_local(err, PCL_RETRY_SAFE, NULL,
                                 "too many requests of this client are under way");
     }
-    if (err == PCL_ERR_UNAVAILABLE && self->pid != getpid()) {
+    if (err == PCL_ERR_UNAVAILABLE && s_is_forked(self)) {
         return pcl_result_local(err, PCL_RETRY_SAFE, NULL, "the client was opened before a fork");
     }
     if (err == PCL_ERR_UNAVAILABLE) {
@@ -389,59 +417,11 @@ static portcullis_result *s_refusal(const portcullis *self, pcl_err err)
     return pcl_result_local(err, pcl_err_retry((int)err), NULL, "%s", pcl_err_text((int)err));
 }
 
-static portcullis_future *s_future_new(void)
+static portcullis_future *s_start(portcullis *self, pcl_err err, pcl_call *call,
+                                  pcl_err (*take)(pcl_channel *channel, pcl_call *call),
+                                  bool *out_sent)
 {
-    portcullis_future *self = calloc(1, sizeof *self);
-    if (self == NULL) {
-        return NULL;
-    }
-    pthread_condattr_t attributes;
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&self->done, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
-    (void)pthread_mutex_init(&self->mutex, NULL);
-    atomic_init(&self->refs, 1);
-    return self;
-}
-
-static void s_future_unref(portcullis_future *self)
-{
-    if (atomic_fetch_sub(&self->refs, 1) == 1) {
-        portcullis_result_destroy(&self->result);
-        (void)pthread_cond_destroy(&self->done);
-        (void)pthread_mutex_destroy(&self->mutex);
-        free(self);
-    }
-}
-
-/* Wakes without the mutex: who is woken under it sleeps again at once, until he gets it. */
-static void s_future_complete(portcullis_result *result, void *context)
-{
-    portcullis_future *self = context;
-    (void)pthread_mutex_lock(&self->mutex);
-    assert(self->result == NULL); /* exactly once */
-    self->result = result;
-    (void)pthread_mutex_unlock(&self->mutex);
-    (void)pthread_cond_signal(&self->done);
-    s_future_unref(self);
-}
-
-portcullis_future *pcl_client_future_of(portcullis_result *result)
-{
-    portcullis_future *future = s_future_new();
-    if (future == NULL) {
-        portcullis_result_destroy(&result);
-        return NULL;
-    }
-    memcpy(future->id, portcullis_result_id(result), sizeof future->id);
-    future->result = result;
-    return future;
-}
-
-portcullis_future *pcl_client_start(portcullis *self, pcl_err err, pcl_call *call, bool *out_sent)
-{
-    portcullis_future *future = s_future_new();
+    portcullis_future *future = pcl_future_new(err == PCL_ERR_OK ? call->id : NULL);
     if (future == NULL) {
         if (err == PCL_ERR_OK) {
             pcl_call_destroy(&call);
@@ -449,18 +429,22 @@ portcullis_future *pcl_client_start(portcullis *self, pcl_err err, pcl_call *cal
         return NULL;
     }
     if (err == PCL_ERR_OK) {
-        memcpy(future->id, call->id, sizeof future->id);
+        call->callback = pcl_future_complete;
+        call->context = future;
+        err = s_give_to(self, call, take);
     }
-    (void)atomic_fetch_add(&future->refs, 1);
-    err = pcl_client_submit(self, err, call, s_future_complete, future);
     if (out_sent != NULL) {
         *out_sent = err == PCL_ERR_OK;
     }
     if (err != PCL_ERR_OK) {
-        (void)atomic_fetch_sub(&future->refs, 1); /* nobody will complete it */
-        future->result = s_refusal(self, err);
+        pcl_future_complete(s_refusal(self, err), future);
     }
     return future;
+}
+
+portcullis_future *pcl_client_start(portcullis *self, pcl_err err, pcl_call *call, bool *out_sent)
+{
+    return s_start(self, err, call, pcl_channel_submit, out_sent);
 }
 
 portcullis_future *portcullis_start(portcullis *self, const portcullis_request *request)
@@ -468,48 +452,6 @@ portcullis_future *portcullis_start(portcullis *self, const portcullis_request *
     pcl_call *call = NULL;
     pcl_err err = pcl_client_make_call(self, request, NULL, 0, &call);
     return pcl_client_start(self, err, call, NULL);
-}
-
-const uint8_t *portcullis_future_id(const portcullis_future *self)
-{
-    return self->id;
-}
-
-portcullis_result *portcullis_future_wait(portcullis_future **self_p, int timeout_ms)
-{
-    portcullis_future *self = *self_p;
-    struct timespec until = {0};
-    if (timeout_ms >= 0) {
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += timeout_ms / 1000;
-        until.tv_nsec += timeout_ms % 1000 * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-    }
-    (void)pthread_mutex_lock(&self->mutex);
-    int rc = 0;
-    while (self->result == NULL && rc != ETIMEDOUT) {
-        rc = timeout_ms < 0 ? pthread_cond_wait(&self->done, &self->mutex)
-                            : pthread_cond_timedwait(&self->done, &self->mutex, &until);
-    }
-    portcullis_result *result = self->result;
-    self->result = NULL;
-    (void)pthread_mutex_unlock(&self->mutex);
-    if (result != NULL) {
-        s_future_unref(self);
-        *self_p = NULL;
-    }
-    return result;
-}
-
-void portcullis_future_destroy(portcullis_future **self_p)
-{
-    if (self_p == NULL || *self_p == NULL) {
-        return;
-    }
-    portcullis_future *self = *self_p;
-    *self_p = NULL;
-    s_future_unref(self);
 }
 
 portcullis_result *pcl_client_call(portcullis *self, pcl_err err, pcl_call *call)
@@ -521,7 +463,7 @@ portcullis_result *pcl_client_call(portcullis *self, pcl_err err, pcl_call *call
         return pcl_result_local(PCL_ERR_UNSUPPORTED, PCL_RETRY_NEVER, NULL,
                                 "a call from a callback would wait for itself");
     }
-    portcullis_future *future = pcl_client_start(self, err, call, NULL);
+    portcullis_future *future = s_start(self, err, call, pcl_channel_run, NULL);
     if (future == NULL) {
         return pcl_result_local(PCL_ERR_NO_MEMORY, PCL_RETRY_SAFE, NULL, "out of memory");
     }

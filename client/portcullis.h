@@ -15,7 +15,8 @@
  *
  * A client is a channel, not a socket: any number of threads share one, and their requests are
  * in flight together on one connection.  One thread of the library's own does all the sending
- * and receiving.
+ * and receiving, but for a call that waits while nothing else is in flight: the thread that asks
+ * does it then, which is sooner.  Callbacks are run by the library's thread only.
  *
  * One outcome.  A request that was accepted completes exactly once, at the latest 100 ms after
  * its deadline: with the cluster's answer, or with one that the library gives itself (hop
@@ -34,7 +35,8 @@
  *
  * Pages.  A long result comes a page at a time, and portcullis_result_next fetches on as it goes:
  * all rows are seen, or it ends with an error that portcullis_result_code then has; memory holds
- * one page.  The rest that is not wanted is given up with the result.
+ * one page, and those that portcullis_request_set_pages_ahead allows beside it.  The rest that is
+ * not wanted is given up with the result.
  *
  * Sessions and unread results belong to the connection that they were opened over.  When that is
  * lost, a session is rolled back, an unread rest is gone, and whoever goes on with them gets GONE;
@@ -49,7 +51,9 @@
  * a cluster without a key for tokens a causal client reads from the source.
  *
  * Threads.  Calls on a client are safe from any thread; requests, results, futures and sessions
- * belong to one thread at a time.  Signals are blocked in the library's threads.
+ * belong to one thread at a time.  Signals are blocked in the library's threads; a call that waits
+ * goes on after a signal's handler, which must return.  Neither sending nor waiting is a point of
+ * cancellation.
  *
  * Fork.  A client does not survive it: in the child, calls are refused with UNAVAILABLE, and
  * portcullis_close only forgets the client.  Open one after the fork.
@@ -262,6 +266,14 @@ PORTCULLIS_API void portcullis_request_set_metadata(portcullis_request *self, bo
  * one row always fits); 0: the cluster's own, 1000 and 256 KiB. */
 PORTCULLIS_API void portcullis_request_set_page_rows(portcullis_request *self, uint32_t rows_max);
 PORTCULLIS_API void portcullis_request_set_page_size(portcullis_request *self, uint32_t size_max);
+/* How many pages of a long result may be under way at a time, at most PORTCULLIS_PAGES_AHEAD_MAX:
+ * the next ones come while the caller reads one, and memory holds as many more.  The longer a
+ * result is, the more it has, up to these.  0, as at first: a page is sent for when it is wanted,
+ * by _next, _fetch, _start_fetch or _submit_fetch.  With more than one _submit_fetch is UNSUPPORTED
+ * where the page is under way already; a page that is asked for early has the time of those in
+ * front of it, too; and what is given up is cancelled. */
+#define PORTCULLIS_PAGES_AHEAD_MAX 8
+PORTCULLIS_API void portcullis_request_set_pages_ahead(portcullis_request *self, uint32_t pages);
 
 /* ---- sending ---------------------------------------------------------------------------- */
 
@@ -429,6 +441,18 @@ typedef struct portcullis_way {
 } portcullis_way;
 
 PORTCULLIS_API portcullis_way portcullis_result_way(const portcullis_result *self);
+
+/* The numbers of a result at once, for languages in which each call is dear. */
+typedef struct portcullis_brief {
+    int code;              /* portcullis_code */
+    uint32_t column_count; /* 0: it has no rows */
+    uint32_t row_count;    /* of the present page */
+    bool has_more;
+    uint64_t affected;
+} portcullis_brief;
+
+PORTCULLIS_API void portcullis_result_brief(const portcullis_result *self,
+                                            portcullis_brief *out_brief);
 
 typedef struct portcullis_column {
     const char *name;

@@ -31,6 +31,7 @@ struct portcullis_request {
     uint32_t timeout_ms; /* 0: the client's default */
     uint32_t page_rows;  /* 0: the cluster's default, as page_size */
     uint32_t page_size;
+    uint32_t pages_ahead;
     bool read_only; /* of a begin */
     bool metadata;
     bool explain_route;
@@ -404,6 +405,11 @@ void portcullis_request_set_page_rows(portcullis_request *self, uint32_t rows_ma
     self->page_rows = rows_max < PCL_PAGE_ROWS_MAX ? rows_max : PCL_PAGE_ROWS_MAX;
 }
 
+void portcullis_request_set_pages_ahead(portcullis_request *self, uint32_t pages)
+{
+    self->pages_ahead = pages < PORTCULLIS_PAGES_AHEAD_MAX ? pages : PORTCULLIS_PAGES_AHEAD_MAX;
+}
+
 void portcullis_request_set_page_size(portcullis_request *self, uint32_t size_max)
 {
     self->page_size = size_max < PCL_PAGE_BYTES_MAX ? size_max : PCL_PAGE_BYTES_MAX;
@@ -517,13 +523,8 @@ pcl_err pcl_request_encode_call(const pcl_request *request, pcl_call **out_call)
     pcl_buffer_init(&buffer, PCL_REQUEST_SIZE_MAX);
     pcl_request_encode(request, &buffer);
     pcl_err err = s_err_of(&buffer);
-    zmq_msg_t payload;
-    if (err == PCL_ERR_OK && zmq_msg_init_size(&payload, buffer.size) != 0) {
-        err = PCL_ERR_NO_MEMORY;
-    }
     if (err == PCL_ERR_OK) {
-        memcpy(zmq_msg_data(&payload), buffer.data, buffer.size);
-        pcl_call *call = pcl_call_new(&payload);
+        pcl_call *call = pcl_call_new(&buffer);
         if (call != NULL) {
             call->op = request->op;
             call->terms = (pcl_call_terms){.timeout_ms = request->timeout_ms,
@@ -535,7 +536,6 @@ pcl_err pcl_request_encode_call(const pcl_request *request, pcl_call **out_call)
         } else {
             err = PCL_ERR_NO_MEMORY;
         }
-        (void)zmq_msg_close(&payload); /* empty where the call has taken it */
     }
     pcl_buffer_release(&buffer);
     return err;
@@ -574,6 +574,7 @@ pcl_err pcl_request_make_call(const portcullis_request *self, const uint8_t *id_
     }
     if (err == PCL_ERR_OK) {
         call->idempotent = self->idempotent && session == NULL;
+        call->terms.pages_ahead = self->pages_ahead;
         s_set_causal(self, kept, &request, call);
         *out_call = call;
     }

@@ -1,6 +1,7 @@
 #include "client/result.h"
 
 #include "client/client.h"
+#include "client/future.h"
 #include "client/request.h"
 #include "client/session.h"
 #include "wire/json.h"
@@ -49,7 +50,9 @@ struct portcullis_result {
     pcl_call_promise promise; /* of a session */
     bool has_cursor;
     uint8_t cursor[PCL_ID_SIZE];
-    bool has_session; /* nobody took it yet */
+    uint32_t page;            /* number of the present one, from 1 */
+    bool has_session;         /* nobody took it yet */
+    portcullis_future *ahead; /* owned; of the page that the cursor names; NULL: not under way */
 };
 
 /* What every call answers when there is no memory to say more. */
@@ -59,6 +62,15 @@ static portcullis_result s_no_memory = {
     .code_text = "NO_MEMORY",
     .hop = "client",
 };
+
+static void s_copy(char *target, size_t target_size, pcl_bytes text)
+{
+    size_t size = text.size < target_size ? text.size : target_size - 1;
+    if (size > 0) {
+        memcpy(target, text.data, size);
+    }
+    target[size] = '\0';
+}
 
 static portcullis_result *s_new(pcl_err err, pcl_retry retry, const uint8_t *id)
 {
@@ -70,20 +82,11 @@ static portcullis_result *s_new(pcl_err err, pcl_retry retry, const uint8_t *id)
     self->retry = (portcullis_retry)retry;
     pcl_buffer_init(&self->route, 16 * PCL_REPLY_SIZE_MAX);
     pcl_buffer_init(&self->status, 16 * PCL_REPLY_SIZE_MAX);
-    (void)snprintf(self->code_text, sizeof self->code_text, "%s", pcl_err_code((int)err));
+    s_copy(self->code_text, sizeof self->code_text, pcl_bytes_text(pcl_err_code((int)err)));
     if (id != NULL) {
         memcpy(self->id, id, sizeof self->id);
     }
     return self;
-}
-
-static void s_copy(char *target, size_t target_size, pcl_bytes text)
-{
-    size_t size = text.size < target_size ? text.size : target_size - 1;
-    if (size > 0) {
-        memcpy(target, text.data, size);
-    }
-    target[size] = '\0';
 }
 
 static pcl_err s_err_of(pcl_bytes code)
@@ -205,10 +208,33 @@ void pcl_result_hold(portcullis_result *self, const pcl_call *call)
     self->client = pcl_client_ref(call->client);
     self->pin = call->pin.generation != 0 ? call->pin : call->way;
     self->terms = call->terms;
+    self->page = 1;
     self->promise = call->promise;
     self->has_cursor = self->reply.has_cursor || unfetched;
     memcpy(self->cursor, unfetched ? call->cursor : self->reply.cursor, sizeof self->cursor);
     self->has_session = self->reply.has_session;
+}
+
+void pcl_result_take_ahead(portcullis_result *self, const pcl_page_ask *ask,
+                           portcullis_future **behind_p)
+{
+    if (self != &s_no_memory && self->has_cursor) {
+        self->terms = ask->terms;
+        self->page = ask->page;
+        if (self->code == PORTCULLIS_OK) {
+            self->ahead = *behind_p;
+            *behind_p = NULL;
+        }
+    }
+    portcullis_future_destroy(behind_p);
+}
+
+void pcl_result_forget(portcullis_result *self)
+{
+    if (self != &s_no_memory) {
+        self->has_cursor = false;
+    }
+    portcullis_result_destroy(&self);
 }
 
 /* Forgets the client when nothing is held there any more. */
@@ -236,6 +262,10 @@ portcullis_session *portcullis_result_take_session(portcullis_result *self)
 void portcullis_result_give_up(portcullis_result *self)
 {
     if (self->has_cursor) {
+        if (self->ahead != NULL) { /* the node shall not work on for nobody */
+            (void)portcullis_cancel(self->client, self->id);
+            portcullis_future_destroy(&self->ahead);
+        }
         pcl_client_end(self->client, PCL_OP_CLOSE, self->cursor, self->pin);
         self->has_cursor = false;
         s_settle(self);
@@ -374,6 +404,15 @@ static const char *s_json(pcl_buffer *buffer, pcl_bytes octets)
         }
     }
     return (const char *)buffer->data;
+}
+
+void portcullis_result_brief(const portcullis_result *self, portcullis_brief *out_brief)
+{
+    *out_brief = (portcullis_brief){.code = (int)self->code,
+                                    .column_count = portcullis_result_column_count(self),
+                                    .row_count = portcullis_result_row_count(self),
+                                    .has_more = portcullis_result_has_more(self),
+                                    .affected = portcullis_result_affected(self)};
 }
 
 const char *portcullis_result_route(portcullis_result *self)
@@ -657,21 +696,13 @@ bool portcullis_result_has_more(const portcullis_result *self)
     return self->has_cursor;
 }
 
-static pcl_err s_make_fetch(const portcullis_result *self, pcl_call **out_call)
+static pcl_page_ask s_next_page(const portcullis_result *self)
 {
-    pcl_request request = {.op = PCL_OP_FETCH,
-                           .has_id = true,
-                           .timeout_ms = self->terms.timeout_ms,
-                           .page_rows = self->terms.page_rows,
-                           .page_bytes = self->terms.page_size,
-                           .has_cursor = true};
-    memcpy(request.id, self->id, sizeof request.id);
-    memcpy(request.cursor, self->cursor, sizeof request.cursor);
-    pcl_err err = pcl_request_encode_call(&request, out_call);
-    if (err == PCL_ERR_OK) {
-        (*out_call)->pin = self->pin;
-    }
-    return err;
+    pcl_page_ask ask = {
+        .client = self->client, .pin = self->pin, .terms = self->terms, .page = self->page + 1};
+    memcpy(ask.id, self->id, sizeof ask.id);
+    memcpy(ask.cursor, self->cursor, sizeof ask.cursor);
+    return ask;
 }
 
 /* self ends here, with the failure that page is. */
@@ -707,6 +738,10 @@ static void s_become(portcullis_result *self, portcullis_result *page)
     self->has_cursor = page->has_cursor;
     memcpy(self->cursor, page->cursor, sizeof self->cursor);
     page->has_cursor = false;
+    self->terms = page->terms;
+    self->page = page->page;
+    self->ahead = page->ahead;
+    page->ahead = NULL;
     s_settle(self);
     s_take_payload(self, &page->payload, &page->reply);
     page->reply = (pcl_reply){.ok = true}; /* it has nothing to borrow from any more */
@@ -723,9 +758,13 @@ static portcullis_result *s_fetch(portcullis_result *self)
                                 "more rows wait, and a callback must not: it has to submit the "
                                 "fetch of a page");
     }
-    pcl_call *call = NULL;
-    pcl_err err = s_make_fetch(self, &call);
-    portcullis_result *page = pcl_client_call(self->client, err, call);
+    pcl_page_ask ask = s_next_page(self);
+    bool sent = false;
+    portcullis_future *future = pcl_ahead_start(&ask, &self->ahead, &sent);
+    if (future == NULL) {
+        return pcl_result_local(PCL_ERR_NO_MEMORY, PCL_RETRY_SAFE, self->id, "out of memory");
+    }
+    portcullis_result *page = portcullis_future_wait(&future, -1);
     if (page->code == PORTCULLIS_OK && page->reply.column_count != self->reply.column_count) {
         portcullis_result *wrong = pcl_result_local(
             PCL_ERR_INTERNAL, PCL_RETRY_UNSAFE, self->id,
@@ -764,8 +803,12 @@ portcullis_code portcullis_result_submit_fetch(portcullis_result *self,
     if (!self->has_cursor) {
         return PORTCULLIS_GONE;
     }
+    if (self->ahead != NULL) {
+        return PORTCULLIS_UNSUPPORTED;
+    }
+    pcl_page_ask ask = s_next_page(self);
     pcl_call *call = NULL;
-    pcl_err err = s_make_fetch(self, &call);
+    pcl_err err = pcl_ahead_make_call(&ask, &call);
     err = pcl_client_submit(self->client, err, call, callback, context);
     if (err == PCL_ERR_OK) {
         self->has_cursor = false;
@@ -777,13 +820,12 @@ portcullis_code portcullis_result_submit_fetch(portcullis_result *self,
 portcullis_future *portcullis_result_start_fetch(portcullis_result *self)
 {
     if (!self->has_cursor) {
-        return pcl_client_future_of(
+        return pcl_future_of(
             pcl_result_local(PCL_ERR_GONE, PCL_RETRY_NEVER, self->id, "no more rows wait"));
     }
-    pcl_call *call = NULL;
-    pcl_err err = s_make_fetch(self, &call);
+    pcl_page_ask ask = s_next_page(self);
     bool sent = false;
-    portcullis_future *future = pcl_client_start(self->client, err, call, &sent);
+    portcullis_future *future = pcl_ahead_start(&ask, &self->ahead, &sent);
     if (sent) {
         self->has_cursor = false;
         s_settle(self);

@@ -46,6 +46,7 @@ static bool s_reserve(pcl_buffer *self, size_t size)
     while (capacity < needed) {
         capacity = capacity > self->size_max / 2 ? self->size_max : capacity * 2;
     }
+    capacity = capacity < self->size_max ? capacity : self->size_max;
     uint8_t *data = realloc(self->data, capacity);
     if (data == NULL) {
         self->failed = true;
@@ -57,20 +58,26 @@ static bool s_reserve(pcl_buffer *self, size_t size)
     return true;
 }
 
+uint8_t *pcl_buffer_extend_more(pcl_buffer *self, size_t size)
+{
+    assert(self != NULL);
+    assert(self->size_max > 0 && size > 0);
+    if (!s_reserve(self, size)) {
+        return NULL;
+    }
+    uint8_t *place = self->data + self->size;
+    self->size += size;
+    return place;
+}
+
 void pcl_buffer_put(pcl_buffer *self, const void *data, size_t size)
 {
     assert(self != NULL);
-    assert(self->size_max > 0);
     assert(data != NULL || size == 0);
-    if (size > 0 && s_reserve(self, size)) {
-        memcpy(self->data + self->size, data, size);
-        self->size += size;
+    uint8_t *place = size > 0 ? pcl_buffer_extend(self, size) : NULL;
+    if (place != NULL) {
+        memcpy(place, data, size);
     }
-}
-
-void pcl_buffer_put_u8(pcl_buffer *self, uint8_t value)
-{
-    pcl_buffer_put(self, &value, 1);
 }
 
 void pcl_buffer_truncate(pcl_buffer *self, size_t size)

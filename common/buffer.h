@@ -16,7 +16,7 @@
 typedef struct pcl_buffer {
     uint8_t *data;      /* owned; NULL before the first write */
     size_t size;        /* octets written */
-    size_t capacity;    /* octets allocated */
+    size_t capacity;    /* octets allocated, size_max at most */
     size_t size_max;    /* no write passes it; never 0 */
     bool failed;        /* a write was refused since the last clear */
     bool out_of_memory; /* ... because of memory, not of size_max */
@@ -31,8 +31,30 @@ void pcl_buffer_release(pcl_buffer *self);
 /* Empty and not failed again; keeps the memory. */
 void pcl_buffer_clear(pcl_buffer *self);
 
+/* For pcl_buffer_extend: grows it first, or fails. */
+uint8_t *pcl_buffer_extend_more(pcl_buffer *self, size_t size);
+
+/* size more octets, not 0, for the caller to write at once; NULL: the buffer is failed.  Encodings
+ * are made of many small writes, so that this is where a caller is. */
+static inline uint8_t *pcl_buffer_extend(pcl_buffer *self, size_t size)
+{
+    if (self->failed || size > self->capacity - self->size) {
+        return pcl_buffer_extend_more(self, size);
+    }
+    uint8_t *place = self->data + self->size;
+    self->size += size;
+    return place;
+}
+
 void pcl_buffer_put(pcl_buffer *self, const void *data, size_t size);
-void pcl_buffer_put_u8(pcl_buffer *self, uint8_t value);
+
+static inline void pcl_buffer_put_u8(pcl_buffer *self, uint8_t value)
+{
+    uint8_t *place = pcl_buffer_extend(self, 1);
+    if (place != NULL) {
+        *place = value;
+    }
+}
 
 /* Shortens to size, which must not be over the present size: undoes an
  * encoding that turned out not to fit.  Leaves failed as it is. */

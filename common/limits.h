@@ -34,6 +34,7 @@
 #define PCL_BEAT_INTERVAL_MS 200u
 #define PCL_BEATS_SUSPECT    3u /* missed beats */
 #define PCL_BEATS_GONE       5u
+#define PCL_BEATS_GONE_ALONE 15u /* of a neighbour on tcp for which there is no other */
 
 /* Each hop waits a little longer than the one below it, so that the innermost
  * hop, which knows most, is the one that reports a deadline.  The client is

@@ -36,6 +36,8 @@
 
 /* A packed payload up to this is copied into its frame; a larger one costs less as its own. */
 #define PACKED_COPIED_MAX 4096u
+static_assert(PACKED_COPIED_MAX >= PCL_FRAME_LENT_MAX, "what goes as its own frame is not lent");
+static_assert(PCL_PACKED_SEAL_MAX <= PCL_FRAME_LENT_MAX, "any seal of a packed message is lent");
 
 enum { IDS_COUNT = 256 };
 
@@ -158,10 +160,12 @@ static pcl_err s_send_frames(gatekeeper *self, pcl_relay_entry *entry, pcl_relay
     }
     zmq_msg_init(&frames[count++]); /* the delimiter */
     uint32_t payload = count;
+    pcl_frame_keep(&reply->payload);
     zmq_msg_init(&frames[count]);
     zmq_msg_move(&frames[count++], &reply->payload);
     bool sealed = (reply->flags & PCL_HEAD_SEALED) != 0;
     if (sealed) {
+        pcl_frame_keep(&reply->tail);
         zmq_msg_init(&frames[count]);
         zmq_msg_move(&frames[count++], &reply->tail);
     }
@@ -553,10 +557,12 @@ static void s_on_packed(gatekeeper *self, const origin *from, const pcl_packed *
     entry.batched = batched && pcl_envelope_is_own_route(pcl_frame_bytes(from->route));
     entry.peer_ticket = packed->tag;
     zmq_msg_t payload, seal;
-    if (apart == NULL) {
+    if (apart == NULL && packed->payload.size <= PCL_FRAME_LENT_MAX) {
+        pcl_frame_lend(&payload, packed->payload); /* the frame is there until this returns */
+    } else if (apart == NULL) {
         pcl_frame_copy_of(&payload, packed->payload);
     }
-    pcl_frame_copy_of(&seal, packed->seal);
+    pcl_frame_lend(&seal, packed->seal);
     s_on_parts(self, &entry, &envelope, from->who, apart != NULL ? apart : &payload,
                sealed ? &seal : NULL, now_us);
     zmq_msg_close(&seal);
@@ -750,15 +756,15 @@ static bool s_open_relay(gatekeeper *self, const pcl_keys *keys, char *error, si
     pcl_relay_options options = {
         .hop = WHO,
         .next = "broker",
-        .link =
-            {
-                .endpoint = pcl_config_text(self->config, "broker/endpoint"),
-                .keys = keys,
-                .server_key = pcl_config_text(self->config, "broker/public_key"),
-                .queue_max = (uint32_t)pcl_config_uint(self->config, "broker/queue_max"),
-                .message_size_max = PCL_REPLY_SIZE_MAX,
-                .insecure = pcl_config_bool(self->config, "curve/insecure"),
-            },
+        .links = {{
+            .endpoint = pcl_config_text(self->config, "broker/endpoint"),
+            .keys = keys,
+            .server_key = pcl_config_text(self->config, "broker/public_key"),
+            .queue_max = (uint32_t)pcl_config_uint(self->config, "broker/queue_max"),
+            .message_size_max = PCL_REPLY_SIZE_MAX,
+            .insecure = pcl_config_bool(self->config, "curve/insecure"),
+        }},
+        .link_count = 1,
         .inflight_max = (uint32_t)pcl_config_uint(self->config, "limits/inflight_max"),
         .grace_ms = PCL_GRACE_GATEKEEPER_MS,
         .names = PCL_RELAY_NAMES("gatekeeper"),

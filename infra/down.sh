@@ -9,7 +9,7 @@
 #   --var DIR    state folder (default: var/ in the checkout)
 #
 # From the outside in: first the gatekeeper, so that no new request comes, then
-# broker, proxy and agents, the databases last.
+# broker, proxies and agents, the databases last.
 #
 # Exit: 0 nothing of it runs any more; 64 usage.
 set -euo pipefail
@@ -47,19 +47,20 @@ if ! cluster_exists; then
 fi
 state_lock
 
-databases=() agents=() others=()
+databases=() agents=() proxies=() others=()
 for part in $(parts_known); do
     case $part in
         node*) databases+=("$part") ;;
         agent-*) agents+=("$part") ;;
+        proxy-*) proxies+=("$part") ;;
         *) others+=("$part") ;;
     esac
 done
 
 if [[ $kill_at_once -eq 1 ]]; then
-    parts_kill "${others[@]}" "${agents[@]}" "${databases[@]}"
+    parts_kill "${others[@]}" "${proxies[@]}" "${agents[@]}" "${databases[@]}"
 else
-    for part in gatekeeper portcullisd broker proxy; do
+    for part in gatekeeper portcullisd broker proxy "${proxies[@]}"; do
         if part_pid "$part" > /dev/null; then
             parts_stop 15 "$part"
             say "$part: stopped"

@@ -3,7 +3,8 @@
 # packages, the state folder, and the life of a part.
 #
 # A part is one process of a cluster: a database (node1), its agent
-# (agent-node1), proxy, broker, gatekeeper, or portcullisd in their stead.
+# (agent-node1), proxy, broker, gatekeeper, or portcullisd in their stead; with
+# several proxies also proxy-2, proxy-3 and so on.
 # The state folder (var/ of the checkout, or --var DIR) holds for each part
 #
 #   run/PART.pid     process id, its start time and the boot it belongs to, so
@@ -576,11 +577,35 @@ nodes_list()
     done
 }
 
+# The one that the newest of the agents' state files names; node1 where no source has changed.
+source_now()
+{
+    local node files=()
+    for node in $(nodes_list); do
+        [[ ! -r $PCL_VAR/$node/topology ]] || files+=("$PCL_VAR/$node/topology")
+    done
+    awk 'BEGIN { source = "node1" }
+        $1 == "term" { term = 2 * $2 }
+        $1 == "stage" && $2 == "open" { term++ }
+        $1 == "source" && term > latest { latest = term; source = $2 }
+        END { print source }' "${files[@]}" < /dev/null
+}
+
+# The proxies beside the first one, which may be in portcullisd.
+proxies_more()
+{
+    local number
+    for ((number = 2; number <= $(setting_get proxies 1); number++)); do
+        printf 'proxy-%d\n' "$number"
+    done
+}
+
 # Every part of the cluster, innermost first.
 parts_list()
 {
     nodes_list
     nodes_list | sed 's/^/agent-/'
+    proxies_more
     if [[ $(setting_get roles apart) == together ]]; then
         printf 'portcullisd\n'
     else

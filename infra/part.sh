@@ -10,7 +10,7 @@
 #   pause     SIGSTOP; resume continues it
 #   wait      until /ready says yes, at most 60 s
 #
-# PART: node1, agent-node1, ..., proxy, broker, gatekeeper or portcullisd, as
+# PART: node1, agent-node1, ..., proxy, proxy-2, ..., broker, gatekeeper or portcullisd, as
 # infra/status.sh names them.
 set -euo pipefail
 # shellcheck source=infra/lib.sh

@@ -45,6 +45,7 @@ fi
 
 declare -A pids=() ready=() words=()
 all_up=1
+source_node=node1
 
 # Looks at each part once; both forms of the answer print what was seen.
 parts_look()
@@ -79,6 +80,7 @@ part_kind()
     case $1 in
         node*) printf 'database\n' ;;
         agent-*) printf 'agent\n' ;;
+        proxy-*) printf 'proxy\n' ;;
         *) printf '%s\n' "$1" ;;
     esac
 }
@@ -96,8 +98,8 @@ part_address()
 text_print()
 {
     local part
-    say "$(setting_get nodes) nodes, $(setting_get flavor), roles $(setting_get roles)," \
-        "state in $PCL_VAR"
+    say "$(setting_get nodes) nodes, $(setting_get flavor), source $source_node," \
+        "roles $(setting_get roles), state in $PCL_VAR"
     printf '%-14s %-8s %-28s %-22s %s\n' PART PID ADDRESS HTTP STATE
     for part in $(parts_list); do
         printf '%-14s %-8s %-28s %-22s %s\n' "$part" "${pids[$part]:--}" \
@@ -199,7 +201,7 @@ json_part()
 json_node()
 {
     local node=$1 role=replica
-    [[ $node != node1 ]] || role=source
+    [[ $node != "$source_node" ]] || role=source
     printf '{%s}' "$(json_join \
         "$(json_pair name "$node")" \
         "$(json_pair role "$role")" \
@@ -257,6 +259,7 @@ json_print()
 }
 
 parts_look
+source_node=$(source_now)
 if [[ $as_json -eq 1 ]]; then
     json_print
 else

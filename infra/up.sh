@@ -5,11 +5,13 @@
 #   infra/up.sh aws ...    a cluster on AWS: infra/up.sh aws --help
 #
 #   --nodes N            database nodes, 1 to 9: a source and N - 1 replicas (default 3)
+#   --proxies N          proxies side by side, 1 to 8 (default 1): proxy, proxy-2, ...
 #   --flavor F           mariadb or mysql (default: MariaDB if both are there or none)
 #   --roles-apart        gatekeeper, broker and proxy are a process each (default)
 #   --roles-together     the three of them in one process, portcullisd
-#   --set WHO:KEY=VALUE  one configuration value: WHO is gatekeeper, broker, proxy,
-#                        agent (all agents) or agent-nodeN; an empty VALUE takes it back.
+#   --set WHO:KEY=VALUE  one configuration value: WHO is gatekeeper, broker, proxy
+#                        (all proxies), proxy-N, agent (all agents) or agent-nodeN; an
+#                        empty VALUE takes it back.
 #                        Example: --set proxy:routing/strategy=random
 #   --no-install         install no package; say which ones are missing
 #   --no-demo            do not load the demo schema, ask no first query
@@ -36,6 +38,7 @@ may_build=1
 want_demo=1
 build_dir=
 want_nodes=
+want_proxies=
 want_flavor=
 want_roles=
 sets=()
@@ -49,7 +52,7 @@ options_read()
     fi
     while [[ $# -gt 0 ]]; do
         case $1 in
-            --nodes | --flavor | --set | --var | --build-dir)
+            --nodes | --proxies | --flavor | --set | --var | --build-dir)
                 [[ $# -ge 2 ]] || usage_fail "$1 wants a value"
                 option_with_value "$1" "$2"
                 shift
@@ -71,11 +74,15 @@ options_read()
 
 option_with_value()
 {
-    local value=$2
+    local value=$2 who
     case $1 in
         --nodes)
             [[ $value =~ ^[1-9]$ ]] || usage_fail "--nodes wants 1 to 9, not '$value'"
             want_nodes=$value
+            ;;
+        --proxies)
+            [[ $value =~ ^[1-8]$ ]] || usage_fail "--proxies wants 1 to 8, not '$value'"
+            want_proxies=$value
             ;;
         --flavor)
             [[ $value == mariadb || $value == mysql ]] \
@@ -83,7 +90,8 @@ option_with_value()
             want_flavor=$value
             ;;
         --set)
-            [[ $value =~ ^(gatekeeper|broker|proxy|agent(-node[1-9])?):[a-z_]+/[a-z_]+= ]] \
+            who='gatekeeper|broker|proxy(-[2-8])?|agent(-node[1-9])?'
+            [[ $value =~ ^($who):[a-z0-9_]+/[a-z_]+= ]] \
                 || usage_fail "--set wants WHO:SECTION/KEY=VALUE, not '$value'"
             sets+=("$value")
             ;;
@@ -98,7 +106,10 @@ option_with_value()
 # What is asked for, over what was, over the defaults.
 settings_decide()
 {
-    local flavor one
+    local flavor one source
+    source=$(source_now)
+    [[ ${want_nodes:-9} -ge ${source#node} ]] \
+        || fail "$source is the source, and would go: it is to be moved first (docs/operating.md)"
     flavor=$(setting_get flavor)
     if [[ ! -e $PCL_VAR/node1/ready ]]; then
         flavor=
@@ -116,6 +127,7 @@ settings_decide()
     fi
     setting_put flavor "$flavor"
     setting_put nodes "${want_nodes:-$(setting_get nodes 3)}"
+    setting_put proxies "${want_proxies:-$(setting_get proxies 1)}"
     setting_put roles "${want_roles:-$(setting_get roles apart)}"
     build_dir=${build_dir:-$(setting_get build "$PCL_CHECKOUT/build/release")}
     setting_put build "$build_dir"
@@ -208,7 +220,7 @@ secrets_make()
         printf '[client]\npassword="%s"\n' "$password" \
             > "$PCL_VAR/secrets/admin.cnf"
     )
-    for name in gatekeeper broker proxy client $(nodes_list | sed 's/^/agent-/'); do
+    for name in gatekeeper broker proxy $(proxies_more) client $(nodes_list | sed 's/^/agent-/'); do
         key_ensure "$name"
     done
     principals_make
@@ -250,6 +262,11 @@ ports_choose()
     owner=proxy
     [[ $(setting_get roles) == apart ]] || owner=portcullisd
     port_choose proxy.agents "$owner"
+    for role in $(proxies_more); do
+        port_choose "$role" "$role"
+        port_choose "$role.agents" "$role"
+        port_choose "http.$role" "$role"
+    done
 }
 
 # --- Configuration ---------------------------------------------------------------
@@ -282,6 +299,7 @@ config_write()
     local part=$1 line path order=() section last=''
     local -A value=()
     while IFS= read -r line; do
+        [[ -n $line ]] || continue
         path=${line%%=*}
         [[ -v value[$path] ]] || order+=("$path")
         value[$path]=${line#*=}
@@ -301,7 +319,7 @@ config_write()
 configs_make()
 {
     local secrets=$PCL_VAR/secrets keys=$PCL_VAR/keys
-    local to_broker to_proxy broker_key='' proxy_key=''
+    local to_broker to_proxy broker_key='' proxy_key='' node part
     if [[ $(setting_get roles) == together ]]; then
         to_broker=inproc://broker
         to_proxy=inproc://proxy
@@ -325,30 +343,47 @@ gatekeepers/keys=$keys/gatekeepers
 curve/key_file=$secrets/broker.key
 proxy/endpoint=$to_proxy
 proxy/public_key=$proxy_key
+$(for part in $(proxies_more); do config_to_proxy "$part" "$part"; done)
 policy/file=$PCL_VAR/etc/policy.cfg
 audit/folder=$PCL_VAR/audit
 tokens/key_file=$secrets/token.key
 sql/flavor=$(setting_get flavor)
 http/address=127.0.0.1:$(port_get http.broker)
 CFG
-    config_write proxy << CFG
-brokers/endpoint=$to_proxy
-brokers/keys=$keys/brokers
-agents/endpoint=tcp://127.0.0.1:$(port_get proxy.agents)
-agents/keys=$keys/agents
-curve/key_file=$secrets/proxy.key
-http/address=127.0.0.1:$(port_get http.proxy)
-CFG
-    local node
+    config_proxy proxy "$to_proxy"
+    for part in $(proxies_more); do
+        config_proxy "$part" "tcp://127.0.0.1:$(port_get "$part")"
+    done
     for node in $(nodes_list); do
         config_agent "$node"
     done
     config_bundle
 }
 
+# config_proxy PART ENDPOINT: where brokers find it.
+config_proxy()
+{
+    config_write "$1" << CFG
+proxy/name=$1
+brokers/endpoint=$2
+brokers/keys=$PCL_VAR/keys/brokers
+agents/endpoint=tcp://127.0.0.1:$(port_get "$1.agents")
+agents/keys=$PCL_VAR/keys/agents
+curve/key_file=$PCL_VAR/secrets/$1.key
+http/address=127.0.0.1:$(port_get "http.$1")
+CFG
+}
+
+# config_to_proxy PART PORT: the settings of who connects to another proxy than the first.
+config_to_proxy()
+{
+    printf 'proxy%s/endpoint=tcp://127.0.0.1:%s\n' "${1#proxy-}" "$(port_get "$2")"
+    printf 'proxy%s/public_key=%s\n' "${1#proxy-}" "$(key_public "$1")"
+}
+
 config_agent()
 {
-    local node=$1 secrets=$PCL_VAR/secrets role=replica semi_sync=0
+    local node=$1 secrets=$PCL_VAR/secrets role=replica semi_sync=0 part
     [[ $node != node1 ]] || role=source
     # One replica alone would hold every commit up while it is away.
     [[ $(setting_get nodes) -lt 3 ]] || semi_sync=1
@@ -358,6 +393,7 @@ node/name=$node
 node/role=$role
 proxy/endpoint=tcp://127.0.0.1:$(port_get proxy.agents)
 proxy/public_key=$(key_public proxy)
+$(for part in $(proxies_more); do config_to_proxy "$part" "$part.agents"; done)
 curve/key_file=$secrets/agent-$node.key
 database/socket=$(node_socket "$node")
 database/port=$(port_get "$node")
@@ -369,6 +405,8 @@ accounts/write_password_file=$secrets/write.password
 accounts/replication_password_file=$secrets/replication.password
 tokens/key_file=$secrets/token.key
 replication/semi_sync=$semi_sync
+topology/state_file=$PCL_VAR/$node/topology
+topology/host=127.0.0.1
 http/address=127.0.0.1:$(port_get "http.agent-$node")
 CFG
         if [[ $role == replica ]]; then
@@ -435,13 +473,11 @@ CNF
 # A node starts closed and silent: its agent opens the source, starts the
 # replication of a replica, and turns semi-synchronous replication on.
 #
-# A source that comes back as the source commits what its crash left prepared in
-# the binary log: replicas and clients may know it already.  As SLAVE it would cut
-# that off, and give the same GTIDs to other transactions.
+# Any of them may be the source one day.  As MASTER a server commits what its crash
+# left prepared in the binary log: replicas and clients may know it already.  As
+# SLAVE it would cut that off, and give the same GTIDs to other transactions.
 node_config_mariadb()
 {
-    local recovery=SLAVE
-    [[ $node != node1 ]] || recovery=MASTER
     cat << CNF
 innodb_log_file_size = 16M
 aria_pagecache_buffer_size = 4M
@@ -451,7 +487,7 @@ log_slave_updates = ON
 gtid_strict_mode = ON
 gtid_domain_id = 0
 read_only = ON
-init_rpl_role = $recovery
+init_rpl_role = MASTER
 skip_slave_start = ON
 slave_net_timeout = 4
 slave_parallel_threads = 4
@@ -462,6 +498,7 @@ rpl_semi_sync_master_timeout = 4294967295
 CNF
 }
 
+# relay_log_recovery would drop at each start what was received and not executed.
 node_config_mysql()
 {
     cat << CNF
@@ -477,7 +514,7 @@ gtid_mode = ON
 enforce_gtid_consistency = ON
 log_replica_updates = ON
 super_read_only = ON
-relay_log_recovery = ON
+relay_log_recovery = OFF
 skip_replica_start = ON
 replica_net_timeout = 4
 replica_parallel_workers = 4
@@ -611,7 +648,10 @@ daemon_start()
 
 daemons_start()
 {
-    local node secrets=$PCL_VAR/secrets
+    local node part secrets=$PCL_VAR/secrets
+    for part in $(proxies_more); do
+        daemon_start "$part" proxy/portcullis-proxy "$secrets/$part.key"
+    done
     # Key lists and the policy are not among what restarts a daemon: it sees for itself.
     if [[ $(setting_get roles) == together ]]; then
         part_ensure portcullisd "$PCL_VAR"/etc/{gatekeeper,broker,proxy}.cfg \
@@ -629,7 +669,7 @@ daemons_start()
     done
     for node in $(nodes_list); do
         daemon_wait "agent-$node"
-        if [[ $node == node1 ]]; then
+        if [[ $node == "$(source_now)" ]]; then
             say "$node: source, taking writes (agent ${did[agent-$node]})"
         else
             say "$node: replica, replicating (agent ${did[agent-$node]})"
@@ -653,23 +693,25 @@ daemon_wait()
     done < <(part_http "$part")
 }
 
-# Every part may be ready and a replica still unknown to the proxy, or its lag:
+# Every part may be ready and a replica still unknown to a proxy, or its lag:
 # a first look at the cluster shall show all of it.
 cluster_wait()
 {
-    local page deadline=$((SECONDS + 30)) nodes
+    local page part deadline=$((SECONDS + 30)) nodes
     nodes=$(setting_get nodes)
-    until page=$(curl -sS --noproxy '*' --max-time 2 \
-        "http://127.0.0.1:$(port_get http.proxy)/api/cluster" 2>&1) \
-        && [[ $(grep -o '"state":"up"' <<< "$page" | wc -l) -eq $nodes ]] \
-        && [[ $page != *'"lag_ms":-1'* ]]; do
-        if [[ $SECONDS -ge $deadline ]]; then
-            warn "the proxy does not see all $nodes nodes yet; infra/status.sh tells more"
-            return 0
-        fi
-        sleep 0.1
+    for part in proxy $(proxies_more); do
+        until page=$(curl -sS --noproxy '*' --max-time 2 \
+            "http://127.0.0.1:$(port_get "http.$part")/api/cluster" 2>&1) \
+            && [[ $(grep -o '"state":"up"' <<< "$page" | wc -l) -eq $nodes ]] \
+            && [[ $page != *'"lag_ms":-1'* ]]; do
+            if [[ $SECONDS -ge $deadline ]]; then
+                warn "$part does not see all $nodes nodes yet; infra/status.sh tells more"
+                return 0
+            fi
+            sleep 0.1
+        done
+        say "$part: sees all $nodes nodes"
     done
-    say "proxy: sees all $nodes nodes"
 }
 
 # What belongs to an earlier shape of the cluster: fewer nodes, roles apart or together.
@@ -766,6 +808,7 @@ main()
     state_lock
     settings_decide
     say "cluster: $(setting_get nodes) nodes, $(setting_get flavor), roles $(setting_get roles)," \
+        "proxies $(setting_get proxies)," \
         "state in $PCL_VAR"
     prepare
     leftovers_stop

@@ -148,6 +148,32 @@ void pcl_frame_copy_of(zmq_msg_t *out_frame, pcl_bytes octets)
     }
 }
 
+void pcl_frame_lend(zmq_msg_t *out_frame, pcl_bytes octets)
+{
+    assert(out_frame != NULL);
+    assert(octets.size <= PCL_FRAME_LENT_MAX);
+    if (octets.size == 0) {
+        zmq_msg_init(out_frame);
+        return;
+    }
+    /* Without a function that frees, libzmq neither allocates nor frees; it writes to no message.
+     */
+    int rc = zmq_msg_init_data(out_frame, (void *)(uintptr_t)octets.data, octets.size, NULL, NULL);
+    assert(rc == 0);
+}
+
+void pcl_frame_keep(zmq_msg_t *frame)
+{
+    assert(frame != NULL);
+    pcl_bytes octets = pcl_frame_bytes(frame);
+    if (octets.size > 0 && octets.size <= PCL_FRAME_LENT_MAX) {
+        zmq_msg_t own;
+        pcl_frame_copy_of(&own, octets);
+        int rc = zmq_msg_move(frame, &own);
+        assert(rc == 0);
+    }
+}
+
 void pcl_frame_pack(zmq_msg_t *out_frame, uint64_t tag, pcl_bytes seal, pcl_bytes payload)
 {
     assert(out_frame != NULL);

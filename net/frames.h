@@ -20,6 +20,8 @@ typedef struct pcl_frames {
     bool overflow; /* the message had more frames; the rest was read and dropped */
 } pcl_frames;
 
+#define PCL_FRAME_LENT_MAX 2048u
+
 typedef enum pcl_recv {
     PCL_RECV_NONE = 0, /* nothing waits */
     PCL_RECV_MESSAGE,  /* one message; the caller closes it */
@@ -46,6 +48,12 @@ pcl_err pcl_frames_send(zmq_msg_t *frames, uint32_t count, zsock_t *socket) PCL_
 
 /* A message that holds a copy of octets; aborts when memory is out. */
 void pcl_frame_copy_of(zmq_msg_t *out_frame, pcl_bytes octets);
+/* A message that only borrows octets, at most PCL_FRAME_LENT_MAX: it may be read, copied, moved and
+ * closed while they are there.  To be kept longer, or sent, it is kept first. */
+void pcl_frame_lend(zmq_msg_t *out_frame, pcl_bytes octets);
+/* What may borrow its octets has its own from now on; larger ones, which never borrow, stay as they
+ * are. */
+void pcl_frame_keep(zmq_msg_t *frame);
 
 /* A client's message in one frame, or the first frame of one whose payload follows (then payload is
  * empty): wire/packed.h.  Likewise. */

@@ -8,6 +8,8 @@
 
 enum { DEALER_FRAMES = 3, ROUTER_FRAMES = 4 };
 
+static_assert(PCL_HOP_FRAME_SIZE_MAX <= PCL_FRAME_LENT_MAX, "whatever is packed may be lent");
+
 void pcl_hop_inbox_init(pcl_hop_inbox *self, zsock_t *socket, bool router)
 {
     assert(self != NULL && socket != NULL);
@@ -24,6 +26,12 @@ void pcl_hop_inbox_release(pcl_hop_inbox *self)
         zmq_msg_close(&self->frame);
         *self = (pcl_hop_inbox){.socket = NULL};
     }
+}
+
+void pcl_hop_inbox_lend(pcl_hop_inbox *self)
+{
+    assert(self != NULL);
+    self->lends = true;
 }
 
 zmq_msg_t *pcl_hop_inbox_frame(pcl_hop_inbox *self)
@@ -97,6 +105,16 @@ static bool s_is_too_much(pcl_hop_inbox *self, bool alone)
                       zmq_msg_size(&self->frame) > PCL_HOP_BATCH_SIZE_MAX);
 }
 
+/* A part of the packed frame. */
+static void s_take(const pcl_hop_inbox *self, zmq_msg_t *out_part, pcl_bytes octets)
+{
+    if (self->lends && octets.size <= PCL_FRAME_LENT_MAX) {
+        pcl_frame_lend(out_part, octets);
+    } else {
+        pcl_frame_copy_of(out_part, octets);
+    }
+}
+
 /* The next message of the packed frame. */
 static pcl_hop_recv_result s_unpack(pcl_hop_inbox *self, pcl_hop_message *message)
 {
@@ -112,10 +130,10 @@ static pcl_hop_recv_result s_unpack(pcl_hop_inbox *self, pcl_hop_message *messag
     if (alone) {
         s_copy(&message->head_frame, &self->frame); /* by reference */
     } else {
-        pcl_frame_copy_of(&message->head_frame, parts.head);
+        s_take(self, &message->head_frame, parts.head);
     }
-    pcl_frame_copy_of(&message->payload, parts.payload);
-    pcl_frame_copy_of(&message->tail, parts.tail);
+    s_take(self, &message->payload, parts.payload);
+    s_take(self, &message->tail, parts.tail);
     return s_finish(self, message);
 }
 
@@ -237,6 +255,12 @@ static uint32_t s_put_parts(zmq_msg_t *frames, uint32_t count, pcl_bytes head, z
                             zmq_msg_t *tail)
 {
     pcl_frame_copy_of(&frames[count], head);
+    if (payload != NULL) {
+        pcl_frame_keep(payload); /* libzmq reads it later */
+    }
+    if (tail != NULL) {
+        pcl_frame_keep(tail);
+    }
     s_move_or_empty(&frames[count + 1], payload);
     s_move_or_empty(&frames[count + 2], tail);
     return count + DEALER_FRAMES;

@@ -47,11 +47,16 @@ typedef struct pcl_hop_inbox {
     zmq_msg_t frame; /* the last packed one, or the last head */
     pcl_bytes rest;  /* of frame; empty: the next message is the socket's */
     uint32_t taken;  /* messages of frame */
+    bool lends;      /* what is packed is handed out as a view of frame */
     char user_id[PCL_HOP_USER_ID_SIZE];
 } pcl_hop_inbox;
 
 void pcl_hop_inbox_init(pcl_hop_inbox *self, zsock_t *socket, bool router);
 void pcl_hop_inbox_release(pcl_hop_inbox *self);
+/* From now on head_frame, payload and tail of packed messages borrow from the inbox, until the next
+ * pcl_hop_recv: an owner that keeps one longer, or sends one by itself, calls pcl_frame_keep.
+ * pcl_hop_send and the outbox take them as they are. */
+void pcl_hop_inbox_lend(pcl_hop_inbox *self);
 
 /* The next message; never blocks.  Whoever stops before NONE must come again without waiting for
  * the socket: it may have nothing while the inbox has.  Of a packed frame with a message that is

@@ -263,19 +263,34 @@ void pcl_hop_outbox_flush(pcl_hop_outbox *self, uint64_t now_us)
     self->telling = false;
 }
 
+static void s_drop(pcl_hop_outbox *self, s_slot *slot, uint64_t now_us)
+{
+    slot->state = SLOT_FAILED;
+    slot->why = PCL_ERR_UNAVAILABLE;
+    s_tell(self, slot, now_us);
+}
+
 void pcl_hop_outbox_drop(pcl_hop_outbox *self, uint64_t now_us)
 {
     assert(self != NULL && !self->telling);
     self->telling = true;
     for (uint32_t index = 0; index < self->used; index++) {
-        s_slot *slot = &self->slots[index];
-        if (slot->state != SLOT_FREE) {
-            slot->state = SLOT_FAILED;
-            slot->why = PCL_ERR_UNAVAILABLE;
-            s_tell(self, slot, now_us);
+        if (self->slots[index].state != SLOT_FREE) {
+            s_drop(self, &self->slots[index], now_us);
         }
     }
     self->telling = false;
+}
+
+void pcl_hop_outbox_drop_peer(pcl_hop_outbox *self, zmq_msg_t *peer, uint64_t now_us)
+{
+    assert(self != NULL && peer != NULL && !self->telling);
+    s_slot *slot = s_find(self, peer);
+    if (slot != NULL && slot->state != SLOT_FREE) {
+        self->telling = true;
+        s_drop(self, slot, now_us);
+        self->telling = false;
+    }
 }
 
 void pcl_hop_outbox_destroy(pcl_hop_outbox **self_p)

@@ -14,7 +14,7 @@
  *     peer's queue had one more place.
  *  4. A frame whose peer is gone is unsent, at the next flush; and one that has waited for room for
  *     PCL_HOP_OUTBOX_WAIT_MS, so that nothing waits for who does not read for longer than that.
- *  5. unsent is called by _flush and _drop alone, never by _send; it may send.
+ *  5. unsent is called by _flush, _drop and _drop_peer alone, never by _send; it may send.
  *
  * Belongs to the socket's thread.  A socket that has an outbox may also be sent to past it, by
  * pcl_hop_send, what may overtake: a beat, or its answer.
@@ -46,6 +46,10 @@ void pcl_hop_outbox_flush(pcl_hop_outbox *self, uint64_t now_us);
 
 /* Nothing of what is in it is to be sent any more. */
 void pcl_hop_outbox_drop(pcl_hop_outbox *self, uint64_t now_us);
+
+/* The same of what is for this peer, that is taken for lost though its connection is there: what
+ * is told here never left, and what is not told may have.  Not from within unsent. */
+void pcl_hop_outbox_drop_peer(pcl_hop_outbox *self, zmq_msg_t *peer, uint64_t now_us);
 
 /* Messages in it; after a flush those that wait for room. */
 uint32_t pcl_hop_outbox_count(const pcl_hop_outbox *self);

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/rng.h"
+#include "net/tcp.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@ struct pcl_link {
     uint64_t beat_due_us;
     bool in_turn; /* a beat has gone out since the connection was made */
     pcl_liveness liveness;
+    pcl_tcp_flow flow;   /* of the connection that the last beat came on */
     pcl_transit transit; /* of the peer's present boot */
 };
 
@@ -93,11 +95,23 @@ zsock_t *pcl_link_socket(pcl_link *self)
     return self->socket;
 }
 
+void pcl_link_be_patient(pcl_link *self)
+{
+    assert(self != NULL);
+    self->liveness.patient = self->endpoint != NULL;
+}
+
 void pcl_link_on_unsent(pcl_link *self, pcl_hop_outbox_unsent *unsent, void *context)
 {
     assert(self != NULL);
     self->unsent = unsent;
     self->unsent_context = context;
+}
+
+void pcl_link_lend(pcl_link *self)
+{
+    assert(self != NULL);
+    pcl_hop_inbox_lend(&self->inbox);
 }
 
 pcl_hop_recv_result pcl_link_recv(pcl_link *self, pcl_hop_message *out_message)
@@ -234,6 +248,16 @@ static void s_redial(pcl_link *self, uint64_t now_us)
     }
 }
 
+/* Asked of the kernel in silence only.  A beat waits behind the message that its sender is at. */
+static void s_note_flow(pcl_link *self)
+{
+    bool silent = self->liveness.silent_us >= 2 * PCL_BEAT_INTERVAL_MS * PCL_US_PER_MS;
+    if (silent && self->liveness.state != PCL_LINK_DOWN &&
+        pcl_tcp_flow_moves(&self->flow, PCL_BEAT_INTERVAL_MS)) {
+        (void)pcl_liveness_heard(&self->liveness, PCL_WORD_ANY, 0, false); /* NOTHING */
+    }
+}
+
 pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *report)
 {
     assert(self != NULL);
@@ -245,6 +269,7 @@ pcl_link_event pcl_link_tick(pcl_link *self, uint64_t now_us, const pcl_report *
             self->unsent_since_us = sent ? 0 : now_us;
         }
     }
+    s_note_flow(self);
     pcl_link_event event = s_note(self, pcl_liveness_look(&self->liveness, now_us), now_us);
     s_redial(self, now_us);
     return event;
@@ -263,6 +288,7 @@ static pcl_word s_word_of(pcl_kind kind)
     case PCL_KIND_REPLY:
     case PCL_KIND_CANCEL:
     case PCL_KIND_RELEASE:
+    case PCL_KIND_TOPOLOGY:
     case PCL_KIND_LIMIT:
         break;
     }
@@ -277,6 +303,9 @@ pcl_link_event pcl_link_heard(pcl_link *self, const pcl_head *head, uint64_t now
     uint64_t boot_id = word == PCL_WORD_ANY ? 0 : pcl_head_boot_id(head);
     if (word != PCL_WORD_ANY && boot_id != self->liveness.boot_id) {
         self->transit = (pcl_transit){0}; /* another process, perhaps another clock */
+    }
+    if (word != PCL_WORD_ANY) {
+        pcl_tcp_flow_note(&self->flow, pcl_socket_frame_fd(pcl_hop_inbox_frame(&self->inbox)));
     }
     pcl_link_event event = pcl_liveness_heard(&self->liveness, word, boot_id,
                                               (head->flags & PCL_HEAD_DRAINING) != 0);

@@ -2,9 +2,11 @@
  * with beats both ways.
  *
  * A link is DOWN until the peer has answered, and again when it has been
- * silent for PCL_BEATS_GONE intervals, when the connection ended (of a link
- * that is watched), or when it comes back with another boot id; in all cases
- * what was in flight on it is lost, and the owner answers for it.
+ * silent for PCL_BEATS_GONE intervals (_GONE_ALONE of a patient link), when the
+ * connection ended (of a link that is watched), or when it comes back with
+ * another boot id; in all cases what was in flight on it is lost, and the owner
+ * answers for it.  On tcp it is not silent while octets of a long message pass,
+ * behind which its beats wait.
  *
  * On tcp a link that has no connection is connected anew every two seconds: a peer that has refused
  * our key would otherwise be given up for good, also when it lists the key later.
@@ -39,11 +41,18 @@ zsock_t *pcl_link_watch(pcl_link *self, char *error, size_t error_size);
  * does not make the link UP, its peer's answer does; it is asked as soon as it is there. */
 pcl_link_event pcl_link_cut(pcl_link *self, uint64_t now_us);
 
+/* There is no other link to send the work to: on tcp, where a neighbour that has little of the
+ * processor is long about a long message, its silence is borne for longer. */
+void pcl_link_be_patient(pcl_link *self);
+
 /* Calls unsent for what pcl_link_send took and could not be sent after all: the peer is not there
  * any more (net/hop_outbox.h).  From _flush, and from whatever returns LOST or REPLACED, just
  * before.
  */
 void pcl_link_on_unsent(pcl_link *self, pcl_hop_outbox_unsent *unsent, void *context);
+
+/* What is received borrows from now on, as of pcl_hop_inbox_lend. */
+void pcl_link_lend(pcl_link *self);
 
 /* The next message, as pcl_hop_recv; then pcl_link_heard. */
 pcl_hop_recv_result pcl_link_recv(pcl_link *self, pcl_hop_message *out_message);

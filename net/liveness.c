@@ -47,7 +47,8 @@ pcl_link_event pcl_liveness_look(pcl_liveness *self, uint64_t now_us)
         return PCL_LINK_NOTHING;
     }
     self->silent_us += gap_us < INTERVAL_US ? gap_us : INTERVAL_US;
-    if (self->silent_us < PCL_BEATS_GONE * INTERVAL_US) {
+    uint64_t beats = self->patient ? PCL_BEATS_GONE_ALONE : PCL_BEATS_GONE;
+    if (self->silent_us < beats * INTERVAL_US) {
         return PCL_LINK_NOTHING;
     }
     self->state = PCL_LINK_DOWN;

@@ -30,6 +30,7 @@ typedef struct pcl_liveness {
     uint64_t looked_us; /* 0: never */
     uint64_t silent_us; /* since the last word, as far as we looked */
     bool left;          /* this boot of the peer said BYE; it does not come back */
+    bool patient;       /* it is LOST after PCL_BEATS_GONE_ALONE intervals of silence */
 } pcl_liveness;
 
 typedef enum pcl_word {
@@ -48,7 +49,8 @@ pcl_link_event pcl_liveness_heard(pcl_liveness *self, pcl_word word, uint64_t bo
  * down.  The peer's next beat brings the link up again, be it the same boot or not. */
 pcl_link_event pcl_liveness_cut(pcl_liveness *self);
 
-/* At least once a beat interval. */
+/* At least once a beat interval.  LOST after PCL_BEATS_GONE intervals of silence, unless patient.
+ */
 pcl_link_event pcl_liveness_look(pcl_liveness *self, uint64_t now_us);
 
 #endif

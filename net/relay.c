@@ -22,16 +22,30 @@ enum {
 
 typedef struct relay_metrics {
     pcl_metric *requests, *request_bytes, *reply_bytes, *duration, *inflight, *link_up, *parked;
-    pcl_metric *cancels, *releases;
+    pcl_metric *cancels, *releases, *again;
     pcl_metric *replies[CODE_COUNT];
     pcl_metric *unroutable, *slow, *stale, *foreign; /* dropped, by cause */
 } relay_metrics;
 
+/* One next hop. */
+typedef struct relay_link {
+    struct pcl_relay *relay;
+    pcl_link *link;
+    const char *name;
+    uint32_t index;
+    uint64_t shunned_until_us; /* it has refused what another may take */
+    pcl_metric *up, *inflight; /* NULL where there is only one */
+} relay_link;
+
 struct pcl_relay {
     pcl_relay_options options;
-    pcl_link *link;
+    relay_link links[PCL_SPREAD_MAX];
+    uint32_t link_count;
+    pcl_spread spread;
     pcl_ticket_table *table; /* of pcl_relay_entry */
     pcl_id_index *ids;       /* of those in flight; NULL unless by_id */
+    pcl_id_index *named;     /* likewise, by the id alone; NULL unless there are several links */
+    pcl_id_index *sessions;  /* of those in flight, by session; likewise */
     uint64_t *parked;        /* ring of tickets; as many as the table has entries */
     uint32_t parked_first;
     uint32_t parked_count; /* tickets in the ring; some may be of entries that left */
@@ -134,9 +148,24 @@ static void s_index_key(uint8_t out_key[PCL_ID_SIZE], const uint8_t id[PCL_ID_SI
     pcl_put_be(out_key, pcl_get_be(id, sizeof peer_ticket) ^ peer_ticket, sizeof peer_ticket);
 }
 
+/* It is not in flight below any more: answered, or lost there. */
+static void s_leave_link(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry)
+{
+    if (!entry->below) {
+        return;
+    }
+    entry->below = false;
+    pcl_spread_end(&self->spread, entry->link);
+    if (entry->in_session) {
+        entry->in_session = false;
+        pcl_id_index_remove(self->sessions, entry->session, ticket);
+    }
+}
+
 /* The one way out of the table. */
 static void s_remove(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry)
 {
+    s_leave_link(self, ticket, entry);
     self->parked_size -= entry->parked_size;
     if (self->options.gone != NULL) {
         self->options.gone(self->options.context, entry);
@@ -146,11 +175,33 @@ static void s_remove(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry)
         s_index_key(key, entry->id, entry->peer_ticket);
         pcl_id_index_remove(self->ids, key, ticket);
     }
+    if (self->named != NULL) {
+        pcl_id_index_remove(self->named, entry->id, ticket);
+    }
     pcl_relay_entry_release(entry);
     pcl_ticket_table_remove(self->table, ticket);
 }
 
 /* --- Life ------------------------------------------------------------------ */
+
+static void s_link_metrics_make(pcl_relay *self)
+{
+    pcl_metrics *registry = self->options.args->metrics;
+    const pcl_relay_names *names = &self->options.names;
+    for (uint32_t index = 0; self->link_count > 1 && index < self->link_count; index++) {
+        char labels[LABEL_SIZE];
+        relay_link *one = &self->links[index];
+        (void)snprintf(labels, sizeof labels, "next=\"%s\"", one->name);
+        one->up = pcl_metrics_gauge(registry, names->next_up, labels,
+                                    "1 when that one of several next hops takes new work.");
+        one->inflight = pcl_metrics_gauge(registry, names->next_inflight, labels,
+                                          "Requests in flight at that one of several next hops.");
+    }
+    self->metrics.again = pcl_metrics_counter(
+        registry, names->again, "",
+        "Requests that one of several next hops refused as it stopped, and reads that were lost "
+        "with it, that went to another.");
+}
 
 static void s_metrics_make(pcl_relay *self)
 {
@@ -197,9 +248,27 @@ static bool s_on_watch(void *context, uint64_t now_us);
 static void s_on_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
                         uint64_t now_us);
 
+/* Bit 1u << index of each link in that state. */
+static uint32_t s_links_in(const pcl_relay *self, pcl_link_state state)
+{
+    uint32_t links = 0;
+    for (uint32_t index = 0; index < self->link_count; index++) {
+        links |= pcl_link_state_now(self->links[index].link) == state ? 1u << index : 0;
+    }
+    return links;
+}
+
+/* The best of the links. */
+static pcl_link_state s_state(const pcl_relay *self)
+{
+    return s_links_in(self, PCL_LINK_UP) != 0         ? PCL_LINK_UP
+           : s_links_in(self, PCL_LINK_DRAINING) != 0 ? PCL_LINK_DRAINING
+                                                      : PCL_LINK_DOWN;
+}
+
 static void s_publish_link(pcl_relay *self)
 {
-    pcl_link_state state = pcl_link_state_now(self->link);
+    pcl_link_state state = s_state(self);
     pcl_metric_set(self->metrics.link_up, state == PCL_LINK_UP ? 1 : 0);
     char reason[LABEL_SIZE] = "";
     if (self->draining) {
@@ -213,41 +282,80 @@ static void s_publish_link(pcl_relay *self)
     pcl_http_set_ready(self->options.args->http, reason[0] == '\0', reason);
 }
 
+static bool s_open_link(pcl_relay *self, uint32_t index, char *error, size_t error_size)
+{
+    const pcl_relay_options *options = &self->options;
+    relay_link *one = &self->links[index];
+    const char *name = options->link_names[index];
+    one->relay = self;
+    one->index = index;
+    one->name = name != NULL ? name : options->next;
+    /* Beats of several links do not march in step. */
+    one->link = pcl_link_new(&options->links[index], "", options->args->boot_id,
+                             options->args->seed + index, error, error_size);
+    zsock_t *watch = one->link == NULL ? NULL : pcl_link_watch(one->link, error, error_size);
+    if (watch == NULL) {
+        return false;
+    }
+    pcl_link_lend(one->link);
+    if (self->link_count == 1) {
+        pcl_link_be_patient(one->link);
+    }
+    pcl_link_on_unsent(one->link, s_on_unsent, one);
+    pcl_loop_add_socket(options->loop, pcl_link_socket(one->link), s_on_link, one);
+    pcl_loop_add_socket(options->loop, watch, s_on_watch, one);
+    return true;
+}
+
+/* What only several links need; with one, a request costs nothing of it. */
+static bool s_open_indexes(pcl_relay *self)
+{
+    uint32_t capacity = self->options.inflight_max;
+    uint64_t seed = self->options.args->seed;
+    self->ids = self->options.by_id ? pcl_id_index_new(capacity, seed) : NULL;
+    if (self->link_count > 1) {
+        self->sessions = pcl_id_index_new(capacity, seed);
+        self->named = self->options.by_id ? pcl_id_index_new(capacity, seed) : NULL;
+    }
+    return (!self->options.by_id || self->ids != NULL) &&
+           (self->link_count == 1 || self->sessions != NULL) &&
+           (self->link_count == 1 || !self->options.by_id || self->named != NULL);
+}
+
 pcl_relay *pcl_relay_new(const pcl_relay_options *options, char *error, size_t error_size)
 {
     assert(options != NULL);
     assert(options->send != NULL);
+    assert(options->link_count > 0 && options->link_count <= PCL_SPREAD_MAX);
     assert(options->inflight_max > 0 && options->inflight_max <= PCL_INFLIGHT_MAX);
+    bool whole = false;
     pcl_relay *self = calloc(1, sizeof *self);
     if (self != NULL) {
         self->options = *options;
+        self->link_count = options->link_count;
+        self->spread = pcl_spread_of(options->link_count);
         self->log_limit = pcl_log_limit_of(REFUSED_LINES_MAX);
         pcl_buffer_init(&self->error, ERROR_REPLY_SIZE_MAX);
         self->parked = calloc(options->inflight_max, sizeof *self->parked);
         self->table = pcl_ticket_table_new(options->inflight_max, sizeof(pcl_relay_entry),
                                            options->args->seed);
-        self->ids = options->by_id ? pcl_id_index_new(options->inflight_max, options->args->seed)
-                                   : NULL;
+        whole = s_open_indexes(self) && self->parked != NULL && self->table != NULL;
     }
-    if (self == NULL || self->parked == NULL || self->table == NULL ||
-        (options->by_id && self->ids == NULL)) {
+    if (!whole) {
         (void)snprintf(error, error_size, "no memory for %u requests in flight",
                        options->inflight_max);
         pcl_relay_destroy(&self);
         return NULL;
     }
-    self->link = pcl_link_new(&options->link, "", options->args->boot_id, options->args->seed,
-                              error, error_size);
-    zsock_t *watch = self->link == NULL ? NULL : pcl_link_watch(self->link, error, error_size);
-    if (watch == NULL) {
-        pcl_relay_destroy(&self);
-        return NULL;
+    for (uint32_t index = 0; index < self->link_count; index++) {
+        if (!s_open_link(self, index, error, error_size)) {
+            pcl_relay_destroy(&self);
+            return NULL;
+        }
     }
-    pcl_link_on_unsent(self->link, s_on_unsent, self);
     s_metrics_make(self);
+    s_link_metrics_make(self);
     s_publish_link(self);
-    pcl_loop_add_socket(options->loop, pcl_link_socket(self->link), s_on_link, self);
-    pcl_loop_add_socket(options->loop, watch, s_on_watch, self);
     return self;
 }
 
@@ -267,10 +375,12 @@ void pcl_relay_destroy(pcl_relay **self_p)
         }
         pcl_ticket_table_destroy(&self->table);
     }
-    if (self->link != NULL) {
-        pcl_link_destroy(&self->link);
+    for (uint32_t index = 0; index < self->link_count; index++) {
+        pcl_link_destroy(&self->links[index].link);
     }
     pcl_id_index_destroy(&self->ids);
+    pcl_id_index_destroy(&self->named);
+    pcl_id_index_destroy(&self->sessions);
     pcl_buffer_release(&self->error);
     free(self->parked);
     free(self);
@@ -297,10 +407,20 @@ uint32_t pcl_relay_count(const pcl_relay *self)
     return pcl_ticket_table_count(self->table);
 }
 
-pcl_link_state pcl_relay_link_state(const pcl_relay *self)
+uint32_t pcl_relay_next_count(const pcl_relay *self)
 {
     assert(self != NULL);
-    return pcl_link_state_now(self->link);
+    return self->link_count;
+}
+
+pcl_relay_next pcl_relay_next_at(const pcl_relay *self, uint32_t index)
+{
+    assert(self != NULL && index < self->link_count);
+    return (pcl_relay_next){
+        .name = self->links[index].name,
+        .state = pcl_link_state_now(self->links[index].link),
+        .inflight = self->spread.inflight[index],
+    };
 }
 
 /* --- Hints to the next hop -------------------------------------------------- */
@@ -335,7 +455,8 @@ static bool s_cancel(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, u
     }
     pcl_head head = {.kind = PCL_KIND_CANCEL, .op = entry->op, .ticket = ticket};
     memcpy(head.id, entry->id, sizeof head.id);
-    entry->cancelled = pcl_link_send(self->link, &head, NULL, NULL, now_us) == PCL_ERR_OK;
+    pcl_link *link = self->links[entry->link].link;
+    entry->cancelled = pcl_link_send(link, &head, NULL, NULL, now_us) == PCL_ERR_OK;
     pcl_metric_add(self->metrics.cancels, entry->cancelled ? 1 : 0);
     return entry->cancelled;
 }
@@ -378,6 +499,31 @@ void pcl_relay_cancel_asked(pcl_relay *self, const uint8_t id[PCL_ID_SIZE], pcl_
     }
 }
 
+uint32_t pcl_relay_cancel_named(pcl_relay *self, pcl_relay_entry *entry, uint64_t now_us)
+{
+    assert(self != NULL && entry != NULL && !entry->held);
+    uint32_t told = 0;
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    while (self->named != NULL &&
+           (ticket = pcl_id_index_find(self->named, entry->id, &cursor)) != 0) {
+        pcl_relay_entry *other = pcl_ticket_table_find(self->table, ticket);
+        assert(other != NULL); /* it leaves the index with the table */
+        if (!other->below || other->owner_index != entry->owner_index ||
+            other->op == PCL_OP_CANCEL) {
+            continue;
+        }
+        bool up = pcl_link_state_now(self->links[other->link].link) == PCL_LINK_UP;
+        if (!entry->wished && up) {
+            entry->wished = true;
+            entry->link = other->link;
+        } else if (!entry->wished || other->link != entry->link) {
+            told += s_cancel(self, ticket, other, now_us) ? 1 : 0; /* in flight: it stays there */
+        }
+    }
+    return told;
+}
+
 /* Of the peer, or where peer is NULL of the owner. */
 static uint32_t s_cancel_of(pcl_relay *self, const pcl_bytes *peer, uint32_t owner_index,
                             uint64_t now_us)
@@ -406,15 +552,39 @@ uint32_t pcl_relay_cancel_owner(pcl_relay *self, uint32_t owner_index, uint64_t 
     return s_cancel_of(self, NULL, owner_index, now_us);
 }
 
+/* links: bit 1u << index of each that may be told. */
+static void s_release(pcl_relay *self, const uint8_t session[PCL_ID_SIZE], pcl_bytes principal,
+                      uint32_t links, uint64_t now_us)
+{
+    pcl_head head = {.kind = PCL_KIND_RELEASE, .principal = principal};
+    memcpy(head.session, session, sizeof head.session);
+    /* Whichever: the next hop finds what is held by its id. */
+    uint32_t up = s_links_in(self, PCL_LINK_UP) & links;
+    uint32_t may = up != 0 ? up : s_links_in(self, PCL_LINK_DRAINING) & links;
+    uint32_t chosen = pcl_spread_choose(&self->spread, may);
+    if (chosen != PCL_SPREAD_NONE &&
+        pcl_link_send(self->links[chosen].link, &head, NULL, NULL, now_us) == PCL_ERR_OK) {
+        pcl_metric_add(self->metrics.releases, 1);
+    }
+}
+
 void pcl_relay_release(pcl_relay *self, const uint8_t session[PCL_ID_SIZE], pcl_bytes principal,
                        uint64_t now_us)
 {
     assert(self != NULL);
-    pcl_head head = {.kind = PCL_KIND_RELEASE, .principal = principal};
-    memcpy(head.session, session, sizeof head.session);
-    if (pcl_link_state_now(self->link) != PCL_LINK_DOWN &&
-        pcl_link_send(self->link, &head, NULL, NULL, now_us) == PCL_ERR_OK) {
-        pcl_metric_add(self->metrics.releases, 1);
+    s_release(self, session, principal, UINT32_MAX, now_us);
+}
+
+/* What was lost with one of several, and may have run, may run yet: behind what its session would
+ * send by another way, were there a session.  entry is in flight still. */
+static void s_end_session(pcl_relay *self, const pcl_relay_entry *entry,
+                          const pcl_relay_reply *reply, uint64_t now_us)
+{
+    bool ended = (reply->flags & (PCL_HEAD_HELD | PCL_HEAD_RELEASED)) != 0;
+    if (self->link_count > 1 && entry->below && entry->in_session && !ended &&
+        reply->code == PCL_ERR_LOST && reply->retry == PCL_RETRY_UNSAFE) {
+        s_release(self, entry->session, pcl_bytes_text(entry->principal), ~(1u << entry->link),
+                  now_us);
     }
 }
 
@@ -473,6 +643,8 @@ static bool s_park(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, pcl
     self->parked[index] = ticket;
     self->parked_count++;
     s_reply_move(&entry->reply, reply);
+    pcl_frame_keep(&entry->reply.payload);
+    pcl_frame_keep(&entry->reply.tail);
     entry->parked = true;
     entry->parked_size = size;
     self->parked_size += size;
@@ -495,6 +667,7 @@ static void s_answer(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry,
                      pcl_relay_reply *reply, uint64_t now_us)
 {
     assert(!entry->parked);
+    s_leave_link(self, ticket, entry);
     s_prepare(self, entry, reply, now_us);
     pcl_err err = s_try(self, entry, reply, now_us);
     bool parked = err == PCL_ERR_OVERLOADED && s_park(self, ticket, entry, reply, now_us);
@@ -564,6 +737,7 @@ static void s_fail(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, pcl
     };
     pcl_relay_reply reply;
     s_error_reply(self, entry, &error, &reply, now_us);
+    s_end_session(self, entry, &reply, now_us);
     s_answer(self, ticket, entry, &reply, now_us);
 }
 
@@ -694,7 +868,7 @@ void pcl_relay_head_fill(pcl_head *head, const pcl_request *request)
 /* Whether there is somebody to hand it on to, and time for it. */
 static pcl_err s_may_go(const pcl_relay *self, const pcl_relay_entry *entry, uint64_t now_us)
 {
-    pcl_link_state state = pcl_link_state_now(self->link);
+    pcl_link_state state = s_state(self);
     if (state == PCL_LINK_DRAINING || (self->draining && !entry->held)) {
         return PCL_ERR_DRAINING; /* what was accepted before a stop is finished */
     }
@@ -704,15 +878,78 @@ static pcl_err s_may_go(const pcl_relay *self, const pcl_relay_entry *entry, uin
     return pcl_time_left_us(entry->deadline_us, now_us) == 0 ? PCL_ERR_DEADLINE : PCL_ERR_OK;
 }
 
+/* The canonical id of the session or cursor that the head names.  false: it names none. */
+static bool s_session_of(const pcl_head *head, uint8_t out_session[PCL_ID_SIZE])
+{
+    static const uint8_t NONE[PCL_ID_SIZE];
+    memcpy(out_session, head->session, PCL_ID_SIZE);
+    pcl_held_id_set_page(out_session, 0);
+    return memcmp(out_session, NONE, PCL_ID_SIZE) != 0;
+}
+
+/* The links that may have it: all that take new work, or the one that it has to go to. */
+static uint32_t s_links_for(const pcl_relay *self, const pcl_relay_entry *entry,
+                            const uint8_t *session, uint64_t now_us)
+{
+    uint32_t up = s_links_in(self, PCL_LINK_UP);
+    if (self->link_count == 1) {
+        return up;
+    }
+    if (entry->again) {
+        return up & ~(1u << entry->link); /* another than the one with which it was lost */
+    }
+    if (entry->wished && (up & 1u << entry->link) != 0) {
+        return 1u << entry->link;
+    }
+    uint32_t cursor = 0;
+    uint64_t other = session == NULL ? 0 : pcl_id_index_find(self->sessions, session, &cursor);
+    if (other == 0) {
+        uint32_t fresh = up;
+        for (uint32_t index = 0; index < self->link_count; index++) {
+            fresh &= self->links[index].shunned_until_us > now_us ? ~(1u << index) : UINT32_MAX;
+        }
+        return fresh != 0 ? fresh : up;
+    }
+    const pcl_relay_entry *before = pcl_ticket_table_find(self->table, other);
+    assert(before != NULL); /* it leaves the index with the table */
+    return up & 1u << before->link;
+}
+
+/* To the one with the fewest; where that has no room, or its connection has just ended, to the
+ * next. */
 static pcl_err s_hand_on(pcl_relay *self, uint64_t ticket, const pcl_relay_entry *entry,
-                         pcl_head *head, zmq_msg_t *payload, zmq_msg_t *tail, uint64_t now_us)
+                         pcl_head *head, zmq_msg_t *payload, zmq_msg_t *tail, uint64_t now_us,
+                         uint32_t *out_link)
 {
     uint64_t left_us = pcl_time_left_us(entry->deadline_us, now_us);
     head->kind = PCL_KIND_REQUEST;
     head->ticket = ticket;
     head->budget_us = left_us < UINT32_MAX ? (uint32_t)left_us : UINT32_MAX;
     memcpy(head->id, entry->id, sizeof head->id);
-    return pcl_link_send(self->link, head, payload, tail, now_us);
+    uint8_t session[PCL_ID_SIZE];
+    bool in_session = self->link_count > 1 && s_session_of(head, session);
+    uint32_t may = s_links_for(self, entry, in_session ? session : NULL, now_us);
+    pcl_err err = PCL_ERR_UNAVAILABLE;
+    while (err != PCL_ERR_OK && may != 0) {
+        *out_link = pcl_spread_choose(&self->spread, may);
+        may &= ~(1u << *out_link);
+        err = pcl_link_send(self->links[*out_link].link, head, payload, tail, now_us);
+    }
+    return err;
+}
+
+/* It is on its way there. */
+static void s_enter_link(pcl_relay *self, uint64_t ticket, pcl_relay_entry *kept,
+                         const pcl_head *head, uint32_t link, uint64_t now_us)
+{
+    kept->link = link;
+    kept->below = true;
+    kept->sent_us = now_us;
+    pcl_spread_begin(&self->spread, link);
+    if (self->sessions != NULL && s_session_of(head, kept->session)) {
+        kept->in_session = true;
+        pcl_id_index_add(self->sessions, kept->session, ticket);
+    }
 }
 
 /* kept is fresh from the table under that ticket. */
@@ -723,6 +960,9 @@ static void s_keep(pcl_relay *self, uint64_t ticket, pcl_relay_entry *kept, pcl_
         uint8_t key[PCL_ID_SIZE];
         s_index_key(key, kept->id, kept->peer_ticket);
         pcl_id_index_add(self->ids, key, ticket);
+    }
+    if (self->named != NULL) {
+        pcl_id_index_add(self->named, kept->id, ticket);
     }
 }
 
@@ -748,13 +988,14 @@ pcl_err pcl_relay_forward(pcl_relay *self, pcl_relay_entry *entry, pcl_head *hea
     if (kept == NULL) {
         return PCL_ERR_OVERLOADED;
     }
-    err = s_hand_on(self, ticket, entry, head, payload, tail, now_us);
+    uint32_t link = 0;
+    err = s_hand_on(self, ticket, entry, head, payload, tail, now_us, &link);
     if (err != PCL_ERR_OK) {
         pcl_ticket_table_remove(self->table, ticket);
         return err;
     }
     s_keep(self, ticket, kept, entry);
-    kept->sent_us = now_us;
+    s_enter_link(self, ticket, kept, head, link, now_us);
     return PCL_ERR_OK;
 }
 
@@ -789,15 +1030,68 @@ pcl_err pcl_relay_forward_held(pcl_relay *self, uint64_t ticket, pcl_head *head,
         return PCL_ERR_GONE;
     }
     pcl_err err = s_may_go(self, entry, now_us);
+    uint32_t link = 0;
     if (err == PCL_ERR_OK) {
-        err = s_hand_on(self, ticket, entry, head, payload, tail, now_us);
+        err = s_hand_on(self, ticket, entry, head, payload, tail, now_us, &link);
     }
     if (err == PCL_ERR_OK) {
         entry->held = false;
-        entry->sent_us = now_us;
+        s_enter_link(self, ticket, entry, head, link, now_us);
         pcl_ticket_table_set_deadline(self->table, ticket, s_due_us(self, entry));
     }
     return err;
+}
+
+pcl_err pcl_relay_forward_again(pcl_relay *self, uint64_t ticket, pcl_head *head,
+                                zmq_msg_t *payload, uint64_t now_us)
+{
+    assert(self != NULL);
+    pcl_relay_entry *entry = pcl_ticket_table_find(self->table, ticket);
+    assert(entry != NULL && !entry->held && !entry->parked && !entry->below);
+    pcl_err err = s_may_go(self, entry, now_us);
+    uint32_t link = 0;
+    if (err == PCL_ERR_OK) {
+        err = s_hand_on(self, ticket, entry, head, payload, NULL, now_us, &link);
+    }
+    if (err == PCL_ERR_OK) {
+        s_enter_link(self, ticket, entry, head, link, now_us);
+    }
+    return err;
+}
+
+/* Others of its session are in flight, which it must not overtake; and what comes behind one that
+ * was given up stays there, too. */
+static bool s_has_company(pcl_relay *self, const uint8_t session[PCL_ID_SIZE])
+{
+    uint32_t cursor = 0;
+    uint64_t ticket = 0;
+    bool found = false;
+    while ((ticket = pcl_id_index_find(self->sessions, session, &cursor)) != 0) {
+        pcl_relay_entry *other = pcl_ticket_table_find(self->table, ticket);
+        assert(other != NULL); /* it leaves the index with the table */
+        other->again = true;
+        found = true;
+    }
+    return found;
+}
+
+/* ran: it may have run.  true: another next hop has it now. */
+static bool s_try_again(pcl_relay *self, uint64_t ticket, pcl_relay_entry *entry, bool ran,
+                        uint64_t now_us)
+{
+    bool in_session = entry->in_session;
+    if (self->options.again == NULL || self->link_count == 1 || entry->again || entry->cancelled ||
+        (ran && (in_session || !entry->repeatable))) {
+        return false;
+    }
+    s_leave_link(self, ticket, entry);
+    if (in_session && s_has_company(self, entry->session)) {
+        return false;
+    }
+    entry->again = true;
+    bool gone = self->options.again(self->options.context, ticket, entry, now_us);
+    pcl_metric_add(self->metrics.again, gone ? 1 : 0);
+    return gone;
 }
 
 /* Did not leave the link after all, which has lost its peer, or found no room: it never ran, and is
@@ -806,13 +1100,17 @@ static void s_on_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pc
                         uint64_t now_us)
 {
     (void)peer;
-    pcl_relay *self = context;
+    const relay_link *one = context;
+    pcl_relay *self = one->relay;
     pcl_relay_entry *entry = pcl_ticket_table_find(self->table, head->ticket);
-    if (entry == NULL || entry->parked || entry->held) {
+    if (entry == NULL || !entry->below || entry->link != one->index) {
         return; /* answered meanwhile */
     }
     if (head->kind != PCL_KIND_REQUEST) {
         entry->cancelled = entry->cancelled && head->kind != PCL_KIND_CANCEL;
+        return;
+    }
+    if (s_try_again(self, head->ticket, entry, false, now_us)) {
         return;
     }
     char text[MESSAGE_SIZE];
@@ -833,22 +1131,26 @@ void pcl_relay_undelivered(pcl_relay *self, const pcl_head *reply, pcl_err why, 
 
 /* --- The way back ---------------------------------------------------------- */
 
-static void s_lose_all(pcl_relay *self, uint64_t now_us)
+/* What was in flight there is lost, and what is held when nobody else is there. */
+static void s_lose(pcl_relay *self, const relay_link *one, uint64_t now_us)
 {
+    bool alone = self->link_count == 1 || s_state(self) == PCL_LINK_DOWN;
     uint32_t cursor = 0;
     uint64_t ticket = 0;
     pcl_relay_entry *entry = NULL;
     while ((entry = pcl_ticket_table_each(self->table, &cursor, &ticket)) != NULL) {
-        if (entry->held) {
+        if (entry->held && alone) {
             pcl_relay_refuse_held_unsent(self, ticket, PCL_ERR_UNAVAILABLE, now_us);
-        } else if (!entry->parked) {
+        } else if (entry->below && entry->link == one->index &&
+                   !s_try_again(self, ticket, entry, true, now_us)) {
             s_fail(self, ticket, entry, PCL_ERR_LOST, now_us);
         }
     }
 }
 
-static void s_on_event(pcl_relay *self, pcl_link_event event, uint64_t now_us)
+static void s_on_event(const relay_link *one, pcl_link_event event, uint64_t now_us)
 {
+    pcl_relay *self = one->relay;
     static const char *const names[] = {
         [PCL_LINK_NOTHING] = "",       [PCL_LINK_CAME_UP] = "up",      [PCL_LINK_LOST] = "lost",
         [PCL_LINK_REPLACED] = "other", [PCL_LINK_DRAINS] = "draining",
@@ -858,23 +1160,47 @@ static void s_on_event(pcl_relay *self, pcl_link_event event, uint64_t now_us)
     }
     bool lost = event == PCL_LINK_LOST || event == PCL_LINK_REPLACED;
     pcl_log(lost ? PCL_LOG_WARNING : PCL_LOG_INFO, self->options.hop, "link",
-            "peer=%s state=%s in_flight=%u", self->options.next, names[event],
-            pcl_ticket_table_count(self->table));
+            "peer=%s state=%s in_flight=%u", one->name, names[event],
+            self->spread.inflight[one->index]);
     s_publish_link(self);
     if (lost) {
-        s_lose_all(self, now_us);
+        s_lose(self, one, now_us);
     }
 }
 
-static void s_on_reply(pcl_relay *self, pcl_hop_message *message, uint64_t now_us)
+/* It crossed the word that the next hop stops, or came to one that has just started. */
+static bool s_is_refused_there(const relay_link *one, const pcl_head *reply)
 {
+    bool refused = reply->code == PCL_ERR_DRAINING || reply->code == PCL_ERR_NO_NODE;
+    return one->relay->link_count > 1 && refused && reply->retry == PCL_RETRY_SAFE;
+}
+
+/* Nothing ran, and who says so may merely have lost sight of the node. */
+static bool s_is_gone_there(const pcl_relay_entry *entry, const pcl_head *reply)
+{
+    return entry->in_session && reply->code == PCL_ERR_GONE;
+}
+
+static void s_on_reply(relay_link *one, pcl_hop_message *message, uint64_t now_us)
+{
+    pcl_relay *self = one->relay;
     pcl_relay_entry *entry = pcl_ticket_table_find(self->table, message->head.ticket);
-    if (entry == NULL || entry->parked || entry->held) {
+    if (entry == NULL || !entry->below || entry->link != one->index) {
         pcl_metric_add(self->metrics.stale, 1);
+        if ((message->head.flags & PCL_HEAD_HELD) != 0) { /* nobody learns what it opened */
+            pcl_relay_release(self, message->head.session, message->head.principal, now_us);
+        }
         return;
     }
     if (memcmp(entry->id, message->head.id, sizeof entry->id) != 0) {
         pcl_metric_add(self->metrics.foreign, 1);
+        return;
+    }
+    bool refused = s_is_refused_there(one, &message->head);
+    one->shunned_until_us = refused ? now_us + PCL_RELAY_SHUN_MS * PCL_US_PER_MS
+                                    : one->shunned_until_us;
+    if ((refused || s_is_gone_there(entry, &message->head)) &&
+        s_try_again(self, message->head.ticket, entry, false, now_us)) {
         return;
     }
     pcl_relay_reply reply;
@@ -890,15 +1216,17 @@ static void s_on_reply(pcl_relay *self, pcl_hop_message *message, uint64_t now_u
     reply.rows = message->head.rows;
     reply.waited_us = message->head.budget_us;
     memcpy(reply.node, message->head.role.data, message->head.role.size); /* the rest is 0 */
+    s_end_session(self, entry, &reply, now_us);
     s_answer(self, message->head.ticket, entry, &reply, now_us);
 }
 
 static bool s_on_link(void *context, uint64_t now_us)
 {
-    pcl_relay *self = context;
+    relay_link *one = context;
+    pcl_relay *self = one->relay;
     for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
         pcl_hop_message message;
-        switch (pcl_link_recv(self->link, &message)) {
+        switch (pcl_link_recv(one->link, &message)) {
         case PCL_HOP_NONE:
             return false;
         case PCL_HOP_FAILED:
@@ -911,11 +1239,11 @@ static bool s_on_link(void *context, uint64_t now_us)
             break;
         }
         now_us = message.received_us;
-        s_on_event(self, pcl_link_heard(self->link, &message.head, now_us, NULL), now_us);
+        s_on_event(one, pcl_link_heard(one->link, &message.head, now_us, NULL), now_us);
         if (message.head.kind == PCL_KIND_REPLY) {
-            s_on_reply(self, &message, now_us);
+            s_on_reply(one, &message, now_us);
         } else if (message.head.kind == PCL_KIND_PING) {
-            pcl_link_answer(self->link, &message.head, now_us, NULL);
+            pcl_link_answer(one->link, &message.head, now_us, NULL);
         }
         pcl_hop_close(&message);
     }
@@ -925,11 +1253,11 @@ static bool s_on_link(void *context, uint64_t now_us)
 /* The connection ended.  What the next hop had answered before is delivered first. */
 static bool s_on_watch(void *context, uint64_t now_us)
 {
-    pcl_relay *self = context;
-    if (s_on_link(self, now_us)) {
+    relay_link *one = context;
+    if (s_on_link(one, now_us)) {
         return true;
     }
-    s_on_event(self, pcl_link_cut(self->link, now_us), now_us);
+    s_on_event(one, pcl_link_cut(one->link, now_us), now_us);
     return false;
 }
 
@@ -978,7 +1306,15 @@ static void s_sweep(pcl_relay *self, uint64_t now_us)
 void pcl_relay_tick(pcl_relay *self, uint64_t now_us)
 {
     assert(self != NULL);
-    s_on_event(self, pcl_link_tick(self->link, now_us, NULL), now_us);
+    for (uint32_t index = 0; index < self->link_count; index++) {
+        relay_link *one = &self->links[index];
+        s_on_event(one, pcl_link_tick(one->link, now_us, NULL), now_us);
+        if (one->up != NULL) {
+            bool up = pcl_link_state_now(one->link) == PCL_LINK_UP;
+            pcl_metric_set(one->up, up ? 1 : 0);
+            pcl_metric_set(one->inflight, self->spread.inflight[index]);
+        }
+    }
     s_flush(self, self->parked_count, now_us);
     s_sweep(self, now_us);
     pcl_metric_set(self->metrics.inflight, pcl_ticket_table_count(self->table));
@@ -1001,5 +1337,7 @@ void pcl_relay_turn(pcl_relay *self, uint64_t now_us)
 void pcl_relay_flush(pcl_relay *self, uint64_t now_us)
 {
     assert(self != NULL);
-    pcl_link_flush(self->link, now_us);
+    for (uint32_t index = 0; index < self->link_count; index++) {
+        pcl_link_flush(self->links[index].link, now_us);
+    }
 }

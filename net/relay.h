@@ -32,7 +32,19 @@
  *     retry safe in all three.
  *  8. Work that has no time left, or for which there is no ticket, link or queue, does not go
  *     on: _forward says why, and the owner refuses it.
- *  9. What _forward took leaves at the end of the turn (net/hop_outbox.h).  When the link has lost
+ *  9. There may be several next hops that do the same.  A request goes to the one with the fewest
+ *     of ours in flight, of those that take new work; one of a session or a cursor to where
+ *     others of it are in flight, so that they arrive in their order.  The loss of one concerns
+ *     what was in flight there, and nothing else: what is held goes on elsewhere.  A reply counts
+ *     only when it comes from where the request is.
+ * 10. What was lost with one of several and may run twice, and what one of several refused since
+ *     it stops or knows no node, is offered to the owner, once: it may hand it on again
+ *     (pcl_relay_forward_again), under the same ticket.  Of a session only the latter, and what
+ *     one says is GONE, and only what is alone in flight; what was behind one that was refused in
+ *     company is not offered either.  Who refused so gets nothing new for PCL_RELAY_SHUN_MS while
+ *     there are others: quick refusals look like idleness.  A session of which something is LOST
+ *     with one of several, retry unsafe, is released: it might run yet, behind what comes later.
+ * 11. What _forward took leaves at the end of the turn (net/hop_outbox.h).  When the link has lost
  *     its peer by then, it never ran, and is answered UNAVAILABLE, retry safe.  Likewise a reply
  *     that send() took may not leave: the owner says so by _undelivered.
  *
@@ -43,11 +55,13 @@
 
 #include "net/daemon.h"
 #include "net/link.h"
+#include "net/spread.h"
 #include "wire/reply.h"
 
 #define PCL_RELAY_PARK_MS         1000u
 #define PCL_RELAY_PARKED_SIZE_MAX ((size_t)64 * 1024 * 1024)
 #define PCL_RELAY_RETRY_AFTER_MS  50u /* what OVERLOADED advises */
+#define PCL_RELAY_SHUN_MS         500u
 #define PCL_RELAY_OWNER_NONE      UINT32_MAX
 
 typedef struct pcl_relay_reply {
@@ -83,13 +97,19 @@ typedef struct pcl_relay_entry {
     uint8_t id[PCL_ID_SIZE];
     bool has_id; /* false: the reply says nil */
     pcl_op op;
-    uint8_t sql_class;  /* pcl_sql_class */
-    bool repeatable;    /* running it twice does what once does: a read, ping, status */
-    uint64_t sent_us;   /* when it was handed on; 0: it was not; the relay's own */
-    bool held;          /* accepted and not handed on yet; the relay's own */
-    bool cancelled;     /* CANCEL was sent; the relay's own */
-    bool parked;        /* reply waits for the peer's queue; the relay's own */
-    size_t parked_size; /* octets of its payload; the relay's own */
+    uint8_t sql_class; /* pcl_sql_class */
+    bool repeatable;   /* running it twice does what once does: a read, ping, status */
+    uint64_t sent_us;  /* when it was handed on; 0: it was not; the relay's own */
+    uint32_t link;     /* to which next hop, or shall be (_cancel_named); the relay's own */
+    bool below;        /* it is in flight there; the relay's own */
+    bool wished;       /* link is where it shall go; the relay's own */
+    bool again;        /* it is not handed on another time; the relay's own */
+    bool in_session;   /* session is known by the relay; the relay's own */
+    uint8_t session[PCL_ID_SIZE]; /* canonical; the relay's own */
+    bool held;                    /* accepted and not handed on yet; the relay's own */
+    bool cancelled;               /* CANCEL was sent; the relay's own */
+    bool parked;                  /* reply waits for the peer's queue; the relay's own */
+    size_t parked_size;           /* octets of its payload; the relay's own */
     char principal[PCL_NAME_SIZE_MAX + 1];
     pcl_relay_reply reply; /* only while parked */
 } pcl_relay_entry;
@@ -103,13 +123,17 @@ typedef pcl_err(pcl_relay_send)(void *context, pcl_relay_entry *entry, pcl_relay
  * May be NULL. */
 typedef void(pcl_relay_answer)(void *context, pcl_relay_entry *entry, pcl_relay_reply *reply,
                                uint64_t now_us);
+/* What was in flight under that ticket may go to another next hop, if there is one (rule 10).
+ * true: _forward_again has handed it on.  May be NULL. */
+typedef bool(pcl_relay_again)(void *context, uint64_t ticket, const pcl_relay_entry *entry,
+                              uint64_t now_us);
 /* The entry, which was in flight, leaves the relay; called once for each.  May be NULL. */
 typedef void(pcl_relay_gone)(void *context, const pcl_relay_entry *entry);
 
 /* Names in the registry; they must be static. */
 typedef struct pcl_relay_names {
     const char *requests, *replies, *inflight, *request_bytes, *reply_bytes, *duration, *dropped,
-        *link_up, *parked, *cancels, *releases;
+        *link_up, *parked, *cancels, *releases, *next_up, *next_inflight, *again;
 } pcl_relay_names;
 
 #define PCL_RELAY_NAMES(role)                                                                      \
@@ -125,12 +149,17 @@ typedef struct pcl_relay_names {
         .parked = "portcullis_" role "_replies_parked_total",                                      \
         .cancels = "portcullis_" role "_cancels_sent_total",                                       \
         .releases = "portcullis_" role "_releases_sent_total",                                     \
+        .next_up = "portcullis_" role "_next_up",                                                  \
+        .next_inflight = "portcullis_" role "_next_requests_in_flight",                            \
+        .again = "portcullis_" role "_requests_again_total",                                       \
     })
 
 typedef struct pcl_relay_options {
     const char *hop;  /* "gatekeeper": who logs, and the hop that errors name; static */
     const char *next; /* "broker"; static */
-    pcl_socket_options link;
+    pcl_socket_options links[PCL_SPREAD_MAX];
+    const char *link_names[PCL_SPREAD_MAX]; /* for logs and metrics; static; NULL: next */
+    uint32_t link_count;                    /* at least 1 */
     uint32_t inflight_max;
     bool by_id;        /* pcl_relay_cancel_asked will be called: costs an index of ids */
     uint32_t grace_ms; /* PCL_GRACE_...: how long the next hop may answer after the deadline */
@@ -139,8 +168,9 @@ typedef struct pcl_relay_options {
     pcl_loop *loop;            /* borrowed until destroy; stopped when the context is gone */
     pcl_relay_send *send;
     pcl_relay_answer *answer;
+    pcl_relay_again *again;
     pcl_relay_gone *gone;
-    void *context; /* of send, answer and gone */
+    void *context; /* of send, answer, again and gone */
 } pcl_relay_options;
 
 typedef struct pcl_relay pcl_relay;
@@ -170,7 +200,15 @@ void pcl_relay_undelivered(pcl_relay *self, const pcl_head *reply, pcl_err why, 
 
 /* Requests in flight, and replies that wait for their peer. */
 uint32_t pcl_relay_count(const pcl_relay *self);
-pcl_link_state pcl_relay_link_state(const pcl_relay *self);
+
+/* One of the next hops: 0 to pcl_relay_next_count - 1. */
+typedef struct pcl_relay_next {
+    const char *name; /* static */
+    pcl_link_state state;
+    uint32_t inflight;
+} pcl_relay_next;
+uint32_t pcl_relay_next_count(const pcl_relay *self);
+pcl_relay_next pcl_relay_next_at(const pcl_relay *self, uint32_t index);
 
 /* A fresh entry: messages empty, everything else 0. */
 void pcl_relay_entry_init(pcl_relay_entry *entry);
@@ -200,6 +238,10 @@ pcl_err pcl_relay_hold(pcl_relay *self, pcl_relay_entry *entry, uint64_t *out_ti
  * GONE: it is not, any more. */
 pcl_err pcl_relay_forward_held(pcl_relay *self, uint64_t ticket, pcl_head *head, zmq_msg_t *payload,
                                zmq_msg_t *tail, uint64_t now_us) PCL_MUST_CHECK;
+/* From within `again` only: hands on once more what is in flight under that ticket.  As
+ * pcl_relay_forward, and on failure it is lost, and answered so. */
+pcl_err pcl_relay_forward_again(pcl_relay *self, uint64_t ticket, pcl_head *head,
+                                zmq_msg_t *payload, uint64_t now_us) PCL_MUST_CHECK;
 /* What is held under that ticket; NULL: nothing is. */
 const pcl_relay_entry *pcl_relay_held(const pcl_relay *self, uint64_t ticket);
 /* Answers what is held with an error; does nothing where nothing is. */
@@ -220,6 +262,10 @@ void pcl_relay_cancel(pcl_relay *self, uint64_t ticket, uint64_t now_us);
 /* The same for what a daemon with that routing id asked under that id and ticket (by_id). */
 void pcl_relay_cancel_asked(pcl_relay *self, const uint8_t id[PCL_ID_SIZE], pcl_bytes peer,
                             uint64_t peer_ticket, uint64_t now_us);
+/* For an entry of op cancel that will be forwarded: sees to it that it goes to the next hop that
+ * has what its owner asked under its id, and tells the others who have such, too; how many were
+ * told. Does nothing with one next hop, which knows them all. */
+uint32_t pcl_relay_cancel_named(pcl_relay *self, pcl_relay_entry *entry, uint64_t now_us);
 /* The same for everything that peer asked; returns how many were told to stop.  Walks the table. */
 uint32_t pcl_relay_cancel_peer(pcl_relay *self, pcl_bytes peer, uint64_t now_us);
 /* The same for every entry with that owner_index. */

@@ -19,6 +19,7 @@ enum {
 };
 
 static_assert(MAC_AT + MAC_SIZE == PCL_SEAL_SIZE, "the mac ends the seal");
+static_assert(MAC_SIZE == crypto_verify_32_BYTES, "it is compared in constant time");
 
 static bool s_decode_key(uint8_t out_octets[CURVE_SIZE], const char *z85)
 {
@@ -126,7 +127,7 @@ const char *pcl_seal_read(pcl_seal *out_seal, pcl_seal_kind kind, pcl_bytes octe
     }
     uint8_t mac[MAC_SIZE];
     s_mac(mac, octets.data, payload, key);
-    bool fits = sodium_memcmp(mac, octets.data + MAC_AT, sizeof mac) == 0;
+    bool fits = crypto_verify_32(mac, octets.data + MAC_AT) == 0;
     /* Of a forged seal this is the mac that its maker would need. */
     sodium_memzero(mac, sizeof mac);
     if (!fits) {

@@ -81,6 +81,32 @@ uint64_t pcl_tcp_peer(int fd, uint8_t out_address[PCL_TCP_ADDRESS_SIZE], size_t 
     return s_tag(out_address, *out_size, port);
 }
 
+void pcl_tcp_flow_note(pcl_tcp_flow *self, int fd)
+{
+    assert(self != NULL);
+    uint8_t address[PCL_TCP_ADDRESS_SIZE];
+    size_t size = 0;
+    uint64_t peer = fd >= 0 ? pcl_tcp_peer(fd, address, &size) : 0;
+    if (peer != self->peer || fd != self->fd) {
+        *self = (pcl_tcp_flow){.fd = fd, .peer = size > 0 ? peer : 0};
+    }
+}
+
+bool pcl_tcp_flow_moves(pcl_tcp_flow *self, uint64_t within_ms)
+{
+    assert(self != NULL);
+    uint8_t address[PCL_TCP_ADDRESS_SIZE];
+    size_t size = 0;
+    struct tcp_info info;
+    if (self->peer == 0 || pcl_tcp_peer(self->fd, address, &size) != self->peer ||
+        !s_ask(self->fd, &info)) {
+        return false;
+    }
+    bool left = info.tcpi_notsent_bytes > 0 && info.tcpi_bytes_acked > self->acked;
+    self->acked = info.tcpi_bytes_acked;
+    return left || info.tcpi_last_data_recv < within_ms;
+}
+
 void pcl_tcp_cut(int fd)
 {
     (void)shutdown(fd, SHUT_RDWR); /* fails when it is not connected any more */

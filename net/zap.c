@@ -112,6 +112,11 @@ static s_verdict s_judge(pcl_frames *request)
 #define MOVE_ANSWERS_MIN 64u
 #define RETIRED_US       ((PCL_HANDSHAKE_MS + 1000) * PCL_US_PER_MS)
 
+/* Giving back takes 0.14 ms of a MiB, as measured, with a lock of the allocator held: 5 ms with a
+ * thousand clients, 40 ms with ten thousand.  While clients come and go all the time that would be
+ * done every 4 s; but no sooner than after so many times what it took. */
+#define TRIM_REST 200u
+
 typedef struct s_handler {
     zsock_t *pipe;
     zsock_t *socket;      /* owned; bound */
@@ -120,6 +125,7 @@ typedef struct s_handler {
     uint32_t answers;     /* of the bound one */
     bool closed;          /* one was, and its memory is to be given back */
     uint64_t move_due_us; /* when the next of the three is to be done; UINT64_MAX: never */
+    uint64_t trim_due_us; /* not before that */
     bool over;
 } s_handler;
 
@@ -229,6 +235,12 @@ static void s_unbind(zsock_t *socket)
     (void)zsock_unbind(socket, "%s", ZAP_ENDPOINT);
 }
 
+static void s_trim(s_handler *self, uint64_t now_us)
+{
+    pcl_process_trim();
+    self->trim_due_us = now_us + TRIM_REST * pcl_time_since_us(now_us, pcl_now_us());
+}
+
 /* A fresh socket; its predecessor's end; and its memory's, which libzmq frees on its own threads.
  * false: nobody is let in any more. */
 static bool s_move(s_handler *self, uint64_t now_us)
@@ -240,9 +252,13 @@ static bool s_move(s_handler *self, uint64_t now_us)
         return true;
     }
     if (self->closed) {
-        pcl_process_trim();
-        self->closed = false;
-        self->move_due_us = self->answers >= MOVE_ANSWERS_MIN ? now_us : UINT64_MAX;
+        bool trims = now_us >= self->trim_due_us;
+        bool moves = self->answers >= MOVE_ANSWERS_MIN;
+        if (trims) {
+            s_trim(self, now_us);
+        }
+        self->closed = !trims && !moves; /* after the next move there is a next time */
+        self->move_due_us = moves ? now_us : trims ? UINT64_MAX : self->trim_due_us;
         return true;
     }
     self->retired = self->socket;

@@ -17,7 +17,8 @@ typedef struct judgement {
     const pcl_request *request;
     pcl_sql_cache *cache;
     pcl_buffer *digest;
-    bool digest_full; /* the next statement's digest did not fit any more */
+    bool digest_full;    /* the next statement's digest did not fit any more */
+    uint64_t *digest_id; /* of a query's only digest, where the cache keeps it; NULL: nowhere */
     pcl_policy_verdict verdict;
 } judgement;
 
@@ -187,6 +188,7 @@ static bool s_judge_statement(judgement *self, pcl_bytes text, uint32_t param_co
                         place, sql.rule, sql.offset);
     }
     s_put_digest(self, judged.digest);
+    self->digest_id = judged.note;
     if (sql.placeholder_count != param_count) {
         return s_refuse(self, PCL_POLICY_RULE_STATEMENT, PCL_ERR_MALFORMED,
                         "%sparams: the statement has %u placeholders, %u were given", place,
@@ -340,6 +342,20 @@ static void s_bound(judgement *self)
     }
 }
 
+/* The id costs a hash, so that of a query stays with its text in the cache. */
+static uint64_t s_digest_id(judgement *self)
+{
+    bool kept = self->request->op == PCL_OP_QUERY && self->digest_id != NULL;
+    if (kept && *self->digest_id != 0) {
+        return *self->digest_id;
+    }
+    uint64_t id = pcl_digest_id(pcl_buffer_bytes(self->digest));
+    if (kept) {
+        *self->digest_id = id;
+    }
+    return id;
+}
+
 pcl_policy_verdict pcl_policy_judge(const pcl_policy_principal *principal,
                                     const pcl_digest_list *list, const pcl_request *request,
                                     pcl_sql_cache *cache, pcl_buffer *digest)
@@ -364,7 +380,7 @@ pcl_policy_verdict pcl_policy_judge(const pcl_policy_principal *principal,
         self.verdict.repeatable = false;
     }
     if (digest->size > 0 && !digest->failed) {
-        self.verdict.digest_id = pcl_digest_id(pcl_buffer_bytes(digest));
+        self.verdict.digest_id = s_digest_id(&self);
     }
     return self.verdict;
 }

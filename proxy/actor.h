@@ -34,6 +34,7 @@
 #include "net/log_limit.h"
 #include "net/metrics.h"
 #include "net/peer_watch.h"
+#include "net/tcp.h"
 #include "proxy/candidates.h"
 #include "proxy/ejection.h"
 #include "proxy/hedge.h"
@@ -44,6 +45,7 @@
 #include "sql/classify.h"
 #include "wire/mp.h"
 #include "wire/reply.h"
+#include "wire/topology.h"
 
 #include <czmq.h>
 #include <stdbool.h>
@@ -79,7 +81,10 @@ typedef struct pcl_proxy_node {
     bool cut;       /* that connection has ended; what came on it before is still read */
     bool doubted;   /* found unreachable while routing: its reads are to be moved this turn */
     bool lost;      /* ... and all it had is lost */
+    pcl_topology_place place; /* where others reach its database; host "": unknown */
+    bool leaves;              /* it shall not be the source */
     pcl_transit transit;
+    pcl_tcp_flow flow; /* of that connection */
     uint64_t asked_us; /* when it was asked for a report and has not answered; 0: it was not */
     pcl_metric *chosen[PCL_STRATEGY_COUNT];          /* how often which strategy chose it */
     pcl_metric *pinned;                              /* requests of sessions and cursors */
@@ -178,7 +183,8 @@ typedef struct pcl_proxy {
     bool agents_wait; /* messages of agents have not been read yet */
     pcl_membership *members;
     pcl_proxy_node nodes[PCL_NODES_MAX];
-    bool flush_wanted; /* one of them is cut, doubted or lost */
+    pcl_topology topology; /* the newest that was heard: DECIDED or OPEN, or nothing */
+    bool flush_wanted;     /* one of them is cut, doubted or lost */
     pcl_proxy_broker brokers[PCL_PROXY_BROKERS_MAX];
     pcl_ticket_table *requests;
     pcl_id_index *ids; /* of the requests that can still be cancelled */
@@ -250,6 +256,13 @@ void pcl_proxy_probe(pcl_proxy *self, uint32_t index, uint64_t now_us);
 /* Silence. */
 void pcl_proxy_agents_tick(pcl_proxy *self, uint64_t now_us);
 void pcl_proxy_agents_goodbye(pcl_proxy *self, uint64_t now_us);
+
+/* topology.c */
+
+/* What an agent knows of the source, or wants: others are told, and it is told what it does not
+ * know. */
+void pcl_proxy_on_topology(pcl_proxy *self, uint32_t index, pcl_hop_message *message,
+                           uint64_t now_us);
 
 /* entries.c: the table of requests in flight */
 

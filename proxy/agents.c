@@ -47,6 +47,10 @@ static void s_act(pcl_proxy *self, uint32_t index, pcl_member_action action, uin
         return;
     }
     s_log(self, index, action);
+    if (action == PCL_MEMBER_LOSE && self->nodes[index].connected) {
+        /* It may stand still behind a connection that has no room: what waits here never ran. */
+        pcl_hop_outbox_drop_peer(self->agent_outbox, &self->nodes[index].peer, now_us);
+    }
     if (action == PCL_MEMBER_DOUBT) {
         pcl_proxy_node_failed(self, index, PCL_ATTEMPT_DOUBTED, now_us);
     } else if (action == PCL_MEMBER_LOSE || action == PCL_MEMBER_REPLACE) {
@@ -119,11 +123,23 @@ void pcl_proxy_flush(pcl_proxy *self, uint64_t now_us)
     }
 }
 
+/* Whose beats wait behind a long message is not silent. */
+static void s_note_flows(pcl_proxy *self, uint64_t now_us)
+{
+    for (uint32_t index = 0; index < pcl_membership_count(self->members); index++) {
+        if (pcl_membership_is_silent(self->members, index, now_us) &&
+            pcl_tcp_flow_moves(&self->nodes[index].flow, PCL_BEAT_INTERVAL_MS)) {
+            pcl_membership_stirs(self->members, index, now_us);
+        }
+    }
+}
+
 void pcl_proxy_agents_tick(pcl_proxy *self, uint64_t now_us)
 {
     uint32_t index = 0;
     pcl_member_action action = PCL_MEMBER_NOTHING;
     pcl_membership_tick(self->members, now_us);
+    s_note_flows(self, now_us);
     while ((action = pcl_membership_next(self->members, now_us, &index)) != PCL_MEMBER_NOTHING) {
         s_act(self, index, action, now_us);
     }
@@ -188,6 +204,7 @@ static void s_connect(pcl_proxy *self, uint32_t index, pcl_hop_message *message,
     node->cut = false;
     node->asked_us = 0;
     node->transit = (pcl_transit){0};
+    pcl_tcp_flow_note(&node->flow, pcl_socket_frame_fd(pcl_hop_inbox_frame(&self->agent_inbox)));
     (void)pcl_transit_wait_us(&node->transit, message->head.sent_us, now_us); /* its first */
 }
 
@@ -272,6 +289,9 @@ static void s_dispatch(pcl_proxy *self, uint32_t index, pcl_hop_message *message
         return;
     case PCL_KIND_PONG:
         return;
+    case PCL_KIND_TOPOLOGY:
+        pcl_proxy_on_topology(self, index, message, now_us);
+        return;
     case PCL_KIND_REQUEST:
     case PCL_KIND_CANCEL:
     case PCL_KIND_RELEASE:
@@ -288,7 +308,7 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
                               pcl_hop_inbox_frame(&self->agent_inbox), now_us);
     pcl_report decoded;
     const pcl_report *report = NULL;
-    if (zmq_msg_size(&message->tail) > 0) {
+    if (zmq_msg_size(&message->tail) > 0 && message->head.kind != PCL_KIND_TOPOLOGY) {
         if (pcl_report_decode(&decoded, pcl_frame_bytes(&message->tail)) != PCL_ERR_OK) {
             pcl_proxy_dropped(self, PCL_PROXY_DROP_REPORT, "agent", now_us);
             return;

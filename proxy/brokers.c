@@ -81,6 +81,7 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
         return;
     case PCL_KIND_REPLY:
     case PCL_KIND_BEAT:
+    case PCL_KIND_TOPOLOGY:
     case PCL_KIND_LIMIT:
         pcl_proxy_dropped(self, PCL_PROXY_DROP_KIND, "broker", now_us);
         return;

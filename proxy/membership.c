@@ -299,6 +299,18 @@ pcl_member_action pcl_membership_unreachable(pcl_membership *self, uint32_t inde
     return s_step(pcl_membership_at(self, index), PCL_MEMBER_UNREACHABLE);
 }
 
+bool pcl_membership_is_silent(const pcl_membership *self, uint32_t index, uint64_t now_us)
+{
+    const pcl_member *member = pcl_membership_at(self, index);
+    return member->state != PCL_MEMBER_NEW && member->state != PCL_MEMBER_GONE &&
+           pcl_time_since_us(member->heard_us, now_us) >= 2 * BEAT_US;
+}
+
+void pcl_membership_stirs(pcl_membership *self, uint32_t index, uint64_t now_us)
+{
+    pcl_membership_at(self, index)->heard_us = now_us;
+}
+
 void pcl_membership_tick(pcl_membership *self, uint64_t now_us)
 {
     assert(self != NULL);

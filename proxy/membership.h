@@ -134,6 +134,11 @@ bool pcl_membership_report(pcl_membership *self, uint32_t index, const pcl_repor
 pcl_member_action pcl_membership_bye(pcl_membership *self, uint32_t index);
 pcl_member_action pcl_membership_unreachable(pcl_membership *self, uint32_t index);
 
+/* Whether it is there and was not heard for two beats, of which one may be late. */
+bool pcl_membership_is_silent(const pcl_membership *self, uint32_t index, uint64_t now_us);
+/* Octets of it have come that are no message yet: its silence begins anew. */
+void pcl_membership_stirs(pcl_membership *self, uint32_t index, uint64_t now_us);
+
 /* Opens a tick; then call _next until it gives PCL_MEMBER_NOTHING. */
 void pcl_membership_tick(pcl_membership *self, uint64_t now_us);
 pcl_member_action pcl_membership_next(pcl_membership *self, uint64_t now_us, uint32_t *out_index);

@@ -232,6 +232,11 @@ void pcl_held_id_set_page(uint8_t id[PCL_ID_SIZE], uint16_t page)
     pcl_put_be(id + AT_HELD_PAGE, page, 2);
 }
 
+uint16_t pcl_held_id_next_page(uint16_t page)
+{
+    return page == UINT16_MAX ? 1 : (uint16_t)(page + 1);
+}
+
 void pcl_held_id_make(uint8_t out_id[PCL_ID_SIZE], uint64_t boot_id,
                       const uint8_t handle[PCL_HELD_HANDLE_SIZE], uint16_t page)
 {

@@ -53,6 +53,7 @@
  *   BYE      nothing; the sender takes no more work and finishes what it has
  *   RELEASE  nothing; session names a session or cursor that nobody holds any more, principal
  *            whose it was; no reply
+ *   TOPOLOGY an empty payload, then [wire/topology.h]; between agent and proxy, no reply
  */
 #ifndef PCL_WIRE_HEAD_H
 #define PCL_WIRE_HEAD_H
@@ -76,6 +77,7 @@ typedef enum pcl_kind {
     PCL_KIND_CANCEL,
     PCL_KIND_BYE,
     PCL_KIND_RELEASE,
+    PCL_KIND_TOPOLOGY,
     PCL_KIND_LIMIT, /* must stay last */
 } pcl_kind;
 
@@ -130,6 +132,8 @@ pcl_err pcl_head_decode(pcl_head *out_head, pcl_bytes source) PCL_MUST_CHECK;
 #define PCL_HELD_HANDLE_SIZE 6u
 uint64_t pcl_held_id_boot(const uint8_t id[PCL_ID_SIZE]);
 uint16_t pcl_held_id_page(const uint8_t id[PCL_ID_SIZE]);
+/* Behind the last number comes 1: 0 is of no page. */
+uint16_t pcl_held_id_next_page(uint16_t page);
 void pcl_held_id_make(uint8_t out_id[PCL_ID_SIZE], uint64_t boot_id,
                       const uint8_t handle[PCL_HELD_HANDLE_SIZE], uint16_t page);
 void pcl_held_id_set_page(uint8_t id[PCL_ID_SIZE], uint16_t page);

@@ -340,6 +340,21 @@ bool pcl_mp_next(pcl_mp_reader *self, pcl_mp_value *out_value)
     return s_read(source, self->offset, out_value, &self->offset) == NULL;
 }
 
+bool pcl_mp_next_str_long(pcl_mp_reader *self, pcl_bytes *out_text)
+{
+    assert(self != NULL);
+    assert(out_text != NULL);
+    size_t offset = self->offset;
+    pcl_mp_value value;
+    pcl_bytes source = pcl_bytes_of(self->data, self->size);
+    if (s_read(source, offset, &value, &offset) != NULL || value.type != PCL_MP_STR) {
+        return false;
+    }
+    *out_text = value.bytes;
+    self->offset = offset;
+    return true;
+}
+
 bool pcl_mp_skip(pcl_mp_reader *self, pcl_bytes *out_octets)
 {
     assert(self != NULL);
@@ -392,12 +407,16 @@ void pcl_mp_put_nil(pcl_buffer *buffer)
 
 void pcl_mp_put_bool(pcl_buffer *buffer, bool value)
 {
-    msgpack_packer packer = s_packer(buffer);
-    (void)(value ? msgpack_pack_true(&packer) : msgpack_pack_false(&packer));
+    pcl_buffer_put_u8(buffer, value ? 0xc3 : 0xc2);
 }
 
+/* What most values are is written here; all others by the packer, to the same format. */
 void pcl_mp_put_uint(pcl_buffer *buffer, uint64_t value)
 {
+    if (value < 0x80) {
+        pcl_buffer_put_u8(buffer, (uint8_t)value);
+        return;
+    }
     msgpack_packer packer = s_packer(buffer);
     (void)msgpack_pack_uint64(&packer, value);
 }
@@ -422,17 +441,21 @@ void pcl_mp_put_float(pcl_buffer *buffer, float value)
 
 void pcl_mp_put_str(pcl_buffer *buffer, pcl_bytes text)
 {
+    if (text.size < 0x20) {
+        uint8_t *place = pcl_buffer_extend(buffer, 1 + text.size);
+        if (place != NULL && text.size > 0) {
+            memcpy(place + 1, text.data, text.size);
+        }
+        if (place != NULL) {
+            *place = (uint8_t)(0xa0 | text.size);
+        }
+        return;
+    }
     msgpack_packer packer = s_packer(buffer);
     if (s_fits(buffer, text)) {
         (void)msgpack_pack_str(&packer, text.size);
         pcl_buffer_put(buffer, text.data, text.size);
     }
-}
-
-void pcl_mp_put_text(pcl_buffer *buffer, const char *text)
-{
-    assert(text != NULL);
-    pcl_mp_put_str(buffer, pcl_bytes_text(text));
 }
 
 void pcl_mp_put_bin(pcl_buffer *buffer, pcl_bytes octets)
@@ -455,12 +478,20 @@ void pcl_mp_put_ext(pcl_buffer *buffer, int8_t type, pcl_bytes octets)
 
 void pcl_mp_put_array(pcl_buffer *buffer, uint32_t count)
 {
+    if (count < 0x10) {
+        pcl_buffer_put_u8(buffer, (uint8_t)(0x90 | count));
+        return;
+    }
     msgpack_packer packer = s_packer(buffer);
     (void)msgpack_pack_array(&packer, count);
 }
 
 void pcl_mp_put_map(pcl_buffer *buffer, uint32_t count)
 {
+    if (count < 0x10) {
+        pcl_buffer_put_u8(buffer, (uint8_t)(0x80 | count));
+        return;
+    }
     msgpack_packer packer = s_packer(buffer);
     (void)msgpack_pack_map(&packer, count);
 }

@@ -80,9 +80,30 @@ pcl_mp_reader pcl_mp_reader_of(pcl_bytes source);
  * octets do not hold the value; total on any octets. */
 bool pcl_mp_next(pcl_mp_reader *self, pcl_mp_value *out_value) PCL_MUST_CHECK;
 
+/* As pcl_mp_next, for a string alone: false, and nothing was read, where the next value is none. */
+static inline bool pcl_mp_next_str(pcl_mp_reader *self, pcl_bytes *out_text) PCL_MUST_CHECK;
+/* The same where its head is long. */
+bool pcl_mp_next_str_long(pcl_mp_reader *self, pcl_bytes *out_text) PCL_MUST_CHECK;
+
 /* Skips one whole value and returns its octets, borrowed; out_octets may be
  * NULL.  false as above, and then nothing was skipped. */
 bool pcl_mp_skip(pcl_mp_reader *self, pcl_bytes *out_octets) PCL_MUST_CHECK;
+
+static inline bool pcl_mp_next_str(pcl_mp_reader *self, pcl_bytes *out_text)
+{
+    size_t left = self->size - self->offset;
+    const uint8_t *at = self->data + self->offset;
+    if (left == 0 || (*at & 0xe0) != 0xa0) { /* keys are short */
+        return pcl_mp_next_str_long(self, out_text);
+    }
+    size_t size = *at & 0x1f;
+    if (size > left - 1) {
+        return false;
+    }
+    *out_text = pcl_bytes_of(at + 1, size);
+    self->offset += size + 1;
+    return true;
+}
 
 /* Writers: each appends one head or value; failure shows in buffer->failed. */
 void pcl_mp_put_nil(pcl_buffer *buffer);
@@ -92,11 +113,16 @@ void pcl_mp_put_int(pcl_buffer *buffer, int64_t value);
 void pcl_mp_put_double(pcl_buffer *buffer, double value);
 void pcl_mp_put_float(pcl_buffer *buffer, float value);
 void pcl_mp_put_str(pcl_buffer *buffer, pcl_bytes text);
-void pcl_mp_put_text(pcl_buffer *buffer, const char *text); /* NUL terminated */
 void pcl_mp_put_bin(pcl_buffer *buffer, pcl_bytes octets);
 void pcl_mp_put_ext(pcl_buffer *buffer, int8_t type, pcl_bytes octets);
 void pcl_mp_put_array(pcl_buffer *buffer, uint32_t count);
 void pcl_mp_put_map(pcl_buffer *buffer, uint32_t count);
+/* NUL terminated; of a literal the compiler knows the size. */
+static inline void pcl_mp_put_text(pcl_buffer *buffer, const char *text)
+{
+    pcl_mp_put_str(buffer, pcl_bytes_text(text));
+}
+
 /* A value that is msgpack already. */
 void pcl_mp_put_raw(pcl_buffer *buffer, pcl_bytes octets);
 

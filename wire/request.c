@@ -2,6 +2,7 @@
 
 #include "wire/mp.h"
 #include "wire/text.h"
+#include "wire/utf8.h"
 
 #include <assert.h>
 #include <math.h>
@@ -56,53 +57,105 @@ typedef enum field_kind {
 #define OPS_PLACED (OP(QUERY) | OP(BEGIN))
 #define OPS_RUN    (OP(QUERY) | OP(TXN))
 #define MEMBER(m)  offsetof(pcl_request, m)
+#define NAME(name) name, sizeof name - 1
 
 typedef struct key_rule {
     const char *name;
+    uint32_t name_size;
     field_kind kind;
-    uint32_t min, max;   /* of a number, or of a text's octets */
-    size_t offset;       /* of the member in pcl_request */
-    size_t has_offset;   /* FIELD_ID: of its has_ member */
-    uint32_t ops;        /* that may have the key: bits 1 << pcl_op */
-    uint32_t ops_needed; /* that must have it */
+    uint32_t min, max; /* of a number, or of a text's octets */
+    size_t offset;     /* of the member in pcl_request */
+    size_t has_offset; /* FIELD_ID: of its has_ member */
+    uint32_t ops;      /* that may have the key: bits 1 << pcl_op */
 } key_rule;
 
 /* The order of the RFC, in which pcl_request_encode() writes too. */
-static const key_rule s_rules[] = {
-    {"v", FIELD_HEADER, 0, 0, 0, 0, OPS_ALL, OPS_ALL},
-    {"id", FIELD_ID, 0, 0, MEMBER(id), MEMBER(has_id), OPS_ALL, OP(CANCEL)},
-    {"op", FIELD_HEADER, 0, 0, 0, 0, OPS_ALL, 0},
-    {"sql", FIELD_TEXT, 1, PCL_SQL_SIZE_MAX, MEMBER(sql), 0, OP(QUERY), OP(QUERY)},
-    {"params", FIELD_PARAMS, 0, PCL_PARAMS_MAX, 0, 0, OP(QUERY), 0},
-    {"statements", FIELD_STATEMENTS, 1, PCL_STATEMENTS_MAX, 0, 0, OP(TXN), OP(TXN)},
-    {"db", FIELD_TEXT, 1, PCL_DB_NAME_SIZE_MAX, MEMBER(db), 0, OPS_RUN | OP(BEGIN), 0},
-    {"strategy", FIELD_STRATEGY, 0, 0, 0, 0, OPS_PLACED, 0},
-    {"consistency", FIELD_CONSISTENCY, 0, 0, 0, 0, OPS_PLACED | OP(TXN), 0},
-    {"timeout_ms", FIELD_UINT, 1, PCL_TIMEOUT_MS_MAX, MEMBER(timeout_ms), 0, OPS_ALL, 0},
-    {"once", FIELD_BOOL, 0, 0, MEMBER(once), 0, OPS_RUN, 0},
-    {"session", FIELD_ID, 0, 0, MEMBER(session), MEMBER(has_session),
-     OP(QUERY) | OP(COMMIT) | OP(ROLLBACK), OP(COMMIT) | OP(ROLLBACK)},
-    {"read_only", FIELD_BOOL, 0, 0, MEMBER(read_only), 0, OP(BEGIN), 0},
-    {"page_rows", FIELD_UINT, 1, PCL_PAGE_ROWS_MAX, MEMBER(page_rows), 0, OP(QUERY) | OP(FETCH), 0},
-    {"page_bytes", FIELD_UINT, 1, PCL_PAGE_BYTES_MAX, MEMBER(page_bytes), 0, OP(QUERY) | OP(FETCH),
-     0},
-    {"cursor", FIELD_ID, 0, 0, MEMBER(cursor), MEMBER(has_cursor), OP(FETCH) | OP(CLOSE),
-     OP(FETCH) | OP(CLOSE)},
-    {"metadata", FIELD_BOOL, 0, 0, MEMBER(metadata), 0, OPS_RUN | OP(FETCH), 0},
-    {"explain_route", FIELD_BOOL, 0, 0, MEMBER(explain_route), 0, OPS_RUN | OP(BEGIN), 0},
-    {"dry_run", FIELD_BOOL, 0, 0, MEMBER(dry_run), 0, OP(QUERY), 0},
-    {"trace", FIELD_TRACE, 1, PCL_TRACE_SIZE_MAX, MEMBER(trace), 0, OPS_ALL, 0},
-    {"command", FIELD_PRINT, 1, PCL_COMMAND_SIZE_MAX, MEMBER(command), 0, OP(ADMIN), OP(ADMIN)},
+typedef enum key_number {
+    KEY_V = 0,
+    KEY_ID,
+    KEY_OP,
+    KEY_SQL,
+    KEY_PARAMS,
+    KEY_STATEMENTS,
+    KEY_DB,
+    KEY_STRATEGY,
+    KEY_CONSISTENCY,
+    KEY_TIMEOUT_MS,
+    KEY_ONCE,
+    KEY_SESSION,
+    KEY_READ_ONLY,
+    KEY_PAGE_ROWS,
+    KEY_PAGE_BYTES,
+    KEY_CURSOR,
+    KEY_METADATA,
+    KEY_EXPLAIN_ROUTE,
+    KEY_DRY_RUN,
+    KEY_TRACE,
+    KEY_COMMAND,
+    KEY_COUNT, /* must stay last */
+} key_number;
+
+static const key_rule s_rules[KEY_COUNT] = {
+    [KEY_V] = {NAME("v"), FIELD_HEADER, 0, 0, 0, 0, OPS_ALL},
+    [KEY_ID] = {NAME("id"), FIELD_ID, 0, 0, MEMBER(id), MEMBER(has_id), OPS_ALL},
+    [KEY_OP] = {NAME("op"), FIELD_HEADER, 0, 0, 0, 0, OPS_ALL},
+    [KEY_SQL] = {NAME("sql"), FIELD_TEXT, 1, PCL_SQL_SIZE_MAX, MEMBER(sql), 0, OP(QUERY)},
+    [KEY_PARAMS] = {NAME("params"), FIELD_PARAMS, 0, PCL_PARAMS_MAX, 0, 0, OP(QUERY)},
+    [KEY_STATEMENTS] = {NAME("statements"), FIELD_STATEMENTS, 1, PCL_STATEMENTS_MAX, 0, 0, OP(TXN)},
+    [KEY_DB] = {NAME("db"), FIELD_TEXT, 1, PCL_DB_NAME_SIZE_MAX, MEMBER(db), 0,
+                OPS_RUN | OP(BEGIN)},
+    [KEY_STRATEGY] = {NAME("strategy"), FIELD_STRATEGY, 0, 0, 0, 0, OPS_PLACED},
+    [KEY_CONSISTENCY] = {NAME("consistency"), FIELD_CONSISTENCY, 0, 0, 0, 0, OPS_PLACED | OP(TXN)},
+    [KEY_TIMEOUT_MS] = {NAME("timeout_ms"), FIELD_UINT, 1, PCL_TIMEOUT_MS_MAX, MEMBER(timeout_ms),
+                        0, OPS_ALL},
+    [KEY_ONCE] = {NAME("once"), FIELD_BOOL, 0, 0, MEMBER(once), 0, OPS_RUN},
+    [KEY_SESSION] = {NAME("session"), FIELD_ID, 0, 0, MEMBER(session), MEMBER(has_session),
+                     OP(QUERY) | OP(COMMIT) | OP(ROLLBACK)},
+    [KEY_READ_ONLY] = {NAME("read_only"), FIELD_BOOL, 0, 0, MEMBER(read_only), 0, OP(BEGIN)},
+    [KEY_PAGE_ROWS] = {NAME("page_rows"), FIELD_UINT, 1, PCL_PAGE_ROWS_MAX, MEMBER(page_rows), 0,
+                       OP(QUERY) | OP(FETCH)},
+    [KEY_PAGE_BYTES] = {NAME("page_bytes"), FIELD_UINT, 1, PCL_PAGE_BYTES_MAX, MEMBER(page_bytes),
+                        0, OP(QUERY) | OP(FETCH)},
+    [KEY_CURSOR] = {NAME("cursor"), FIELD_ID, 0, 0, MEMBER(cursor), MEMBER(has_cursor),
+                    OP(FETCH) | OP(CLOSE)},
+    [KEY_METADATA] = {NAME("metadata"), FIELD_BOOL, 0, 0, MEMBER(metadata), 0, OPS_RUN | OP(FETCH)},
+    [KEY_EXPLAIN_ROUTE] = {NAME("explain_route"), FIELD_BOOL, 0, 0, MEMBER(explain_route), 0,
+                           OPS_RUN | OP(BEGIN)},
+    [KEY_DRY_RUN] = {NAME("dry_run"), FIELD_BOOL, 0, 0, MEMBER(dry_run), 0, OP(QUERY)},
+    [KEY_TRACE] = {NAME("trace"), FIELD_TRACE, 1, PCL_TRACE_SIZE_MAX, MEMBER(trace), 0, OPS_ALL},
+    [KEY_COMMAND] = {NAME("command"), FIELD_PRINT, 1, PCL_COMMAND_SIZE_MAX, MEMBER(command), 0,
+                     OP(ADMIN)},
 };
-#define RULE_COUNT (sizeof s_rules / sizeof s_rules[0])
 
-static_assert(RULE_COUNT <= KEYS_MAX, "a request with every key is read");
-static_assert(RULE_COUNT <= 32, "seen has a bit for each key");
+#define BIT(name) (1u << KEY_##name)
 
+/* The keys that a request with that op must have. */
+static const uint32_t s_needed[PCL_OP_COUNT] = {
+    [PCL_OP_QUERY] = BIT(V) | BIT(SQL),
+    [PCL_OP_TXN] = BIT(V) | BIT(STATEMENTS),
+    [PCL_OP_BEGIN] = BIT(V),
+    [PCL_OP_COMMIT] = BIT(V) | BIT(SESSION),
+    [PCL_OP_ROLLBACK] = BIT(V) | BIT(SESSION),
+    [PCL_OP_FETCH] = BIT(V) | BIT(CURSOR),
+    [PCL_OP_CLOSE] = BIT(V) | BIT(CURSOR),
+    [PCL_OP_CANCEL] = BIT(V) | BIT(ID),
+    [PCL_OP_PING] = BIT(V),
+    [PCL_OP_STATUS] = BIT(V),
+    [PCL_OP_ADMIN] = BIT(V) | BIT(COMMAND),
+};
+
+static_assert(KEY_COUNT <= KEYS_MAX, "a request with every key is read");
+static_assert(KEY_COUNT <= 32, "seen has a bit for each key");
+
+/* A request is read in one walk, which asks of each value what pcl_mp_check() would: whatever it
+ * takes is well-formed, since it knows every key that may be there, and each value of these is read
+ * to its end.  What it does not take is read again, first as octets and then field by field, to say
+ * what is wrong in the order in which that matters. */
 typedef struct decoder {
     pcl_request request;
     pcl_mp_reader reader;
     pcl_fault *fault;
+    bool is_checked; /* pcl_mp_check() has seen the octets; v and op are read */
 } decoder;
 
 /* The keys that decide how the others are read. */
@@ -218,9 +271,22 @@ static pcl_err s_read_param(pcl_fault *fault, const char *field, const pcl_mp_va
                   "ext type must be 1 (decimal) or 2 (date and time)");
 }
 
+/* The next head, where a string is one that pcl_mp_check() takes. */
+static bool s_next(pcl_mp_reader *reader, bool is_checked, pcl_mp_value *out_value)
+{
+    return pcl_mp_next(reader, out_value) &&
+           (is_checked || out_value->type != PCL_MP_STR || pcl_utf8_is_valid(out_value->bytes));
+}
+
+/* The octets are not well-formed: which of them, pcl_mp_check() knows. */
+static pcl_err s_fail_form(pcl_fault *fault, const char *field)
+{
+    return s_fail(fault, PCL_ERR_MALFORMED, field, "is not well-formed");
+}
+
 /* Checks an array of parameters and passes it.  field: "params". */
-static pcl_err s_read_params(pcl_mp_reader *reader, pcl_fault *fault, const char *field,
-                             pcl_bytes *out_octets, uint32_t *out_count)
+static pcl_err s_read_params(pcl_mp_reader *reader, bool is_checked, pcl_fault *fault,
+                             const char *field, pcl_bytes *out_octets, uint32_t *out_count)
 {
     size_t begin = reader->offset;
     pcl_mp_value value;
@@ -232,9 +298,9 @@ static pcl_err s_read_params(pcl_mp_reader *reader, pcl_fault *fault, const char
         return s_fail(fault, PCL_ERR_TOO_LARGE, field, "at most %u values", PCL_PARAMS_MAX);
     }
     for (uint32_t index = 0; index < count; index++) {
-        bool read = pcl_mp_next(reader, &value);
-        assert(read); /* pcl_mp_check() has seen it */
-        pcl_err err = s_read_param(fault, "", &value);
+        bool read = s_next(reader, is_checked, &value);
+        assert(read || !is_checked);
+        pcl_err err = read ? s_read_param(fault, "", &value) : s_fail_form(fault, "");
         if (err != PCL_ERR_OK) {
             (void)snprintf(fault->field, sizeof fault->field, "%.*s[%u]", 20, field, index);
             return err;
@@ -397,7 +463,7 @@ static pcl_err s_read_statement(pcl_mp_reader *reader, pcl_fault *fault, pcl_sta
             statement->sql = value.bytes;
             err = s_read_text(fault, "sql", &value, PCL_SQL_SIZE_MAX);
         } else if (pcl_bytes_is(key.bytes, "params")) {
-            err = s_read_params(reader, fault, "params", &statement->params,
+            err = s_read_params(reader, true, fault, "params", &statement->params,
                                 &statement->param_count);
         } else if (pcl_bytes_is(key.bytes, "expect")) {
             err = s_read_expect(reader, fault, statement);
@@ -493,12 +559,61 @@ static pcl_err s_read_plain(decoder *self, const key_rule *rule, const pcl_mp_va
     return err;
 }
 
-static pcl_err s_read_value(decoder *self, const key_rule *rule)
+static pcl_err s_read_version(pcl_fault *fault, const pcl_mp_value *value)
 {
-    if (rule->kind == FIELD_HEADER) {
+    if (value->type != PCL_MP_UINT) {
+        return s_fail(fault, PCL_ERR_MALFORMED, "v", "must be an integer");
+    }
+    if (value->uint != PCL_PROTOCOL_VERSION) {
+        return s_fail(fault, PCL_ERR_VERSION, "v", "must be %u", PCL_PROTOCOL_VERSION);
+    }
+    return PCL_ERR_OK;
+}
+
+static pcl_err s_read_op(decoder *self, const pcl_mp_value *value)
+{
+    for (int op = 0; value->type == PCL_MP_STR && op < PCL_OP_COUNT; op++) {
+        if (pcl_bytes_is(value->bytes, s_ops[op])) {
+            self->request.op = (pcl_op)op;
+            return PCL_ERR_OK;
+        }
+    }
+    return s_fail(self->fault, PCL_ERR_MALFORMED, "op", "must be one of " OPS_TEXT);
+}
+
+/* The value of v or op. */
+static pcl_err s_read_header(decoder *self, const key_rule *rule)
+{
+    if (self->is_checked) {
         bool skipped = pcl_mp_skip(&self->reader, NULL);
         assert(skipped);
         return PCL_ERR_OK;
+    }
+    pcl_mp_value value;
+    if (!pcl_mp_next(&self->reader, &value)) {
+        return s_fail_form(self->fault, rule->name);
+    }
+    return rule->name[0] == 'v' ? s_read_version(self->fault, &value) : s_read_op(self, &value);
+}
+
+/* Whether what comes next, which may have maps in it, is well-formed. */
+static bool s_check_nested(decoder *self)
+{
+    pcl_mp_reader ahead = self->reader;
+    pcl_bytes octets;
+    return self->is_checked ||
+           (pcl_mp_skip(&ahead, &octets) &&
+            pcl_mp_check(octets, PCL_MSGPACK_DEPTH_MAX - 1, KEYS_MAX, NULL) == PCL_ERR_OK);
+}
+
+static pcl_err s_read_value(decoder *self, const key_rule *rule)
+{
+    if (rule->kind == FIELD_HEADER) {
+        return s_read_header(self, rule);
+    }
+    if ((rule->kind == FIELD_CONSISTENCY || rule->kind == FIELD_STATEMENTS) &&
+        !s_check_nested(self)) {
+        return s_fail_form(self->fault, rule->name);
     }
     if (rule->kind == FIELD_CONSISTENCY) {
         return s_read_consistency(self);
@@ -507,23 +622,30 @@ static pcl_err s_read_value(decoder *self, const key_rule *rule)
         return s_read_statements(self);
     }
     if (rule->kind == FIELD_PARAMS) {
-        return s_read_params(&self->reader, self->fault, rule->name, &self->request.params,
-                             &self->request.param_count);
+        return s_read_params(&self->reader, self->is_checked, self->fault, rule->name,
+                             &self->request.params, &self->request.param_count);
     }
     pcl_mp_value value;
-    bool read = pcl_mp_next(&self->reader, &value);
-    assert(read);
+    if (!s_next(&self->reader, self->is_checked, &value)) {
+        assert(!self->is_checked);
+        return s_fail_form(self->fault, rule->name);
+    }
     return rule->kind == FIELD_STRATEGY ? s_read_strategy(self, &value)
                                         : s_read_plain(self, rule, &value);
 }
 
-static const key_rule *s_rule_of(pcl_bytes key)
+/* The rule of that key; NULL: there is none.  Writers keep the RFC's order, so it is looked for
+ * from behind the one before it. */
+static const key_rule *s_rule_of(pcl_bytes key, uint32_t from)
 {
-    for (size_t index = 0; key.size > 0 && index < RULE_COUNT; index++) {
-        const char *name = s_rules[index].name; /* the first octet tells most of them apart */
-        if (key.data[0] == (uint8_t)name[0] && pcl_bytes_is(key, name)) {
-            return &s_rules[index];
+    for (uint32_t passed = 0; key.size > 0 && passed < KEY_COUNT; passed++) {
+        from = from < KEY_COUNT ? from : 0;
+        const key_rule *rule = &s_rules[from];
+        if (key.size == rule->name_size && key.data[0] == (uint8_t)rule->name[0] &&
+            memcmp(key.data, rule->name, key.size) == 0) {
+            return rule;
         }
+        from++;
     }
     return NULL;
 }
@@ -553,37 +675,58 @@ static pcl_err s_check_together(const pcl_request *request, pcl_fault *fault)
     return PCL_ERR_OK;
 }
 
-/* Reads every pair, then asks whether one is missing. */
+/* Whether there is a key that op must have and the request has not; seen: bits of s_rules. */
+static pcl_err s_check_needed(decoder *self, uint32_t seen)
+{
+    uint32_t missing = s_needed[self->request.op] & ~seen;
+    for (uint32_t index = 0; missing != 0; index++) {
+        if ((missing & (1u << index)) != 0) {
+            return s_fail(self->fault, PCL_ERR_MALFORMED, s_rules[index].name,
+                          "is required with op %s", pcl_op_text(self->request.op));
+        }
+    }
+    return PCL_ERR_OK;
+}
+
+/* Reads every pair, then asks whether one is missing, or is not op's: in a walk over octets that
+ * were not looked at before, op may come last. */
 static pcl_err s_read_pairs(decoder *self, uint32_t pair_count)
 {
-    const uint32_t op_bit = 1u << self->request.op;
-    const char *op_text = pcl_op_text(self->request.op);
     uint32_t seen = 0;
+    uint32_t ops = OPS_ALL;
+    uint32_t from = 0;
     for (uint32_t index = 0; index < pair_count; index++) {
-        pcl_mp_value key;
-        bool read = pcl_mp_next(&self->reader, &key);
-        assert(read);
-        const key_rule *rule = s_rule_of(key.bytes);
-        if (rule == NULL) {
-            return s_fail_unknown(self->fault, "", key.bytes);
+        pcl_bytes key;
+        if (!pcl_mp_next_str(&self->reader, &key)) {
+            assert(!self->is_checked);
+            return s_fail_form(self->fault, "");
         }
-        if ((rule->ops & op_bit) == 0) {
+        const key_rule *rule = s_rule_of(key, from);
+        if (rule == NULL) {
+            return s_fail_unknown(self->fault, "", key);
+        }
+        from = (uint32_t)(rule - s_rules) + 1;
+        uint32_t bit = 1u << (rule - s_rules);
+        ops &= rule->ops;
+        if ((seen & bit) != 0) {
+            assert(!self->is_checked);
+            return s_fail_form(self->fault, rule->name);
+        }
+        if (self->is_checked && (ops & (1u << self->request.op)) == 0) {
             return s_fail(self->fault, PCL_ERR_MALFORMED, rule->name, "does not go with op %s",
-                          op_text);
+                          pcl_op_text(self->request.op));
         }
         pcl_err err = s_read_value(self, rule);
         if (err != PCL_ERR_OK) {
             return err;
         }
-        seen |= 1u << (rule - s_rules);
+        seen |= bit;
     }
-    for (uint32_t index = 0; index < RULE_COUNT; index++) {
-        if ((s_rules[index].ops_needed & op_bit) != 0 && (seen & (1u << index)) == 0) {
-            return s_fail(self->fault, PCL_ERR_MALFORMED, s_rules[index].name,
-                          "is required with op %s", op_text);
-        }
+    if ((ops & (1u << self->request.op)) == 0) {
+        return s_fail_form(self->fault, "op");
     }
-    return s_check_together(&self->request, self->fault);
+    pcl_err err = s_check_needed(self, seen);
+    return err == PCL_ERR_OK ? s_check_together(&self->request, self->fault) : err;
 }
 
 /* What the first keys named v, id and op hold; total on any octets, so that a
@@ -618,18 +761,6 @@ static opening s_read_opening(pcl_bytes source)
         }
     }
     return found;
-}
-
-static pcl_err s_read_op(decoder *self, const opening *keys)
-{
-    for (int op = 0; keys->has_op && op < PCL_OP_COUNT; op++) {
-        if (keys->op.type == PCL_MP_STR && pcl_bytes_is(keys->op.bytes, s_ops[op])) {
-            self->request.op = (pcl_op)op;
-            return PCL_ERR_OK;
-        }
-    }
-    return keys->has_op ? s_fail(self->fault, PCL_ERR_MALFORMED, "op", "must be one of " OPS_TEXT)
-                        : PCL_ERR_OK;
 }
 
 /* The key of the outermost map in whose octets, or in whose value's, offset lies; "" when there is
@@ -679,14 +810,46 @@ static pcl_err s_decode(decoder *self, pcl_bytes source, const opening *keys)
     if (!keys->has_v) {
         return s_fail(self->fault, PCL_ERR_MALFORMED, "v", "is required");
     }
-    if (keys->v.type != PCL_MP_UINT) {
-        return s_fail(self->fault, PCL_ERR_MALFORMED, "v", "must be an integer");
+    pcl_err err = s_read_version(self->fault, &keys->v);
+    if (err == PCL_ERR_OK && keys->has_op) {
+        err = s_read_op(self, &keys->op);
     }
-    if (keys->v.uint != PCL_PROTOCOL_VERSION) {
-        return s_fail(self->fault, PCL_ERR_VERSION, "v", "must be %u", PCL_PROTOCOL_VERSION);
-    }
-    pcl_err err = s_read_op(self, keys);
     return err == PCL_ERR_OK ? s_read_pairs(self, map.count) : err;
+}
+
+/* The one walk.  false: something is wrong, whatever it is. */
+static bool s_decode_at_once(pcl_request *out_request, pcl_bytes source, pcl_fault *fault)
+{
+    decoder self = {.reader = pcl_mp_reader_of(source), .fault = fault};
+    pcl_mp_value map;
+    bool whole = pcl_mp_next(&self.reader, &map) && map.type == PCL_MP_MAP &&
+                 s_read_pairs(&self, map.count) == PCL_ERR_OK && self.reader.offset == source.size;
+    if (whole) {
+        *out_request = self.request;
+    }
+    return whole;
+}
+
+/* What the walk does not take: finds the fault. */
+static pcl_err s_decode_slowly(pcl_request *out_request, pcl_bytes source, pcl_fault *fault,
+                               const opening *keys)
+{
+    decoder self = {.reader = pcl_mp_reader_of(source), .fault = fault, .is_checked = true};
+    pcl_err err = s_decode(&self, source, keys);
+    if (err == PCL_ERR_OK) {
+        *out_request = self.request;
+    }
+    return err;
+}
+
+static void s_give_id(const uint8_t id[PCL_ID_SIZE], bool has_id, uint8_t *out_id, bool *out_has_id)
+{
+    if (out_id != NULL) {
+        *out_has_id = has_id;
+        if (has_id) {
+            memcpy(out_id, id, PCL_ID_SIZE);
+        }
+    }
 }
 
 pcl_err pcl_request_decode(pcl_request *out_request, pcl_bytes source, pcl_fault *out_fault,
@@ -695,25 +858,17 @@ pcl_err pcl_request_decode(pcl_request *out_request, pcl_bytes source, pcl_fault
     assert(out_request != NULL);
     assert(out_fault != NULL);
     assert((out_id == NULL) == (out_has_id == NULL));
-    decoder self = {.reader = pcl_mp_reader_of(source), .fault = out_fault};
-    opening keys = {0};
-    pcl_err err;
     if (source.size > (size_t)PCL_REQUEST_SIZE_MAX) {
-        err = s_fail(out_fault, PCL_ERR_TOO_LARGE, "", "at most %u octets", PCL_REQUEST_SIZE_MAX);
-    } else {
-        keys = s_read_opening(source);
-        err = s_decode(&self, source, &keys);
+        s_give_id(NULL, false, out_id, out_has_id);
+        return s_fail(out_fault, PCL_ERR_TOO_LARGE, "", "at most %u octets", PCL_REQUEST_SIZE_MAX);
     }
-    if (out_id != NULL) {
-        *out_has_id = keys.has_id;
-        if (keys.has_id) {
-            memcpy(out_id, keys.id.bytes.data, PCL_ID_SIZE);
-        }
+    if (s_decode_at_once(out_request, source, out_fault)) {
+        s_give_id(out_request->id, out_request->has_id, out_id, out_has_id);
+        return PCL_ERR_OK;
     }
-    if (err == PCL_ERR_OK) {
-        *out_request = self.request;
-    }
-    return err;
+    opening keys = s_read_opening(source);
+    s_give_id(keys.id.bytes.data, keys.has_id, out_id, out_has_id);
+    return s_decode_slowly(out_request, source, out_fault, &keys);
 }
 
 void pcl_request_statement(const pcl_request *request, uint32_t index, pcl_statement *out_statement)
@@ -852,11 +1007,11 @@ void pcl_request_encode(const pcl_request *request, pcl_buffer *buffer)
     assert(request != NULL);
     assert(buffer != NULL);
     uint32_t count = 0;
-    for (size_t index = 0; index < RULE_COUNT; index++) {
+    for (size_t index = 0; index < KEY_COUNT; index++) {
         count += s_is_present(request, &s_rules[index]) ? 1 : 0;
     }
     pcl_mp_put_map(buffer, count);
-    for (size_t index = 0; index < RULE_COUNT; index++) {
+    for (size_t index = 0; index < KEY_COUNT; index++) {
         if (s_is_present(request, &s_rules[index])) {
             pcl_mp_put_text(buffer, s_rules[index].name);
             s_write_value(request, &s_rules[index], buffer);

@@ -23,79 +23,86 @@
 /* --- Requests ---------------------------------------------------------------- */
 
 /* What still runs for it is somebody else's load to the next one. */
-static void s_forget_proxy(pcl_agent *self)
+static void s_forget_proxy(pcl_agent_proxy *proxy)
 {
-    self->proxy_run++;
-    self->rif_you = 0;
+    proxy->run++;
+    proxy->rif_you = 0;
 }
 
 /* The proxy chooses among nodes by what they are now. */
-static void s_answer_ping(pcl_agent *self, const pcl_head *head, uint64_t now_us)
+static void s_answer_ping(pcl_agent_proxy *proxy, const pcl_head *head, uint64_t now_us)
 {
-    pcl_report report = pcl_agent_report(self, now_us);
-    pcl_link_answer(self->link, head, now_us, &report);
+    pcl_report report = pcl_agent_report(proxy->agent, proxy, now_us);
+    pcl_link_answer(proxy->link, head, now_us, &report);
 }
 
-static void s_on_event(pcl_agent *self, pcl_link_event event, uint64_t now_us)
+/* What one proxy's loss concerns is its own requests, and no other's. */
+static void s_on_event(pcl_agent_proxy *proxy, pcl_link_event event, uint64_t now_us)
 {
+    pcl_agent *self = proxy->agent;
     switch (event) {
     case PCL_LINK_NOTHING:
         return;
     case PCL_LINK_CAME_UP:
-        pcl_log(PCL_LOG_INFO, self->who, "link_up", "peer=proxy");
+        pcl_log(PCL_LOG_INFO, self->who, "link_up", "peer=%s", proxy->name);
         return;
     case PCL_LINK_LOST:
-        pcl_log(PCL_LOG_WARNING, self->who, "link_lost", "peer=proxy");
-        s_forget_proxy(self);
-        pcl_agent_drop_waiting(self, now_us);
+        pcl_log(PCL_LOG_WARNING, self->who, "link_lost", "peer=%s", proxy->name);
+        s_forget_proxy(proxy);
+        pcl_agent_drop_waiting(self, proxy, now_us);
         return;
     case PCL_LINK_REPLACED:
-        pcl_log(PCL_LOG_WARNING, self->who, "link_replaced", "peer=proxy");
-        s_forget_proxy(self);
-        pcl_agent_drop_waiting(self, now_us);
+        pcl_log(PCL_LOG_WARNING, self->who, "link_replaced", "peer=%s", proxy->name);
+        s_forget_proxy(proxy);
+        pcl_agent_drop_waiting(self, proxy, now_us);
         return;
     case PCL_LINK_DRAINS:
-        pcl_log(PCL_LOG_INFO, self->who, "link_drains", "peer=proxy");
+        pcl_log(PCL_LOG_INFO, self->who, "link_drains", "peer=%s", proxy->name);
         return;
     }
 }
 
-static void s_on_message(pcl_agent *self, uint64_t now_us)
+static void s_on_message(pcl_agent_proxy *proxy, uint64_t now_us)
 {
+    pcl_agent *self = proxy->agent;
     pcl_job *job = self->spare;
     pcl_head *head = &job->message.head;
     uint64_t wait_us = 0;
-    s_on_event(self, pcl_link_heard(self->link, head, now_us, &wait_us), now_us);
+    s_on_event(proxy, pcl_link_heard(proxy->link, head, now_us, &wait_us), now_us);
     if (head->kind != PCL_KIND_REQUEST) {
         if (head->kind == PCL_KIND_CANCEL) {
-            pcl_agent_cancel(self, head, now_us);
+            pcl_agent_cancel(self, proxy, head, now_us);
         } else if (head->kind == PCL_KIND_RELEASE) {
             pcl_keeper_release(self, head, now_us);
         } else if (head->kind == PCL_KIND_PING) {
-            s_answer_ping(self, head, now_us);
+            s_answer_ping(proxy, head, now_us);
+        } else if (head->kind == PCL_KIND_TOPOLOGY) {
+            pcl_agent_on_topology(self, &job->message, now_us);
         }
         pcl_hop_close(&job->message);
         return; /* beats end in the link */
     }
     self->spare = NULL;
     job->arrived_us = now_us;
-    job->proxy_run = self->proxy_run;
+    job->proxy = proxy->index;
+    job->proxy_run = proxy->run;
     job->deadline_us = now_us + pcl_time_left_us(head->budget_us, wait_us);
     pcl_agent_admit(self, job, now_us);
 }
 
 static bool s_on_link(void *context, uint64_t now_us)
 {
-    pcl_agent *self = context;
+    pcl_agent_proxy *proxy = context;
+    pcl_agent *self = proxy->agent;
     (void)now_us; /* each message has its own time */
     for (uint32_t count = 0; count < PCL_BATCH_MAX; count++) {
         if (self->spare == NULL) {
-            self->spare = pcl_job_new();
+            self->spare = pcl_agent_fresh_job(self);
             if (self->spare == NULL) {
                 return false; /* the messages wait where they are; the tick comes again */
             }
         }
-        switch (pcl_link_recv(self->link, &self->spare->message)) {
+        switch (pcl_link_recv(proxy->link, &self->spare->message)) {
         case PCL_HOP_NONE:
             return false;
         case PCL_HOP_DROPPED:
@@ -105,7 +112,7 @@ static bool s_on_link(void *context, uint64_t now_us)
             pcl_loop_stop(self->loop);
             return false;
         case PCL_HOP_MESSAGE:
-            s_on_message(self, self->spare->message.received_us);
+            s_on_message(proxy, self->spare->message.received_us);
             break;
         }
     }
@@ -237,6 +244,7 @@ static void s_refresh_view(pcl_agent *self, uint64_t now_us)
     self->view_us = now_us;
     pcl_observer_view(self->observer, &self->view);
     s_look_at_host(self);
+    pcl_agent_look_at_topology(self);
     s_show_ready(self);
     s_show_state(self);
     /* A node that nobody asks would keep its old reputation for ever.  A look counts once: while
@@ -263,13 +271,17 @@ static uint32_t s_news_of(const pcl_report *report)
 
 static void s_tell(pcl_agent *self, uint64_t now_us)
 {
-    pcl_report report = pcl_agent_report(self, now_us);
-    uint32_t news = s_news_of(&report);
-    if (news != self->news && pcl_link_state_now(self->link) != PCL_LINK_DOWN) {
-        pcl_link_beat(self->link, now_us, &report);
+    uint32_t news = self->news;
+    for (uint32_t index = 0; index < self->proxy_count; index++) {
+        pcl_agent_proxy *proxy = &self->proxies[index];
+        pcl_report report = pcl_agent_report(self, proxy, now_us);
+        news = s_news_of(&report);
+        if (news != self->news && pcl_link_state_now(proxy->link) != PCL_LINK_DOWN) {
+            pcl_link_beat(proxy->link, now_us, &report);
+        }
+        s_on_event(proxy, pcl_link_tick(proxy->link, now_us, &report), now_us);
     }
     self->news = news;
-    s_on_event(self, pcl_link_tick(self->link, now_us, &report), now_us);
 }
 
 static void s_on_tick(void *context, uint64_t now_us)
@@ -281,16 +293,22 @@ static void s_on_tick(void *context, uint64_t now_us)
     pcl_lane_tidy(self->lane, now_us);
     uint64_t idle_us = self->options.idle_ms * PCL_US_PER_MS;
     pcl_spares_close_idle(self->spares, now_us > idle_us ? now_us - idle_us : 0);
-    if (self->spare == NULL || self->waits) { /* there was no memory for what the link has */
-        self->waits = s_on_link(self, now_us);
+    if (self->spare == NULL || self->waits) { /* there was no memory for what the links have */
+        self->waits = false;
+        for (uint32_t index = 0; index < self->proxy_count; index++) {
+            self->waits = s_on_link(&self->proxies[index], now_us) || self->waits;
+        }
     }
     s_tell(self, now_us);
+    pcl_agent_tell_topology(self, now_us);
 }
 
 static void s_on_turn(void *context, uint64_t now_us)
 {
     pcl_agent *self = context;
-    pcl_link_flush(self->link, now_us);
+    for (uint32_t index = 0; index < self->proxy_count; index++) {
+        pcl_link_flush(self->proxies[index].link, now_us);
+    }
 }
 
 /* --- Life -------------------------------------------------------------------- */
@@ -299,6 +317,7 @@ static void s_reload(void *context, const pcl_config *config)
 {
     pcl_agent *self = context;
     s_renew_secrets(self, config);
+    self->leave = pcl_config_bool(config, "topology/leave");
 }
 
 static void s_drain(void *context, uint64_t now_us)
@@ -306,10 +325,14 @@ static void s_drain(void *context, uint64_t now_us)
     pcl_agent *self = context;
     self->draining = true;
     s_show_ready(self);
-    pcl_head bye = {.kind = PCL_KIND_BYE, .principal = pcl_bytes_text(self->options.node)};
-    pcl_head_set_boot_id(&bye, self->args->boot_id);
-    if (pcl_link_send(self->link, &bye, NULL, NULL, now_us) != PCL_ERR_OK) {
-        pcl_log(PCL_LOG_DEBUG, self->who, "bye_unsent", "%s", ""); /* the beats say so, too */
+    for (uint32_t index = 0; index < self->proxy_count; index++) {
+        pcl_agent_proxy *proxy = &self->proxies[index];
+        pcl_head bye = {.kind = PCL_KIND_BYE, .principal = pcl_bytes_text(self->options.node)};
+        pcl_head_set_boot_id(&bye, self->args->boot_id);
+        if (pcl_link_send(proxy->link, &bye, NULL, NULL, now_us) != PCL_ERR_OK) {
+            /* The beats say so, too. */
+            pcl_log(PCL_LOG_DEBUG, self->who, "bye_unsent", "peer=%s", proxy->name);
+        }
     }
     pcl_log(PCL_LOG_INFO, self->who, "draining", "in_flight=%" PRIu32,
             pcl_ticket_table_count(self->flights));
@@ -329,7 +352,11 @@ static bool s_drained(void *context)
         }
     }
     pcl_held_counts held = pcl_held_table_count(self->held);
-    return held.sessions + held.cursors + held.ending + pcl_link_unsent_count(self->link) == 0;
+    uint32_t unsent = 0;
+    for (uint32_t index = 0; index < self->proxy_count; index++) {
+        unsent += pcl_link_unsent_count(self->proxies[index].link);
+    }
+    return held.sessions + held.cursors + held.ending + unsent == 0;
 }
 
 /* Requests that may be here at a time. */
@@ -343,7 +370,7 @@ static uint32_t s_inflight_max(const pcl_agent_options *options)
     return count < PCL_INFLIGHT_MAX ? count : PCL_INFLIGHT_MAX;
 }
 
-static bool s_open_link(pcl_agent *self, char *error, size_t error_size)
+static bool s_open_links(pcl_agent *self, char *error, size_t error_size)
 {
     const pcl_config *config = self->args->config;
     pcl_keys keys = {.public_key = ""};
@@ -355,18 +382,27 @@ static bool s_open_link(pcl_agent *self, char *error, size_t error_size)
     uint32_t queue_max = (uint32_t)pcl_config_uint(config, "proxy/queue_max");
     uint32_t inflight_max = s_inflight_max(&self->options) + LINK_SLACK;
     pcl_socket_options options = {
-        .endpoint = pcl_config_text(config, "proxy/endpoint"),
         .keys = has_keys ? &keys : NULL,
-        .server_key = pcl_config_text(config, "proxy/public_key"),
         /* All that is in flight has room, so a reply is never refused by our own queue. */
         .queue_max = queue_max > inflight_max ? queue_max : inflight_max,
         .message_size_max = PCL_REQUEST_SIZE_MAX,
         .insecure = pcl_config_bool(config, "curve/insecure"),
     };
-    self->link = pcl_link_new(&options, self->options.node, self->args->boot_id, self->args->seed,
-                              error, error_size);
+    pcl_proxy_place places[PCL_PROXIES_MAX];
+    uint32_t count = pcl_proxies_read(config, places);
+    bool opened = true;
+    for (uint32_t index = 0; opened && index < count; index++) {
+        pcl_agent_proxy *proxy = &self->proxies[index];
+        *proxy = (pcl_agent_proxy){.agent = self, .name = places[index].name, .index = index};
+        options.endpoint = places[index].endpoint;
+        options.server_key = places[index].public_key;
+        proxy->link = pcl_link_new(&options, self->options.node, self->args->boot_id,
+                                   self->args->seed + index, error, error_size);
+        opened = proxy->link != NULL;
+        self->proxy_count += opened ? 1 : 0;
+    }
     pcl_keys_wipe(&keys);
-    return self->link != NULL;
+    return opened;
 }
 
 static void s_open_tables(pcl_agent *self)
@@ -415,39 +451,52 @@ static void s_open_pools(pcl_agent *self)
     self->held_pool = pcl_pool_new(&held);
 }
 
-static pcl_cloud_notice s_drain_on(const pcl_config *config)
+static pcl_cloud_notice s_notice_of(const pcl_config *config, const char *setting)
 {
-    const char *word = pcl_config_text(config, "aws/drain_on");
+    const char *word = pcl_config_text(config, setting);
     return strcmp(word, "interruption") == 0 ? PCL_CLOUD_ENDS
            : strcmp(word, "rebalance") == 0  ? PCL_CLOUD_REBALANCE
                                              : PCL_CLOUD_STAYS;
+}
+
+/* Before the observer, which asks what the node shall be. */
+static bool s_open_handover(pcl_agent *self, char *error, size_t error_size)
+{
+    (void)snprintf(self->who, sizeof self->who, "agent.%s", self->options.node);
+    self->handover = pcl_handover_new(self->args->config, &self->options, self->who, error,
+                                      error_size);
+    return self->handover != NULL;
 }
 
 static bool s_open(pcl_agent *self)
 {
     char error[PCL_ERROR_TEXT_SIZE] = "";
     if (!pcl_agent_options_read(&self->options, self->args->config, error, sizeof error) ||
-        !s_open_link(self, error, sizeof error)) {
+        !s_open_links(self, error, sizeof error) || !s_open_handover(self, error, sizeof error)) {
         char escaped[PCL_ERROR_TEXT_SIZE];
         pcl_log(PCL_LOG_ERROR, "agent", "open_failed", "reason=\"%s\"",
                 pcl_log_escape(error, escaped, sizeof escaped));
         return false;
     }
     self->options.boot_id = self->args->boot_id;
-    (void)snprintf(self->who, sizeof self->who, "agent.%s", self->options.node);
     s_open_tables(self);
     s_open_pools(self);
     self->connect_limit = pcl_log_limit_of(1);
     self->accounts_limit = pcl_log_limit_of(1);
     self->ended_limit = pcl_log_limit_of(ENDED_LINES_MAX);
     self->cloud = pcl_cloud_new(self->args->config, self->who);
-    self->drain_on = s_drain_on(self->args->config);
+    self->drain_on = s_notice_of(self->args->config, "aws/drain_on");
+    self->hand_over_on = s_notice_of(self->args->config, "topology/hand_over");
+    self->leave = pcl_config_bool(self->args->config, "topology/leave");
     pcl_cloud_look(self->cloud, &self->host);
-    self->observer = pcl_observer_new(&self->options, self->who);
+    self->observer = pcl_observer_new(&self->options, self->handover, self->who);
     self->beater = pcl_beater_new(&self->options, self->observer, self->causal);
     pcl_observer_view(self->observer, &self->view);
-    pcl_link_on_unsent(self->link, pcl_agent_unsent, self);
-    pcl_loop_add_socket(self->loop, pcl_link_socket(self->link), s_on_link, self);
+    for (uint32_t index = 0; index < self->proxy_count; index++) {
+        pcl_agent_proxy *proxy = &self->proxies[index];
+        pcl_link_on_unsent(proxy->link, pcl_agent_unsent, proxy);
+        pcl_loop_add_socket(self->loop, pcl_link_socket(proxy->link), s_on_link, proxy);
+    }
     pcl_loop_add_fd(self->loop, pcl_pool_fd(self->pool), s_on_results, self);
     pcl_loop_add_fd(self->loop, pcl_lane_fd(self->lane), s_on_answers, self);
     pcl_loop_add_fd(self->loop, pcl_pool_fd(self->held_pool), s_on_held_results, self);
@@ -497,10 +546,11 @@ static bool s_close(pcl_agent *self)
         pcl_spares_destroy(&self->spares);
         pcl_causal_destroy(&self->causal);
     }
-    pcl_link_destroy(&self->link);
-    if (self->spare != NULL) {
-        free(self->spare); /* nothing was received into it */
+    for (uint32_t index = 0; index < self->proxy_count; index++) {
+        pcl_link_destroy(&self->proxies[index].link);
     }
+    pcl_job_discard(&self->spare);
+    pcl_agent_free_rested(self);
     pcl_ticket_table_destroy(&self->flights);
     pcl_id_index_destroy(&self->flight_ids);
     return ended && idle;
@@ -520,6 +570,7 @@ void pcl_worker_agent_actor(zsock_t *pipe, void *argument)
     pcl_actor_run(pipe, opened, self->loop, &HOOKS, self);
     pcl_loop_destroy(&self->loop);
     if (s_close(self)) {
+        pcl_handover_destroy(&self->handover);
         pcl_agent_options_wipe(&self->options);
         free(self);
     }

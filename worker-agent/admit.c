@@ -21,6 +21,9 @@ static pcl_err s_admit_new(const pcl_admission *node, bool read, const char **ou
     if (!read && node->read_only) {
         return s_refuse(PCL_ERR_NO_NODE, "the node is read-only", out_reason);
     }
+    if (!read && node->other_term) {
+        return s_refuse(PCL_ERR_NO_NODE, "the source has changed", out_reason);
+    }
     return PCL_ERR_OK;
 }
 

@@ -22,6 +22,7 @@ typedef struct pcl_admission {
     bool draining;
     bool source; /* the role, as the database has it */
     bool read_only;
+    bool other_term; /* the proxy chose the node when it was, or believing it, of another term */
 } pcl_admission;
 
 /* What is asked. */

@@ -11,8 +11,10 @@
 #include "net/link.h"
 #include "net/log_limit.h"
 #include "net/loop.h"
+#include "net/proxies.h"
 #include "worker-agent/beater.h"
 #include "worker-agent/cloud.h"
+#include "worker-agent/handover.h"
 #include "worker-agent/held_table.h"
 #include "worker-agent/job.h"
 #include "worker-agent/lane.h"
@@ -29,12 +31,28 @@
 /* A database that has answered no look of the observer's for so long answers nobody. */
 #define PCL_AGENT_LOOKS_MISSED_US  (PCL_BEATS_GONE * PCL_BEAT_INTERVAL_MS * PCL_US_PER_MS)
 
+/* Jobs that are kept for other requests: as many as the lane and the pool's threads have at a time.
+ */
+#define PCL_AGENT_RESTED_MAX 64u
+
+/* One of the proxies.  What one sends, cancels and loses is its own: tickets of two may be equal.
+ */
+typedef struct pcl_agent_proxy {
+    struct pcl_agent *agent;
+    pcl_link *link;
+    const char *name; /* as the settings have it; static */
+    uint32_t index;   /* among the agent's */
+    uint32_t run;     /* counts its runs that were heard */
+    uint32_t rif_you; /* requests that stand alone, of the present one */
+} pcl_agent_proxy;
+
 typedef struct pcl_agent {
     const pcl_role_args *args;
     pcl_agent_options options;
     char who[PCL_NAME_SIZE_MAX + 8]; /* "agent.n1", of log lines */
     pcl_loop *loop;
-    pcl_link *link;
+    pcl_agent_proxy proxies[PCL_PROXIES_MAX];
+    uint32_t proxy_count;
     pcl_observer *observer;
     pcl_beater *beater;
     pcl_watchdog *watchdog;
@@ -46,8 +64,10 @@ typedef struct pcl_agent {
     pcl_ticket_table *flights; /* pcl_flight: requests that have no reply yet, or still run */
     pcl_id_index *flight_ids;  /* their ids: what CANCEL names */
     pcl_held_table *held;
-    pcl_job *spare; /* what the next message is received into */
-    bool waits;     /* the tick has left messages; nothing else may come to read them */
+    pcl_job *spare;  /* what the next message is received into */
+    pcl_job *rested; /* jobs for later messages, by next; at most PCL_AGENT_RESTED_MAX */
+    uint32_t rested_count;
+    bool waits; /* the tick has left messages; nothing else may come to read them */
     pcl_meter meter;
     pcl_log_limit connect_limit;  /* of connect_failed lines */
     pcl_log_limit ended_limit;    /* of held_ended lines */
@@ -63,10 +83,12 @@ typedef struct pcl_agent {
     uint64_t canary_us;  /* when the look was taken that it was last told */
     uint64_t seq, served, errors;
     uint32_t news;             /* what the last report said that is worth a beat of its own */
-    uint32_t proxy_run;        /* counts the runs of the proxy that were heard */
-    uint32_t rif_you;          /* requests that stand alone, of the present one */
     pcl_cloud_notice drain_on; /* STAYS: no notice drains */
     bool leaving;              /* a replica whose host has given that notice */
+    pcl_handover *handover;
+    pcl_handover_view topology;    /* copied with the views */
+    pcl_cloud_notice hand_over_on; /* STAYS: no notice does */
+    bool leave;                    /* the settings say that it shall not be the source */
     bool draining;
 } pcl_agent;
 
@@ -86,27 +108,34 @@ typedef struct pcl_reply_note {
 
 /* --- replies.c --- */
 
-pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us);
-/* Sends a reply to the request of head; takes the payload's octets.  job: whose times the report
- * carries; NULL: nobody's.  note may be NULL.  False: it could not be sent, and was counted. */
-bool pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
+/* As that proxy gets it. */
+pcl_report pcl_agent_report(pcl_agent *self, const pcl_agent_proxy *proxy, uint64_t now_us);
+/* Sends a reply to that request, to its proxy; may take the payload's octets.  job: whose times the
+ * report carries, the same; NULL: nobody's.  note may be NULL.  False: it could not be sent, and
+ * was counted. */
+bool pcl_agent_reply(pcl_agent *self, const pcl_job *asked, pcl_outcome outcome,
                      pcl_buffer *payload, const pcl_job *job, const pcl_reply_note *note,
                      uint64_t now_us);
-/* A reply that the link had taken has not left (net/hop_outbox.h). */
+/* A reply that a proxy's link had taken has not left (net/hop_outbox.h). */
 void pcl_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_err why,
                       uint64_t now_us);
 /* An answer that no worker wrote. */
-void pcl_agent_refuse(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
+void pcl_agent_refuse(pcl_agent *self, const pcl_job *request, pcl_outcome outcome,
                       const char *message, const pcl_reply_note *note, uint64_t now_us);
 
 /* --- requests.c --- */
 
+/* What a message can be received into, from those that are done with, or new.  NULL when memory is
+ * out. */
+pcl_job *pcl_agent_fresh_job(pcl_agent *self);
+void pcl_agent_free_rested(pcl_agent *self);
 /* Takes the job over, or answers it and frees it. */
 void pcl_agent_admit(pcl_agent *self, pcl_job *job, uint64_t now_us);
-/* Stops what nobody waits for; its reply comes all the same. */
-void pcl_agent_cancel(pcl_agent *self, const pcl_head *head, uint64_t now_us);
-/* Nobody waits for anything any more: what has not started shall not. */
-void pcl_agent_drop_waiting(pcl_agent *self, uint64_t now_us);
+/* Stops what that proxy does not wait for any more; its reply comes all the same. */
+void pcl_agent_cancel(pcl_agent *self, const pcl_agent_proxy *proxy, const pcl_head *head,
+                      uint64_t now_us);
+/* That proxy is gone and waits for nothing: what it sent and has not started shall not. */
+void pcl_agent_drop_waiting(pcl_agent *self, const pcl_agent_proxy *proxy, uint64_t now_us);
 /* The end: tells whatever runs to stop.  Without it the database would go on with a statement whose
  * connection is closed. */
 void pcl_agent_stop_running(pcl_agent *self);
@@ -117,6 +146,13 @@ void pcl_agent_check_deadlines(pcl_agent *self, uint64_t now_us);
 /* Answers a request that never started, and frees its job, which stands nowhere any more. */
 void pcl_agent_drop(pcl_agent *self, pcl_job *job, pcl_outcome outcome, const char *message,
                     const pcl_reply_note *note, uint64_t now_us);
+
+/* --- succeed.c --- */
+
+void pcl_agent_on_topology(pcl_agent *self, pcl_hop_message *message, uint64_t now_us);
+/* With the views. */
+void pcl_agent_look_at_topology(pcl_agent *self);
+void pcl_agent_tell_topology(pcl_agent *self, uint64_t now_us);
 
 /* --- keeper.c --- */
 

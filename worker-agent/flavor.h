@@ -28,6 +28,9 @@ typedef struct pcl_flavor_ops {
     const char *last_io_errno;
     const char *received_file, *received_at, *applied_file, *applied_at; /* the source's log */
     const char *stop, *stop_receiving, *start;
+    bool deletes_received;       /* what is not executed, at a start of what stands (received.h) */
+    const char *forget_source;   /* while replication is stopped: what was received goes, too */
+    const char *const *follow;   /* a former source's, before it is pointed at another */
     const char *const *parallel; /* apply; while replication is stopped */
 
     /* Semi-synchronous replication. */
@@ -37,6 +40,7 @@ typedef struct pcl_flavor_ops {
     const char *semi_sync_source_sql;        /* one number: is it on? */
     const char *semi_sync_clients_sql;       /* one number: replicas that will acknowledge */
     const char *const *semi_sync_replica_on; /* before replication starts */
+    const char *semi_sync_replica_off;
 
     /* Causal reads.  after: a well-formed position of this flavor.  Each false: out_error says why.
      */
@@ -50,6 +54,11 @@ typedef struct pcl_flavor_ops {
     bool polls_source; /* on a source wait_for waits in vain */
     /* A position that has all that reads can have seen; "" where it does not fit. */
     bool (*seen)(MYSQL *mysql, char *position, size_t position_size, pcl_sql_error *out_error);
+
+    /* Whether the server has executed all of another's whole past, and (beyond) anything that is
+     * not of it. */
+    bool (*stands_at)(MYSQL *mysql, const char *position, bool *out_has, bool *out_beyond,
+                      pcl_sql_error *out_error);
 
     /* Puts the statement that points replication at the source. */
     void (*put_change_source)(pcl_buffer *buffer, MYSQL *mysql, const pcl_agent_options *options);

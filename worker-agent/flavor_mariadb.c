@@ -21,6 +21,11 @@ static const char *const SEMI_SYNC_SOURCE_SETUP[] = {
 static const char *const SEMI_SYNC_REPLICA_ON[] = {"SET GLOBAL rpl_semi_sync_slave_enabled=1",
                                                    NULL};
 
+/* It asks the new source for what comes after its own last write; and what waits for a replica on a
+ * source would wait for ever on a replica. */
+static const char *const FOLLOW[] = {"SET GLOBAL rpl_semi_sync_master_enabled=0",
+                                     "SET GLOBAL gtid_slave_pos=@@global.gtid_current_pos", NULL};
+
 static void s_put_change_source(pcl_buffer *buffer, MYSQL *mysql, const pcl_agent_options *options)
 {
     char port[64];
@@ -103,6 +108,20 @@ static bool s_seen(MYSQL *mysql, char *position, size_t position_size, pcl_sql_e
     return true;
 }
 
+static bool s_stands_at(MYSQL *mysql, const char *position, bool *out_has, bool *out_beyond,
+                        pcl_sql_error *out_error)
+{
+    pcl_row row;
+    if (!pcl_query_row(mysql, "SELECT @@global.gtid_current_pos AS gtid", &row, out_error)) {
+        return false;
+    }
+    pcl_bytes there = pcl_bytes_text(pcl_row_text(&row, "gtid"));
+    *out_has = pcl_gtid_reaches(there, pcl_bytes_text(position));
+    *out_beyond = there.size > 0 && !pcl_gtid_reaches(pcl_bytes_text(position), there);
+    pcl_row_free(&row);
+    return true;
+}
+
 const pcl_flavor_ops pcl_flavor_mariadb_ops = {
     .flavor = PCL_FLAVOR_MARIADB,
     .state_sql = "SELECT @@global.gtid_current_pos AS gtid, @@global.read_only AS read_only",
@@ -124,6 +143,9 @@ const pcl_flavor_ops pcl_flavor_mariadb_ops = {
     .stop = "STOP SLAVE",
     .stop_receiving = "STOP SLAVE IO_THREAD",
     .start = "START SLAVE",
+    .deletes_received = true,
+    .forget_source = "RESET SLAVE ALL",
+    .follow = FOLLOW,
     .parallel = PARALLEL,
     .semi_sync_plugins = PLUGINS,
     .semi_sync_source_setup = SEMI_SYNC_SOURCE_SETUP,
@@ -133,9 +155,11 @@ const pcl_flavor_ops pcl_flavor_mariadb_ops = {
     .semi_sync_clients_sql = "SELECT variable_value FROM information_schema.global_status"
                              " WHERE variable_name='RPL_SEMI_SYNC_MASTER_CLIENTS'",
     .semi_sync_replica_on = SEMI_SYNC_REPLICA_ON,
+    .semi_sync_replica_off = "SET GLOBAL rpl_semi_sync_slave_enabled=0",
     .look_for = s_look_for,
     .wait_for = s_wait_for,
     .polls_source = true, /* MASTER_GTID_WAIT looks at gtid_slave_pos */
     .seen = s_seen,
+    .stands_at = s_stands_at,
     .put_change_source = s_put_change_source,
 };

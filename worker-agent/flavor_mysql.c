@@ -1,6 +1,7 @@
 /* MySQL 8.4 to 9.x; 8.0 from 8.0.26 on, where the new names came. */
 #include "common/clock.h"
 #include "wire/gtid.h"
+#include "wire/topology.h"
 #include "worker-agent/flavor.h"
 
 #include <inttypes.h>
@@ -24,6 +25,9 @@ static const char *const SEMI_SYNC_SOURCE_SETUP[] = {
     "SET GLOBAL rpl_semi_sync_source_wait_no_replica=1", NULL};
 static const char *const SEMI_SYNC_REPLICA_ON[] = {"SET GLOBAL rpl_semi_sync_replica_enabled=1",
                                                    NULL};
+
+/* What waits for a replica on a source would wait for ever on a replica. */
+static const char *const FOLLOW[] = {"SET GLOBAL rpl_semi_sync_source_enabled=0", NULL};
 
 static void s_put_change_source(pcl_buffer *buffer, MYSQL *mysql, const pcl_agent_options *options)
 {
@@ -108,6 +112,24 @@ static bool s_seen(MYSQL *mysql, char *position, size_t position_size, pcl_sql_e
     return true;
 }
 
+static bool s_stands_at(MYSQL *mysql, const char *position, bool *out_has, bool *out_beyond,
+                        pcl_sql_error *out_error)
+{
+    char sql[2 * PCL_TOPOLOGY_POSITION_SIZE_MAX + 256];
+    pcl_row row;
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT GTID_SUBSET('%s', @@global.gtid_executed) AS has,"
+                   " GTID_SUBSET(@@global.gtid_executed, '%s') AS within",
+                   position, position);
+    if (!pcl_query_row(mysql, sql, &row, out_error)) {
+        return false;
+    }
+    *out_has = pcl_row_uint(&row, "has") == 1;
+    *out_beyond = pcl_row_uint(&row, "within") != 1;
+    pcl_row_free(&row);
+    return true;
+}
+
 const pcl_flavor_ops pcl_flavor_mysql_ops = {
     .flavor = PCL_FLAVOR_MYSQL,
     .state_sql = "SELECT @@global.gtid_executed AS gtid, @@global.read_only AS read_only",
@@ -129,6 +151,8 @@ const pcl_flavor_ops pcl_flavor_mysql_ops = {
     .stop = "STOP REPLICA",
     .stop_receiving = "STOP REPLICA IO_THREAD",
     .start = "START REPLICA",
+    .forget_source = "RESET REPLICA ALL",
+    .follow = FOLLOW,
     .parallel = PARALLEL,
     .semi_sync_plugins = PLUGINS,
     .semi_sync_source_setup = SEMI_SYNC_SOURCE_SETUP,
@@ -138,8 +162,10 @@ const pcl_flavor_ops pcl_flavor_mysql_ops = {
     .semi_sync_clients_sql = "SELECT variable_value FROM performance_schema.global_status"
                              " WHERE variable_name='Rpl_semi_sync_source_clients'",
     .semi_sync_replica_on = SEMI_SYNC_REPLICA_ON,
+    .semi_sync_replica_off = "SET GLOBAL rpl_semi_sync_replica_enabled=0",
     .look_for = s_look_for,
     .wait_for = s_wait_for,
     .seen = s_seen,
+    .stands_at = s_stands_at,
     .put_change_source = s_put_change_source,
 };

@@ -3,6 +3,10 @@
 #include "common/limits.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+/* As much as most replies need. */
+#define REPLY_KEPT_SIZE 2048u
 
 pcl_job *pcl_job_new(void)
 {
@@ -24,6 +28,30 @@ void pcl_job_destroy(pcl_job **self_p)
         free(self);
         *self_p = NULL;
     }
+}
+
+void pcl_job_discard(pcl_job **self_p)
+{
+    pcl_job *self = *self_p;
+    if (self != NULL) {
+        pcl_buffer_release(&self->reply);
+        free(self);
+        *self_p = NULL;
+    }
+}
+
+void pcl_job_renew(pcl_job *self)
+{
+    pcl_hop_close(&self->message);
+    free(self->connect_text);
+    pcl_held_destroy(&self->opened);
+    if (self->reply.capacity > REPLY_KEPT_SIZE) {
+        pcl_buffer_release(&self->reply);
+    }
+    pcl_buffer reply = self->reply;
+    pcl_buffer_clear(&reply);
+    memset(self, 0, sizeof *self);
+    self->reply = reply;
 }
 
 void pcl_job_list_append(pcl_job_list *self, pcl_job *job)

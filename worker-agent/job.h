@@ -17,7 +17,8 @@ typedef struct pcl_job {
     pcl_hop_message message; /* as it came; owned */
     uint64_t ticket;         /* the actor's own */
     uint64_t arrived_us, deadline_us;
-    uint32_t proxy_run;           /* the actor's number of the run of the proxy that sent it */
+    uint32_t proxy;               /* that sent it: the actor's number */
+    uint32_t proxy_run;           /* ... and of that proxy's run */
     pcl_node_role role;           /* of the node, for the route */
     const pcl_accounts *accounts; /* that it runs under; borrowed; NULL only of the end of a held */
     /* What the request names, or what shall end: borrowed, and nobody else's until the job comes
@@ -57,5 +58,9 @@ typedef struct pcl_job {
 pcl_job *pcl_job_new(void);
 /* Closes the message and frees the reply. */
 void pcl_job_destroy(pcl_job **self_p);
+/* Of a job that no message was received into; NULL is none. */
+void pcl_job_discard(pcl_job **self_p);
+/* As destroy and new: fresh again, but with the memory of a reply that was small. */
+void pcl_job_renew(pcl_job *self);
 
 #endif

@@ -19,6 +19,7 @@
 #define CANNOT_US (10 * PCL_US_PER_S)
 
 typedef struct seat {
+    pcl_lane *lane;
     pcl_plain *plain;
     pcl_job *job; /* NULL: it is free; owned with the pool's leave */
     int fd;       /* that epoll knows of; -1: none */
@@ -47,6 +48,49 @@ uint32_t pcl_lane_seats(const pcl_agent_options *options)
     return PCL_CLIENT_NONBLOCKING ? seats : 0;
 }
 
+/* --- What epoll knows ------------------------------------------------------------ */
+
+static void s_control(pcl_lane *self, seat *item, int operation, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data = {.ptr = item}};
+    int failed = epoll_ctl(self->epoll_fd, operation, item->fd, &event);
+    assert(failed == 0);
+    (void)failed;
+    item->events = events;
+}
+
+/* While the descriptor still is the connection's: another thread that has the connection, or the
+ * number of its descriptor, would be a stranger to epoll, and to be forgotten as such. */
+static void s_on_parting(void *context)
+{
+    seat *item = context;
+    uint64_t serial = 0;
+    if (item->fd >= 0 && pcl_plain_fd(item->plain, &serial) == item->fd && serial == item->serial) {
+        s_control(item->lane, item, EPOLL_CTL_DEL, 0);
+    }
+    item->fd = -1;
+}
+
+/* After each step: the connection may be another, or need something else.  Who waits for nothing
+ * asks whether it can write: it always can, and has its turn after the others.  Of a descriptor
+ * that was closed since, epoll knows nothing any more. */
+static void s_tell_epoll(pcl_lane *self, seat *item)
+{
+    uint64_t serial = 0;
+    int fd = pcl_plain_fd(item->plain, &serial);
+    int waited = item->job != NULL ? pcl_plain_waits_for(item->plain) : PCL_WAIT_READ;
+    bool writes = waited == 0 || (waited & PCL_WAIT_WRITE) != 0;
+    uint32_t events = EPOLLIN | (writes ? EPOLLOUT : 0u);
+    bool known = item->fd >= 0 && fd == item->fd && serial == item->serial;
+    item->fd = fd;
+    item->serial = serial;
+    if (fd >= 0 && (!known || events != item->events)) {
+        s_control(self, item, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, events);
+    }
+}
+
+/* --- Life ------------------------------------------------------------------------ */
+
 pcl_lane *pcl_lane_new(const pcl_pool_plan *plan, pcl_pool *pool, uint32_t slot_first,
                        pcl_lane_done *done, void *context)
 {
@@ -63,9 +107,11 @@ pcl_lane *pcl_lane_new(const pcl_pool_plan *plan, pcl_pool *pool, uint32_t slot_
     self->free_seats = calloc(self->seat_count + 1, sizeof *self->free_seats);
     assert(self->seats != NULL && self->free_seats != NULL);
     for (uint32_t index = 0; index < self->seat_count; index++) {
-        self->seats[index].plain = pcl_plain_new(plan->options, plan->watchdog, plan->spares,
-                                                 plan->causal, slot_first + index);
-        self->seats[index].fd = -1;
+        seat *item = &self->seats[index];
+        item->lane = self;
+        item->plain = pcl_plain_new(plan->options, plan->watchdog, plan->spares, plan->causal,
+                                    slot_first + index, s_on_parting, item);
+        item->fd = -1;
         self->free_seats[self->free_count++] = index;
     }
     return self;
@@ -86,40 +132,6 @@ void pcl_lane_destroy(pcl_lane **self_p)
     free(self->free_seats);
     free(self);
     *self_p = NULL;
-}
-
-/* --- What epoll knows ------------------------------------------------------------ */
-
-static void s_control(pcl_lane *self, seat *item, int operation, int fd, uint32_t events)
-{
-    struct epoll_event event = {.events = events, .data = {.ptr = item}};
-    int failed = epoll_ctl(self->epoll_fd, operation, fd, &event);
-    assert(failed == 0 || operation == EPOLL_CTL_DEL); /* a closed one is not there any more */
-    (void)failed;
-}
-
-/* After each step: the connection may be another, or need something else.  Who waits for nothing
- * asks whether it can write: it always can, and has its turn after the others. */
-static void s_tell_epoll(pcl_lane *self, seat *item)
-{
-    uint64_t serial = 0;
-    int fd = pcl_plain_fd(item->plain, &serial);
-    int waited = item->job != NULL ? pcl_plain_waits_for(item->plain) : PCL_WAIT_READ;
-    bool writes = waited == 0 || (waited & PCL_WAIT_WRITE) != 0;
-    uint32_t events = EPOLLIN | (writes ? EPOLLOUT : 0u);
-    bool known = item->fd >= 0 && fd == item->fd && serial == item->serial;
-    if (known && events != item->events) {
-        s_control(self, item, EPOLL_CTL_MOD, fd, events);
-    }
-    if (!known && item->fd >= 0) {
-        s_control(self, item, EPOLL_CTL_DEL, item->fd, 0);
-    }
-    if (!known && fd >= 0) {
-        s_control(self, item, EPOLL_CTL_ADD, fd, events);
-    }
-    item->fd = fd;
-    item->serial = serial;
-    item->events = events;
 }
 
 /* --- Jobs -------------------------------------------------------------------------- */
@@ -155,7 +167,7 @@ static void s_follow(pcl_lane *self, seat *item, pcl_plain_step step, uint64_t n
             return;
         }
         item->job = NULL;
-        s_tell_epoll(self, item); /* before anybody else uses its connection */
+        s_tell_epoll(self, item);
         pcl_job *next = NULL;
         if (step == PCL_PLAIN_OTHER) {
             self->closed_us = pcl_plain_cannot(item->plain) ? now_us + CANNOT_US : self->closed_us;

@@ -57,6 +57,13 @@ static const pcl_metric_plan METRICS[] = {
      "portcullis_agent_secret_failures_total", "Times the secret could not be fetched or stored."},
     {PCL_METRIC_COUNTER, offsetof(pcl_meter, secret_changes),
      "portcullis_agent_secret_changes_total", "Times the secret had changed."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, term), "portcullis_agent_term",
+     "How often the source has changed, as this agent knows."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_meter, handovers), "portcullis_agent_handovers_total",
+     "Times this node took over as the source."},
+    {PCL_METRIC_COUNTER, offsetof(pcl_meter, handovers_given_up),
+     "portcullis_agent_handovers_given_up_total",
+     "Times this node, as the source, began to hand over and took it back."},
 };
 static const pcl_metric_plan OPEN = {PCL_METRIC_GAUGE, offsetof(pcl_meter, open),
                                      "portcullis_agent_held_open",
@@ -160,6 +167,14 @@ void pcl_meter_host(pcl_meter *self, const pcl_cloud_view *host)
     pcl_metric_add(self->secret_failures, host->secret_failures - seen->secret_failures);
     pcl_metric_add(self->secret_changes, host->secret_changes - seen->secret_changes);
     self->host_seen = *host;
+}
+
+void pcl_meter_topology(pcl_meter *self, const pcl_handover_view *view)
+{
+    pcl_metric_set(self->term, (double)view->term);
+    pcl_metric_add(self->handovers, view->done - self->topology_seen.done);
+    pcl_metric_add(self->handovers_given_up, view->given_up - self->topology_seen.given_up);
+    self->topology_seen = *view;
 }
 
 void pcl_meter_opened(pcl_meter *self, bool session)

@@ -5,6 +5,7 @@
 #include "net/metrics.h"
 #include "sql/classify.h"
 #include "worker-agent/cloud.h"
+#include "worker-agent/handover.h"
 #include "worker-agent/held.h"
 #include "worker-agent/job.h"
 #include "worker-agent/observer.h"
@@ -44,7 +45,9 @@ typedef struct pcl_meter {
     pcl_metric *kills, *cache_hits, *cache_misses;
     pcl_metric *messages_dropped, *replies_dropped, *late;
     pcl_metric *notice, *metadata_failures, *secret_failures, *secret_changes;
+    pcl_metric *term, *handovers, *handovers_given_up;
     pcl_cloud_view host_seen;
+    pcl_handover_view topology_seen;
     uint64_t kills_seen;
 } pcl_meter;
 
@@ -56,6 +59,7 @@ void pcl_meter_answer(pcl_meter *self, uint8_t sql_class, pcl_err code);
 void pcl_meter_job(pcl_meter *self, const pcl_job *job);
 /* Now and then. */
 void pcl_meter_state(pcl_meter *self, const pcl_node_view *view, const pcl_meter_gauges *gauges);
+void pcl_meter_topology(pcl_meter *self, const pcl_handover_view *view);
 void pcl_meter_host(pcl_meter *self, const pcl_cloud_view *host);
 /* A session, or else a cursor, was opened; ended. */
 void pcl_meter_opened(pcl_meter *self, bool session);

@@ -21,9 +21,12 @@
 #define SEMI_SYNC_MS     1000u
 #define REPLICA_RETRY_MS 5000u
 #define MEND_MS          1000u
+#define BUSY_MS          10u /* between looks while the source changes */
 
 struct pcl_observer {
-    const pcl_agent_options *options; /* borrowed */
+    pcl_agent_options own_options;    /* as borrowed, but what the node is to be may change */
+    const pcl_agent_options *options; /* these */
+    pcl_handover *handover;           /* borrowed */
     const char *who;                  /* borrowed */
     pcl_connection *connection;       /* the thread's own */
     const pcl_flavor_ops *flavor;     /* of the server; NULL before it answered */
@@ -173,7 +176,7 @@ static bool s_restart_replication(pcl_observer *self, MYSQL *mysql, pcl_sql_erro
         return asked;
     }
     pcl_log(PCL_LOG_WARNING, self->who, "replication_restart", "%s", "");
-    return pcl_query_run(mysql, self->flavor->start, error);
+    return pcl_setup_start(mysql, self->flavor, self->options, error);
 }
 
 /* All accounts have their passwords of that turn, but for the agent's own where it was refused. */
@@ -254,6 +257,43 @@ static uint32_t s_lose(pcl_observer *self, const char *step, const pcl_sql_error
     return wait_ms;
 }
 
+static bool s_set_up(pcl_observer *self, const char **out_step, pcl_sql_error *error)
+{
+    uint32_t refused = 0;
+    uint64_t turn = pcl_keyring_turn(self->options->keyring);
+    MYSQL *mysql = pcl_connection_mysql(self->connection);
+    self->flavor = pcl_flavor_of(mysql);
+    *out_step = "hand-over";
+    if (!pcl_handover_reconnected(self->handover, mysql, error)) {
+        return false;
+    }
+    pcl_handover_apply(self->handover, &self->own_options);
+    if (!pcl_setup_node(self->connection, self->flavor, self->options, out_step, &refused, error)) {
+        return false;
+    }
+    self->set_up = true;
+    self->semi_sync_due_us = 0;
+    s_settle_passwords(self, turn, refused);
+    self->retry_ms = RETRY_MS_MIN;
+    pcl_log(PCL_LOG_INFO, self->who, "set_up", "role=%s flavor=%s",
+            pcl_node_role_text(self->options->role), pcl_flavor_text(self->flavor->flavor));
+    return true;
+}
+
+static bool s_hand_over(pcl_observer *self, bool *out_busy, pcl_sql_error *error)
+{
+    bool changed = false;
+    if (!pcl_handover_step(self->handover, pcl_connection_mysql(self->connection), self->flavor,
+                           self->options, pcl_now_us(), &changed, out_busy, error)) {
+        return false;
+    }
+    if (changed) {
+        self->set_up = false;
+        *out_busy = true;
+    }
+    return true;
+}
+
 static uint32_t s_turn(void *context)
 {
     pcl_observer *self = context;
@@ -266,19 +306,8 @@ static uint32_t s_turn(void *context)
     if (!pcl_connection_open(self->connection, &error)) {
         return s_lose(self, step, &error);
     }
-    if (!self->set_up) {
-        uint32_t refused = 0;
-        uint64_t turn = pcl_keyring_turn(self->options->keyring);
-        self->flavor = pcl_flavor_of(pcl_connection_mysql(self->connection));
-        if (!pcl_setup_node(self->connection, self->flavor, self->options, &step, &refused,
-                            &error)) {
-            return s_lose(self, step, &error);
-        }
-        self->set_up = true;
-        s_settle_passwords(self, turn, refused);
-        self->retry_ms = RETRY_MS_MIN;
-        pcl_log(PCL_LOG_INFO, self->who, "set_up", "role=%s flavor=%s",
-                pcl_node_role_text(self->options->role), pcl_flavor_text(self->flavor->flavor));
+    if (!self->set_up && !s_set_up(self, &step, &error)) {
+        return s_lose(self, step, &error);
     }
     if (!s_mend_accounts(self, &error)) {
         return s_lose(self, "accounts", &error);
@@ -290,14 +319,21 @@ static uint32_t s_turn(void *context)
     view.ready = true;
     s_log_change(self, &view);
     s_publish(self, &view);
-    return PCL_BEAT_INTERVAL_MS;
+    bool busy = false;
+    if (!s_hand_over(self, &busy, &error)) {
+        return s_lose(self, "hand-over", &error);
+    }
+    return busy ? BUSY_MS : PCL_BEAT_INTERVAL_MS;
 }
 
-pcl_observer *pcl_observer_new(const pcl_agent_options *options, const char *who)
+pcl_observer *pcl_observer_new(const pcl_agent_options *options, pcl_handover *handover,
+                               const char *who)
 {
     pcl_observer *self = calloc(1, sizeof *self);
     assert(self != NULL);
-    self->options = options;
+    self->own_options = *options; /* what it points to stays the caller's */
+    self->options = &self->own_options;
+    self->handover = handover;
     self->who = who;
     self->retry_ms = RETRY_MS_MIN;
     self->connection = pcl_connection_new(options, NULL, PCL_ACCOUNT_ADMIN, 1, READ_TIMEOUT_S);

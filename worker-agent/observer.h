@@ -15,6 +15,7 @@
 #ifndef PCL_WORKER_AGENT_OBSERVER_H
 #define PCL_WORKER_AGENT_OBSERVER_H
 
+#include "worker-agent/handover.h"
 #include "worker-agent/options.h"
 
 #include <stdbool.h>
@@ -37,8 +38,9 @@ typedef struct pcl_node_view {
 
 typedef struct pcl_observer pcl_observer;
 
-/* who: of log lines.  Both are borrowed. */
-pcl_observer *pcl_observer_new(const pcl_agent_options *options, const char *who);
+/* who: of log lines.  All are borrowed. */
+pcl_observer *pcl_observer_new(const pcl_agent_options *options, pcl_handover *handover,
+                               const char *who);
 /* false: the thread did not end within wait_ms (see pcl_pool_destroy). */
 bool pcl_observer_destroy(pcl_observer **self_p, uint32_t wait_ms);
 

@@ -47,16 +47,22 @@ static bool s_password(pcl_password *out_password, const char *path, char *error
     pcl_buffer text;
     size_t size = 0;
     size_t size_before = 0;
+    size_t end = 0;
     pcl_buffer_init(&text, PASSWORD_FILE_SIZE_MAX);
     bool read = pcl_file_read(&text, path, PCL_FILE_SECRET, error, error_size);
     if (read) {
         size_t next = s_line(&text, 0, out_password->now, &size);
-        (void)s_line(&text, next, out_password->before, &size_before);
+        end = s_line(&text, next, out_password->before, &size_before);
     }
     if (read && (size == 0 || size > PCL_CONFIG_SECRET_SIZE_MAX ||
                  size_before > PCL_CONFIG_SECRET_SIZE_MAX)) {
         (void)snprintf(error, error_size, "%s: must hold a line of 1 to %u characters", path,
                        PCL_CONFIG_SECRET_SIZE_MAX);
+        read = false;
+    }
+    if (read && end < text.size) {
+        (void)snprintf(error, error_size, "%s: must hold one line, or two: the password before",
+                       path);
         read = false;
     }
     pcl_file_wipe(&text);

@@ -27,7 +27,8 @@ typedef struct pcl_held_limits {
 typedef struct pcl_agent_options {
     uint64_t boot_id; /* of this run, as the beats say it; the caller's to set */
     char node[PCL_NAME_SIZE_MAX + 1];
-    pcl_node_role role; /* what the node shall be */
+    pcl_node_role role; /* what the node shall be; UNKNOWN: closed, and nobody's replica */
+    bool succeeds;      /* the source is not the one of the settings any more */
     char socket[PCL_SOCKET_SIZE];
     char host[PCL_HOST_SIZE];
     uint16_t port;

@@ -9,6 +9,8 @@
 #define ER_USER_LIMIT           1226u
 #define ER_NO_PASSWORD          1698u
 #define ER_PASSWORD_EXPIRED     1862u
+#define ER_LOCKED               3118u
+#define ER_LOCKED_MARIADB       4151u
 #define ER_CONNECTION_KILLED    1927u /* MariaDB */
 #define ER_STATEMENT_TIMEOUT    1969u /* MariaDB */
 #define ER_QUERY_TIMEOUT        3024u /* MySQL */
@@ -53,7 +55,8 @@ static pcl_retry s_safe_if(bool condition)
 bool pcl_errno_is_refusal(uint32_t mysql_errno)
 {
     return mysql_errno == PCL_ER_ACCESS_DENIED || mysql_errno == PCL_ER_DB_ACCESS ||
-           mysql_errno == ER_NO_PASSWORD || mysql_errno == ER_PASSWORD_EXPIRED;
+           mysql_errno == ER_NO_PASSWORD || mysql_errno == ER_PASSWORD_EXPIRED ||
+           mysql_errno == ER_LOCKED || mysql_errno == ER_LOCKED_MARIADB;
 }
 
 bool pcl_may_be_rolled_back(pcl_stage stage, uint8_t sql_class, uint32_t mysql_errno)

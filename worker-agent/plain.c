@@ -11,7 +11,9 @@
 #define PAYLOAD_SIZE_MAX (8u * 1024u)
 
 struct pcl_plain {
-    pcl_worker *worker;  /* owned: its connection, its stream, its slot */
+    pcl_worker *worker; /* owned: its connection, its stream, its slot */
+    pcl_plain_parting *parting;
+    void *context;       /* of parting */
     uint64_t serial;     /* of the connection */
     pcl_request request; /* these are of the job at hand */
     pcl_single run;
@@ -24,11 +26,14 @@ struct pcl_plain {
 };
 
 pcl_plain *pcl_plain_new(const pcl_agent_options *options, pcl_watchdog *watchdog,
-                         pcl_spares *spares, pcl_causal *causal, uint32_t slot)
+                         pcl_spares *spares, pcl_causal *causal, uint32_t slot,
+                         pcl_plain_parting *parting, void *context)
 {
     pcl_plain *self = calloc(1, sizeof *self);
     assert(self != NULL);
     self->worker = pcl_worker_new(options, watchdog, spares, causal, slot);
+    self->parting = parting;
+    self->context = context;
     return self;
 }
 
@@ -75,15 +80,24 @@ bool pcl_plain_suits(const pcl_plain *self, const pcl_accounts *accounts)
     return own != NULL && pcl_connection_accounts(own) == accounts;
 }
 
+/* As soon as it is among the spares it is another thread's, and when it is closed its descriptor's
+ * number is anybody's. */
+static void s_give_back(pcl_plain *self)
+{
+    self->parting(self->context);
+    pcl_worker_give_own_back(self->worker);
+}
+
 void pcl_plain_rest(pcl_plain *self)
 {
     assert(self->run.job == NULL);
-    pcl_worker_give_own_back(self->worker);
+    s_give_back(self);
 }
 
 void pcl_plain_hang_up(pcl_plain *self)
 {
     assert(self->run.job == NULL);
+    self->parting(self->context);
     pcl_connection *own = pcl_worker_part_with_own(self->worker);
     pcl_connection_destroy(&own);
 }
@@ -93,7 +107,7 @@ static bool s_find_connection(pcl_plain *self, const pcl_job *job)
 {
     pcl_worker *worker = self->worker;
     if (!pcl_plain_suits(self, job->accounts)) {
-        pcl_worker_give_own_back(worker);
+        s_give_back(self);
     }
     if (worker->own == NULL) {
         pcl_connection *spare = pcl_spares_take_open(worker->spares, job->accounts,
@@ -132,7 +146,7 @@ static pcl_plain_step s_give_up(pcl_plain *self)
     }
     pcl_buffer_clear(&run->job->reply);
     run->job = NULL;
-    pcl_worker_give_own_back(self->worker); /* that thread is to find it */
+    s_give_back(self); /* that thread is to find it */
     return PCL_PLAIN_OTHER;
 }
 
@@ -182,11 +196,14 @@ static pcl_plain_step s_end(pcl_plain *self)
     if (attempt->own_err == PCL_ERR_OK && attempt->error.number == 0) {
         attempt->failed = false; /* it only is not plain, and was ended: that is the answer */
     }
+    if (attempt->more) {
+        self->parting(self->context); /* the cursor has it from now on */
+    }
     pcl_single_answer(run, worker);
     run->job = NULL;
     if (worker->own != NULL &&
         (!pcl_connection_is_open(worker->own) || pcl_connection_is_bloated(worker->own))) {
-        pcl_worker_give_own_back(worker);
+        s_give_back(self);
     }
     return PCL_PLAIN_DONE;
 }
@@ -264,7 +281,7 @@ pcl_plain_step pcl_plain_begin(pcl_plain *self, pcl_job *job)
         return PCL_PLAIN_DONE;
     }
     if (!s_find_connection(self, job) || !s_find_statement(self)) {
-        pcl_worker_give_own_back(worker); /* a thread makes it ready */
+        s_give_back(self); /* a thread makes it ready */
         return PCL_PLAIN_OTHER;
     }
     pcl_single_init(&self->run, worker, job, request);

@@ -25,9 +25,15 @@ typedef enum pcl_plain_step {
     PCL_PLAIN_OTHER,     /* a thread shall run it */
 } pcl_plain_step;
 
+/* Its connection is about to be given away or closed: who watches its descriptor stops that now.
+ * Where the connection is lost, so that the client library has closed the descriptor already,
+ * nobody is told, and the kernel watches it no more. */
+typedef void(pcl_plain_parting)(void *context);
+
 /* All but slot, the watchdog's, are borrowed.  Aborts when memory is out. */
 pcl_plain *pcl_plain_new(const pcl_agent_options *options, pcl_watchdog *watchdog,
-                         pcl_spares *spares, pcl_causal *causal, uint32_t slot);
+                         pcl_spares *spares, pcl_causal *causal, uint32_t slot,
+                         pcl_plain_parting *parting, void *context);
 /* What is under way is cut off; its job is still the caller's. */
 void pcl_plain_destroy(pcl_plain **self_p);
 

@@ -1,4 +1,5 @@
 #include "net/link.h"
+#include "wire/hop_frame.h"
 #include "wire/reply.h"
 #include "worker-agent/agent.h"
 #include "worker-agent/lag.h"
@@ -9,7 +10,7 @@
 
 /* What a new statement would meet: the jobs of sessions have threads of their own,
  * and do not keep others waiting. */
-pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
+pcl_report pcl_agent_report(pcl_agent *self, const pcl_agent_proxy *proxy, uint64_t now_us)
 {
     pcl_pool_counts counts = pcl_pool_count(self->pool);
     pcl_held_counts held = pcl_held_table_count(self->held);
@@ -25,6 +26,7 @@ pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
     pcl_report report = {
         .boot_id = self->args->boot_id,
         .seq = ++self->seq,
+        .term = self->topology.term,
         .role = self->view.role,
         .state = self->draining ? PCL_NODE_DRAIN : ready,
         .flavor = self->view.flavor,
@@ -33,7 +35,7 @@ pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
         .warm_percent = 100,
         .lag_ms = lag_ms,
         .rif = rif,
-        .rif_you = self->rif_you < rif ? self->rif_you : rif,
+        .rif_you = proxy->rif_you < rif ? proxy->rif_you : rif,
         .running = counts.running,
         .queued = counts.queued,
         .workers = (uint16_t)self->options.threads,
@@ -56,10 +58,35 @@ pcl_report pcl_agent_report(pcl_agent *self, uint64_t now_us)
     return report;
 }
 
-bool pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
+/* What is packed is copied into a frame at once, and need not be in messages of its own before; of
+ * a large payload the memory goes with the message. */
+static bool s_send(pcl_agent_proxy *proxy, pcl_head *head, pcl_buffer *payload,
+                   const pcl_report *report, uint64_t now_us)
+{
+    uint8_t octets[PCL_REPORT_SIZE_MAX];
+    zmq_msg_t body;
+    zmq_msg_t tail;
+    pcl_bytes told = pcl_bytes_of(octets, pcl_report_encode(report, octets));
+    bool packed = payload->size + told.size <= PCL_HOP_FRAME_SIZE_MAX;
+    if (packed) {
+        pcl_frame_lend(&body, pcl_buffer_bytes(payload));
+        pcl_frame_lend(&tail, told);
+    } else {
+        pcl_frame_of_buffer(&body, payload);
+        pcl_frame_copy_of(&tail, told);
+    }
+    bool sent = pcl_link_send(proxy->link, head, &body, &tail, now_us) == PCL_ERR_OK;
+    (void)zmq_msg_close(&body);
+    (void)zmq_msg_close(&tail);
+    return sent;
+}
+
+bool pcl_agent_reply(pcl_agent *self, const pcl_job *asked, pcl_outcome outcome,
                      pcl_buffer *payload, const pcl_job *job, const pcl_reply_note *note,
                      uint64_t now_us)
 {
+    const pcl_head *request = &asked->message.head;
+    pcl_agent_proxy *proxy = &self->proxies[asked->proxy];
     pcl_head head = {
         .ticket = request->ticket,
         .kind = PCL_KIND_REPLY,
@@ -87,22 +114,15 @@ bool pcl_agent_reply(pcl_agent *self, const pcl_head *request, pcl_outcome outco
     }
     self->served++;
     self->errors += outcome.node_fault ? 1 : 0;
-    pcl_report report = pcl_agent_report(self, now_us);
+    pcl_report report = pcl_agent_report(self, proxy, now_us);
     report.exec_us = job != NULL ? job->exec_us : 0;
     /* To the proxy both are time that the answer spent here and the database did not. */
     report.queue_us = job != NULL ? job->queue_us + job->wait_us : 0;
     report.fault = outcome.node_fault;
-    uint8_t octets[PCL_REPORT_SIZE_MAX];
-    zmq_msg_t body;
-    zmq_msg_t tail;
-    pcl_frame_of_buffer(&body, payload);
-    pcl_frame_copy_of(&tail, pcl_bytes_of(octets, pcl_report_encode(&report, octets)));
-    bool sent = pcl_link_send(self->link, &head, &body, &tail, now_us) == PCL_ERR_OK;
+    bool sent = s_send(proxy, &head, payload, &report, now_us);
     if (!sent) {
         pcl_metric_add(self->meter.replies_dropped, 1); /* the proxy is gone, and answers itself */
     }
-    (void)zmq_msg_close(&body);
-    (void)zmq_msg_close(&tail);
     pcl_meter_answer(&self->meter, request->sql_class, outcome.err);
     return sent;
 }
@@ -113,7 +133,7 @@ void pcl_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_
 {
     (void)peer;
     (void)why;
-    pcl_agent *self = context;
+    pcl_agent *self = ((const pcl_agent_proxy *)context)->agent;
     if (head->kind == PCL_KIND_REPLY) {
         pcl_metric_add(self->meter.replies_dropped, 1);
     }
@@ -122,7 +142,7 @@ void pcl_agent_unsent(void *context, zmq_msg_t *peer, const pcl_head *head, pcl_
     }
 }
 
-void pcl_agent_refuse(pcl_agent *self, const pcl_head *request, pcl_outcome outcome,
+void pcl_agent_refuse(pcl_agent *self, const pcl_job *request, pcl_outcome outcome,
                       const char *message, const pcl_reply_note *note, uint64_t now_us)
 {
     pcl_buffer payload;
@@ -134,7 +154,7 @@ void pcl_agent_refuse(pcl_agent *self, const pcl_head *request, pcl_outcome outc
         .hop = "agent",
         .retry_after_ms = outcome.err == PCL_ERR_OVERLOADED ? RETRY_AFTER_MS : 0,
     };
-    pcl_reply_error_encode(&payload, request->id, &error);
+    pcl_reply_error_encode(&payload, request->message.head.id, &error);
     (void)pcl_agent_reply(self, request, outcome, &payload, NULL, note, now_us); /* was counted */
     pcl_buffer_release(&payload);
 }

@@ -24,6 +24,40 @@ static pcl_reply_note s_note(uint8_t flag, const uint8_t id[PCL_ID_SIZE])
     return note;
 }
 
+/* It is done with, and serves for another request: the memory of each that comes and goes would be
+ * asked for and given back. */
+static void s_rest(pcl_agent *self, pcl_job *job)
+{
+    if (self->rested_count >= PCL_AGENT_RESTED_MAX) {
+        pcl_job_destroy(&job);
+        return;
+    }
+    pcl_job_renew(job);
+    job->next = self->rested;
+    self->rested = job;
+    self->rested_count++;
+}
+
+pcl_job *pcl_agent_fresh_job(pcl_agent *self)
+{
+    pcl_job *job = self->rested;
+    if (job == NULL) {
+        return pcl_job_new();
+    }
+    self->rested = job->next;
+    self->rested_count--;
+    job->next = NULL;
+    return job;
+}
+
+void pcl_agent_free_rested(pcl_agent *self)
+{
+    while (self->rested != NULL) {
+        pcl_job *job = pcl_agent_fresh_job(self);
+        pcl_job_discard(&job);
+    }
+}
+
 /* --- Flights ------------------------------------------------------------------- */
 
 static bool s_is_for_held_pool(const pcl_job *job)
@@ -37,7 +71,7 @@ static pcl_flight *s_add_flight(pcl_agent *self, pcl_job *job)
         self->flights, job->deadline_us + PCL_AGENT_SILENCE_GRACE_US, &job->ticket);
     if (entry != NULL) {
         entry->job = job;
-        self->rif_you += s_is_for_held_pool(job) ? 0 : 1;
+        self->proxies[job->proxy].rif_you += s_is_for_held_pool(job) ? 0 : 1;
         pcl_id_index_add(self->flight_ids, job->message.head.id, job->ticket);
     }
     return entry;
@@ -46,8 +80,9 @@ static pcl_flight *s_add_flight(pcl_agent *self, pcl_job *job)
 /* The proxy that sent it waits for it no more. */
 static void s_count_out(pcl_agent *self, const pcl_job *job)
 {
-    if (!s_is_for_held_pool(job) && job->proxy_run == self->proxy_run) {
-        self->rif_you--;
+    pcl_agent_proxy *proxy = &self->proxies[job->proxy];
+    if (!s_is_for_held_pool(job) && job->proxy_run == proxy->run) {
+        proxy->rif_you--;
     }
 }
 
@@ -79,9 +114,9 @@ void pcl_agent_drop(pcl_agent *self, pcl_job *job, pcl_outcome outcome, const ch
     bool answered = entry != NULL && entry->answered;
     s_remove_flight(self, job);
     if (!answered) {
-        pcl_agent_refuse(self, &job->message.head, outcome, message, note, now_us);
+        pcl_agent_refuse(self, job, outcome, message, note, now_us);
     }
-    pcl_job_destroy(&job);
+    s_rest(self, job);
 }
 
 /* Of a job that was withdrawn: answers it, and lets what stood behind it go on. */
@@ -173,7 +208,8 @@ static bool s_may_run(pcl_agent *self, const pcl_job *job, uint64_t now_us, refu
         .ready = self->view.ready,
         .draining = self->draining,
         .source = self->view.role == PCL_NODE_SOURCE,
-        .read_only = self->view.read_only,
+        .read_only = self->view.read_only || self->topology.closed,
+        .other_term = head->term != self->topology.term,
     };
     pcl_errand errand = {
         .op = head->op,
@@ -237,29 +273,31 @@ void pcl_agent_admit(pcl_agent *self, pcl_job *job, uint64_t now_us)
     char id[2 * PCL_ID_SIZE + 1];
     pcl_log(PCL_LOG_DEBUG, self->who, "refused", "id=%s code=%s", pcl_id_text(head->id, id),
             pcl_err_code((int)why_not.outcome.err));
-    pcl_agent_refuse(self, head, why_not.outcome, why_not.message, &why_not.note, now_us);
-    pcl_job_destroy(&job);
+    pcl_agent_refuse(self, job, why_not.outcome, why_not.message, &why_not.note, now_us);
+    s_rest(self, job);
 }
 
 /* --- What nobody waits for ----------------------------------------------------- */
 
-static pcl_job *s_find_named(const pcl_agent *self, const pcl_head *head)
+static pcl_job *s_find_named(const pcl_agent *self, const pcl_agent_proxy *proxy,
+                             const pcl_head *head)
 {
     uint32_t cursor = 0;
     uint64_t ticket = 0;
     while ((ticket = pcl_id_index_find(self->flight_ids, head->id, &cursor)) != 0) {
         const pcl_flight *entry = pcl_ticket_table_find(self->flights, ticket);
         assert(entry != NULL);
-        if (entry->job->message.head.ticket == head->ticket) {
+        if (entry->job->message.head.ticket == head->ticket && entry->job->proxy == proxy->index) {
             return entry->job;
         }
     }
     return NULL;
 }
 
-void pcl_agent_cancel(pcl_agent *self, const pcl_head *head, uint64_t now_us)
+void pcl_agent_cancel(pcl_agent *self, const pcl_agent_proxy *proxy, const pcl_head *head,
+                      uint64_t now_us)
 {
-    pcl_job *job = s_find_named(self, head);
+    pcl_job *job = s_find_named(self, proxy, head);
     if (job == NULL) {
         pcl_meter_cancel(&self->meter, PCL_METER_CANCEL_LATE); /* the reply is on its way */
     } else if (s_withdraw(self, job)) {
@@ -271,24 +309,26 @@ void pcl_agent_cancel(pcl_agent *self, const pcl_head *head, uint64_t now_us)
     }
 }
 
-static void s_drop_all(pcl_agent *self, bool in_line, uint64_t now_us)
+static void s_drop_all(pcl_agent *self, const pcl_agent_proxy *proxy, bool in_line, uint64_t now_us)
 {
     uint32_t cursor = 0;
     uint64_t ticket = 0;
     const pcl_flight *entry = NULL;
     while ((entry = pcl_ticket_table_each(self->flights, &cursor, &ticket)) != NULL) {
         pcl_job *job = entry->job;
-        if (!entry->answered && job->in_line == in_line && s_withdraw(self, job)) {
+        if (!entry->answered && job->proxy == proxy->index && job->in_line == in_line &&
+            s_withdraw(self, job)) {
             s_drop_withdrawn(self, job, (pcl_outcome){.err = PCL_ERR_LOST, .retry = PCL_RETRY_SAFE},
                              "the proxy went away before the statement started", now_us);
         }
     }
 }
 
-void pcl_agent_drop_waiting(pcl_agent *self, uint64_t now_us)
+void pcl_agent_drop_waiting(pcl_agent *self, const pcl_agent_proxy *proxy, uint64_t now_us)
 {
-    s_drop_all(self, true, now_us); /* first, since a place that comes free would be theirs */
-    s_drop_all(self, false, now_us);
+    s_drop_all(self, proxy, true,
+               now_us); /* first, since a place that comes free would be theirs */
+    s_drop_all(self, proxy, false, now_us);
 }
 
 void pcl_agent_stop_running(pcl_agent *self)
@@ -324,7 +364,7 @@ void pcl_agent_check_deadlines(pcl_agent *self, uint64_t now_us)
         s_count_out(self, job);
         pcl_ticket_table_set_deadline(self->flights, ticket, UINT64_MAX);
         pcl_agent_refuse(
-            self, head,
+            self, job,
             pcl_outcome_of_silence(head->op, head->sql_class, s_database_answers(self, now_us)),
             "the database did not answer by the deadline", &(pcl_reply_note){.ran = true}, now_us);
     }
@@ -368,18 +408,18 @@ static void s_answer(pcl_agent *self, pcl_job *job, pcl_held_end end, uint64_t n
     if (job->opened != NULL) {
         note = s_note(PCL_HEAD_HELD, job->opened->id);
         if (atomic_load_explicit(&job->cancelled, memory_order_relaxed)) {
-            pcl_agent_refuse(self, head, SAFE_CANCEL, "cancelled", NULL, now_us);
+            pcl_agent_refuse(self, job, SAFE_CANCEL, "cancelled", NULL, now_us);
             return; /* what it opened goes with the job */
         }
         if (!pcl_keeper_take_opened(self, job, now_us, &why)) {
-            pcl_agent_refuse(self, head,
+            pcl_agent_refuse(self, job,
                              (pcl_outcome){.err = PCL_ERR_OVERLOADED, .retry = PCL_RETRY_SAFE}, why,
                              NULL, now_us);
             return;
         }
     }
     s_feed_service(self, job, now_us);
-    bool sent = pcl_agent_reply(self, head, job->outcome, &job->reply, job, &note, now_us);
+    bool sent = pcl_agent_reply(self, job, job->outcome, &job->reply, job, &note, now_us);
     if (!sent && (note.flags & PCL_HEAD_HELD) != 0) {
         pcl_keeper_forsake(self, note.id, head->principal, now_us);
     }
@@ -420,5 +460,5 @@ void pcl_agent_finish(pcl_agent *self, pcl_job *job, uint64_t now_us)
     if (job->opened != NULL) { /* nobody learned of it: it goes with the job */
         pcl_meter_ended(&self->meter, job->opened->session, PCL_HELD_END_REFUSED);
     }
-    pcl_job_destroy(&job);
+    s_rest(self, job);
 }

@@ -1,8 +1,9 @@
 #include "aws/client.h"
-#include "net/config_sockets.h"
+#include "net/proxies.h"
 #include "net/token_keys.h"
 #include "worker-agent/actor.h"
 #include "worker-agent/cloud.h"
+#include "worker-agent/handover.h"
 #include "worker-agent/options.h"
 #include "worker-agent/schemas.h"
 
@@ -22,7 +23,8 @@ static const pcl_config_entry s_entries[] = {
     {"proxy/public_key", PCL_CONFIG_PUBLIC_KEY, 0, 0, "", NULL, false,
      "The proxy's CURVE key; needed on tcp unless curve/insecure is 1."},
     {"proxy/queue_max", PCL_CONFIG_UINT, 1, 1000000, "4096", NULL, false,
-     "Messages that may wait on the way to or from the proxy."},
+     "Messages that may wait on the way to or from a proxy."},
+    PCL_PROXIES_MORE,
     {"curve/key_file", PCL_CONFIG_SECRET_KEY, 0, 0, "", NULL, false,
      "The agent's own keys; needed on tcp unless curve/insecure is 1."},
     {"curve/insecure", PCL_CONFIG_BOOL, 0, 1, "0", NULL, false,
@@ -60,6 +62,20 @@ static const pcl_config_entry s_entries[] = {
      "Replica: port of the source's database."},
     {"replication/semi_sync", PCL_CONFIG_BOOL, 0, 1, "1", NULL, false,
      "1: a write is acknowledged once a replica holds it."},
+    {"topology/state_file", PCL_CONFIG_PATH, 0, 0, "", NULL, false,
+     "File in which the agent keeps who the source is, once that has changed; empty: node/role "
+     "alone says it, and this node neither hands over nor takes over."},
+    {"topology/host", PCL_CONFIG_TEXT, 0, PCL_TOPOLOGY_HOST_SIZE_MAX, "", NULL, false,
+     "Where other nodes reach this node's database; needed with topology/state_file."},
+    {"topology/port", PCL_CONFIG_UINT, 0, 65535, "0", NULL, false,
+     "Port of the same; 0: database/port."},
+    {"topology/hand_over", PCL_CONFIG_CHOICE, 0, 0, "interruption",
+     "never|interruption|rebalance", false,
+     "After which notice the source hands over to a replica: that its instance will be taken away, "
+     "or already that this is likely."},
+    {"topology/leave", PCL_CONFIG_BOOL, 0, 1, "0", NULL, true,
+     "1: this node shall not be the source: it hands over to a replica, and takes over from "
+     "nobody."},
     {"pool/threads", PCL_CONFIG_UINT, 1, 256, "8", NULL, false,
      "Statements that run at the same time, each on a connection of the account that it needs; a "
      "quarter more of principals that have nothing else under way."},
@@ -128,8 +144,7 @@ static void s_check_schemas(const pcl_config *config, pcl_buffer *problems)
 
 static void s_check(const pcl_config *config, pcl_buffer *problems)
 {
-    static const pcl_config_socket SOCKETS[] = {{"proxy/endpoint", "proxy/public_key", true}};
-    pcl_config_check_sockets(config, SOCKETS, sizeof SOCKETS / sizeof SOCKETS[0], problems);
+    pcl_proxies_check(config, NULL, 0, problems);
     const char *socket = pcl_config_text(config, "database/socket");
     if (strlen(socket) >= PCL_SOCKET_SIZE) {
         pcl_config_problem(config, problems, "database/socket",
@@ -141,6 +156,7 @@ static void s_check(const pcl_config *config, pcl_buffer *problems)
     }
     s_check_schemas(config, problems);
     pcl_cloud_check(config, problems);
+    pcl_handover_check(config, problems);
     pcl_token_keys_check(config, problems);
     if (strcmp(pcl_config_text(config, "node/role"), "replica") == 0 &&
         pcl_config_text(config, "replication/source_host")[0] == '\0') {

@@ -79,7 +79,7 @@ static void s_ask_now(pcl_held *held)
 /* The id of a page is given once in a session, so that no old one names rows of a later result. */
 static void s_turn_page(pcl_held *held)
 {
-    held->page = held->page == UINT16_MAX ? 1 : held->page + 1;
+    held->page = pcl_held_id_next_page(held->page);
 }
 
 static void s_destroy_stream(pcl_held *held)

@@ -1,5 +1,6 @@
 #include "worker-agent/setup.h"
 
+#include "worker-agent/received.h"
 #include "worker-agent/schemas.h"
 
 #include <assert.h>
@@ -65,7 +66,10 @@ static bool s_account_exists(setup *self, const char *user, const char *host, ui
     return pcl_query_uint(self->mysql, sql, out_count, self->error);
 }
 
-static bool s_make_account(setup *self, const char *user, const char *host, uint32_t place)
+/* A new one stays closed until s_open_account: who came in before its rights were given would find
+ * no schema, and a statement would fail that is right. */
+static bool s_make_account(setup *self, const char *user, const char *host, uint32_t place,
+                           bool *out_new)
 {
     pcl_password password;
     uint64_t exists = 0;
@@ -78,6 +82,16 @@ static bool s_make_account(setup *self, const char *user, const char *host, uint
     pcl_keyring_password(self->options->keyring, place, &password);
     pcl_sql_put_literal(&self->sql, self->mysql, password.now);
     pcl_password_wipe(&password);
+    pcl_sql_put(&self->sql, exists > 0 ? " ACCOUNT UNLOCK" : " ACCOUNT LOCK");
+    *out_new = exists == 0;
+    return s_run(self);
+}
+
+static bool s_open_account(setup *self, const char *user, const char *host)
+{
+    pcl_sql_put(&self->sql, "ALTER USER ");
+    s_put_account(self, user, host);
+    pcl_sql_put(&self->sql, " ACCOUNT UNLOCK");
     return s_run(self);
 }
 
@@ -195,8 +209,10 @@ static bool s_make_role_account(setup *self, const char *user, uint32_t place, c
                                 const char *schemas)
 {
     const char *host = self->options->socket[0] != '\0' ? "localhost" : "%";
-    return s_make_account(self, user, host, place) && s_take_back(self, schemas, user, host) &&
-           s_grant(self, rights, schemas, user, host);
+    bool is_new = false;
+    return s_make_account(self, user, host, place, &is_new) &&
+           s_take_back(self, schemas, user, host) && s_grant(self, rights, schemas, user, host) &&
+           (!is_new || s_open_account(self, user, host));
 }
 
 /* Over the socket an account is @localhost, and an anonymous account there would
@@ -215,13 +231,14 @@ static bool s_make_accounts(setup *self)
         }
     }
     for (size_t index = 0; index < sizeof REPLICA_HOSTS / sizeof REPLICA_HOSTS[0]; index++) {
-        if (!s_make_account(self, PCL_USER_REPLICATION, REPLICA_HOSTS[index],
-                            PCL_PLACE_REPLICATION)) {
+        const char *host = REPLICA_HOSTS[index];
+        bool is_new = false;
+        if (!s_make_account(self, PCL_USER_REPLICATION, host, PCL_PLACE_REPLICATION, &is_new)) {
             return false;
         }
         pcl_sql_put(&self->sql, "GRANT REPLICATION SLAVE ON *.* TO ");
-        s_put_account(self, PCL_USER_REPLICATION, REPLICA_HOSTS[index]);
-        if (!s_run(self)) {
+        s_put_account(self, PCL_USER_REPLICATION, host);
+        if (!s_run(self) || (is_new && !s_open_account(self, PCL_USER_REPLICATION, host))) {
             return false;
         }
     }
@@ -284,7 +301,7 @@ static bool s_make_heartbeat(setup *self)
 typedef struct replication {
     bool configured;
     bool same_source;
-    bool running; /* both threads */
+    bool receives, executes; /* the two threads, be it in vain */
 } replication;
 
 static bool s_read_replication(setup *self, replication *out_replication)
@@ -303,8 +320,8 @@ static bool s_read_replication(setup *self, replication *out_replication)
                        pcl_row_uint(&row, flavor->source_port) == self->options->source_port &&
                        strcmp(pcl_row_text(&row, flavor->source_user), PCL_USER_REPLICATION) == 0 &&
                        by_gtid,
-        .running = strcmp(pcl_row_text(&row, flavor->io_running), "Yes") == 0 &&
-                   strcmp(pcl_row_text(&row, flavor->sql_running), "Yes") == 0,
+        .receives = strcmp(pcl_row_text(&row, flavor->io_running), "No") != 0,
+        .executes = strcmp(pcl_row_text(&row, flavor->sql_running), "No") != 0,
     };
     pcl_row_free(&row);
     return true;
@@ -318,12 +335,18 @@ static bool s_set_up_replica(setup *self, const char **out_step)
     if (!pcl_query_run_all(self->mysql, flavor->read_only, self->error)) {
         return false;
     }
+    *out_step = "received";
+    if (!pcl_received_settle(self->mysql, flavor, self->options, self->error)) {
+        return false;
+    }
     *out_step = "replication";
     if (!s_read_replication(self, &now)) {
         return false;
     }
-    if (now.configured && now.same_source && now.running) {
-        return true;
+    if (now.configured && now.same_source && (now.receives || now.executes)) {
+        /* Both are never stopped: MariaDB would delete what is not executed. */
+        return (now.receives && now.executes) ||
+               pcl_query_run(self->mysql, flavor->start, self->error);
     }
     if (now.configured && !pcl_query_run(self->mysql, flavor->stop, self->error)) {
         return false;
@@ -331,6 +354,11 @@ static bool s_set_up_replica(setup *self, const char **out_step)
     if (!pcl_query_run_all(self->mysql, flavor->parallel, self->error) ||
         (self->options->semi_sync &&
          !pcl_query_run_all(self->mysql, flavor->semi_sync_replica_on, self->error))) {
+        return false;
+    }
+    /* Not of one that follows somebody: what it has executed stands in its position already. */
+    if (!now.configured && self->options->succeeds &&
+        !pcl_query_run_all(self->mysql, flavor->follow, self->error)) {
         return false;
     }
     if (!now.configured || !now.same_source) {
@@ -366,6 +394,22 @@ static bool s_set_up_source(setup *self, const char **out_step)
     return pcl_query_run_all(self->mysql, self->flavor->semi_sync_source_setup, self->error);
 }
 
+/* By role: UNKNOWN is closed, and follows nobody. */
+static bool s_set_up_role(setup *self, const char **out_step)
+{
+    switch (self->options->role) {
+    case PCL_NODE_SOURCE:
+        return s_set_up_source(self, out_step);
+    case PCL_NODE_REPLICA:
+        return s_set_up_replica(self, out_step);
+    case PCL_NODE_UNKNOWN:
+    case PCL_NODE_ROLE_COUNT:
+        break;
+    }
+    *out_step = "read-only";
+    return pcl_query_run_all(self->mysql, self->flavor->read_only, self->error);
+}
+
 static setup s_setup_of(pcl_connection *connection, const pcl_flavor_ops *flavor,
                         const pcl_agent_options *options, uint32_t *out_refused,
                         pcl_sql_error *out_error)
@@ -386,11 +430,7 @@ bool pcl_setup_node(pcl_connection *connection, const pcl_flavor_ops *flavor,
     setup self = s_setup_of(connection, flavor, options, out_refused, out_error);
     pcl_buffer_init(&self.sql, SQL_SIZE_MAX);
     *out_step = "accounts";
-    bool ok = s_set_up_locally(&self);
-    if (ok) {
-        ok = options->role == PCL_NODE_SOURCE ? s_set_up_source(&self, out_step)
-                                              : s_set_up_replica(&self, out_step);
-    }
+    bool ok = s_set_up_locally(&self) && s_set_up_role(&self, out_step);
     pcl_buffer_release(&self.sql);
     return ok;
 }
@@ -452,6 +492,13 @@ bool pcl_setup_replication_password(pcl_connection *connection, const pcl_flavor
     pcl_buffer_release(&self.sql);
     *out_done = ok && applied;
     return ok;
+}
+
+bool pcl_setup_start(MYSQL *mysql, const pcl_flavor_ops *flavor, const pcl_agent_options *options,
+                     pcl_sql_error *out_error)
+{
+    return pcl_received_settle(mysql, flavor, options, out_error) &&
+           pcl_query_run(mysql, flavor->start, out_error);
 }
 
 bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_on,

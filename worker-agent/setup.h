@@ -14,6 +14,7 @@
  *  4. Replication that runs from the right source is left alone.  One that has
  *     stopped is started.  Only one with another source is pointed anew, since
  *     that drops what was received and not applied.
+ *  5. Where a start would drop it, too, and the source is gone, it is executed first (received.h).
  */
 #ifndef PCL_WORKER_AGENT_SETUP_H
 #define PCL_WORKER_AGENT_SETUP_H
@@ -39,6 +40,10 @@ bool pcl_setup_accounts(pcl_connection *connection, const pcl_flavor_ops *flavor
 bool pcl_setup_replication_password(pcl_connection *connection, const pcl_flavor_ops *flavor,
                                     const pcl_agent_options *options, bool *out_done,
                                     pcl_sql_error *out_error) PCL_MUST_CHECK;
+
+/* Starts what has stopped of a replica, and loses nothing of what was received (received.h). */
+bool pcl_setup_start(MYSQL *mysql, const pcl_flavor_ops *flavor, const pcl_agent_options *options,
+                     pcl_sql_error *out_error) PCL_MUST_CHECK;
 
 /* On the source, now and then: switches semi-synchronous replication on as soon
  * as a replica acknowledges.  *out_on: it is on now. */

@@ -147,7 +147,7 @@ static void s_send(pcl_crowd *self, uint32_t number, uint64_t due_us)
         entry->mark = pcl_sealer_seal(&one->sealer, pcl_peer_generation(one->peer), &one->key,
                                       octets, seal);
     }
-    pcl_peer_send_result sent = pcl_peer_send(one->peer, ticket, &payload,
+    pcl_peer_send_result sent = pcl_peer_send(one->peer, ticket, octets,
                                               pcl_bytes_of(seal, self->seals ? sizeof seal : 0));
     /* Each by itself: a simulated client is one of thousands that know nothing of each other. */
     if (sent == PCL_PEER_FULL || !pcl_peer_flush(one->peer)) {
@@ -174,7 +174,6 @@ static uint32_t s_judge(const pcl_crowd *self, const pending *entry, pcl_peer_me
 {
     pcl_bytes octets = pcl_bytes_of(zmq_msg_data(&message->payload),
                                     zmq_msg_size(&message->payload));
-    pcl_bytes seal = pcl_bytes_of(zmq_msg_data(&message->seal), zmq_msg_size(&message->seal));
     pcl_reply reply;
     if (pcl_reply_decode(&reply, octets) != PCL_ERR_OK || !reply.has_id ||
         memcmp(reply.id, entry->id, sizeof reply.id) != 0) {
@@ -183,8 +182,8 @@ static uint32_t s_judge(const pcl_crowd *self, const pending *entry, pcl_peer_me
     if (!reply.ok) {
         return s_code(reply.error_code);
     }
-    if (self->seals &&
-        pcl_sealer_fault(entry->mark, &self->clients[entry->client].key, seal, octets) != NULL) {
+    if (self->seals && pcl_sealer_fault(entry->mark, &self->clients[entry->client].key,
+                                        message->seal, octets) != NULL) {
         return PCL_ERR_FORGED;
     }
     return reply.row_count == 1 ? PCL_ERR_OK : PCL_CROWD_STRANGE;
@@ -219,7 +218,6 @@ static void s_drain(pcl_crowd *self, uint32_t number)
         if (result == PCL_PEER_MESSAGE) {
             s_take(self, &message);
             (void)zmq_msg_close(&message.payload);
-            (void)zmq_msg_close(&message.seal);
         }
     }
 }

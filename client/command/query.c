@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define TEXT_SIZE_MAX (256u * 1024u * 1024u)
+/* Of a long result: while one page is written, one is with each hop on the way. */
+#define PAGES_AHEAD   6u
 
 typedef struct query {
     const pcl_cli_line *line;
@@ -71,6 +73,7 @@ static bool s_set_options(query *self, portcullis_request *request)
     portcullis_request_set_idempotent(request, pcl_cli_has(line, "idempotent"));
     portcullis_request_set_metadata(request, self->show.metadata);
     portcullis_request_set_page_rows(request, self->page_rows);
+    portcullis_request_set_pages_ahead(request, PAGES_AHEAD);
     portcullis_request_set_id(request, self->has_id ? self->id : NULL);
     portcullis_request_set_monotonic(request, self->show.token);
     if (after != NULL && !portcullis_request_set_consistency_after(request, after, strlen(after))) {

@@ -432,12 +432,14 @@ class _Gatekeeper:
         self.socket = context.socket(zmq.DEALER)
         options = {zmq.LINGER: 0, zmq.IMMEDIATE: 1, zmq.SNDHWM: 10000, zmq.RCVHWM: 10000,
                    zmq.MAXMSGSIZE: REPLY_SIZE_MAX, zmq.HANDSHAKE_IVL: 3000,
-                   zmq.HEARTBEAT_IVL: 500, zmq.HEARTBEAT_TIMEOUT: 1500,
+                   zmq.HEARTBEAT_IVL: 500, zmq.TCP_MAXRT: 3000,
+                   zmq.HEARTBEAT_TIMEOUT: 5000,  # its answer waits behind a reply of up to 17 MiB
                    zmq.RECONNECT_IVL: 50, zmq.RECONNECT_IVL_MAX: 500}
-        if hasattr(zmq, "METADATA"):
+        known = hasattr(zmq, "METADATA")  # pyzmq before 23 knows the other one only
+        if known:
             options[zmq.METADATA] = SILENCE
-        else:
-            options[zmq.HEARTBEAT_TTL] = SILENCE_MS  # pyzmq before 23 knows this one only
+        if not known or endpoint.startswith("ipc:"):  # where no kernel tells the silence
+            options[zmq.HEARTBEAT_TTL] = SILENCE_MS
         for option, value in options.items():
             self.socket.setsockopt(option, value)
         if curve:

@@ -18,6 +18,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* How the program ends where a hop cannot be what is counted. */
+#define COST_SKIPPED 77
+
 typedef struct cost_hop {
     const char *name;
     bool asks_cost;      /* what `ask` does is the hop's own work: the client's */
@@ -31,12 +34,14 @@ typedef struct cost_hop {
     void (*close)(void);
 } cost_hop;
 
-extern const cost_hop cost_broker, cost_client, cost_gatekeeper, cost_proxy;
+extern const cost_hop cost_agent, cost_broker, cost_client, cost_gatekeeper, cost_proxy;
 
 /* The thread that calls it is driven from now on. */
 void cost_drive(void);
 /* Of the driver's clock, which pcl_now_us has. */
 void cost_advance_us(uint64_t us);
+/* Instructions are counted in this round: it is none of those that only warm up. */
+bool cost_counts(void);
 /* Ends the program, saying why. */
 _Noreturn void cost_fail(const char *what);
 

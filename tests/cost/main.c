@@ -62,6 +62,11 @@ void cost_drive(void)
     s_driven = true;
 }
 
+bool cost_counts(void)
+{
+    return s_counts;
+}
+
 uint64_t __wrap_pcl_now_us(void)
 {
     return atomic_load_explicit(&s_clock_us, memory_order_relaxed);
@@ -161,7 +166,7 @@ int __wrap_zmq_poll(zmq_pollitem_t *items, int count, long timeout_ms)
 
 static const cost_hop *s_find(const char *name)
 {
-    static const cost_hop *const all[] = {&cost_gatekeeper, &cost_broker, &cost_proxy,
+    static const cost_hop *const all[] = {&cost_gatekeeper, &cost_broker, &cost_proxy, &cost_agent,
                                           &cost_client};
     for (size_t index = 0; index < sizeof all / sizeof all[0]; index++) {
         if (strcmp(all[index]->name, name) == 0) {
@@ -176,7 +181,7 @@ int main(int argc, char **argv)
     s_hop = argc == 3 ? s_find(argv[1]) : NULL;
     unsigned long requests = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
     if (s_hop == NULL || requests < BATCH || requests > 1000000) {
-        (void)fprintf(stderr, "usage: hop_cost gatekeeper|broker|proxy|client REQUESTS\n");
+        (void)fprintf(stderr, "usage: hop_cost gatekeeper|broker|proxy|agent|client REQUESTS\n");
         return 64;
     }
     s_rounds_max = ROUNDS_WARM + (uint32_t)(requests / BATCH);

@@ -1,5 +1,7 @@
 /* A request that decodes encodes to one that decodes to the same, and that
- * encoding is stable; a refusal names its rule in printable ASCII. */
+ * encoding is stable; it is well-formed by the reader of octets, too; a refusal names its rule in
+ * printable ASCII. */
+#include "wire/mp.h"
 #include "wire/request.h"
 
 #include <stdlib.h>
@@ -72,6 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         s_require_printable(fault.rule);
         return 0;
     }
+    err = pcl_mp_check(pcl_bytes_of(data, size), PCL_MSGPACK_DEPTH_MAX, 32, NULL);
+    s_require(err == PCL_ERR_OK);
     s_require(has_id == request.has_id);
     s_require(!has_id || memcmp(id, request.id, PCL_ID_SIZE) == 0);
     s_read_statements(&request);

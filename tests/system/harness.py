@@ -65,9 +65,9 @@ def alive(pid):
 
 class Cluster:
     """One cluster.  Options are those of infra/up.sh: nodes, roles ("apart" or "together"),
-    sets (["proxy:routing/strategy=random", ...]), demo (load the demo schema)."""
+    sets (["proxy:routing/strategy=random", ...]), demo (load the demo schema), proxies."""
 
-    def __init__(self, name="cluster", nodes=3, roles="apart", sets=(), demo=True):
+    def __init__(self, name="cluster", nodes=3, roles="apart", sets=(), demo=True, proxies=1):
         scratch = os.environ.get("PORTCULLIS_TEST_SCRATCH")
         if scratch:
             pathlib.Path(scratch).mkdir(parents=True, exist_ok=True)
@@ -75,6 +75,7 @@ class Cluster:
         self.options = ["--nodes", str(nodes), f"--roles-{roles}", "--flavor", FLAVOR]
         self.options += [word for one in sets for word in ("--set", one)]
         self.options += [] if demo else ["--no-demo"]
+        self.options += [] if proxies == 1 else ["--proxies", str(proxies)]
         self.info = {}
 
     @classmethod
@@ -165,9 +166,17 @@ class Cluster:
         wait_until(self.trusted, 45, "the proxy trusts every node")
 
     def whole(self):
-        """Does the proxy see every node up, and how far behind each is?"""
-        name = "proxy" if "proxy" in self.parts() else "portcullisd"
-        status, text = self.get(name, "/api/cluster", "proxy")
+        """Does each proxy see every node up, and how far behind each is?"""
+        if "proxy" in self.parts():
+            return all(self._sees_all(name, name) for name in self.proxies())
+        return self._sees_all("portcullisd", "proxy")
+
+    def proxies(self):
+        """Names of the proxies that are a part of their own."""
+        return [part["name"] for part in self.info["parts"] if part["kind"] == "proxy"]
+
+    def _sees_all(self, name, role):
+        status, text = self.get(name, "/api/cluster", role)
         if status != 200:
             return False
         seen = json.loads(text)["nodes"]

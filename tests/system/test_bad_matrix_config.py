@@ -250,6 +250,15 @@ def test_b20_a_password_that_others_may_read(agent):
     agent.taken()
 
 
+def test_b20_a_password_and_the_one_before_and_nothing_else(agent):
+    text = agent.files["write"].read_text().strip()
+    for lines in (f"{text}\nbefore\nthird\n", f"{text}\0\n", "\n", f"{text}\nbefore\0x"):
+        agent.files["write"].write_text(lines)
+        code, said = agent.launch()
+        assert code in (1, WRONG_CONFIGURATION), (code, said)
+        assert str(agent.files["write"]) in said and "third" not in said, said
+
+
 def test_b20_a_link_is_what_it_points_to(gatekeeper):
     """A key behind a link is held to the same rule as a key, so a link cannot hide that others may
     read it; and what is right behind it is right."""

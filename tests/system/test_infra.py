@@ -36,6 +36,27 @@ def test_status_shows_every_part(cluster):
         assert os.path.exists(f"/proc/{part['pid']}") and os.path.exists(part["log"])
 
 
+def test_the_source_is_the_one_of_the_state_files_and_not_taken_away(cluster):
+    """Agents read theirs when they start only: these do not hear of it."""
+    texts = {"node2": "term 4\nstage decided\nsource node3 10.0.0.3 3306\n",
+             "node3": "term 3\nstage open\nsource node2 10.0.0.2 3306\n"}
+    files = {cluster.var / node / "topology": text for node, text in texts.items()}
+    assert not any(file.exists() for file in files)
+    try:
+        for file, text in files.items():
+            file.write_text(text)
+        seen = json.loads(cluster.script("status.sh", "--json", check=False).stdout)
+        assert {one["name"]: one["role"] for one in seen["nodes"]} == {
+            "node1": "replica", "node2": "replica", "node3": "source"}
+        settings = (cluster.var / "settings").read_text()
+        refused = cluster.script("up.sh", "--no-install", "--no-build", "--nodes", "2", check=False)
+        assert refused.returncode == 1 and "node3 is the source" in refused.stdout, refused.stdout
+        assert (cluster.var / "settings").read_text() == settings
+    finally:
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize("roles, nodes", [("together", 2),
                          ("apart", 1)], ids=["together", "single"])
 def test_other_forms_of_a_cluster(new_cluster, roles, nodes):

@@ -16,11 +16,11 @@ TUNING = ROOT / "packaging" / "node" / "tuning.sh"
 
 # --- Settings by memory --------------------------------------------------------------
 
-def tuned(flavor, memory, cpus=2, role="replica"):
+def tuned(flavor, memory, cpus=2):
     """{setting: value} of the file for that machine."""
     done = subprocess.run(
         ["bash", "-euc", f'. "{TUNING}"; tuning_print "$@"', "tune", flavor, str(memory),
-         str(cpus), "10.0.0.7", "1007", role],
+         str(cpus), "10.0.0.7", "1007"],
         stdout=subprocess.PIPE, text=True, check=True)
     return dict(re.findall(r"^(\w+) = (.*)$", done.stdout, re.MULTILINE))
 
@@ -51,9 +51,12 @@ def test_more_memory_never_means_less():
     assert pools == sorted(pools)
 
 
-def test_only_the_source_keeps_what_its_crash_left_prepared():
-    assert tuned("mariadb", 2048, role="source")["init_rpl_role"] == "MASTER"
-    assert tuned("mariadb", 2048, role="replica")["init_rpl_role"] == "SLAVE"
+def test_whoever_may_be_the_source_keeps_what_its_crash_left_prepared():
+    assert tuned("mariadb", 2048)["init_rpl_role"] == "MASTER"
+
+
+def test_no_start_drops_what_a_replica_has_received():
+    assert tuned("mysql", 2048)["relay_log_recovery"] == "OFF"
 
 
 # --- On a cluster --------------------------------------------------------------------
@@ -222,6 +225,60 @@ def test_what_a_replica_received_and_did_not_execute_is_not_lost_by_its_promotio
         assert tool.run("node3", "position").stdout.strip() == at_source
 
 
+def knows(tool, node):
+    """The latest change of the source that a node's agent has on its disk."""
+    return tool.run(node, "topology").stdout.strip()
+
+
+def hand_over(cluster, tool, source, successor):
+    """As infra/deploy.sh does it: nobody else may, and the source is told last."""
+    for node in cluster.nodes():
+        tool.run(node, "leave", "0" if node == successor else "1")
+    for node in sorted(cluster.nodes(), key=lambda node: node == source):
+        cluster.reload(cluster.agent_of(node))
+    wait_until(lambda: knows(tool, successor).endswith(f" open {successor}"), 60, "it is over")
+    for node in cluster.nodes():
+        tool.run(node, "leave", "0")
+        cluster.reload(cluster.agent_of(node))
+
+
+def test_a_lost_source_is_followed_by_the_one_that_the_operator_names(cluster, tool):
+    """After a hand-over agents and proxies know who the source is, whatever the settings say; a
+    later term is what they all believe, and the lost one too when it comes back."""
+    assert [knows(tool, node) for node in cluster.nodes()] == ["0 none -"] * 3
+    settings = (cluster.var / "etc" / "agent-node1.cfg").read_text()
+    hand_over(cluster, tool, "node1", "node2")
+    assert (cluster.var / "etc" / "agent-node1.cfg").read_text() == settings, "nothing remains"
+    for node in cluster.nodes():
+        wait_until(lambda node=node: knows(tool, node) == "1 open node2", 60, f"{node} knows")
+    writer = Writer(cluster)
+    wait_until(lambda: len(writer.done) > 20, 60, "writes")
+    assert "source node2" in cluster.script("status.sh", check=False).stdout
+    cluster.kill("agent-node2")
+    cluster.kill("node2")
+    cluster.stop("agent-node1")
+    refused = tool.run("node1", "succeed", "3", "node2", "127.0.0.1", check=False)
+    assert refused.returncode == 1 and "promote comes first" in refused.stderr
+    tool.run("node1", "promote", "received")
+    refused = tool.run("node1", "succeed", "1", "node2", "127.0.0.1", check=False)
+    assert refused.returncode == 1 and "no earlier one" in refused.stderr
+    for _ in range(2):
+        assert tool.run("node1", "succeed", "3", "node2", "127.0.0.1").stdout == "3 open node1\n"
+    cluster.start("agent-node1")
+    before = len(writer.done)
+    wait_until(lambda: len(writer.done) > before + 20, 60, "writes go on")
+    writer.end()
+    at_source = numbers(cluster, "node1")
+    assert set(writer.done) <= set(at_source) <= set(writer.done) | set(writer.doubtful)
+    wait_until(lambda: numbers(cluster, "node3") == at_source, 60, "node3 follows")
+    cluster.start("node2", ready=False)
+    cluster.start("agent-node2", ready=False)
+    for node in ("node2", "node3"):
+        wait_until(lambda node=node: knows(tool, node) == "3 open node1", 60, f"{node} knows")
+    wait_until(lambda: cluster.sql("node2", "SELECT @@global.read_only", check=False) == [["1"]],
+               60, "the lost one is a replica")
+
+
 def test_a_password_file_may_hold_the_one_before(cluster, tool):
     file = cluster.var / "secrets" / "admin.password"
     file.write_text(f"{file.read_text().strip()}\nthe-one-before")
@@ -272,7 +329,9 @@ def test_the_agents_account_is_made_on_each_node_and_enters_no_log(cluster, tool
 def test_words_that_are_none_are_refused(cluster, tool):
     for words in ([], ["nothing"], ["clone"], ["donor-open", "host.example"],
                   ["donor-open", "1.2.3.4' OR"], ["promote", "0-1'; DROP"],
-                  ["tune", "--address", "x", "--server-id", "1"]):
+                  ["tune", "--address", "x", "--server-id", "1"], ["leave", "2"], ["leave"],
+                  ["succeed", "1", "node2"], ["succeed", "x", "node2", "127.0.0.1"],
+                  ["succeed", "1", "node1", "127.0.0.1"], ["succeed", "1", "node2", "a b"]):
         done = tool.run("node1", *words, check=False)
         assert done.returncode == 64, f"{words}: {done.stderr}"
 

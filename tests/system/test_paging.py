@@ -135,6 +135,61 @@ def test_two_fetches_at_once_get_one_page(caller):
         caller.call(op="close", cursor=served[0]["cursor"])
 
 
+def behind(cursor, count=1):
+    """The cursor of the page that is so many pages behind the one that this one names."""
+    page = int.from_bytes(cursor[14:], "big") + count
+    return cursor[:14] + ((page - 1) % 65535 + 1).to_bytes(2, "big")
+
+
+@pytest.mark.parametrize("in_session", [False, True], ids=["alone", "in a session"])
+def test_pages_may_be_asked_for_before_their_turn(caller, in_session):
+    keys = {"session": caller.run(op="begin", read_only=True)["session"]} if in_session else {}
+    first = caller.run("SELECT n, word FROM demo.paged WHERE n <= 75 ORDER BY n", page_rows=10,
+                       **keys)
+    cursor, rows = first["cursor"], first["rows"]
+    for at_once in (1, 2, 3, 3):
+        asked = [caller.post(op="fetch", cursor=behind(cursor, count), page_rows=10)
+                 for count in range(at_once)]
+        replies = [caller.take(one) for one in asked]
+        served = [reply for reply in replies if reply["ok"]]
+        assert all(fate(reply["error"]) == GONE for reply in replies if not reply["ok"]), replies
+        rows += [line for reply in served for line in reply["rows"]]
+        # Nothing overtakes over one connection: what is refused is behind the last page.
+        assert served == replies or "cursor" not in served[-1]
+        assert all(reply["cursor"] == behind(cursor, count + 1)
+                   for count, reply in enumerate(served) if "cursor" in reply)
+        cursor = behind(cursor, at_once)
+    assert rows == [row(number) for number in range(1, 76)]
+    if in_session:
+        caller.run(op="rollback", **keys)
+
+
+def test_a_page_that_was_asked_for_too_early_is_good_in_its_turn(caller):
+    first = caller.run(ALL, page_rows=10)
+    cursor = first["cursor"]
+    for early in (3, 2, 1):
+        assert fate(caller.fail(op="fetch", cursor=behind(cursor, early), page_rows=10)) == GONE
+    for count in range(4):
+        page = caller.run(op="fetch", cursor=behind(cursor, count), page_rows=10)
+        assert page["rows"][0] == row(10 * count + 11)
+    caller.run(op="close", cursor=page["cursor"])
+
+
+def test_a_cancel_ends_all_pages_that_are_under_way(caller):
+    name = secrets.token_bytes(16)
+    # Rows as long as these are sent by the server as they come.
+    sql = "SELECT n, SLEEP(0.2), REPEAT('x', 20000) FROM demo.paged ORDER BY n"
+    first = caller.run(sql, page_rows=2, timeout_ms=10000, id=name)
+    asked = [caller.post(op="fetch", cursor=behind(first["cursor"], count), page_rows=500,
+                         timeout_ms=30000, id=name) for count in range(3)]
+    time.sleep(0.3)
+    caller.run(op="cancel", id=name)
+    for one in asked:
+        error = caller.take(one)["error"]
+        assert error["code"] in ("CANCELLED", "GONE"), error
+    wait_gone(caller, op="fetch", cursor=first["cursor"])
+
+
 def test_cursors_that_nobody_gave(caller):
     first = caller.run(ALL, page_rows=10)
     real = first["cursor"]

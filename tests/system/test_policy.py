@@ -154,6 +154,17 @@ def test_no_more_than_allowed_are_in_flight(gate, client, one_node):
     assert client.query("SELECT 1").rows == [[1]]
 
 
+def test_a_long_result_needs_no_more_than_is_allowed(gate, one_node):
+    """The command asks for pages before their turn, which this role may not."""
+    tables = ", ".join(f"demo.policy_t t{number}" for number in range(8))
+    for allowed in (1, 2, 3):
+        gate.role(f'concurrency_max = "{allowed}"')
+        asked = one_node.command("query", "--page-rows", "100", f"SELECT t0.id FROM {tables}",
+                                 check=False)
+        assert asked.returncode == 0, asked.stderr
+        assert asked.stdout.count("|  ") == 3 ** 8
+
+
 def test_rules_on_trial_only_tell(gate, client, one_node):
     before = {rule: gate.dry_runs(rule) for rule in ("class", "schema", "rate")}
     gate.role('classes = "read"', 'schemas = "other"', 'rate = "1"', 'burst = "1"',

@@ -1,7 +1,9 @@
 """What comes back after a stop or a crash: nothing acknowledged is gone, and all is served."""
 import collections
 import pathlib
+import re
 import signal
+import subprocess
 import threading
 import time
 
@@ -9,6 +11,7 @@ import msgpack
 import portcullis
 import pytest
 
+from fault_proxy import FaultProxy
 from harness import wait_until
 from raw import Raw, request
 
@@ -133,6 +136,26 @@ def test_a_row_just_below_the_bound_passes_whole(cluster, client):
         client.query(text, [cell] * (cells + 1), timeout_ms=20000)
     assert caught.value.code == "TOO_LARGE"
     assert client.query("SELECT 1").rows == [[1]]
+
+
+@pytest.mark.parametrize("library", ["python", "c"])
+def test_a_long_row_passes_a_slow_network(cluster, tmp_path, library):
+    """The answers to heartbeats wait behind it: about two seconds."""
+    text = pathlib.Path(cluster.bundle).read_text()
+    address = re.search(r"tcp://(127\.0\.0\.1:\d+)", text).group(1)
+    with FaultProxy(listen="127.0.0.1:0", target=address) as network:
+        bundle = tmp_path / "slow.bundle"
+        bundle.touch(mode=0o600)
+        bundle.write_text(text.replace(address, "127.0.0.1:%d" % network.address[1]))
+        network.delay_s = 0.015  # for each 64 KiB of an answer
+        sql = f"SELECT REPEAT('x', {8 << 20}) AS x"
+        if library == "python":
+            with portcullis.Client(str(bundle), timeout_ms=20000) as client:
+                assert client.query(sql).rows == [["x" * (8 << 20)]]
+        else:
+            told = subprocess.run([cluster.info["command"], "query", "--bundle", str(bundle),
+                                   "--timeout", "20000", sql], capture_output=True, check=False)
+            assert told.returncode == 0 and told.stdout.count(b"x") >= 8 << 20, told.stderr
 
 
 def test_nobody_gets_an_answer_by_taking_anothers_routing_id(cluster):

@@ -91,7 +91,8 @@ def test_a_lag_bound_keeps_a_lagging_replica_out(cluster, client):
         nodes = collections.Counter(
             client.query("SELECT 1", strategy="random",
                          consistency={"max_lag_ms": 1000}).route["node"] for _ in range(30))
-        assert set(nodes) == {fresh}, nodes
+        # Where both are too far behind for a moment, the source is who answers.
+        assert lagging not in nodes and nodes[fresh] > 0, nodes
     finally:
         cluster.start_applying(lagging)
     wait_until(lambda: 0 <= cluster.node_status(lagging)["lag_ms"] < 1000, 20,

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "net/time.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -26,14 +27,19 @@ static struct {
     bool answered; /* the database has, so that events come */
     uint32_t waiting;
     uint32_t begun, handed, done;
+    pcl_plain *last; /* that began a job */
 } stage;
 
 struct pcl_plain {
-    int fd;
+    int fd; /* -1: it was given away */
+    uint64_t serial;
+    pcl_plain_parting *parting;
+    void *context;
 };
 
 pcl_plain *pcl_plain_new(const pcl_agent_options *options, pcl_watchdog *watchdog,
-                         pcl_spares *spares, pcl_causal *causal, uint32_t slot)
+                         pcl_spares *spares, pcl_causal *causal, uint32_t slot,
+                         pcl_plain_parting *parting, void *context)
 {
     (void)options;
     (void)watchdog;
@@ -44,12 +50,16 @@ pcl_plain *pcl_plain_new(const pcl_agent_options *options, pcl_watchdog *watchdo
     assert_non_null(self);
     self->fd = eventfd(0, EFD_CLOEXEC);
     assert_true(self->fd >= 0);
+    self->parting = parting;
+    self->context = context;
     return self;
 }
 
 void pcl_plain_destroy(pcl_plain **self_p)
 {
-    (void)close((*self_p)->fd);
+    if ((*self_p)->fd >= 0) {
+        (void)close((*self_p)->fd);
+    }
     free(*self_p);
     *self_p = NULL;
 }
@@ -65,6 +75,7 @@ pcl_plain_step pcl_plain_begin(pcl_plain *self, pcl_job *job)
     uint64_t one = 1;
     (void)job;
     stage.begun++;
+    stage.last = self;
     if (stage.answered) {
         assert_int_equal(write(self->fd, &one, sizeof one), sizeof one);
     }
@@ -86,7 +97,7 @@ int pcl_plain_waits_for(const pcl_plain *self)
 
 int pcl_plain_fd(const pcl_plain *self, uint64_t *out_serial)
 {
-    *out_serial = 1;
+    *out_serial = self->serial;
     return self->fd;
 }
 
@@ -103,9 +114,11 @@ bool pcl_plain_suits(const pcl_plain *self, const pcl_accounts *accounts)
     return true;
 }
 
+/* The descriptor stays open, as another thread's. */
 void pcl_plain_rest(pcl_plain *self)
 {
-    (void)self;
+    self->parting(self->context);
+    self->fd = -1;
 }
 
 void pcl_plain_hang_up(pcl_plain *self)
@@ -239,6 +252,55 @@ static void test_a_database_that_does_not_answer_holds_up_no_end(void **state)
     pcl_lane_destroy(&lane);
 }
 
+static bool s_has_news(int fd)
+{
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+    return poll(&item, 1, 0) == 1;
+}
+
+static void s_ring(int fd)
+{
+    uint64_t one = 1;
+    assert_int_equal(write(fd, &one, sizeof one), sizeof one);
+}
+
+static void test_a_connection_that_was_given_away_is_watched_no_more(void **state)
+{
+    (void)state;
+    pcl_lane *lane = s_lane(PCL_PLAIN_WAITS);
+    stage.answered = true;
+    assert_true(s_take(lane, 1));
+    pcl_lane_run(lane, 1);
+    assert_int_equal(stage.done, 1);
+    int fd = stage.last->fd;
+    s_ring(fd);
+    assert_true(s_has_news(pcl_lane_fd(lane)));
+    pcl_lane_tidy(lane, 2 * PCL_US_PER_S);
+    assert_int_equal(stage.last->fd, -1);
+    assert_false(s_has_news(pcl_lane_fd(lane)));
+    (void)close(fd);
+    pcl_lane_destroy(&lane);
+}
+
+static void test_a_new_connection_is_watched_though_it_has_the_number_of_a_lost_one(void **state)
+{
+    (void)state;
+    pcl_lane *lane = s_lane(PCL_PLAIN_WAITS);
+    stage.answered = true;
+    assert_true(s_take(lane, 1));
+    pcl_lane_run(lane, 1);
+    int other = eventfd(0, EFD_CLOEXEC);
+    assert_true(other >= 0);
+    assert_true(dup2(other, stage.last->fd) >= 0); /* epoll forgets the one that it closes */
+    (void)close(other);
+    stage.last->serial++;
+    assert_true(s_take(lane, 2));
+    assert_true(s_has_news(pcl_lane_fd(lane)));
+    pcl_lane_run(lane, 2);
+    assert_int_equal(stage.done, 2);
+    pcl_lane_destroy(&lane);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +308,8 @@ int main(void)
         cmocka_unit_test(test_where_a_connection_would_wait_it_takes_nothing_for_a_while),
         cmocka_unit_test(test_at_the_end_it_goes_on_until_nothing_is_under_way),
         cmocka_unit_test(test_a_database_that_does_not_answer_holds_up_no_end),
+        cmocka_unit_test(test_a_connection_that_was_given_away_is_watched_no_more),
+        cmocka_unit_test(test_a_new_connection_is_watched_though_it_has_the_number_of_a_lost_one),
     };
     /* libmysqlclient has no calls that do not wait, and an agent with it no lane. */
     return PCL_CLIENT_NONBLOCKING ? cmocka_run_group_tests(tests, NULL, NULL) : 0;

@@ -185,7 +185,7 @@ static void test_a_refused_account_is_told_from_a_lost_server(void **state)
             refusals++;
         }
     }
-    assert_int_equal(refusals, 4);
+    assert_int_equal(refusals, 6);
     assert_true(pcl_errno_is_refusal(1045));
     assert_false(pcl_errno_is_refusal(2002));
 }

@@ -142,6 +142,22 @@ static void test_values_stay_within_their_quotes(void **state)
     pcl_buffer_release(&line);
 }
 
+static void test_only_plain_octets_stand_without_quotes(void **state)
+{
+    (void)state;
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "._:/+-";
+    for (int octet = 1; octet < 256; octet++) {
+        uint8_t text = (uint8_t)octet;
+        pcl_audit_record record = {.role = pcl_bytes_of(&text, 1)};
+        pcl_buffer line = s_line(&record);
+        pcl_buffer_put_u8(&line, '\0');
+        bool quoted = strstr((const char *)line.data, " role=\"") != NULL;
+        assert_true(quoted == (strchr(plain, octet) == NULL));
+        pcl_buffer_release(&line);
+    }
+}
+
 static void test_long_texts_are_cut_and_no_line_is_too_long(void **state)
 {
     (void)state;
@@ -353,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_a_line_reads_as_it_is_documented),
         cmocka_unit_test(test_what_is_written_is_read_back),
         cmocka_unit_test(test_values_stay_within_their_quotes),
+        cmocka_unit_test(test_only_plain_octets_stand_without_quotes),
         cmocka_unit_test(test_long_texts_are_cut_and_no_line_is_too_long),
         cmocka_unit_test(test_what_is_no_line_is_refused),
         cmocka_unit_test(test_times_are_those_of_the_calendar),

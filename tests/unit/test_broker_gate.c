@@ -351,6 +351,28 @@ static void test_rate_and_concurrency_are_answered_at_once(void **state)
     s_close(&scene);
 }
 
+/* Who has used up the one may still have the other; nobody sends any number of cancels. */
+static void test_cancels_have_a_rate_of_their_own(void **state)
+{
+    (void)state;
+    static s_scene scene;
+    s_open(&scene, "        rate = \"1\"\n        burst = \"2\"\n", "");
+    for (uint32_t count = 0; count < 20; count++) {
+        (void)s_say(&scene, (s_said){.principal = "alice", .id = 11, .cancels = true});
+    }
+    s_expect(&scene, 11, PCL_ERR_OVERLOADED, NULL, "rate: ");
+    (void)s_say(&scene, (s_said){.principal = "bob", .id = 12, .cancels = true});
+    s_ask(&scene, "alice", "SELECT 1", 13);
+    uint8_t last = 0;
+    for (uint32_t index = 0; last != 13; index++) {
+        fake_wait_held(&scene.proxy, index + 1);
+        assert_true(index >= 2 || scene.proxy.held[index].head.op == PCL_OP_CANCEL);
+        assert_true(last != 12 || scene.proxy.held[index].head.id[0] != 12);
+        last = scene.proxy.held[index].head.id[0];
+    }
+    s_close(&scene);
+}
+
 static void test_a_rule_on_trial_refuses_nothing_and_is_counted(void **state)
 {
     (void)state;
@@ -722,6 +744,7 @@ int main(void)
         cmocka_unit_test(test_a_seal_is_proved_consumed_and_answered_with_one),
         cmocka_unit_test(test_the_role_says_what_goes_on_and_how),
         cmocka_unit_test(test_rate_and_concurrency_are_answered_at_once),
+        cmocka_unit_test(test_cancels_have_a_rate_of_their_own),
         cmocka_unit_test(test_a_rule_on_trial_refuses_nothing_and_is_counted),
         cmocka_unit_test(test_who_is_taken_out_is_stopped_and_keeps_nothing),
         cmocka_unit_test(test_another_key_is_another_principal),

@@ -7,9 +7,11 @@
 #include "wire/reply.h"
 #include "wire/request.h"
 
+#include <dirent.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -18,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -432,6 +435,13 @@ static void a_call_is_answered(void **state)
     assert_string_equal(portcullis_result_column(result, 0)->type, "VARCHAR");
     assert_int_equal(portcullis_result_column(result, 0)->flags, 1);
     assert_non_null(strstr(portcullis_result_route(result), s_gates[0].endpoint));
+    portcullis_brief brief;
+    portcullis_result_brief(result, &brief);
+    assert_int_equal(brief.code, PORTCULLIS_OK);
+    assert_int_equal(brief.column_count, 1);
+    assert_int_equal(brief.row_count, 1);
+    assert_false(brief.has_more);
+    assert_int_equal(brief.affected, 0);
     portcullis_way way = portcullis_result_way(result);
     assert_int_equal(way.node_size, strlen(s_gates[0].endpoint));
     assert_memory_equal(way.node, s_gates[0].endpoint, way.node_size);
@@ -735,7 +745,9 @@ static void a_late_reply_is_dropped(void **state)
 {
     (void)state;
     portcullis *client = s_open(1, 0);
-    portcullis_result *result = s_call(client, "hold late", 100);
+    portcullis_result *result = s_call(client, "hello", 5000); /* connecting may take its time */
+    s_expect_said(&result, "hello");
+    result = s_call(client, "hold late", 300);
     s_expect(&result, PORTCULLIS_DEADLINE, PORTCULLIS_RETRY_UNSAFE);
     result = s_call(client, "release", 5000); /* sends the late one first */
     s_expect_said(&result, "release");
@@ -1010,6 +1022,147 @@ static void no_gatekeeper_is_unavailable(void **state)
     s_gate_start(&s_gates[0], true);
 }
 
+/* ---- a call that is alone: its caller does the work --------------------------------------- */
+
+typedef struct lonely {
+    pthread_t thread;
+    portcullis *client;
+    portcullis_result *result;
+} lonely;
+
+static void *s_lonely_run(void *argument)
+{
+    lonely *self = argument;
+    self->result = s_call(self->client, "hold", 10000);
+    return NULL;
+}
+
+/* Calls, and waits until the gatekeeper has it. */
+static void s_lonely_start(lonely *self, portcullis *client)
+{
+    uint32_t before = atomic_load(&s_gates[0].received);
+    *self = (lonely){.client = client};
+    assert_int_equal(pthread_create(&self->thread, NULL, s_lonely_run, self), 0);
+    while (atomic_load(&s_gates[0].received) == before) {
+        s_sleep_ms(1);
+    }
+}
+
+typedef struct stranger {
+    pthread_t alone; /* who may not run it */
+    atomic_uint calls;
+} stranger;
+
+static void s_strange(portcullis_result *result, void *context)
+{
+    stranger *self = context;
+    assert_int_equal(portcullis_result_code(result), PORTCULLIS_OK);
+    assert_false(pthread_equal(pthread_self(), self->alone));
+    portcullis_result_destroy(&result);
+    (void)atomic_fetch_add(&self->calls, 1);
+}
+
+static void who_waits_runs_no_callback_of_others(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(1, 0);
+    for (uint32_t turn = 0; turn < 20; turn++) {
+        lonely one;
+        s_lonely_start(&one, client);
+        stranger others = {.alone = one.thread};
+        portcullis_request *request = s_request("hello", 5000, false);
+        for (uint32_t index = 0; index < 5; index++) {
+            assert_int_equal(portcullis_submit(client, request, s_strange, &others), PORTCULLIS_OK);
+        }
+        portcullis_request_destroy(&request);
+        request = s_request("release", 5000, false);
+        assert_int_equal(portcullis_submit(client, request, s_strange, &others), PORTCULLIS_OK);
+        portcullis_request_destroy(&request);
+        assert_int_equal(pthread_join(one.thread, NULL), 0);
+        s_expect_said(&one.result, "hold");
+        for (uint32_t waited = 0; atomic_load(&others.calls) < 6 && waited < 5000; waited++) {
+            s_sleep_ms(1);
+        }
+        assert_int_equal(atomic_load(&others.calls), 6);
+        if (turn % 2 == 0) { /* and a call that finds nobody crowding */
+            s_sleep_ms(15);
+        }
+    }
+    portcullis_close(&client);
+}
+
+static void who_waits_alone_sees_the_close(void **state)
+{
+    (void)state;
+    for (uint32_t turn = 0; turn < 10; turn++) {
+        portcullis *client = s_open(1, 0);
+        portcullis_result *result = s_call(client, "hello", 5000);
+        s_expect_said(&result, "hello");
+        lonely one;
+        s_lonely_start(&one, client);
+        portcullis_close(&client);
+        assert_int_equal(pthread_join(one.thread, NULL), 0);
+        s_expect(&one.result, PORTCULLIS_LOST, PORTCULLIS_RETRY_UNSAFE);
+    }
+}
+
+static void who_waits_alone_keeps_its_deadline(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(1, 0);
+    portcullis_result *result = s_call(client, "hello", 5000);
+    s_expect_said(&result, "hello");
+    uint64_t start_us = pcl_now_us();
+    result = s_call(client, "mute", 200);
+    s_expect(&result, PORTCULLIS_DEADLINE, PORTCULLIS_RETRY_UNSAFE);
+    assert_in_range(pcl_now_us() - start_us, 200000, 3000000);
+    s_gate_stop(&s_gates[0]); /* nobody watches the connection at this moment */
+    s_gate_start(&s_gates[0], true);
+    result = s_call(client, "hello again", 5000);
+    portcullis_code code = portcullis_result_code(result);
+    assert_true(code == PORTCULLIS_OK || code == PORTCULLIS_LOST);
+    portcullis_result_destroy(&result);
+    result = s_call(client, "and again", 5000);
+    s_expect_said(&result, "and again");
+    portcullis_close(&client);
+}
+
+static atomic_uint s_signals;
+
+static void s_on_signal(int number)
+{
+    (void)number;
+    (void)atomic_fetch_add(&s_signals, 1);
+}
+
+/* libzmq ends with EINTR what a signal comes into, in whichever thread calls it. */
+static void signals_cost_no_request(void **state)
+{
+    (void)state;
+    struct sigaction action = {.sa_handler = s_on_signal};
+    struct sigaction before;
+    const struct itimerval often = {.it_interval.tv_usec = 300, .it_value.tv_usec = 300};
+    const struct itimerval never = {.it_value.tv_usec = 0};
+    char sql[6000]; /* a payload that goes in a frame of its own */
+    memset(sql, 'x', sizeof sql);
+    sql[sizeof sql - 1] = '\0';
+    portcullis *client = s_open(1, 0);
+    portcullis_request *large = s_request(sql, 10000, false);
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    for (uint32_t index = 0; index < 300; index++) {
+        portcullis_result *result = s_call(client, "hello", 10000);
+        s_expect_said(&result, "hello");
+        result = portcullis_call(client, large);
+        s_expect(&result, PORTCULLIS_OK, PORTCULLIS_RETRY_NEVER);
+    }
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    assert_true(atomic_load(&s_signals) > 0);
+    portcullis_request_destroy(&large);
+    portcullis_close(&client);
+}
+
 static void a_child_may_not_use_it(void **state)
 {
     (void)state;
@@ -1030,6 +1183,85 @@ static void a_child_may_not_use_it(void **state)
     assert_int_equal(status, 0);
     result = s_call(client, "parent again", 5000);
     s_expect_said(&result, "parent again");
+    portcullis_close(&client);
+}
+
+static uint32_t s_thread_count(void)
+{
+    uint32_t count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    while (readdir(tasks) != NULL) {
+        count++;
+    }
+    (void)closedir(tasks);
+    return count;
+}
+
+/* libzmq's end of its threads is among what a signal may come into. */
+static void signals_leave_no_thread_behind(void **state)
+{
+    (void)state;
+    struct sigaction action = {.sa_handler = s_on_signal};
+    struct sigaction before;
+    const struct itimerval often = {.it_interval.tv_usec = 300, .it_value.tv_usec = 300};
+    const struct itimerval never = {.it_value.tv_usec = 0};
+    uint32_t threads = s_thread_count();
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    for (uint32_t index = 0; index < 30; index++) {
+        portcullis *client = s_open(1, 0);
+        portcullis_close(&client);
+    }
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    for (uint32_t waited = 0; s_thread_count() > threads && waited < 5000; waited++) {
+        s_sleep_ms(1); /* the system may list one a little longer than it runs */
+    }
+    assert_true(s_thread_count() <= threads);
+}
+
+/* Asks with a cancellation pending, which would end it wherever that is looked at. */
+static void *s_cancelled_run(void *argument)
+{
+    (void)pthread_cancel(pthread_self());
+    portcullis_result *result = s_call(argument, "its last", 20000);
+    portcullis_result_destroy(&result);
+    int state;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return NULL;
+}
+
+static void a_thread_that_is_cancelled_takes_nobody_along(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(1, 0);
+    portcullis_result *result = s_call(client, "hello", 5000);
+    s_expect_said(&result, "hello");
+    for (uint32_t turn = 0; turn < 2; turn++) { /* alone, and with company */
+        portcullis_request *request = s_request(turn == 0 ? "hello" : "hold", 20000, false);
+        portcullis_future *other = portcullis_start(client, request);
+        portcullis_request_destroy(&request);
+        if (turn == 0) {
+            result = portcullis_future_wait(&other, 20000);
+            s_expect_said(&result, "hello");
+        }
+        pthread_t thread;
+        void *end = &thread;
+        assert_int_equal(pthread_create(&thread, NULL, s_cancelled_run, client), 0);
+        assert_int_equal(pthread_join(thread, &end), 0);
+        assert_null(end);
+        request = s_request("release", 20000, false);
+        portcullis_future *asked = portcullis_start(client, request);
+        portcullis_request_destroy(&request);
+        result = portcullis_future_wait(&asked, 20000);
+        assert_non_null(result);
+        s_expect_said(&result, "release");
+        if (turn == 1) {
+            result = portcullis_future_wait(&other, 20000);
+            s_expect_said(&result, "hold");
+        }
+    }
     portcullis_close(&client);
 }
 
@@ -1059,6 +1291,12 @@ int main(void)
         TEST(too_many_are_refused),
         TEST(what_is_too_large_is_refused),
         TEST(no_gatekeeper_is_unavailable),
+        TEST(who_waits_runs_no_callback_of_others),
+        TEST(who_waits_alone_sees_the_close),
+        TEST(who_waits_alone_keeps_its_deadline),
+        TEST(signals_cost_no_request),
+        TEST(signals_leave_no_thread_behind),
+        TEST(a_thread_that_is_cancelled_takes_nobody_along),
         TEST(a_child_may_not_use_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

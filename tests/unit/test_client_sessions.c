@@ -5,6 +5,9 @@
  *   break N       the same, but the first fetch fails with an error of the database
  *   widen N       the same, but the second page has another column
  *   busy N        the same, but the first fetch is refused with OVERLOADED
+ *   tight N       the same, but the sixth fetch is refused with OVERLOADED once
+ *   overtake N    the same, but the sixth fetch is refused with GONE once
+ *   halt N        the same, but the sixth fetch fails with an error of the database
  *   hold          not at all, until it is cancelled
  *   mute          not at all
  *   anything else one row with the statement
@@ -45,7 +48,7 @@ typedef struct message {
 } message;
 
 typedef struct cursor {
-    char kind[8];    /* "rows", "break", ... */
+    char kind[12];   /* "rows", "break", ... */
     uint32_t number; /* of all of its gatekeeper; others have had the place before */
     uint64_t next, total;
     uint32_t page;
@@ -168,15 +171,21 @@ static void s_answer_fetch(gate *self, message *to, const pcl_request *request)
     s_log(self, "fetch %" PRIu32 "\n", page);
     pcl_reply_error error = {.err = PCL_ERR_OK, .hop = "agent"};
     cursor *rows = &self->cursors[number % CURSORS_MAX];
+    bool sixth_once = page == 6 && !rows->was_busy;
     if (number >= self->cursor_count || rows->number != number || rows->page != page) {
         error.err = PCL_ERR_GONE;
         error.retry = PCL_RETRY_NEVER;
-    } else if (strcmp(rows->kind, "break") == 0) {
+    } else if (strcmp(rows->kind, "overtake") == 0 && sixth_once) {
+        rows->was_busy = true;
+        error.err = PCL_ERR_GONE;
+        error.retry = PCL_RETRY_NEVER;
+    } else if (strcmp(rows->kind, "break") == 0 || (strcmp(rows->kind, "halt") == 0 && page == 6)) {
         error.err = PCL_ERR_SQL;
         error.retry = PCL_RETRY_NEVER;
         error.mysql_errno = 1317;
         error.sqlstate = "70100";
-    } else if (strcmp(rows->kind, "busy") == 0 && !rows->was_busy) {
+    } else if ((strcmp(rows->kind, "busy") == 0 && !rows->was_busy) ||
+               (strcmp(rows->kind, "tight") == 0 && sixth_once)) {
         rows->was_busy = true;
         error.err = PCL_ERR_OVERLOADED;
         error.retry = PCL_RETRY_SAFE;
@@ -334,8 +343,8 @@ static bool s_answer_query(gate *self, message *to, const pcl_request *request)
                    (const char *)request->sql.data);
     s_log(self, "query%s %s\n", request->has_session ? " in session" : "", sql);
     uint64_t total = 0;
-    char kind[8];
-    if (sscanf(sql, "%7s %" SCNu64, kind, &total) == 2 && total > 0) {
+    char kind[12];
+    if (sscanf(sql, "%11s %" SCNu64, kind, &total) == 2 && total > 0) {
         uint32_t number = self->cursor_count++;
         cursor *rows = &self->cursors[number % CURSORS_MAX];
         *rows = (cursor){.number = number, .total = total};
@@ -812,6 +821,136 @@ static void pages_can_be_fetched_ahead(void **state)
     portcullis_close(&client);
 }
 
+/* In pages of 100 rows. */
+static portcullis_result *s_call_ahead(portcullis *client, const char *sql, uint32_t pages)
+{
+    portcullis_request *request = portcullis_request_new(sql);
+    portcullis_request_set_page_rows(request, 100);
+    portcullis_request_set_pages_ahead(request, pages);
+    portcullis_result *result = portcullis_call(client, request);
+    portcullis_request_destroy(&request);
+    return result;
+}
+
+/* All these were fetched, in their order. */
+static void s_expect_fetches(gate *self, const char *sql, uint32_t count)
+{
+    char expected[1024];
+    size_t size = (size_t)snprintf(expected, sizeof expected, "query %s\n", sql);
+    for (uint32_t page = 1; page <= count; page++) {
+        size += (size_t)snprintf(expected + size, sizeof expected - size, "fetch %u\n", page);
+    }
+    char last[32];
+    (void)snprintf(last, sizeof last, "fetch %u\n", count);
+    s_await(self, last, 1);
+    s_expect_log(self, expected);
+}
+
+static void pages_are_asked_for_before_their_turn(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(1, 0);
+    portcullis_result *result = s_call_ahead(client, "rows 400", 3);
+    assert_int_equal(s_read_rows(result, 0), 400);
+    s_expect_ok(&result);
+    s_expect_fetches(&s_gates[0], "rows 400", 3); /* a short result has none ahead */
+    result = s_call_ahead(client, "rows 1500", 3);
+    assert_int_equal(s_read_rows(result, 0), 1500);
+    assert_false(portcullis_result_has_more(result));
+    assert_int_equal(portcullis_result_warnings(result), 2);
+    s_expect_ok(&result);
+    s_expect_fetches(&s_gates[0], "rows 1500", 16); /* nobody minds those behind the last */
+    portcullis_close(&client);
+}
+
+static void futures_of_pages_bring_those_behind_them(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(1, 0);
+    portcullis_result *page = s_call_ahead(client, "rows 1500", 2);
+    uint64_t rows = 0;
+    bool more = true;
+    while (more) {
+        more = portcullis_result_has_more(page);
+        portcullis_future *ahead = more ? portcullis_result_start_fetch(page) : NULL;
+        assert_false(portcullis_result_has_more(page));
+        rows = s_read_rows(page, rows);
+        if (more) {
+            portcullis_result_destroy(&page);
+            page = portcullis_future_wait(&ahead, 5000);
+            assert_non_null(page);
+            assert_null(ahead);
+        }
+    }
+    assert_int_equal(rows, 1500);
+    s_expect_ok(&page);
+    s_expect_fetches(&s_gates[0], "rows 1500", 15);
+    portcullis_close(&client);
+}
+
+static void what_was_asked_for_too_early_is_asked_for_again(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(1, 0);
+    portcullis_result *result = s_call_ahead(client, "overtake 1500", 3);
+    assert_int_equal(s_read_rows(result, 0), 1500);
+    s_expect_ok(&result);
+    result = s_call_ahead(client, "tight 1500", 3);
+    assert_int_equal(s_read_rows(result, 0), 1500);
+    s_expect_ok(&result);
+    /* What was refused is asked for again, as is what had been sent behind it; then nothing is
+     * early. */
+    (void)pthread_mutex_lock(&s_gates[0].mutex);
+    const char *tight = strstr(s_gates[0].log, "query tight");
+    bool again = tight != NULL &&
+                 (strstr(tight, "fetch 6\nfetch 7\nfetch 6\nfetch 7\nfetch 8\n") != NULL ||
+                  strstr(tight, "fetch 6\nfetch 6\nfetch 7\nfetch 8\n") != NULL);
+    bool early = tight != NULL && strstr(tight, "fetch 15\n") != NULL;
+    (void)pthread_mutex_unlock(&s_gates[0].mutex);
+    assert_true(again);
+    assert_false(early);
+    portcullis_close(&client);
+}
+
+static void a_failure_is_told_and_what_is_behind_it_let_go(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(1, 0);
+    portcullis_result *result = s_call_ahead(client, "halt 1500", PORTCULLIS_PAGES_AHEAD_MAX);
+    assert_int_equal(s_read_rows(result, 0), 600);
+    assert_int_equal(portcullis_result_errno(result), 1317);
+    assert_false(portcullis_result_next(result));
+    s_expect(&result, PORTCULLIS_SQL, PORTCULLIS_RETRY_NEVER);
+    portcullis_close(&client);
+}
+
+static void what_is_under_way_is_given_up_with_its_result(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(1, 0);
+    for (uint32_t round = 1; round <= 3; round++) {
+        portcullis_result *result = s_call_ahead(client, "rows 1500", 3);
+        for (int page = 0; page < 6; page++) {
+            assert_true(portcullis_result_fetch(result));
+        }
+        assert_true(portcullis_result_has_more(result));
+        s_await(&s_gates[0], "fetch 7", round); /* else it is cancelled here, unsent */
+        assert_int_equal(portcullis_result_submit_fetch(result, s_walk, NULL),
+                         PORTCULLIS_UNSUPPORTED);
+        if (round == 2) {
+            portcullis_result_give_up(result);
+            assert_false(portcullis_result_fetch(result));
+        }
+        if (round == 3) { /* a future that nobody waits for takes those behind it along */
+            portcullis_future *future = portcullis_result_start_fetch(result);
+            portcullis_future_destroy(&future);
+        }
+        portcullis_result_destroy(&result);
+        s_await(&s_gates[0], "cancel", round < 3 ? round : 2);
+    }
+    portcullis_close(&client);
+}
+
 static void results_and_sessions_outlive_their_client(void **state)
 {
     (void)state;
@@ -1239,14 +1378,15 @@ typedef struct worker {
     pthread_t thread;
     portcullis *client;
     atomic_bool *stop;
-    uint32_t whole, broken, committed, lost;
+    uint32_t results, whole, broken, committed, lost;
     bool wrong;
 } worker;
 
 /* Reads a long result: to its end, or up to an error. */
 static void s_work_rows(worker *self)
 {
-    portcullis_result *result = s_call(self->client, "rows 5000");
+    uint32_t ahead = self->results++ % (PORTCULLIS_PAGES_AHEAD_MAX + 1);
+    portcullis_result *result = s_call_ahead(self->client, "rows 5000", ahead);
     bool began = portcullis_result_code(result) == PORTCULLIS_OK;
     uint64_t rows = 0;
     while (portcullis_result_next(result)) {
@@ -1254,7 +1394,7 @@ static void s_work_rows(worker *self)
         rows++;
     }
     bool good = portcullis_result_code(result) == PORTCULLIS_OK;
-    self->wrong = self->wrong || (good && rows != 5000) || (!good && began && rows % 1000 != 0);
+    self->wrong = self->wrong || (good && rows != 5000) || (!good && began && rows % 100 != 0);
     self->whole += good ? 1 : 0;
     self->broken += good ? 0 : 1;
     portcullis_result_destroy(&result);
@@ -1345,6 +1485,11 @@ int main(void)
         TEST(a_page_goes_with_its_connection),
         TEST(a_callback_asks_for_pages_and_never_waits),
         TEST(pages_can_be_fetched_ahead),
+        TEST(pages_are_asked_for_before_their_turn),
+        TEST(futures_of_pages_bring_those_behind_them),
+        TEST(what_was_asked_for_too_early_is_asked_for_again),
+        TEST(a_failure_is_told_and_what_is_behind_it_let_go),
+        TEST(what_is_under_way_is_given_up_with_its_result),
         TEST(results_and_sessions_outlive_their_client),
         TEST(a_session_is_one_transaction),
         TEST(what_nobody_ends_is_rolled_back),

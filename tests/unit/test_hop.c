@@ -274,6 +274,46 @@ static void test_many_messages_of_one_frame_come_one_by_one(void **state)
     assert_int_equal(hop_plain_recv(&message, s_front, true), PCL_HOP_NONE);
 }
 
+/* What an inbox lends is whole until the next message, and longer where it is kept; what it has
+ * sent on its own is kept by the way. */
+static void test_what_is_lent_is_kept_by_whoever_needs_it_longer(void **state)
+{
+    (void)state;
+    static uint8_t octets[1000], large[10000];
+    pcl_hop_inbox inbox;
+    pcl_hop_inbox_init(&inbox, s_front, true);
+    pcl_hop_inbox_lend(&inbox);
+    size_t size = s_pack(octets, 0, 1, "first of several messages of one frame");
+    pcl_bytes frame = pcl_bytes_of(octets, s_pack(octets, size, 2, "second"));
+    s_send_raw(&frame, 1);
+    zmq_pollitem_t item = {.socket = zsock_resolve(s_front), .events = ZMQ_POLLIN};
+    assert_int_equal(zmq_poll(&item, 1, 1000), 1);
+    pcl_hop_message first, second;
+    assert_int_equal(pcl_hop_recv(&inbox, &first), PCL_HOP_MESSAGE);
+    const uint8_t *lent = zmq_msg_data(&first.payload);
+    const uint8_t *whole = zmq_msg_data(pcl_hop_inbox_frame(&inbox));
+    assert_true(lent > whole && lent < whole + frame.size);
+    pcl_frame_keep(&first.payload);
+    assert_true((const uint8_t *)zmq_msg_data(&first.payload) != lent);
+    assert_int_equal(pcl_hop_recv(&inbox, &second), PCL_HOP_MESSAGE);
+
+    zmq_msg_t payload; /* large: it goes in parts, and libzmq reads the lent tail when it likes */
+    pcl_frame_copy_of(&payload, pcl_bytes_of(large, sizeof large));
+    pcl_head head = s_head(PCL_KIND_REPLY);
+    assert_int_equal(pcl_hop_send(s_front, &second.peer, &head, &payload, &second.tail),
+                     PCL_ERR_OK);
+    pcl_hop_close(&second);
+    assert_int_equal(pcl_hop_recv(&inbox, &second), PCL_HOP_NONE);
+    pcl_hop_inbox_release(&inbox);
+    assert_true(
+        pcl_bytes_is(pcl_frame_bytes(&first.payload), "first of several messages of one frame"));
+    pcl_hop_close(&first);
+    assert_int_equal(s_recv(&second, s_back, false), PCL_HOP_MESSAGE);
+    assert_int_equal(zmq_msg_size(&second.payload), sizeof large);
+    assert_true(pcl_bytes_is(pcl_frame_bytes(&second.tail), "tail"));
+    pcl_hop_close(&second);
+}
+
 /* The next frame is taken as ever. */
 static void assert_only_the_next_frame_comes(void)
 {
@@ -395,6 +435,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_small_message_is_one_frame, s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown(test_a_packed_frame_must_hold_its_parts, s_set_up,
                                         s_tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_lent_is_kept_by_whoever_needs_it_longer,
+                                        s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown(test_many_messages_of_one_frame_come_one_by_one, s_set_up,
                                         s_tear_down),
         cmocka_unit_test_setup_teardown(

@@ -340,6 +340,22 @@ static void test_what_is_dropped_is_told_and_never_sent(void **state)
     assert_int_equal(pcl_hop_outbox_count(s_outbox), 0);
 }
 
+static void test_what_waits_for_one_peer_is_dropped_alone(void **state)
+{
+    (void)state;
+    uint32_t frames = 0;
+    uint64_t sent = s_fill(&s_peer);
+    uint32_t waiting = pcl_hop_outbox_count(s_outbox);
+    assert_int_equal(s_send(&s_other_peer, 501, 0), PCL_ERR_OK);
+    pcl_hop_outbox_drop_peer(s_outbox, &s_peer, 2);
+    assert_told(sent - waiting + 1, waiting);
+    pcl_hop_outbox_drop_peer(s_outbox, &s_peer, 3); /* there is nothing any more */
+    assert_told(0, 0);
+    pcl_hop_outbox_flush(s_outbox, 4);
+    assert_int_equal(s_take(s_back, 1, &frames), sent - waiting);
+    assert_int_equal(s_take(s_other, 501, &frames), 1);
+}
+
 static void test_more_peers_than_frames_are_served(void **state)
 {
     (void)state;
@@ -391,6 +407,7 @@ int main(void)
         TEST(test_a_peer_that_does_not_read_is_given_up),
         TEST(test_what_was_unsent_may_be_sent_elsewhere_at_once),
         TEST(test_what_is_dropped_is_told_and_never_sent),
+        TEST(test_what_waits_for_one_peer_is_dropped_alone),
         TEST(test_more_peers_than_frames_are_served),
         TEST(test_what_is_left_at_the_end_is_sent),
     };

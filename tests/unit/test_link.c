@@ -6,8 +6,14 @@
 #include "net/zap.h"
 #include "tests/lib/hop_plain.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* cmocka 1.1 wants these four before it. */
 #include <setjmp.h>
@@ -534,6 +540,165 @@ static void test_a_full_queue_is_not_a_loss(void **state)
     s_close(&bench);
 }
 
+/* --- Long messages ------------------------------------------------------------ */
+
+enum { LONG_SIZE = 4 << 20, STEP_SIZE = 16 << 10 };
+
+/* A slow network: octets pass between the link and its peer as the test says. */
+typedef struct s_wire {
+    int listener;
+    int near; /* to the link */
+    int far;  /* to the peer */
+} s_wire;
+
+static int s_socket_at(uint16_t port, bool listens)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int small = STEP_SIZE; /* so that most of a message waits with its sender */
+    assert_true(fd != -1);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    if (listens) {
+        assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+        assert_int_equal(listen(fd, 1), 0);
+    } else {
+        assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    }
+    return fd;
+}
+
+static uint16_t s_port_of(int fd)
+{
+    struct sockaddr_in address;
+    socklen_t size = sizeof address;
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    return ntohs(address.sin_port);
+}
+
+static void s_pass(int from, int to)
+{
+    static char octets[STEP_SIZE];
+    struct pollfd item = {.fd = from, .events = POLLIN};
+    if (poll(&item, 1, 0) == 1) {
+        ssize_t size = recv(from, octets, sizeof octets, 0);
+        assert_true(size > 0);
+        assert_int_equal(send(to, octets, (size_t)size, 0), size);
+    }
+}
+
+static pcl_link_event s_wire_turn(s_bench *bench, s_wire *wire)
+{
+    s_pass(wire->near, wire->far);
+    s_pass(wire->far, wire->near);
+    return s_turn(bench);
+}
+
+/* A link that is UP over the wire. */
+static s_bench s_open_wire(s_wire *out_wire)
+{
+    s_bench bench = {.now_us = 1000000, .peer_boot = 11};
+    char endpoint[64];
+    zmq_msg_init(&bench.routing_id);
+    out_wire->listener = s_socket_at(0, true);
+    snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", s_port_of(out_wire->listener));
+    pcl_socket_options options = {.endpoint = "tcp://127.0.0.1:*",
+                                  .queue_max = 8,
+                                  .message_size_max = 2 * LONG_SIZE,
+                                  .insecure = true};
+    bench.peer = pcl_socket_router(&options, s_error, sizeof s_error);
+    assert_non_null(bench.peer);
+    const char *port = strrchr(zsock_endpoint(bench.peer), ':') + 1;
+    out_wire->far = s_socket_at((uint16_t)strtoul(port, NULL, 10), false);
+    options.endpoint = endpoint;
+    bench.link = pcl_link_new(&options, "node1", 5, 1, s_error, sizeof s_error);
+    assert_non_null(bench.link);
+    out_wire->near = accept(out_wire->listener, NULL, NULL);
+    assert_true(out_wire->near != -1);
+    pcl_link_event event = PCL_LINK_NOTHING;
+    for (int turn = 0; turn < 5000 && event == PCL_LINK_NOTHING; turn++) {
+        event = s_wire_turn(&bench, out_wire);
+        bench.now_us -= TICK_US - 100; /* or it would connect anew before its handshake is done */
+    }
+    assert_int_equal(event, PCL_LINK_CAME_UP);
+    return bench;
+}
+
+static void s_close_wire(s_bench *bench, s_wire *wire)
+{
+    s_close(bench);
+    close(wire->near);
+    close(wire->far);
+    close(wire->listener);
+}
+
+/* It takes 12 s by the link's clock, and then nothing comes any more. */
+static void s_pass_a_part(s_bench *bench, s_wire *wire)
+{
+    bench->peer_boot = 0; /* its answers would wait behind the message */
+    for (int turn = 0; turn < LONG_SIZE / STEP_SIZE - 16; turn++) {
+        assert_int_equal(s_wire_turn(bench, wire), PCL_LINK_NOTHING);
+        assert_int_equal(pcl_link_state_now(bench->link), PCL_LINK_UP);
+    }
+    zclock_sleep(2 * PCL_BEAT_INTERVAL_MS); /* the kernel's clock is not ours to set */
+    assert_int_equal(s_turns(bench, 100), PCL_LINK_LOST);
+}
+
+static void s_long_message(zmq_msg_t *out_payload)
+{
+    int rc = zmq_msg_init_size(out_payload, LONG_SIZE);
+    assert_int_equal(rc, 0);
+    memset(zmq_msg_data(out_payload), 'x', LONG_SIZE);
+}
+
+static void test_who_is_at_a_long_message_is_not_silent(void **state)
+{
+    (void)state;
+    s_wire wire;
+    s_bench bench = s_open_wire(&wire);
+    pcl_head head = {.kind = PCL_KIND_REPLY, .sent_us = bench.now_us};
+    zmq_msg_t payload;
+    s_long_message(&payload);
+    assert_int_equal(pcl_hop_send(bench.peer, &bench.routing_id, &head, &payload, NULL),
+                     PCL_ERR_OK);
+    s_pass_a_part(&bench, &wire);
+    s_close_wire(&bench, &wire);
+}
+
+static void test_who_takes_a_long_message_is_not_silent(void **state)
+{
+    (void)state;
+    s_wire wire;
+    s_bench bench = s_open_wire(&wire);
+    pcl_head head = {.kind = PCL_KIND_REQUEST};
+    zmq_msg_t payload;
+    s_long_message(&payload);
+    assert_int_equal(pcl_link_send(bench.link, &head, &payload, NULL, bench.now_us), PCL_ERR_OK);
+    pcl_link_flush(bench.link, bench.now_us);
+    s_pass_a_part(&bench, &wire);
+    zmq_msg_close(&payload);
+    s_close_wire(&bench, &wire);
+}
+
+/* On tcp only: elsewhere nothing takes time. */
+static void test_the_silence_of_the_only_neighbour_is_borne_for_longer(void **state)
+{
+    (void)state;
+    s_wire wire;
+    s_bench bench = s_open_wire(&wire);
+    pcl_link_be_patient(bench.link);
+    zclock_sleep(2 * PCL_BEAT_INTERVAL_MS);
+    assert_int_equal(s_turns(&bench, 2 * PCL_BEATS_GONE * 4), PCL_LINK_NOTHING);
+    assert_int_equal(s_turns(&bench, PCL_BEATS_GONE_ALONE * 4), PCL_LINK_LOST);
+    s_close_wire(&bench, &wire);
+    bench = s_open("inproc://link-impatient");
+    pcl_link_be_patient(bench.link);
+    assert_int_equal(s_turns(&bench, 10), PCL_LINK_CAME_UP);
+    bench.peer_boot = 0;
+    assert_int_equal(s_turns(&bench, PCL_BEATS_GONE * 4 + 5), PCL_LINK_LOST);
+    s_close(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -551,6 +716,9 @@ int main(void)
         cmocka_unit_test(test_a_dead_peer_is_noticed_at_once),
         cmocka_unit_test(test_a_new_connection_is_not_yet_a_link),
         cmocka_unit_test(test_a_full_queue_is_not_a_loss),
+        cmocka_unit_test(test_who_is_at_a_long_message_is_not_silent),
+        cmocka_unit_test(test_who_takes_a_long_message_is_not_silent),
+        cmocka_unit_test(test_the_silence_of_the_only_neighbour_is_borne_for_longer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,6 +46,17 @@ static void test_silence_of_five_intervals_is_a_loss(void **state)
     assert_int_equal(s_look_for(&self, &now_us, 2 * GONE_US), PCL_LINK_NOTHING);
 }
 
+static void test_who_is_patient_waits_for_longer(void **state)
+{
+    (void)state;
+    uint64_t now_us = 1000000;
+    pcl_liveness self = s_up(now_us);
+    self.patient = true;
+    uint64_t gone_us = PCL_BEATS_GONE_ALONE * INTERVAL_US;
+    assert_int_equal(s_look_for(&self, &now_us, gone_us - 50000), PCL_LINK_NOTHING);
+    assert_int_equal(s_look_for(&self, &now_us, 50000), PCL_LINK_LOST);
+}
+
 static void test_any_message_ends_the_silence(void **state)
 {
     (void)state;
@@ -160,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_silence_of_five_intervals_is_a_loss),
+        cmocka_unit_test(test_who_is_patient_waits_for_longer),
         cmocka_unit_test(test_any_message_ends_the_silence),
         cmocka_unit_test(test_only_a_beat_brings_a_link_up),
         cmocka_unit_test(test_another_boot_replaces_the_peer),

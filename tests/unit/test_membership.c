@@ -126,6 +126,29 @@ static void test_silence_makes_suspect_then_gone(void **state)
     assert_null(members);
 }
 
+static void test_who_is_at_a_long_message_is_not_silent(void **state)
+{
+    (void)state;
+    pcl_membership *members = pcl_membership_new(4, START_US);
+    uint32_t index = pcl_membership_add(members, pcl_bytes_text("n1"));
+    const pcl_member *member = pcl_membership_at(members, index);
+    uint64_t now_us = START_US;
+    assert_false(pcl_membership_is_silent(members, index, now_us + 5000 * MS)); /* never came */
+    assert_int_equal(s_beat(members, index, 7, now_us), PCL_MEMBER_ADMIT);
+    for (int turn = 0; turn < 20; turn++) {
+        assert_false(pcl_membership_is_silent(members, index, now_us + 390 * MS));
+        assert_int_equal(s_ticks(members, now_us, now_us + 590 * MS), PCL_MEMBER_NOTHING);
+        now_us += 590 * MS;
+        assert_true(pcl_membership_is_silent(members, index, now_us));
+        pcl_membership_stirs(members, index, now_us);
+    }
+    assert_int_equal(member->state, PCL_MEMBER_UP);
+    assert_int_equal(s_ticks(members, now_us, now_us + 600 * MS), PCL_MEMBER_DOUBT);
+    assert_int_equal(s_ticks(members, now_us + 610 * MS, now_us + 1000 * MS), PCL_MEMBER_LOSE);
+    assert_false(pcl_membership_is_silent(members, index, now_us + 2000 * MS)); /* but away */
+    pcl_membership_destroy(&members);
+}
+
 static void test_a_word_in_time_clears_a_suspicion(void **state)
 {
     (void)state;
@@ -418,6 +441,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_table_is_the_header),
         cmocka_unit_test(test_silence_makes_suspect_then_gone),
+        cmocka_unit_test(test_who_is_at_a_long_message_is_not_silent),
         cmocka_unit_test(test_a_word_in_time_clears_a_suspicion),
         cmocka_unit_test(test_a_stopped_proxy_blames_nobody),
         cmocka_unit_test(test_another_run_replaces_and_the_old_one_is_not_heard),

@@ -479,6 +479,31 @@ static void test_what_is_written_reads_and_what_checks_walks(void **state)
     pcl_buffer_release(&buffer);
 }
 
+static void test_a_string_is_read_alone(void **state)
+{
+    (void)state;
+    static const char *const same[] = {"a2 68 69 05", "d9 02 68 69 05", "da 00 02 68 69 05",
+                                       "db 00 00 00 02 68 69 05"};
+    static const char *const others[] = {"",      "05", "c4 02 68 69", "91 a1 68",
+                                         "a2 68", "d9", "d9 02"};
+    uint8_t octets[16];
+    for (size_t index = 0; index < sizeof same / sizeof same[0]; index++) {
+        pcl_bytes source = pcl_octets_of(same[index], octets, sizeof octets);
+        pcl_mp_reader reader = pcl_mp_reader_of(source);
+        pcl_bytes text;
+        assert_true(pcl_mp_next_str(&reader, &text));
+        assert_true(pcl_bytes_is(text, "hi"));
+        assert_int_equal(reader.offset, source.size - 1);
+    }
+    for (size_t index = 0; index < sizeof others / sizeof others[0]; index++) {
+        pcl_mp_reader reader = pcl_mp_reader_of(
+            pcl_octets_of(others[index], octets, sizeof octets));
+        pcl_bytes text;
+        assert_false(pcl_mp_next_str(&reader, &text));
+        assert_int_equal(reader.offset, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -497,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_writers_take_the_shortest_format),
         cmocka_unit_test(test_a_full_buffer_fails_once_and_for_all),
         cmocka_unit_test(test_what_is_written_reads_and_what_checks_walks),
+        cmocka_unit_test(test_a_string_is_read_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

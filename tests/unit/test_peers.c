@@ -86,6 +86,25 @@ static void test_a_silent_peer_is_gone_once(void **state)
     assert_non_null(pcl_peers_gone(&peers));
 }
 
+/* Over tcp a long message may be what it is at. */
+static void test_a_peer_on_tcp_may_be_silent_for_longer(void **state)
+{
+    (void)state;
+    pcl_peers peers = {0};
+    uint64_t now_us = 1000;
+    pcl_peer *peer = pcl_peers_heard(&peers, pcl_bytes_text("gatekeeper"), now_us);
+    pcl_peer_booted(peer, 7);
+    peer->flow.peer = 1;
+    pcl_peers_look(&peers, now_us);
+    for (uint32_t beat = 0; beat < PCL_BEATS_GONE_ALONE; beat++) {
+        now_us += INTERVAL_US;
+        pcl_peers_look(&peers, now_us);
+        assert_null(pcl_peers_gone(&peers));
+    }
+    pcl_peers_look(&peers, ++now_us);
+    assert_non_null(pcl_peers_gone(&peers));
+}
+
 static void test_our_own_absence_is_nobodys_silence(void **state)
 {
     (void)state;
@@ -116,6 +135,7 @@ int main(void)
         cmocka_unit_test(test_another_boot_is_another_clock),
         cmocka_unit_test(test_a_newcomer_replaces_the_longest_silent),
         cmocka_unit_test(test_a_silent_peer_is_gone_once),
+        cmocka_unit_test(test_a_peer_on_tcp_may_be_silent_for_longer),
         cmocka_unit_test(test_our_own_absence_is_nobodys_silence),
         cmocka_unit_test(test_a_peer_that_left_is_forgotten),
     };

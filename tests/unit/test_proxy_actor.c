@@ -606,6 +606,49 @@ static void s_pause(uint32_t pause_ms)
     }
 }
 
+/* A node that stands still behind a full queue: only what may have reached it is in doubt. */
+static void test_what_never_left_for_a_silent_node_is_safe(void **state)
+{
+    (void)state;
+    enum { COUNT = 12 };
+    s_open_narrow();
+    hop_plain_destroy(&s_bench.broker);
+    s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1000);
+    agent *source = &s_bench.agents[0];
+    hop_plain_destroy(&source->socket);
+    source->socket = s_dealer(s_bench.agents_endpoint, 1);
+    source->beat_us = 0;
+    for (source->pongs = 0; source->pongs == 0;) { /* it knows the new connection */
+        s_pause(1);
+    }
+    zsock_t *unread = source->socket;
+    source->socket = NULL;
+    s_pause(PCL_BEAT_INTERVAL_MS); /* so that it is lost before the box gives it up */
+    for (uint64_t ticket = 1; ticket <= COUNT; ticket++) {
+        s_write(ticket);
+        s_pause(5);
+    }
+    uint32_t unsafe = 0;
+    uint32_t waited = 0; /* in the box, for room, until the node was lost */
+    for (uint32_t count = 0; count < COUNT; count++) {
+        pcl_hop_message message;
+        assert_true(s_recv(&message, WAIT_US / 1000));
+        assert_int_not_equal(message.head.code, PCL_ERR_OK);
+        unsafe |= message.head.retry == PCL_RETRY_SAFE ? 0 : 1u << message.head.ticket;
+        waited += message.head.code == PCL_ERR_NO_NODE ? 1 : 0;
+        pcl_hop_close(&message);
+    }
+    source->socket = unread;
+    s_pause(100);
+    uint32_t received = 0;
+    for (uint32_t index = 0; index < source->held_count; index++) {
+        received |= 1u << source->held[index].head.id[0];
+    }
+    assert_int_not_equal(received, 0);
+    assert_int_equal(unsafe, received);
+    assert_true(waited > 0);
+}
+
 /* Has count writes answered with size octets each while the broker does not read for pause_ms;
  * returns how many of the answers arrive then. */
 static uint32_t s_burst(uint32_t count, size_t size, uint32_t pause_ms)
@@ -929,6 +972,7 @@ int main(void)
         PROXY_TEST(test_false_answers_are_dropped),
         PROXY_TEST(test_garbage_is_dropped_and_counted),
         PROXY_TEST(test_a_full_node_and_a_full_proxy_are_overloaded),
+        PROXY_TEST(test_what_never_left_for_a_silent_node_is_safe),
         PROXY_TEST(test_the_ticket_table_bounds_the_proxy),
         PROXY_TEST(test_answers_wait_for_a_slow_broker),
         PROXY_TEST(test_large_answers_do_not_pile_up),

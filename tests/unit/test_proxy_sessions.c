@@ -7,6 +7,10 @@
 
 enum { BOOT_0 = 100, BOOT_1 = 101, BOOT_2 = 102, BOOT_NEW = 200 }; /* of n0, n1, n2 at first */
 
+/* In which the end of a socket in this process, or a word, comes to the proxy; on a busy machine,
+ * too. */
+enum { SEEN_MS = 200 };
+
 /* A reply of the request held as number index that opened (HELD) or ended (RELEASED) something. */
 static void s_agent_reply_flags(agent *self, uint32_t index, uint8_t flags)
 {
@@ -177,7 +181,7 @@ static void test_a_session_without_connection_to_its_node_is_not_moved(void **st
     (void)state;
     s_open(3);
     s_agent_stop(&s_bench.agents[1]);
-    zclock_sleep(20);
+    zclock_sleep(SEEN_MS);
     s_ask(&(order){.ticket = 1, .sql_class = PCL_SQL_READ, .boot_id = BOOT_1});
     uint64_t took_us = assert_error(1, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 500);
     assert_true(took_us < 300000);
@@ -252,9 +256,9 @@ static void test_a_commit_that_had_not_left_a_node_that_leaves_is_safe(void **st
     pcl_head bye = {.kind = PCL_KIND_BYE, .principal = pcl_bytes_text(source->name)};
     pcl_head_set_boot_id(&bye, source->report.boot_id);
     s_agent_send(source, &bye, "");
-    zclock_sleep(20);
+    zclock_sleep(SEEN_MS);
     s_agent_stop(source);
-    zclock_sleep(20);
+    zclock_sleep(SEEN_MS);
     /* The second is too long to be gathered, so sending it finds nobody there. */
     size_t size = s_pack_commit(octets, 0, 1, 10);
     size = s_pack_commit(octets, size, 2, PCL_HOP_FRAME_SIZE_MAX + 1);
@@ -414,13 +418,13 @@ static void test_a_false_reply_releases_nobody_elses(void **state)
 static void test_what_was_opened_for_a_broker_that_left_is_released(void **state)
 {
     (void)state;
-    s_open(1);
+    s_open_tcp(1);
     s_ask(&(order){.ticket = 1, .op = PCL_OP_BEGIN, .sql_class = PCL_SQL_WRITE});
     agent *source = s_wait_held(0, 1);
     hop_plain_destroy(&s_bench.broker);
-    zclock_sleep(20);
+    assert_int_equal(s_wait_hint(0, 0)->head.kind, PCL_KIND_CANCEL); /* so it has been missed */
     s_agent_reply_flags(source, 0, PCL_HEAD_HELD);
-    assert_released(0, 0);
+    assert_released(0, 1);
     assert_dropped("unroutable", 1);
     s_bench.broker = s_dealer(s_bench.brokers_endpoint, 1000);
 }
@@ -519,7 +523,7 @@ static void test_a_cancel_that_did_not_leave_may_be_said_again(void **state)
     s_write(1);
     agent *source = s_wait_held(0, 1);
     hop_plain_destroy(&source->socket);
-    zclock_sleep(20);
+    zclock_sleep(SEEN_MS);
     assert_int_equal(s_cancel(10, 1, "alice"), 1);
     source->socket = s_dealer(s_bench.agents_endpoint, 1000); /* the same run, connected anew */
     source->beat_us = 0;

@@ -104,7 +104,9 @@ static outcome *s_decode(pcl_bytes source)
     pcl_request untouched = result.request;
     result.err = pcl_request_decode(&result.request, source, &result.fault, result.id,
                                     &result.has_id);
-    if (result.err != PCL_ERR_OK) {
+    if (result.err == PCL_ERR_OK) { /* one walk has taken it; so does the one that checks octets */
+        assert_int_equal(pcl_mp_check(source, PCL_MSGPACK_DEPTH_MAX, 32, NULL), PCL_ERR_OK);
+    } else {
         assert_memory_equal(&result.request, &untouched, sizeof untouched);
         assert_int_equal(result.fault.err, result.err);
         assert_true(result.fault.rule[0] != '\0');
@@ -285,6 +287,41 @@ static void test_what_is_not_one_map_is_refused(void **state)
                    PCL_ERR_MALFORMED, "params", "containers are nested too deeply, at octet 18");
     s_expect_fault("82 " MAP_WITH_V "a3 73 71 6c a2 c0 80", PCL_ERR_MALFORMED, "sql",
                    "a string is not valid UTF-8, at octet 8");
+}
+
+/* Whatever stands behind a fault in the octets: it is told before any field's. */
+static void test_faults_of_octets_come_first_wherever_they_are(void **state)
+{
+    (void)state;
+    s_expect_fault("84 " MAP_WITH_V SQL_PAIR "a4 6f 6e 63 65 05 a2 64 62 a2 c0 80",
+                   PCL_ERR_MALFORMED, "db", "a string is not valid UTF-8, at octet 26");
+    s_expect_fault("83 " MAP_WITH_V SQL_PAIR "a6 70 61 72 61 6d 73 92 01 a1 ff", PCL_ERR_MALFORMED,
+                   "params", "a string is not valid UTF-8, at octet 26");
+    /* Keys are equal by their text, and are strings. */
+    s_expect_fault("83 " MAP_WITH_V SQL_PAIR "d9 01 76 01", PCL_ERR_MALFORMED, "v",
+                   "a map key appears twice, at octet 17");
+    s_expect_fault("83 " MAP_WITH_V SQL_PAIR "c4 04 6f 6e 63 65 c3", PCL_ERR_MALFORMED, "",
+                   "a map key is not a string, at octet 17");
+    s_expect_fault("83 " MAP_WITH_V SQL_PAIR "ab 63 6f 6e 73 69 73 74 65 6e 63 79 "
+                   "82 a9 6d 6f 6e 6f 74 6f 6e 69 63 c3 a9 6d 6f 6e 6f 74 6f 6e 69 63 c3",
+                   PCL_ERR_MALFORMED, "consistency", "a map key appears twice, at octet 41");
+    s_expect_fault("83 " MAP_WITH_V
+                   "a2 6f 70 a3 74 78 6e aa 73 74 61 74 65 6d 65 6e 74 73 91 82 " SQL_PAIR SQL_PAIR,
+                   PCL_ERR_MALFORMED, "statements", "a map key appears twice, at octet 37");
+    s_expect_fault("82 " MAP_WITH_V SQL_PAIR "c0", PCL_ERR_MALFORMED, "",
+                   "octets follow the value, at octet 17");
+}
+
+/* Whether a key goes with op is known wherever op stands. */
+static void test_op_may_come_last(void **state)
+{
+    (void)state;
+    outcome *result = s_decode_hex("83 a7 63 6f 6d 6d 61 6e 64 a5 64 72 61 69 6e "
+                                   "a2 6f 70 a5 61 64 6d 69 6e " MAP_WITH_V);
+    assert_int_equal(result->err, PCL_ERR_OK);
+    assert_int_equal(result->request.op, PCL_OP_ADMIN);
+    s_expect_fault("83 " SQL_PAIR MAP_WITH_V "a2 6f 70 a4 70 69 6e 67", PCL_ERR_MALFORMED, "sql",
+                   "does not go with op ping");
 }
 
 static void test_unknown_keys_are_refused(void **state)
@@ -1016,6 +1053,8 @@ int main(void)
         cmocka_unit_test(test_wrong_types_are_refused),
         cmocka_unit_test(test_every_truncation_is_refused),
         cmocka_unit_test(test_what_is_not_one_map_is_refused),
+        cmocka_unit_test(test_faults_of_octets_come_first_wherever_they_are),
+        cmocka_unit_test(test_op_may_come_last),
         cmocka_unit_test(test_unknown_keys_are_refused),
         cmocka_unit_test(test_the_version_comes_first),
         cmocka_unit_test(test_unknown_words_are_answered_with_the_known),

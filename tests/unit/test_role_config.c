@@ -78,6 +78,23 @@ static const s_case CASES[] = {
      GATEKEEPERS "proxy\n    endpoint = \"tcp://[::]:5003\"\n" PLAIN,
      {WILDCARD("proxy/endpoint")}},
 
+    /* Several proxies, with gaps in their numbers. */
+    {&pcl_broker_role,
+     GATEKEEPERS KEYS PROXY SERVER CURVE "proxy2\n    endpoint = tcp://10.0.0.2:5003\n" SERVER
+                                         "proxy8\n    endpoint = tcp://10.0.0.8:5003\n" SERVER,
+     {NULL}},
+    {&pcl_broker_role,
+     GATEKEEPERS KEYS PROXY SERVER CURVE "proxy2\n    endpoint = tcp://10.0.0.2:5003\n"
+                                         "proxy3\n    endpoint = tcp://proxy.example:5003\n" SERVER
+                                         "proxy4\n" SERVER
+                                         "proxy5\n    endpoint = tcp://*:5003\n" SERVER,
+     {NEEDED("proxy2/public_key", "proxy2/endpoint"),
+      "proxy3/endpoint: must differ from proxy/endpoint", WILDCARD("proxy5/endpoint"),
+      "proxy4/endpoint: must be given, since proxy4/public_key is"}},
+    {&pcl_worker_agent_role,
+     NODE("source") PROXY PLAIN "proxy2\n    endpoint = tcp://proxy.example:5003\n",
+     {"proxy2/endpoint: must differ from proxy/endpoint"}},
+
     {&pcl_broker_role,
      "gatekeepers\n    endpoint = tcp://*:5002\n" PROXY PLAIN,
      {"policy/file: is needed when gatekeepers come from other hosts"}},
