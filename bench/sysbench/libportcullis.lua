@@ -50,6 +50,14 @@ typedef struct portcullis_value {
     size_t size;
 } portcullis_value;
 
+typedef struct portcullis_brief {
+    int code;
+    uint32_t column_count;
+    uint32_t row_count;
+    bool has_more;
+    uint64_t affected;
+} portcullis_brief;
+
 portcullis *portcullis_open_options(const portcullis_options *options, char *error,
                                     size_t error_size);
 void portcullis_close(portcullis **self_p);
@@ -89,18 +97,15 @@ uint32_t portcullis_result_retry_after(const portcullis_result *self);
 uint32_t portcullis_result_errno(const portcullis_result *self);
 const char *portcullis_result_sqlstate(const portcullis_result *self);
 const char *portcullis_result_hop(const portcullis_result *self);
-uint64_t portcullis_result_affected(const portcullis_result *self);
 const char *portcullis_result_token(const portcullis_result *self, size_t *out_size);
 const char *portcullis_result_route(portcullis_result *self);
 const char *portcullis_result_status(portcullis_result *self);
 uint32_t portcullis_result_statement_count(const portcullis_result *self);
 portcullis_result *portcullis_result_statement(portcullis_result *self, uint32_t index);
-uint32_t portcullis_result_column_count(const portcullis_result *self);
 bool portcullis_result_next(portcullis_result *self);
 const portcullis_value *portcullis_result_value(const portcullis_result *self, uint32_t index);
-uint32_t portcullis_result_row_count(const portcullis_result *self);
-bool portcullis_result_has_more(const portcullis_result *self);
 bool portcullis_result_fetch(portcullis_result *self);
+void portcullis_result_brief(const portcullis_result *self, portcullis_brief *out_brief);
 ]]
 
 -- portcullis_code is an enum; an int says the same to the calling convention, and its numbers

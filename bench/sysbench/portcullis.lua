@@ -86,8 +86,15 @@ local ERROR, RECONNECT = ffi.C.SB_CNT_ERROR, ffi.C.SB_CNT_RECONNECT
 local tid = sysbench.tid
 local spread_token -- of the last write of `prepare`; nil: not asked for
 
+-- What a query needs is looked up once: with many threads nobody's code is compiled soon (below).
+local call, call_in_session = lib.portcullis_call, lib.portcullis_session_call
+local brief_of, result_destroy = lib.portcullis_result_brief, lib.portcullis_result_destroy
+local params_clear = lib.portcullis_request_clear_params
+local param_add_int = lib.portcullis_request_add_int
+local counter_inc = ffi.C.sb_counter_inc
+
 local function count(what)
-   ffi.C.sb_counter_inc(tid, what)
+   counter_inc(tid, what)
 end
 
 local function filled(text)
@@ -246,12 +253,17 @@ local function rows_read(result, columns)
 end
 
 -- All pages, of which nobody looks at the rows: those of a prepared statement cannot be had in
--- sysbench.
-local function rows_skip(self, result, columns)
-   self.nfields = columns
-   self.nrows = lib.portcullis_result_row_count(result)
-   while lib.portcullis_result_has_more(result) and lib.portcullis_result_fetch(result) do
-      self.nrows = self.nrows + lib.portcullis_result_row_count(result)
+-- sysbench.  brief is the result's, and in the end the last page's.
+local function rows_skip(self, result, brief)
+   self.nfields = brief.column_count
+   self.nrows = brief.row_count
+   while brief.has_more do
+      local fetched = lib.portcullis_result_fetch(result)
+      brief_of(result, brief)
+      if not fetched then
+         break
+      end
+      self.nrows = self.nrows + brief.row_count
    end
    return self
 end
@@ -261,7 +273,16 @@ end
 local connection = {}
 connection.__index = connection
 
+-- Each thread's state interprets what it has not done some fifty times yet, and then makes machine
+-- code of its own of it, which takes it as long as hundreds of queries.  A thousand of them do so at
+-- the same time, in the midst of a run that is over before it has paid: the more there are, the later.
+local function compile_later()
+   local hot = math.min(math.max(sysbench.opt.threads, 28) * 2, 30000)
+   require("jit.opt").start("hotloop=" .. hot)
+end
+
 local function connection_new(driver)
+   compile_later()
    local self = setmetatable({driver = driver, error = sysbench.sql.error.NONE, sql_errno = 0},
                              connection)
    local mode = sysbench.opt.portcullis_transactions
@@ -277,8 +298,10 @@ local function connection_new(driver)
    end
    -- A session when it is not NULL; a transaction that is being gathered when it is not NULL.
    self.session = cell("portcullis_session *[1]", lib.portcullis_session_destroy, nil)
+   self.in_session, self.in_txn = false, false -- the same, without a look into the cells
    self.txn = cell("portcullis_request *[1]", lib.portcullis_request_destroy, nil)
    self.result = cell("portcullis_result *[1]", lib.portcullis_result_destroy, nil)
+   self.brief = ffi.new("portcullis_brief") -- of self.result
    self.skipped = setmetatable({nrows = 0, nfields = 0, at = 0}, rows)
    return self
 end
@@ -287,6 +310,7 @@ end
 local function connection_give_up(self)
    lib.portcullis_session_destroy(self.session)
    lib.portcullis_request_destroy(self.txn)
+   self.in_session, self.in_txn = false, false
 end
 
 function connection:disconnect()
@@ -347,7 +371,7 @@ local function connection_fail(self, query)
    self.sql_errmsg = string.format("%s of the %s: %s", code,
                                    ffi.string(lib.portcullis_result_hop(result)),
                                    ffi.string(lib.portcullis_result_message(result)))
-   lib.portcullis_result_destroy(self.result)
+   result_destroy(self.result)
    connection_give_up(self)
    if is_ignored(self.sql_errno) then
       self.error = sysbench.sql.error.IGNORABLE
@@ -364,27 +388,29 @@ end
 
 local function connection_send(self, request)
    self.error = sysbench.sql.error.NONE
-   local in_session = self.session[0] ~= nil
+   local in_session = self.in_session
    if self.strategy then
       -- A session has that of its begin.
       lib.portcullis_request_set_strategy(request, not in_session and self.strategy or nil)
    end
+   local result
    if in_session then
-      self.result[0] = lib.portcullis_session_call(self.session[0], request)
+      result = call_in_session(self.session[0], request)
    else
-      self.result[0] = lib.portcullis_call(self.client, request)
+      result = call(self.client, request)
    end
-   return lib.portcullis_result_code(self.result[0]) == 0
+   self.result[0] = result
+   brief_of(result, self.brief)
+   return self.brief.code == 0
 end
 
--- Counts self.result as sysbench's MySQL driver would; true: it has rows.
-local function result_count(result)
-   if lib.portcullis_result_column_count(result) > 0 then
+-- Counts a result as sysbench's MySQL driver would.
+local function result_count(brief)
+   if brief.column_count > 0 then
       count(READ)
-      return true
+   else
+      count(brief.affected > 0 and WRITE or OTHER)
    end
-   count(lib.portcullis_result_affected(result) > 0 and WRITE or OTHER)
-   return false
 end
 
 local function token_note(result)
@@ -397,24 +423,27 @@ end
 
 -- self.result is a success: what the caller of sysbench's own method would get.
 local function connection_take(self, query, wants_rows)
-   local result = self.result[0]
-   local columns = lib.portcullis_result_column_count(result)
-   local got
-   if columns > 0 then
+   local brief, got = self.brief, nil
+   if brief.column_count > 0 then
+      local result = self.result[0]
       if wants_rows then
-         got = rows_read(result, columns)
+         got = rows_read(result, brief.column_count)
+         brief_of(result, brief)
       else
-         got = rows_skip(self.skipped, result, columns)
+         got = rows_skip(self.skipped, result, brief)
       end
       -- A page may have been lost on the way.
-      if lib.portcullis_result_code(result) ~= 0 then
+      if brief.code ~= 0 then
          return connection_fail(self, query)
       end
-   elseif spread_token then
-      token_note(result)
+      count(READ)
+   else
+      result_count(brief)
+      if spread_token then
+         token_note(self.result[0])
+      end
    end
-   result_count(result)
-   lib.portcullis_result_destroy(self.result)
+   result_destroy(self.result)
    return got
 end
 
@@ -422,7 +451,7 @@ end
 
 function connection:begin(query)
    -- As MySQL does: what is open is committed.
-   if self.session[0] ~= nil or self.txn[0] ~= nil then
+   if self.in_session or self.in_txn then
       self:commit(query)
    end
    self.error = sysbench.sql.error.NONE
@@ -430,13 +459,15 @@ function connection:begin(query)
       local txn = request_keep(lib.portcullis_request_new_txn())
       self.txn[0], txn[0] = txn[0], nil
       self.gathered = 0
+      self.in_txn = true
    else
       self.session[0] = lib.portcullis_session_begin(self.client, self.begin_request[0],
                                                      self.result)
       if self.session[0] == nil then
          return connection_fail(self, query)
       end
-      lib.portcullis_result_destroy(self.result)
+      self.in_session = true
+      result_destroy(self.result)
    end
    count(OTHER)
 end
@@ -448,38 +479,41 @@ local function txn_commit(self, query)
       end
       local result = self.result[0]
       for index = 0, lib.portcullis_result_statement_count(result) - 1 do
-         result_count(lib.portcullis_result_statement(result, index))
+         brief_of(lib.portcullis_result_statement(result, index), self.brief)
+         result_count(self.brief)
       end
-      lib.portcullis_result_destroy(self.result)
+      result_destroy(self.result)
    end
    lib.portcullis_request_destroy(self.txn)
+   self.in_txn = false
    count(OTHER)
 end
 
 function connection:commit(query)
-   if self.txn[0] ~= nil then
+   if self.in_txn then
       return txn_commit(self, query)
    end
-   if self.session[0] ~= nil then
+   if self.in_session then
       self.error = sysbench.sql.error.NONE
       self.result[0] = lib.portcullis_session_commit(self.session[0])
       if lib.portcullis_result_code(self.result[0]) ~= 0 then
          return connection_fail(self, query)
       end
-      lib.portcullis_result_destroy(self.result)
+      result_destroy(self.result)
       lib.portcullis_session_destroy(self.session)
+      self.in_session = false
    end
    count(OTHER)
 end
 
 function connection:rollback(query)
-   if self.session[0] ~= nil then
+   if self.in_session then
       self.error = sysbench.sql.error.NONE
       self.result[0] = lib.portcullis_session_rollback(self.session[0])
       if lib.portcullis_result_code(self.result[0]) ~= 0 then
          return connection_fail(self, query)
       end
-      lib.portcullis_result_destroy(self.result)
+      result_destroy(self.result)
    end
    connection_give_up(self)
    count(OTHER)
@@ -515,7 +549,7 @@ local int_param = param_class(function(self, request)
    if self.value == nil then
       must(lib.portcullis_request_add_null(request))
    else
-      must(lib.portcullis_request_add_int(request, self.value))
+      must(param_add_int(request, self.value))
    end
 end)
 
@@ -628,11 +662,11 @@ function statement:execute()
    elseif self.inline then
       return con:query(statement_inline(self))
    end
-   if con.txn[0] ~= nil then
+   if con.in_txn then
       return txn_gather(con, self.query, self.params)
    end
    local request, params = self.request[0], self.params
-   lib.portcullis_request_clear_params(request)
+   params_clear(request)
    for index = 1, #params do
       params[index]:add(request)
    end
@@ -666,7 +700,7 @@ function connection:query(query)
    if kind ~= nil then
       return self[kind](self, query)
    end
-   if self.txn[0] ~= nil then
+   if self.in_txn then
       return txn_gather(self, query, {})
    end
    local request = request_keep(lib.portcullis_request_new_sized(query, #query))
