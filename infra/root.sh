@@ -16,7 +16,8 @@
 # this checkout alone that stays between calls.  A run has its own mounts and
 # process numbers: whatever CMD leaves running ends with it.  The network is the
 # machine's.  TO is writable and stays.  PORTCULLIS_DEBIAN_MIRROR and
-# PORTCULLIS_UBUNTU_MIRROR name other mirrors.
+# PORTCULLIS_UBUNTU_MIRROR name other mirrors, PORTCULLIS_UBUNTU_KEYRING the file of Ubuntu's
+# archive keys where the package ubuntu-keyring is not installed.
 #
 # Exit: CMD's status; 69 when a root cannot be made here; 64 usage.
 set -euo pipefail
@@ -58,11 +59,13 @@ release_decide()
         12 | debian-12) release=debian-12 suite=bookworm msgpack=libmsgpack-dev ;;
         13 | debian-13) release=debian-13 suite=trixie ;;
         ubuntu-22.04) release=$1 suite=jammy msgpack=libmsgpack-dev ;;
-        ubuntu-24.04) release=$1 suite=noble ;;
+        ubuntu-24.04) release=$1 suite=noble msgpack=libmsgpack-dev ;;
         *) usage_fail "unknown release: $1" ;;
     esac
     if [[ $release == ubuntu-* ]]; then
         suite_mirror=${PORTCULLIS_UBUNTU_MIRROR:-}
+        # shellcheck disable=SC2034 # roots.sh reads it
+        root_keyring=${PORTCULLIS_UBUNTU_KEYRING:-/usr/share/keyrings/ubuntu-archive-keyring.gpg}
         sources="deb @MIRROR@ $suite universe
 deb @MIRROR@ $suite-updates main universe
 deb @MIRROR@ $suite-security main universe"
@@ -84,10 +87,10 @@ make_both()
     [[ $(id -u) -eq 0 ]] || refuse "making a root needs root"
     command -v debootstrap > /dev/null \
         || refuse "debootstrap is missing: apt-get install debootstrap"
-    [[ -e /usr/share/debootstrap/scripts/$suite ]] || refuse "debootstrap does not know $suite"
-    if [[ $release == ubuntu-* && ! -e /usr/share/keyrings/ubuntu-archive-keyring.gpg ]]; then
-        refuse "Ubuntu's keys are missing: apt-get install ubuntu-keyring"
-    fi
+    [[ -e /usr/share/debootstrap/scripts/$suite || $release == ubuntu-* ]] \
+        || refuse "debootstrap does not know $suite"
+    [[ -z $root_keyring || -e $root_keyring ]] || refuse "Ubuntu's keys are missing:" \
+        "apt-get install ubuntu-keyring, or PORTCULLIS_UBUNTU_KEYRING names their file"
     root_make "$roots/$release" "$suite" "$suite_mirror" "$sources" "${plain_packages[@]}" \
         || exit 69
     root_make "$roots/$release-build" "$suite" "$suite_mirror" "$sources" \

@@ -79,6 +79,23 @@ root_make()
     return "$status"
 }
 
+root_keyring= # with other keys than Debian's
+
+# debootstrap's folder; one older than a release of Ubuntu does not know its name, but the
+# script of all of them is the same.
+root_scripts()
+{
+    local suite=$1 folder=$2
+    if [[ -e /usr/share/debootstrap/scripts/$suite ]]; then
+        printf '/usr/share/debootstrap\n'
+        return 0
+    fi
+    rm -rf --one-file-system "$folder"
+    cp -a /usr/share/debootstrap "$folder"
+    ln -s jammy "$folder/scripts/$suite"
+    printf '%s\n' "$folder"
+}
+
 # One that was left half-made is gone on with: its packages are what takes time.
 root_fill()
 {
@@ -86,7 +103,10 @@ root_fill()
     shift 4
     if [[ ! -x $making/usr/bin/apt-get || -d $making/debootstrap ]]; then
         rm -rf --one-file-system "$making"
-        debootstrap --variant=minbase "$suite" "$making" ${mirror:+"$mirror"} || return 1
+        DEBOOTSTRAP_DIR=$(root_scripts "$suite" "$making.scripts") debootstrap \
+            --variant=minbase ${root_keyring:+--keyring="$root_keyring"} "$suite" "$making" \
+            ${mirror:+"$mirror"} || return 1
+        rm -rf --one-file-system "$making.scripts"
     fi
     root_apt_settings "$making" || return 1
     if [[ -n $sources ]]; then

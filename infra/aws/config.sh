@@ -14,7 +14,7 @@ part_address()
     about_field "eni/eni-$1" 1
 }
 
-# Which node's database is the source: the first, until a switchover.
+# Which node's database is the source: the first, until another has taken over (source_learn).
 source_part()
 {
     cluster_setting source node1
@@ -47,6 +47,26 @@ config_zpl()
     done
 }
 
+# The availability zone of its subnet (part_subnet).
+part_zone()
+{
+    local number=${1##*[a-z]} names
+    read -r -a names <<< "$(cluster_setting zone_names)"
+    [[ ${#names[@]} -eq 0 ]] || printf '%s\n' "${names[(${number:-1} - 1) % ${#names[@]}]}"
+}
+
+# config_proxies PORT: the settings of who connects to the proxies.
+config_proxies()
+{
+    local part section
+    for part in $(cluster_parts proxy); do
+        section=$part
+        [[ $part != proxy1 ]] || section=proxy
+        printf '%s/endpoint=tcp://%s:%s\n' "$section" "$(part_address "$part")" "$1"
+        printf '%s/public_key=%s\n' "$section" "$(memory_key_public "$part")"
+    done
+}
+
 # --- A part's files --------------------------------------------------------------
 
 config_gatekeeper()
@@ -76,8 +96,7 @@ config_broker()
 gatekeepers/endpoint=tcp://$(part_address broker):5556
 gatekeepers/keys=/etc/portcullis/broker/gatekeepers
 curve/key_file=credential:key
-proxy/endpoint=tcp://$(part_address proxy1):5557
-proxy/public_key=$(memory_key_public proxy1)
+$(config_proxies 5557)
 policy/file=/etc/portcullis/broker/policy.cfg
 audit/folder=/var/log/portcullis-broker/audit
 tokens/key_file=credential:token.key
@@ -101,7 +120,7 @@ brokers/keys=/etc/portcullis/proxy/brokers
 agents/endpoint=tcp://$(part_address "$1"):5558
 agents/keys=/etc/portcullis/proxy/agents
 curve/key_file=credential:key
-routing/zone=$(cluster_setting zone_names | cut -d ' ' -f 1)
+routing/zone=$(part_zone "$1")
 http/address=127.0.0.1:8000
 CFG
 }
@@ -120,8 +139,7 @@ config_node()
         cat << CFG
 node/name=$part
 node/role=$role
-proxy/endpoint=tcp://$(part_address proxy1):5558
-proxy/public_key=$(memory_key_public proxy1)
+$(config_proxies 5558)
 curve/key_file=$secrets/agent.key
 database/socket=/run/mysqld/mysqld.sock
 database/port=3306
@@ -139,6 +157,8 @@ CFG
             printf 'replication/source_port=3306\n'
         fi
         cat << CFG
+topology/state_file=/var/lib/portcullis-worker-agent/topology
+topology/host=$(part_address "$part")
 aws/metadata=1
 aws/secret_id=portcullis/$aws_name/$part
 aws/secret_directory=$secrets
@@ -222,20 +242,28 @@ config_use()
         --tags "Key=portcullis:config,Value=$(config_sum "$part")"
 }
 
-# config_upload PART...: what differs is put there; the parts it was put for are in
-# config_changed.
+# config_upload PART...: packs them, and puts what differs there.
 config_upload()
 {
-    local part
-    config_changed=()
+    local part differ=()
     for part in "$@"; do
         config_pack "$part"
-        if ! config_same "$part"; then
-            aws_call s3 cp --only-show-errors "$aws_work/config/$part.tar.gz" \
-                "s3://$aws_bucket/config/$part.tar.gz"
-            config_changed+=("$part")
-        fi
+        config_same "$part" || differ+=("$part")
     done
+    config_put "${differ[@]}"
+}
+
+# config_put PART...: those that are packed, by one call.
+config_put()
+{
+    local part folder=$aws_work/config/put
+    [[ $# -gt 0 ]] || return 0
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    for part in "$@"; do
+        ln "$aws_work/config/$part.tar.gz" "$folder/"
+    done
+    aws_call s3 cp --recursive --only-show-errors "$folder/" "s3://$aws_bucket/config/"
 }
 
 # --- Bundles ---------------------------------------------------------------------

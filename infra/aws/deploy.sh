@@ -19,6 +19,8 @@
 # what was not reached yet keeps what it has.  Run again, it goes on: an instance
 # that has the packages is left alone.
 #
+# In the switchover the source hands over by itself; who it is, the nodes are asked.
+#
 # What clients notice: a request that an instance still has is finished before
 # its daemon stops.  In the switchover, and while the proxy or the broker starts
 # anew, requests are refused for some seconds, safe to repeat; sessions that are
@@ -37,55 +39,26 @@ shopt -s inherit_errexit
 
 name=
 region=
-packages_from=
-switch_to=
-wait_s=${PORTCULLIS_AWS_WAIT_S:-900}
+packages=
+switchover=
+wait=${PORTCULLIS_AWS_WAIT_S:-900}
 dry_run=0
 yes=0
 prefix=
 sum=
+remembered= # the source, as the settings had it
 
-options_read()
+options_check()
 {
-    while [[ $# -gt 0 ]]; do
-        case $1 in
-            --name | --region | --packages | --switchover | --wait)
-                [[ $# -ge 2 ]] || usage_fail "$1 wants a value"
-                option_with_value "$1" "$2"
-                shift
-                ;;
-            --dry-run) dry_run=1 ;;
-            --yes) yes=1 ;;
-            -h | --help)
-                help_print "${BASH_SOURCE[0]}"
-                exit 0
-                ;;
-            *) usage_fail "unknown option: $1" ;;
-        esac
-        shift
-    done
-    [[ -z $packages_from || -z $switch_to ]] \
+    [[ -z $packages || -z $switchover ]] \
         || usage_fail "--switchover and --packages are two things: one after the other"
-}
-
-option_with_value()
-{
-    case $1 in
-        --name) name=$2 ;;
-        --region) region=$2 ;;
-        --packages)
-            [[ -s $2/SHA256SUMS ]] || usage_fail "--packages: $2 holds no SHA256SUMS"
-            packages_from=$(cd "$2" && pwd -P)
-            ;;
-        --switchover)
-            [[ $2 =~ ^node[1-9]$ ]] || usage_fail "--switchover wants a node, not '$2'"
-            switch_to=$2
-            ;;
-        --wait)
-            [[ $2 =~ ^[1-9][0-9]*$ ]] || usage_fail "--wait wants a number of seconds"
-            wait_s=$2
-            ;;
-    esac
+    if [[ -n $packages ]]; then
+        [[ -s $packages/SHA256SUMS ]] || usage_fail "--packages: $packages holds no SHA256SUMS"
+        packages=$(cd "$packages" && pwd -P)
+    fi
+    [[ $switchover =~ ^(node[1-9])?$ ]] \
+        || usage_fail "--switchover wants a node, not '$switchover'"
+    [[ $wait =~ ^[1-9][0-9]*$ ]] || usage_fail "--wait wants a number of seconds"
 }
 
 # --- Instances -------------------------------------------------------------------
@@ -101,7 +74,7 @@ on()
 
 part_wait()
 {
-    local part=$1 said='' deadline=$((SECONDS + wait_s))
+    local part=$1 said='' deadline=$((SECONDS + wait))
     until said=$(on "$part" 60 portcullis-boot status 2>&1); do
         [[ $SECONDS -lt $deadline ]] || fail "$part is not ready: $said"
         sleep "${PORTCULLIS_AWS_POLL_S:-2}"
@@ -121,7 +94,7 @@ part_update()
 {
     local part=$1 said
     say "$part: new packages"
-    if ! said=$(on "$part" "$wait_s" "portcullis-boot update $prefix $sum \
+    if ! said=$(on "$part" "$wait" "portcullis-boot update $prefix $sum \
         && portcullis-boot configure" 2>&1); then
         printf '%s\n' "$said" | tail -n 15 >&2
         fail "$part did not take them; what follows it was not touched"
@@ -131,73 +104,72 @@ part_update()
 
 # --- Switchover --------------------------------------------------------------------
 
-# last_line TEXT: a command prints its answer last.
-last_line()
-{
-    printf '%s\n' "$1" | sed '/^[[:space:]]*$/d' | tail -n 1
-}
-
-# The agents are stopped first: an agent makes of its database what its configuration says; that of
-# the old source does not even start with its machine before it has the new one.  Until the new
-# source is asked to take writes, everything can be taken back by starting them.
+# The source hands over by itself, and decides when (docs/rfc/2, section 4.11); it is told to, and
+# nobody but the new one may take over.  So there is never a moment at which two could take writes,
+# nor one after which the other half is missing because this script was killed.
 switchover()
 {
-    local old=$1 new=$2 said position part
-    local agent=portcullis-worker-agent
-    say "switchover: from $old to $new; writes are refused until it is done, safe to repeat"
-    part_wait "$new"
-    if ! said=$(on "$old" 120 "systemctl disable --now $agent \
-        && portcullis-node demote" 2>&1); then
-        switchover_undo "$old" "$new" "$old takes writes still" "$said"
-    fi
-    position=$(last_line "$said")
-    [[ $position =~ ^[0-9A-Fa-f:,-]+$ ]] \
-        || switchover_undo "$old" "$new" "$old has not said where it stands" "$said"
-    if ! said=$(on "$new" 180 "systemctl stop $agent && portcullis-node promote $position 90" 2>&1)
-    then
-        switchover_undo "$old" "$new" "$new has not come to $position" "$said"
-    fi
-    # From here on it only goes forward: this is what the next run would go on from, too.
-    cluster_setting_put source "$new"
-    nodes_follow "$new"
+    local old=$1 new=$2 part deadline
+    say "switchover: from $old to $new; writes are refused meanwhile, safe to repeat"
     part_wait "$new"
     for part in $(cluster_parts node); do
-        [[ $part == "$new" ]] || part_wait "$part"
+        [[ $part == "$old" || $part == "$new" ]] || leave_tell "$part" 1 || switchover_undo "$old"
+    done
+    leave_tell "$new" 0 || switchover_undo "$old"
+    leave_tell "$old" 1 || switchover_undo "$old"
+    deadline=$((SECONDS + wait))
+    until source_learn && [[ $(source_part) == "$new" && $source_stage == open ]]; do
+        [[ $SECONDS -lt $deadline ]] || switchover_undo "$old"
+        sleep "${PORTCULLIS_AWS_POLL_S:-2}"
+    done
+    cluster_setting_put source "$new"
+    nodes_follow "$new"
+    for part in "$new" $(cluster_parts node); do
+        part_wait "$part"
     done
 }
 
+# leave_tell PART 1|0: that it shall not be the source, or may.  The next configuration forgets it.
+leave_tell()
+{
+    local said
+    if ! said=$(on "$1" 60 "portcullis-node leave $2 \
+        && systemctl reload portcullis-worker-agent" 2>&1); then
+        printf '%s\n' "$said" | tail -n 5 >&2
+        return 1
+    fi
+}
+
+# What is decided meanwhile stays: the next run asks the nodes.
 switchover_undo()
 {
-    local old=$1 new=$2 why=$3 said=$4
-    printf '%s\n' "$said" | tail -n 5 >&2
-    say "switchover: taken back"
-    on "$old" 60 systemctl enable --now portcullis-worker-agent > /dev/null \
-        || warn "the agent of $old could not be started: nobody takes writes"
-    on "$new" 60 systemctl start portcullis-worker-agent > /dev/null \
-        || warn "the agent of $new could not be started"
-    fail "no switchover: $why"
+    local part
+    for part in $(cluster_parts node); do
+        leave_tell "$part" 0 || warn "$part could not be told that it may be the source"
+    done
+    fail "no switchover: $1 has not handed over; the log of its agent says why"
 }
 
 # Each node gets its configuration, and its agent runs; also those of an earlier run that was ended
-# in between.  The source is the last one: nobody may think that he is it when it takes writes.
+# in between.  The source is the last one, so that it finds the others there.
 nodes_follow()
 {
     local new=$1 part nodes=()
     mapfile -t nodes < <(cluster_parts node)
     config_upload "${nodes[@]}"
     for part in "${nodes[@]}"; do
-        [[ $part == "$new" ]] || node_configure "$part" "portcullis-node follow"
+        [[ $part == "$new" ]] || node_configure "$part"
     done
-    node_configure "$new" true
+    node_configure "$new"
 }
 
 node_configure()
 {
-    local part=$1 before=$2 said
-    if ! said=$(on "$part" 180 "$before && portcullis-boot configure \
+    local said
+    if ! said=$(on "$1" 180 "portcullis-boot configure \
         && systemctl enable --now portcullis-worker-agent" 2>&1); then
         printf '%s\n' "$said" | tail -n 5 >&2
-        fail "$part did not take its new configuration; the same command again goes on"
+        fail "$1 did not take its new configuration; the same command again goes on"
     fi
 }
 
@@ -208,10 +180,10 @@ packages_decide()
     local release
     release=$(cluster_setting release)
     [[ $release == ubuntu-* ]] || release=debian-$release
-    packages_from=${packages_from:-$PCL_CHECKOUT/build/packages/$release}
-    [[ -s $packages_from/SHA256SUMS ]] \
-        || fail "no packages in $packages_from; infra/package.sh makes them"
-    sum=$(sha256sum < "$packages_from/SHA256SUMS")
+    packages=${packages:-$PCL_CHECKOUT/build/packages/$release}
+    [[ -s $packages/SHA256SUMS ]] \
+        || fail "no packages in $packages; infra/package.sh makes them"
+    sum=$(sha256sum < "$packages/SHA256SUMS")
     sum=${sum%% *}
     prefix=packages/$release/${sum:0:12}
 }
@@ -220,7 +192,7 @@ packages_upload()
 {
     if [[ -z ${have[object/$prefix/SUM]-} ]]; then
         say "bucket: $prefix"
-        aws_call s3 cp --recursive --only-show-errors --exclude SUM "$packages_from" \
+        aws_call s3 cp --recursive --only-show-errors --exclude SUM "$packages" \
             "s3://$aws_bucket/$prefix/"
         printf '%s\n' "$sum" > "$aws_work/SUM"
         aws_call s3 cp --only-show-errors "$aws_work/SUM" "s3://$aws_bucket/$prefix/SUM"
@@ -237,6 +209,14 @@ look()
     aws_see memory eni eip bucket instance
     memory_settings_read
     [[ -n ${have[memory/cluster]-} ]] || fail "there is no cluster $aws_name in $aws_region"
+    remembered=$(source_part)
+    source_learn
+}
+
+# For up.sh, and for nodes that are made anew.
+source_remember()
+{
+    [[ $(source_part) == "$remembered" ]] || cluster_setting_put source "$(source_part)"
 }
 
 # The parts in their order: replicas, the source, then outwards.
@@ -254,10 +234,10 @@ parts_ordered()
 plan_print()
 {
     say "cluster $aws_name in $aws_region: the source is $(source_part)"
-    if [[ -n $switch_to ]]; then
-        say "switchover to $switch_to"
+    if [[ -n $switchover ]]; then
+        say "switchover to $switchover"
     else
-        say "packages $prefix, from $packages_from"
+        say "packages $prefix, from $packages"
         say "to $(parts_ordered | tr '\n' ' ')in this order"
         [[ $(cluster_setting nodes) -lt 2 ]] \
             || say "before the source: a switchover to a replica that has them"
@@ -293,27 +273,32 @@ deploy()
 
 main()
 {
-    options_read "$@"
+    aws_options "dry-run yes" "packages switchover wait" "$@"
+    options_check
     aws_env_read
     aws_begin "${name:-${PORTCULLIS_AWS_NAME-}}" "${region:-${PORTCULLIS_AWS_REGION-}}" lock
     look
-    [[ -n $switch_to ]] || packages_decide
-    if [[ -n $switch_to ]]; then
-        [[ " $(cluster_parts node | tr '\n' ' ')" == *" $switch_to "* ]] \
-            || fail "$aws_name has no $switch_to"
-        if [[ $(source_part) == "$switch_to" ]]; then
-            say "$switch_to is the source already"
-            [[ $dry_run -eq 1 ]] || nodes_follow "$switch_to"
+    [[ -n $switchover ]] || packages_decide
+    if [[ -n $switchover ]]; then
+        [[ " $(cluster_parts node | tr '\n' ' ')" == *" $switchover "* ]] \
+            || fail "$aws_name has no $switchover"
+        if [[ $(source_part) == "$switchover" ]]; then
+            say "$switchover is the source already"
+            if [[ $dry_run -eq 0 ]]; then
+                source_remember
+                nodes_follow "$switchover"
+            fi
             exit 0
         fi
     fi
     plan_print
     [[ $dry_run -eq 0 ]] || exit 0
     [[ $yes -eq 1 ]] || aws_confirm "Do it?"
-    if [[ -n $switch_to ]]; then
+    source_remember
+    if [[ -n $switchover ]]; then
         # An earlier one may have ended half-way.
         nodes_follow "$(source_part)"
-        switchover "$(source_part)" "$switch_to"
+        switchover "$(source_part)" "$switchover"
     else
         deploy
     fi

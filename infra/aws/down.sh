@@ -23,28 +23,8 @@ name=
 region=
 dry_run=0
 yes=0
+deleted=0 # then: 1
 declare -A ids=() # of a kind, surplus ones too, with blanks between
-
-options_read()
-{
-    while [[ $# -gt 0 ]]; do
-        case $1 in
-            --name | --region)
-                [[ $# -ge 2 ]] || usage_fail "$1 wants a value"
-                declare -g "${1#--}=$2"
-                shift
-                ;;
-            --dry-run) dry_run=1 ;;
-            --yes) yes=1 ;;
-            -h | --help)
-                help_print "${BASH_SOURCE[0]}"
-                exit 0
-                ;;
-            *) usage_fail "unknown option: $1" ;;
-        esac
-        shift
-    done
-}
 
 # --- What is there ---------------------------------------------------------------
 
@@ -52,12 +32,15 @@ look()
 {
     local key kind one
     have=() about=() aws_surplus=() ids=()
-    # shellcheck disable=SC2086 # words
-    aws_see ${kinds_all/secret/secret_names}
+    aws_see tagged secrets_listed
+    # shellcheck disable=SC2046,SC2086 # words
+    aws_see $(aws_kinds ${kinds_all/ secret / })
     aws_see "secrets $(secret_parts)"
     for key in "${!have[@]}"; do
         [[ $key != object/* ]] || continue
-        ids[${key%%/*}]+="${have[$key]} "
+        kind=${key%%/*}
+        [[ $kind != listed || $deleted -eq 1 ]] || kind=secret
+        ids[$kind]+="${have[$key]} "
     done
     for one in "${aws_surplus[@]}"; do
         ids[${one%% *}]+="${one#* } "
@@ -72,8 +55,9 @@ look()
     done
 }
 
-# Whose secrets there may be: those that AWS lists, and those of every part that has an
-# interface, which comes before its secret and goes after it; between blanks.
+# Whose secrets must be asked for by their names: those of every part that has an interface,
+# which comes before its secret and goes after it.  Those that AWS lists are there, before
+# anything is deleted; afterwards its list is not to be trusted.
 secret_parts()
 {
     local key
@@ -81,11 +65,13 @@ secret_parts()
         printf 'cluster\n'
         for key in "${!have[@]}"; do
             case $key in
-                named/*) printf '%s\n' "${key#*/}" ;;
+                listed/*) printf '%s\n' "${key#*/}" ;;
                 eni/eni-*) printf '%s\n' "${key#eni/eni-}" ;;
             esac
         done
-    } | sort -u | tr '\n' ' '
+    } | sort -u | while IFS= read -r key; do
+        [[ $deleted -eq 0 && -n ${have[listed/$key]-} ]] || printf '%s ' "$key"
+    done
 }
 
 list_print()
@@ -95,7 +81,7 @@ list_print()
         for one in ${ids[$kind]-}; do
             part=again
             for key in "${!have[@]}"; do
-                [[ ${have[$key]} != "$one" || $key != "$kind"/* ]] || part=${key#*/}
+                [[ ${have[$key]} != "$one" || $key != @("$kind"|listed)/* ]] || part=${key#*/}
             done
             printf '  - %-10s %-22s %s\n' "$kind" "$part" "$one"
         done
@@ -166,9 +152,8 @@ delete_nat()
 delete_eip()
 {
     local association
-    association=$(aws_find ec2 describe-addresses --allocation-ids "$1" --output text \
-        --query 'Addresses[0].AssociationId')
-    if [[ -n $association && $association != None ]]; then
+    association=$(about_field "id/$1" 3)
+    if [[ -n $association ]]; then
         aws_settle ec2 disassociate-address --association-id "$association"
     fi
     aws_settle ec2 release-address --allocation-id "$1"
@@ -242,9 +227,8 @@ delete_subnet()
 delete_rt()
 {
     local list one
-    list=$(aws_find ec2 describe-route-tables --route-table-ids "$1" --output text \
-        --query 'RouteTables[].Associations[].[RouteTableAssociationId]')
-    for one in $list; do
+    list=$(about_field "id/$1" 3)
+    for one in ${list//,/ }; do
         aws_settle ec2 disassociate-route-table --association-id "$one"
     done
     aws_settle ec2 delete-route-table --route-table-id "$1"
@@ -253,9 +237,8 @@ delete_rt()
 delete_igw()
 {
     local vpc
-    vpc=$(aws_find ec2 describe-internet-gateways --internet-gateway-ids "$1" --output text \
-        --query 'InternetGateways[0].Attachments[0].VpcId')
-    if [[ -n $vpc && $vpc != None ]]; then
+    vpc=$(about_field "id/$1" 1)
+    if [[ -n $vpc ]]; then
         aws_settle ec2 detach-internet-gateway --internet-gateway-id "$1" --vpc-id "$vpc"
     fi
     aws_settle ec2 delete-internet-gateway --internet-gateway-id "$1"
@@ -283,8 +266,10 @@ delete_all()
         delete_each delete_nat nat && delete_each delete_rules sg)
     aws_side_by_side delete_instances delete_endpoints "${now[@]}"
     say "templates, secrets, roles, bucket, rules: deleted"
-    aws_side_by_side "wait_gone see_endpoint_leaving endpoints" \
-        "wait_gone see_nat_leaving NAT-gateways"
+    now=()
+    [[ " ${!have[*]}" != *" tagged/vpce-"* ]] || now+=("wait_gone see_endpoint_leaving endpoints")
+    [[ " ${!have[*]}" != *" tagged/nat-"* ]] || now+=("wait_gone see_nat_leaving NAT-gateways")
+    aws_side_by_side "${now[@]}"
     mapfile -t now < <(delete_each delete_eip eip && delete_each delete_eni eni
         delete_each delete_profile profile && delete_each delete_volume volume)
     aws_side_by_side "${now[@]}"
@@ -300,7 +285,8 @@ delete_all()
 
 main()
 {
-    options_read "$@"
+    local kind one
+    aws_options "dry-run yes" "" "$@"
     aws_env_read
     aws_begin "${name:-${PORTCULLIS_AWS_NAME-}}" "${region:-${PORTCULLIS_AWS_REGION-}}" lock
     look
@@ -313,6 +299,13 @@ main()
     [[ $dry_run -eq 0 ]] || exit 0
     [[ $yes -eq 1 ]] || aws_confirm "Delete all of it?"
     delete_all
+    deleted=1
+    for kind in "${!ids[@]}"; do
+        for one in ${ids[$kind]} ${have[rt/rt-private]-}; do
+            # shellcheck disable=SC2034 # lib.sh reads it
+            aws_gone[$one]=1
+        done
+    done
     # What only now can be seen: something that AWS was still making, or that had no part.
     look
     if [[ $left -ne 0 ]]; then

@@ -2,7 +2,7 @@
 # first-boot-fill.sh - user data of one instance: first-boot.sh.in with the settings
 # of the instance in it.  Sourced, after infra/lib.sh.
 
-# User data has at most 16384 octets, before its Base64.
+# User data has at most 16384 octets, before its Base64; cloud-init unpacks what is gzip'ed.
 readonly FIRST_BOOT_SIZE_MAX=16384
 readonly FIRST_BOOT_NEEDED='CLUSTER PART TIER REGION BUCKET SECRET_ID PACKAGES PACKAGES_SUM'
 readonly FIRST_BOOT_OF_NODE='FLAVOR ADDRESS SERVER_ID'
@@ -37,6 +37,18 @@ first_boot_fill()
     template=$(< "${BASH_SOURCE[0]%/*}/first-boot.sh.in")
     text=${template/'#@SETTINGS@'/"${settings%$'\n'}"}
     [[ $text != "$template" ]] || { warn "first-boot.sh.in has no place for settings"; return 1; }
-    [[ ${#text} -lt $FIRST_BOOT_SIZE_MAX ]] || { warn "user data is too long: ${#text}"; return 1; }
     printf '%s\n' "$text"
+}
+
+# first_boot_pack: prints what it reads, user data, as an instance is given it.
+first_boot_pack()
+{
+    local packed size
+    packed=$(gzip -9n | base64 -w 0)
+    size=$((${#packed} * 3 / 4))
+    if [[ $size -gt $FIRST_BOOT_SIZE_MAX ]]; then
+        warn "user data is too long: $size octets"
+        return 1
+    fi
+    printf '%s' "$packed"
 }

@@ -149,21 +149,43 @@ identity_secret()
     sum=${sum%% *}
     if [[ -z $id ]]; then
         change "secret $part" || return 0
-        aws_tags_loose "$part" portcullis:sum "$sum"
-        id=$(aws_call secretsmanager create-secret --name "portcullis/$aws_name/$part" \
-            --description "Portcullis $aws_name: what $part may know" \
-            --secret-string "file://$value" --tags "${aws_tag_words[@]}" \
-            --query ARN --output text)
-        made secret "$part" "$id" "$sum"
+        identity_secret_create "$part" "$value" "$sum"
     elif [[ $(about_field "secret/$part" 1) != "$sum" ]]; then
         change "secret $part: new content" || return 0
-        aws_call secretsmanager put-secret-value --secret-id "$id" \
-            --secret-string "file://$value" > /dev/null
-        aws_call secretsmanager tag-resource --secret-id "$id" \
-            --tags "Key=portcullis:sum,Value=$sum"
-        made secret "$part" "$id" "$sum"
+        identity_secret_put "$part" "$id" "$value" "$sum"
     fi
     rm -f "$value"
+}
+
+# One that is there without being known was left by a down.sh that had deleted the memory.
+identity_secret_create()
+{
+    local part=$1 value=$2 sum=$3 id words=$aws_work/create.$BASHPID
+    aws_tags_loose "$part" portcullis:sum "$sum"
+    if id=$(aws_call secretsmanager create-secret --name "portcullis/$aws_name/$part" \
+        --description "Portcullis $aws_name: what $part may know" \
+        --secret-string "file://$value" --tags "${aws_tag_words[@]}" \
+        --query ARN --output text 2> "$words"); then
+        made secret "$part" "$id" "$sum"
+        return 0
+    fi
+    if [[ $(< "$words") != *ResourceExists* ]]; then
+        cat "$words" >&2
+        return 1
+    fi
+    id=$(aws_call secretsmanager describe-secret --secret-id "portcullis/$aws_name/$part" \
+        --query ARN --output text)
+    identity_secret_put "$part" "$id" "$value" "$sum"
+}
+
+identity_secret_put()
+{
+    local part=$1 id=$2 value=$3 sum=$4
+    aws_call secretsmanager put-secret-value --secret-id "$id" \
+        --secret-string "file://$value" > /dev/null
+    aws_call secretsmanager tag-resource --secret-id "$id" \
+        --tags "Key=portcullis:sum,Value=$sum"
+    made secret "$part" "$id" "$sum"
 }
 
 # --- Roles -----------------------------------------------------------------------
@@ -254,7 +276,7 @@ identity_create()
 
 identity_profile()
 {
-    local part=$1 role
+    local part=$1 role words=$aws_work/profile.$1
     role=$(role_name "$part")
     if [[ -z ${have[profile/$part]-} ]]; then
         if change "instance profile $role"; then
@@ -264,8 +286,15 @@ identity_profile()
     fi
     if [[ $(about_field "profile/$part" 1) != "$role" ]]; then
         if change "instance profile $role: its role"; then
-            aws_settle iam add-role-to-instance-profile --instance-profile-name "$role" \
-                --role-name "$role"
+            # A profile takes one role: whoever says that it is full may mean ours, which a
+            # call put in that was not answered.
+            if ! aws_settle iam add-role-to-instance-profile --instance-profile-name "$role" \
+                --role-name "$role" 2> "$words" && [[ $(aws_call iam get-instance-profile \
+                --instance-profile-name "$role" --output text \
+                --query 'InstanceProfile.Roles[0].RoleName') != "$role" ]]; then
+                cat "$words" >&2
+                return 1
+            fi
         fi
     fi
 }
@@ -292,8 +321,6 @@ identity_bucket()
         [[ $aws_region == us-east-1 ]] \
             || where=(--create-bucket-configuration "LocationConstraint=$aws_region")
         aws_settle s3api create-bucket --bucket "$aws_bucket" "${where[@]}"
-        aws_call s3api put-bucket-tagging "${own[@]}" \
-            --tagging "TagSet=$(aws_tag_list bucket)"
     fi
     aws_call s3api put-public-access-block "${own[@]}" \
         --public-access-block-configuration BlockPublicAcls=true,IgnorePublicAcls=true,$(

@@ -13,7 +13,8 @@
 # aws_see fills two arrays with what is there, by KIND/PART:
 #
 #   have   its id
-#   about  what else must be known of it, fields between tabs (see see_* below)
+#   about  what else must be known of it, fields between tabs (see see_* below); the same by
+#          id/ID, also of what is there twice
 #
 # PORTCULLIS_AWS_JOBS      calls side by side (6)
 # PORTCULLIS_AWS_TRIES     of one call, when AWS is busy or has not caught up yet (8)
@@ -32,6 +33,7 @@ aws_jobs=${PORTCULLIS_AWS_JOBS:-6}
 aws_tries=${PORTCULLIS_AWS_TRIES:-8}
 aws_retry_ms=${PORTCULLIS_AWS_RETRY_MS:-1000}
 declare -A have=() about=() cluster_settings=()
+declare -A aws_gone=() # ids of what this run has deleted
 aws_surplus=() # KIND ID of what is there twice
 aws_endpoints="secretsmanager ssm ssmmessages ec2messages s3"
 readonly aws_tiers="gatekeeper broker proxy node client"
@@ -92,8 +94,10 @@ aws_call()
         fi
         said=$(grep -v '^[[:space:]]*$' "$err" | head -n 3 || true)
         rm -f "$err"
-        # An instance that is shutting down holds its interface for minutes.
+        # An instance that is shutting down holds its interface for minutes; a rule that is taken
+        # away, and is not there, will not come.
         limit=$aws_tries
+        [[ $said != *InvalidPermission.NotFound* ]] || limit=2
         [[ $said != *InvalidNetworkInterface.InUse* ]] || limit=$((aws_tries * 3))
         if [[ $try -ge $limit ]] || ! aws_passing "$said" "$2"; then
             printf '%s %s: %s\n' "$1" "$2" "${said:-no answer}" >&2
@@ -216,7 +220,10 @@ instance_parts()
     for ((number = 1; number <= $(cluster_setting nodes 3); number++)); do
         printf 'node%d\n' "$number"
     done
-    printf 'proxy1\nbroker\n'
+    for ((number = 1; number <= $(cluster_setting proxies 1); number++)); do
+        printf 'proxy%d\n' "$number"
+    done
+    printf 'broker\n'
     for ((number = 1; number <= $(cluster_setting gatekeepers 1); number++)); do
         printf 'gatekeeper%d\n' "$number"
     done
@@ -238,6 +245,55 @@ aws_env_read()
             export "${BASH_REMATCH[2]}=${BASH_REMATCH[3]}"
         fi
     done < "$file"
+}
+
+# aws_options FLAGS VALUED WORD...: a command line.  An option's value becomes the variable of
+# its name, that of a flag 1; --name, --region and --help are of every script.  The one word
+# that is no option becomes aws_word, what follows -- aws_command, where a script has set
+# aws_word_wanted.
+aws_word=
+aws_word_wanted=0
+aws_command=()
+aws_options()
+{
+    local flags=" $1 " valued=" name region $2 "
+    shift 2
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+            -h | --help)
+                help_print "$0"
+                exit 0
+                ;;
+            --?*)
+                if [[ $flags == *" ${1#--} "* ]]; then
+                    option_take "$1" 1
+                else
+                    [[ $valued == *" ${1#--} "* ]] || usage_fail "unknown option: $1"
+                    [[ $# -ge 2 ]] || usage_fail "$1 wants a value"
+                    option_take "$1" "$2"
+                    shift
+                fi
+                ;;
+            -*)
+                [[ $1 == -- && $aws_word_wanted -eq 1 ]] || usage_fail "unknown option: $1"
+                [[ $# -ge 2 ]] || usage_fail "-- wants a command after it"
+                aws_command=("${@:2}")
+                return 0
+                ;;
+            *)
+                [[ $aws_word_wanted -eq 1 ]] || usage_fail "unknown option: $1"
+                [[ -z $aws_word ]] || usage_fail "one part only, not $aws_word and $1"
+                aws_word=$1
+                ;;
+        esac
+        shift
+    done
+}
+
+option_take()
+{
+    local variable=${1#--}
+    declare -g "${variable//-/_}=$2"
 }
 
 # aws_begin NAME REGION [lock]: the tools, the names, the credentials.
@@ -299,6 +355,30 @@ aws_confirm()
 
 # --- What is there ---------------------------------------------------------------
 
+# The ids of all that EC2 has of the cluster; of what was deleted, too, for a while.
+see_tagged()
+{
+    aws_call ec2 describe-tags --output text --query "Tags[].['tagged',ResourceId,ResourceId]" \
+        --filters Name=key,Values=portcullis:cluster "Name=value,Values=$aws_name"
+}
+
+# aws_kinds KIND...: those of them worth a look, on one line; one call for all of EC2 (tagged,
+# which the caller has seen) saves one for each kind that there is nothing of but what is in
+# aws_gone.  Instances are always worth it: they hold the data.
+aws_kinds()
+{
+    local kind begin seen=' ' key
+    for key in "${!have[@]}"; do
+        [[ $key != tagged/* || -n ${aws_gone[${have[$key]}]-} ]] || seen+="${have[$key]%%-*} "
+    done
+    local -A begins=([vpc]=vpc [subnet]=subnet [igw]=igw [rt]=rtb [sg]=sg [eni]=eni
+        [eip]=eipalloc [nat]=nat [endpoint]=vpce [template]=lt [volume]=vol)
+    for kind in "$@"; do
+        begin=${begins[$kind]-}
+        [[ -n $begin && $seen != *" $begin "* ]] || printf '%s ' "$kind"
+    done
+}
+
 # Each prints lines of KIND, PART, ID and what else matters, between tabs.  "None" is what
 # the CLI prints for nothing.
 see_ec2()
@@ -333,7 +413,8 @@ see_rt()
 {
     see_ec2 describe-route-tables "RouteTables[].['rt',$see_part,RouteTableId,
         Routes[?DestinationCidrBlock=='0.0.0.0/0'].[GatewayId||NatGatewayId][]|[0],
-        join(',',Associations[].SubnetId)]"
+        join(',',Associations[].SubnetId),
+        join(',',Associations[?!Main].RouteTableAssociationId)]"
 }
 
 see_sg()
@@ -402,13 +483,13 @@ see_volume()
     see_ec2 describe-volumes "Volumes[?State=='available'].['volume',$see_part,VolumeId]"
 }
 
-# The parts that AWS lists a secret of: its list may be minutes behind, both ways.
-see_secret_names()
+# Secrets that AWS lists: its list may be minutes behind, both ways.
+see_secrets_listed()
 {
     aws_call secretsmanager list-secrets --output text \
         --filters "Key=name,Values=portcullis/$aws_name/" \
-        --query 'SecretList[].[Name]' \
-        | sed -n "s|^portcullis/$aws_name/\(.*\)|named\t\1\t\1|p"
+        --query 'SecretList[].[Name,ARN]' \
+        | sed -n "s|^portcullis/$aws_name/|listed\t|p"
 }
 
 # Secrets of these parts, each asked for by its name.
@@ -544,6 +625,7 @@ aws_take()
     [[ -e $1 ]] || fail "there is no ${1##*/} to take"
     while IFS=$'\t' read -r kind part id more; do
         key=$kind/$part
+        about[id/$id]=${more//None/}
         if [[ -n ${have[$key]-} && ${have[$key]} != "$id" ]]; then
             aws_surplus+=("$kind $id")
             continue
@@ -674,6 +756,42 @@ ssm_status()
         esac
         [[ $SECONDS -lt $3 ]] || return 1
     done
+}
+
+# --- Who the source is -------------------------------------------------------------
+
+source_term=0 # of the source that the nodes know; 0: it never changed by itself, or nobody answered
+source_stage=none
+
+# A source hands over by itself.  So the nodes are asked, and the latest term that one of them knows
+# counts, from then on in the settings, too.  The caller has seen memory and instance.
+source_learn()
+{
+    local part term stage node nodes=() looks=()
+    for part in $(instance_parts); do
+        if [[ $part == node* && $(about_field "instance/$part" 1) == running ]]; then
+            nodes+=("$part")
+            looks+=("source_ask $part")
+        fi
+    done
+    aws_side_by_side "${looks[@]}"
+    for part in "${nodes[@]}"; do
+        read -r term stage node < "$aws_work/topology.$part" || continue
+        if [[ $term -gt $source_term || ($term -eq $source_term && $stage == open) ]]; then
+            source_term=$term
+            source_stage=$stage
+            cluster_settings[source]=$node
+        fi
+    done
+}
+
+# TERM STAGE NODE, as the state file of that node's agent has it; nothing of one that has none.
+source_ask()
+{
+    local said
+    said=$(ssm_run "${have[instance/$1]}" 30 portcullis-node topology 2> /dev/null) || said=''
+    grep -E '^[1-9][0-9]{0,17} (decided|open) node[1-9]$' <<< "$said" \
+        > "$aws_work/topology.$1" || true
 }
 
 # --- Health ----------------------------------------------------------------------

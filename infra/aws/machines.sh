@@ -5,8 +5,8 @@
 
 # --- Addresses -------------------------------------------------------------------
 
-# Nodes over the zones; broker and proxy beside the first node, to save a way; gatekeepers
-# in public subnets, over the zones.
+# Nodes over the zones, and proxies too; the broker beside the first of both, to save a way;
+# gatekeepers in public subnets, over the zones.
 part_subnet()
 {
     local number=${1##*[a-z]} kind=private
@@ -97,7 +97,8 @@ machine_user_data()
 # Metadata only by token, and not beyond the instance itself; every volume encrypted.
 machine_template_data()
 {
-    local part=$1
+    local part=$1 data
+    data=$(machine_user_data "$part" | first_boot_pack)
     cat << JSON
 {"ImageId":"$(cluster_setting image)","InstanceType":"$(machine_type "$part")",
 "IamInstanceProfile":{"Name":"$(role_name "$part")"},
@@ -106,7 +107,7 @@ machine_template_data()
 "BlockDeviceMappings":[{"DeviceName":"$(cluster_setting root_device)","Ebs":{"Encrypted":true,
 "VolumeSize":$(machine_volume "$part"),"VolumeType":"gp3","DeleteOnTermination":true}}],
 "NetworkInterfaces":[{"DeviceIndex":0,"NetworkInterfaceId":"${have[eni/eni-$part]}"}],
-"UserData":"$(machine_user_data "$part" | base64 -w 0)"}
+"UserData":"$data"}
 JSON
 }
 
@@ -234,6 +235,11 @@ source_choose()
     say "the source $source is gone; $best has most of its data"
     # shellcheck disable=SC2034 # lib.sh reads it
     cluster_settings[source]=$best cluster_settings[promoting]=$best
+    # What only the lost source had decided, and told nobody, is the term in between.
+    if [[ $source_term -gt 0 ]]; then
+        # shellcheck disable=SC2034 # lib.sh reads it
+        cluster_settings[succeeds]="$((source_term + 2)) $source $(part_address "$source")"
+    fi
 }
 
 # The nodes that the cluster had before this run.
@@ -275,19 +281,22 @@ position_count()
 }
 
 # Done after the memory says so, and crossed out there when it is done.  An agent makes of its
-# database what its configuration says: it is started with the new one.
+# database what its configuration says, or its state file where the source has changed before: it is
+# started with the new one.
 source_promote()
 {
-    local part
+    local part succeeds
     part=$(cluster_setting promoting)
+    succeeds=$(cluster_setting succeeds)
     [[ -n $part ]] || return 0
     change "instance $part: becomes the source" || return 0
     ssm_run "${have[instance/$part]}" 600 "systemctl stop portcullis-worker-agent \
-        && portcullis-node promote received 500" > "$aws_work/promote" || {
+        && portcullis-node promote received 500${succeeds:+ && portcullis-node succeed $succeeds}" \
+        > "$aws_work/promote" || {
         cat "$aws_work/promote" >&2
         fail "$part could not be made the source"
     }
-    unset 'cluster_settings[promoting]'
+    unset 'cluster_settings[promoting]' 'cluster_settings[succeeds]'
     identity_memory
 }
 

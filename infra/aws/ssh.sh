@@ -17,42 +17,14 @@ set -euo pipefail
 
 name=
 region=
-part=
-command=()
-
-options_read()
-{
-    while [[ $# -gt 0 ]]; do
-        case $1 in
-            --name | --region)
-                [[ $# -ge 2 ]] || usage_fail "$1 wants a value"
-                declare -g "${1#--}=$2"
-                shift
-                ;;
-            --)
-                command=("${@:2}")
-                [[ ${#command[@]} -gt 0 ]] || usage_fail "-- wants a command after it"
-                return 0
-                ;;
-            -h | --help)
-                help_print "${BASH_SOURCE[0]}"
-                exit 0
-                ;;
-            -*) usage_fail "unknown option: $1" ;;
-            *)
-                [[ -z $part ]] || usage_fail "one part only, not $part and $1"
-                part=$1
-                ;;
-        esac
-        shift
-    done
-    [[ -n $part ]] || usage_fail "which part? infra/status.sh aws shows them"
-}
 
 main()
 {
-    local id
-    options_read "$@"
+    local id part
+    aws_word_wanted=1
+    aws_options "" "" "$@"
+    part=$aws_word
+    [[ -n $part ]] || usage_fail "which part? infra/status.sh aws shows them"
     aws_env_read
     aws_begin "${name:-${PORTCULLIS_AWS_NAME-}}" "${region:-${PORTCULLIS_AWS_REGION-}}"
     aws_see instance
@@ -60,8 +32,8 @@ main()
     [[ -n $id ]] || fail "$aws_name has no instance $part in $aws_region"
     [[ $(about_field "instance/$part" 1) == running ]] \
         || fail "$part ($id) is $(about_field "instance/$part" 1), not running"
-    if [[ ${#command[@]} -gt 0 ]]; then
-        ssm_run "$id" "${PORTCULLIS_AWS_WAIT_S:-900}" "${command[@]}"
+    if [[ ${#aws_command[@]} -gt 0 ]]; then
+        ssm_run "$id" "${PORTCULLIS_AWS_WAIT_S:-900}" "${aws_command[@]}"
         return
     fi
     command -v session-manager-plugin > /dev/null \

@@ -20,30 +20,9 @@ set -euo pipefail
 name=
 region=
 quick=0
-as_json=0
+json=0
 all_ready=1
 declare -A ready=() words=()
-
-options_read()
-{
-    while [[ $# -gt 0 ]]; do
-        case $1 in
-            --name | --region)
-                [[ $# -ge 2 ]] || usage_fail "$1 wants a value"
-                declare -g "${1#--}=$2"
-                shift
-                ;;
-            --quick) quick=1 ;;
-            --json) as_json=1 ;;
-            -h | --help)
-                help_print "${BASH_SOURCE[0]}"
-                exit 0
-                ;;
-            *) usage_fail "unknown option: $1" ;;
-        esac
-        shift
-    done
-}
 
 # AWS's two checks of each instance: "checks ID INSTANCE SYSTEM" a line.
 see_checks()
@@ -97,6 +76,13 @@ parts_look()
     done
 }
 
+# What the nodes themselves say of it, where it has changed.
+source_words()
+{
+    [[ $source_term -eq 0 ]] || printf ' of term %d' "$source_term"
+    [[ $source_stage != decided ]] || printf ', which is to take over and has not yet'
+}
+
 part_public()
 {
     about_field "eip/eip-$1" 1
@@ -106,7 +92,7 @@ text_print()
 {
     local part key
     say "$aws_name in $aws_region, account $aws_account: $(cluster_setting nodes) nodes," \
-        "$(cluster_setting flavor), source $(cluster_setting source node1)"
+        "$(cluster_setting flavor), source $(cluster_setting source node1)$(source_words)"
     printf '%-12s %-20s %-16s %-16s %-14s %-12s %s\n' PART INSTANCE ADDRESS PUBLIC ZONE TYPE STATE
     for part in $(instance_parts); do
         key=instance/$part
@@ -147,7 +133,7 @@ json_print()
 main()
 {
     local second=(checks)
-    options_read "$@"
+    aws_options "quick json" "" "$@"
     aws_env_read
     aws_begin "${name:-${PORTCULLIS_AWS_NAME-}}" "${region:-${PORTCULLIS_AWS_REGION-}}"
     aws_see settings instance eni eip
@@ -159,8 +145,9 @@ main()
     memory_settings_read
     [[ $quick -eq 1 ]] || second+=(well)
     aws_see "${second[@]}"
+    [[ $quick -eq 1 ]] || source_learn
     parts_look
-    if [[ $as_json -eq 1 ]]; then
+    if [[ $json -eq 1 ]]; then
         json_print
     else
         text_print

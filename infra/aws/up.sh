@@ -8,6 +8,7 @@
 #   --nodes N              database nodes, 1 to 9: a source and N - 1 replicas (default 3);
 #                          more may be asked for later, not fewer
 #   --gatekeepers N        1 to 4 (default 1)
+#   --proxies N            1 to 8 side by side, over the zones (default 1)
 #   --flavor F             mariadb (default) or mysql
 #   --release R            of the instances: 12 (default) or 13 of Debian, ubuntu-24.04
 #   --instance-type T      of instances that are made from now on; or TIER=T, which may come
@@ -107,8 +108,8 @@ options_read()
     done
 }
 
-readonly options_valued="name region nodes gatekeepers flavor release instance-type volume-size \
-image-id packages zones vpc-cidr vpc-id subnet-id client-cidr policy clients"
+readonly options_valued="name region nodes gatekeepers proxies flavor release instance-type \
+volume-size image-id packages zones vpc-cidr vpc-id subnet-id client-cidr policy clients"
 
 option_set()
 {
@@ -161,6 +162,7 @@ option_check()
     case $option in
         nodes) form='^[1-9]$' words='1 to 9' ;;
         gatekeepers) form='^[1-4]$' words='1 to 4' ;;
+        proxies) form='^[1-8]$' words='1 to 8' ;;
         zones) form='^[1-3]$' words='1 to 3' ;;
         flavor) form='^(mariadb|mysql)$' words='mariadb or mysql' ;;
         release)
@@ -232,8 +234,9 @@ option_default()
 settings_decide()
 {
     local key tier
-    local -A default=([nodes]=3 [gatekeepers]=1 [flavor]=mariadb [release]=12 [volume_size]=40
-        [client_cidr]=0.0.0.0/0 [vpc_cidr]=10.77.0.0/16 [nat]=0 [bench]=0 [source]=node1)
+    local -A default=([nodes]=3 [gatekeepers]=1 [proxies]=1 [flavor]=mariadb [release]=12
+        [volume_size]=40 [client_cidr]=0.0.0.0/0 [vpc_cidr]=10.77.0.0/16 [nat]=0 [bench]=0
+        [source]=node1)
     for tier in gatekeeper broker proxy client; do
         default[type.$tier]=c6i.large
     done
@@ -249,7 +252,7 @@ settings_decide()
                 "infra/down.sh aws deletes it first"
         fi
     done
-    for key in nodes gatekeepers; do
+    for key in nodes gatekeepers proxies; do
         if [[ ${asked[$key]-9} -lt ${cluster_settings[$key]-0} ]]; then
             fail "$aws_name has ${cluster_settings[$key]} $key: it grows, but does not shrink"
         fi
@@ -438,8 +441,8 @@ steps_all()
     mapfile -t -O "${#now[@]}" now < <(step_each net_endpoint $aws_endpoints)
     steps "${own[@]:7:1}" "${now[@]}"
     mapfile -t now < <(step_each identity_part "${parts[@]}"
-        step_each machine_config "${parts[@]}" && step_each machine_address_use "${gates[@]}")
-    steps "${own[@]:8}" "${now[@]}"
+        step_each machine_address_use "${gates[@]}")
+    steps "${own[@]:8}" machine_configs "${now[@]}"
     # Inner parts first: nobody shall be told of a neighbour that does not know him yet.
     for part in "${parts[@]}"; do
         machine_configure "$part"
@@ -457,21 +460,24 @@ identity_part()
     identity_role "$1"
 }
 
-# Its configuration; while planning, an address may not be known yet.
-machine_config()
+# Configurations; while planning, an address may not be known yet.
+machine_configs()
 {
-    local part=$1 other
-    if [[ $mode == plan ]]; then
-        for other in $(instance_parts); do
-            if [[ -z ${have[eni/eni-$other]-} || -n $(identity_missing) ]]; then
-                [[ -n ${have[object/config/$part.tar.gz]-} ]] \
-                    || change "configuration of $part" || true
-                return 0
-            fi
-        done
-    fi
-    config_pack "$part"
-    config_same "$part" || ! change "configuration of $part" || config_upload "$part"
+    local part parts known=1 differ=()
+    mapfile -t parts < <(instance_parts)
+    for part in "${parts[@]}"; do
+        [[ -n ${have[eni/eni-$part]-} ]] || known=0
+    done
+    [[ $mode == run || -z $(identity_missing) ]] || known=0
+    for part in "${parts[@]}"; do
+        if [[ $known -eq 1 ]]; then
+            config_pack "$part"
+            config_same "$part" || ! change "configuration of $part" || differ+=("$part")
+        elif [[ -z ${have[object/config/$part.tar.gz]-} ]]; then
+            change "configuration of $part" || true
+        fi
+    done
+    config_put "${differ[@]}"
 }
 
 # --- Main ------------------------------------------------------------------------
@@ -487,11 +493,10 @@ plan_print()
 
 look()
 {
-    aws_see memory vpc subnet igw rt sg eni eip nat endpoint template instance role profile \
-        bucket prefix
-    local second=()
-    [[ -z ${have[vpc/vpc]-} ]] || second+=(names default_group)
-    [[ ${#second[@]} -eq 0 ]] || aws_see "${second[@]}"
+    aws_see tagged memory instance role profile bucket prefix
+    # shellcheck disable=SC2046 # words
+    aws_see $(aws_kinds vpc subnet igw rt sg eni eip nat endpoint template)
+    [[ -z ${have[vpc/vpc]-} ]] || aws_see names default_group
     [[ -z $(see_groups) ]] || aws_see rules
 }
 
@@ -516,12 +521,15 @@ main()
     aws_begin "$name" "$region" lock
     look
     settings_decide
-    aws_see "secrets $(instance_parts | tr '\n' ' ')"
+    # Without a memory there are no secrets either, unless a down.sh was killed.
+    [[ -z ${have[memory/cluster]-} ]] || aws_see "secrets $(instance_parts | tr '\n' ' ')"
     settings_look
     for key in policy clients; do
         local -n from=${key}_from
         [[ -z $from ]] || cp "$from" "$memory/${key/policy/policy.cfg}"
     done
+    # A promotion that was begun is carried out first: the nodes hear of it only then.
+    [[ -n $(cluster_setting promoting) ]] || source_learn
     source_choose
     steps_all
     if [[ ${#plan[@]} -eq 0 ]]; then

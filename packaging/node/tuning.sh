@@ -50,11 +50,10 @@ tuning_redo()
     tuning_clamp $(($(tuning_pool "$1") / 4 / 16 * 16)) 64 4096
 }
 
-# tuning_print FLAVOR MEMORY CPUS ADDRESS SERVER_ID ROLE: the file.  ROLE is source
-# or replica, as the agent's configuration has it.
+# tuning_print FLAVOR MEMORY CPUS ADDRESS SERVER_ID: the file.
 tuning_print()
 {
-    local flavor=$1 memory=$2 cpus=$3 address=$4 server_id=$5 role=$6
+    local flavor=$1 memory=$2 cpus=$3 address=$4 server_id=$5
     cat << CNF
 # Written by portcullis-node for $memory MiB of memory and $cpus processors; written again at the
 # next deployment.  Put settings of your own into a file that comes after this one.
@@ -78,15 +77,14 @@ log_bin = binlog
 relay_log = relay
 sync_binlog = 1
 CNF
-    "tuning_print_$flavor" "$(tuning_redo "$memory")" "$cpus" "$role"
+    "tuning_print_$flavor" "$(tuning_redo "$memory")" "$cpus"
 }
 
-# A source that comes back as the source commits what its crash left prepared in the binary log:
-# replicas and clients may know it already.  As SLAVE it would cut that off.
+# Any node may be the source one day.  As MASTER a server commits what its crash left prepared in
+# the binary log: replicas and clients may know it already.  As SLAVE it would cut that off.
 tuning_print_mariadb()
 {
-    local redo=$1 cpus=$2 role=$3 recovery=SLAVE
-    [[ $role != source ]] || recovery=MASTER
+    local redo=$1 cpus=$2
     cat << CNF
 innodb_log_file_size = ${redo}M
 performance_schema = OFF
@@ -96,7 +94,7 @@ log_slave_updates = ON
 gtid_strict_mode = ON
 gtid_domain_id = 0
 read_only = ON
-init_rpl_role = $recovery
+init_rpl_role = MASTER
 skip_slave_start = ON
 slave_net_timeout = 4
 slave_parallel_threads = $(tuning_clamp "$cpus" 4 16)
@@ -107,6 +105,8 @@ rpl_semi_sync_master_timeout = 4294967295
 CNF
 }
 
+# relay_log_recovery would drop at each start what was received and not executed: acknowledged
+# writes, where the source is gone.  GTIDs make an end that was cut off no matter.
 tuning_print_mysql()
 {
     local redo=$1 cpus=$2
@@ -118,7 +118,7 @@ gtid_mode = ON
 enforce_gtid_consistency = ON
 log_replica_updates = ON
 super_read_only = ON
-relay_log_recovery = ON
+relay_log_recovery = OFF
 skip_replica_start = ON
 replica_net_timeout = 4
 replica_parallel_workers = $(tuning_clamp "$cpus" 4 16)

@@ -18,7 +18,8 @@ def main():
     link.connect(SOCKET)
     fds = b"".join(fd.to_bytes(4, sys.byteorder) for fd in (0, 1, 2))
     sent = link.sendmsg([text], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
-    link.sendall(text[sent:])
+    if sent < len(text):  # nothing, to a server that has answered already, is a broken pipe
+        link.sendall(text[sent:])
     code = link.recv(16)
     if not code:
         os.write(2, b"aws: the CLI's server went away\n")

@@ -129,9 +129,10 @@ def port_free():
 class Done:
     """How a script ended."""
 
-    def __init__(self, command, code, output, calls, killed_at):
+    def __init__(self, command, code, output, calls, killed):
         self.command, self.code, self.output, self.calls = command, code, output, calls
-        self.killed_at = killed_at  # the name of the call, or None
+        self.killed = killed  # the call that it was killed at, or None
+        self.killed_at = killed.name if killed else None
 
     @property
     def mutating(self):
@@ -146,8 +147,9 @@ class Done:
 class Cloud:
     """moto and the proxy; each script that runs against them is a run of its own."""
 
-    def __init__(self, scratch):
+    def __init__(self, scratch, plain=False):
         self.scratch = pathlib.Path(scratch)
+        self.plain = plain or os.environ.get("PORTCULLIS_TEST_PLAIN_AWS") == "1"
         self.home = self.scratch / "home"
         self.bin = self.scratch / "bin"
         for folder in (self.home, self.bin, self.scratch / "state"):
@@ -168,7 +170,7 @@ class Cloud:
     def _start_cli(self):
         real, wrapper = aws_command(), self.bin / "aws"
         interpreter = _interpreter(real)
-        if not interpreter or os.environ.get("PORTCULLIS_TEST_PLAIN_AWS") == "1":
+        if not interpreter or self.plain:
             wrapper.symlink_to(real)
             return
         link = self.scratch / "aws.sock"
@@ -200,6 +202,9 @@ class Cloud:
                 "PORTCULLIS_AWS_ENV": str(self.scratch / "none.env"),
                 "PORTCULLIS_AWS_POLL_S": "0.1", "PORTCULLIS_AWS_RETRY_MS": "20",
                 "PORTCULLIS_AWS_WAIT_S": "60"}
+
+    def kind(self):
+        return "a plain CLI" if self.plain else "a CLI that was imported once"
 
     def close(self):
         if self.proxy:
@@ -263,7 +268,7 @@ class Cloud:
             output.seek(0)
             return Done(" ".join(str(one) for one in command), code,
                         output.read().decode("utf-8", "replace"), calls,
-                        next((one.call.name for one in faults if isinstance(
+                        next((one.call for one in faults if isinstance(
                             one, fault_cloud.Kill) and one.made), None))
 
     @contextlib.contextmanager
@@ -339,14 +344,15 @@ KINDS = (
 
 
 @contextlib.contextmanager
-def running():
-    """A cloud in a folder of its own; raises Missing."""
+def running(plain=False):
+    """A cloud in a folder of its own, if wanted with a CLI that imports itself for each call;
+    raises Missing."""
     moto_command()
     aws_command()
     scratch = tempfile.mkdtemp(prefix="cloud-", dir=os.environ.get("PORTCULLIS_TEST_SCRATCH"))
     one = None
     try:
-        one = Cloud(scratch)
+        one = Cloud(scratch, plain)
         yield one
     finally:
         if one:

@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import cloud as clouds  # noqa: E402  (its folder must be on the path first)
+import harness  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,11 @@ def session_cloud():
         if os.environ.get("CI") == "true" and clouds.could_be_had():
             pytest.fail(str(missing))
         pytest.skip(str(missing))
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in harness.MEASURED:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture

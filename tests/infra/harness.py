@@ -2,6 +2,7 @@
 import json
 import pathlib
 import subprocess
+import time
 
 import checker
 import cloud as clouds
@@ -23,6 +24,9 @@ def packages(folder):
                            capture_output=True, text=True).stdout
     (folder / "SUM").write_text(total.split()[0] + "\n")
     return folder
+
+
+MEASURED = []  # lines that the run ends with (conftest.py)
 
 
 class Ask(checker.Asker):
@@ -50,6 +54,8 @@ class Cluster:
             words.append("--nat")
         if self.wanted.gatekeepers != 1:
             words += ["--gatekeepers", str(self.wanted.gatekeepers)]
+        if self.wanted.proxies != 1:
+            words += ["--proxies", str(self.wanted.proxies)]
         return words
 
     def up(self, *more, yes=True, check=True, **options):
@@ -64,6 +70,14 @@ class Cluster:
         done = self.cloud.run(clouds.ROOT / "infra" / name, "aws", "--name", self.name,
                               *words, **options)
         assert not check or done.code == 0, done
+        return done
+
+    def timed(self, what):
+        """up or down, and a line of how long it took."""
+        start = time.monotonic()
+        done = getattr(self, what)()
+        MEASURED.append(f"{what} of {self.wanted.nodes} nodes, {self.cloud.kind()}: "
+                        f"{time.monotonic() - start:.1f} s, {len(done.calls)} requests")
         return done
 
     def facts(self):

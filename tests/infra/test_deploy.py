@@ -1,5 +1,5 @@
-"""infra/deploy.sh aws: in which order instances are touched, what a switchover does to each half,
-and what is left when one of them fails.  The cloud is moto's; what runs on the instances is played
+"""infra/deploy.sh aws: in which order instances are touched, what a switchover says to whom, and
+what is left when it fails.  The cloud is moto's; what runs on the instances is played
 here, by its rules."""
 import hashlib
 import io
@@ -14,21 +14,22 @@ import fault_cloud
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PORTCULLIS_TEST_BUILD", ROOT / "build" / "dev")).resolve()
-POSITION = "0-1001-77"
 OUTWARDS = ["proxy1", "broker", "gatekeeper1"]
 
 
 class Instances:
     """Answers commands to instances as their portcullis-boot and portcullis-node would."""
 
-    def __init__(self, parts):
+    def __init__(self, parts, source="node1", term=0):
         self.parts = parts  # {instance id: part}
+        self.source, self.term, self.terms = source, term, []  # terms: [(from, to)] of this run
+        self.leaves, self.told = set(), set()
+        self.nodes = {part for part in parts.values() if part.startswith("node")}
         self.version = {part: "packages/old 0" for part in parts.values()}
         self.agent = {part: True for part in parts.values()}
         self.enabled = dict(self.agent)
-        self.demoted, self.promoted = set(), set()
         self.updated, self.heard, self.answers = [], [], {}
-        self.sick_after_update, self.cannot_promote = set(), False
+        self.sick_after_update, self.stays = set(), False
 
     def before(self, call):
         if call.name == "ssm:SendCommand":
@@ -69,27 +70,33 @@ class Instances:
             self.updated.append(part)
             self.version[part] = " ".join(words[2:4])
             return 0, "first boot is done\n"
+        if words[:2] == ["systemctl", "reload"]:
+            self._reload(part)
+            return 0, ""
         if words[0] == "systemctl":
             self.agent[part] = words[1] in ("start", "enable")
             self.enabled[part] = words[1] == "enable" or (
                 self.enabled[part] and words[1] != "disable")
             return 0, ""
-        if words[:2] == ["portcullis-node", "demote"]:
-            assert not self.agent[part], "an agent would open its source again"
-            self.demoted.add(part)
-            return 0, f"{POSITION}\n"
-        if words[:2] == ["portcullis-node", "promote"]:
-            assert not self.agent[part], "an agent would replicate again"
-            assert any(not self.agent[one] and not self.enabled[one] for one in self.demoted), \
-                "two would take writes, the old source after a restart of its machine"
-            assert words[2] == POSITION
-            if self.cannot_promote:
-                return 1, "this node has not come to 0-1001-77 within 90 s"
-            self.promoted.add(part)
-            return 0, f"{POSITION}\n"
-        assert words in (["true"], ["portcullis-node", "follow"],
-                         ["portcullis-boot", "configure"]), words
-        return 0, ""
+        if words[:2] == ["portcullis-node", "topology"]:
+            return 0, f"{self.term} open {self.source}\n" if self.term else "0 none -\n"
+        if words[:2] == ["portcullis-node", "leave"]:
+            (self.leaves.add if words[2] == "1" else self.leaves.discard)(part)
+            return 0, ""
+        if words == ["portcullis-boot", "configure"]:
+            self.leaves.discard(part)
+            return 0, ""
+        raise AssertionError(words)
+
+    def _reload(self, part):
+        """An agent that is told to leave, and is the source, hands over to whoever may."""
+        assert self.agent[part]
+        self.told = set(self.leaves)
+        others = sorted(self.nodes - self.told)
+        if self.source in self.told and others and not self.stays:
+            self.term += 1
+            self.terms.append((self.source, others))
+            self.source = others[0]
 
 
 class Policies:
@@ -118,7 +125,9 @@ class Deployment:
     def begin(self):
         """Other new packages, and instances that do not have them."""
         self.count += 1
-        self.instances = Instances(self.parts)
+        last = self.instances
+        self.instances = (Instances(self.parts, last.source, last.term) if last
+                          else Instances(self.parts))
         self.new = self.packages(f"new{self.count}")
         return self.instances
 
@@ -171,14 +180,16 @@ def test_a_deployment_goes_from_the_inside_out_and_is_done_once(deployment):
     one, old = deployment.begin(), deployment.source()
     first, second = [part for part in ("node1", "node2", "node3") if part != old]
     planned = deployment.deploy("--packages", deployment.new, "--dry-run")
-    assert planned.code == 0 and not planned.mutating, planned
+    assert planned.code == 0 and set(planned.mutating) <= {"ssm:SendCommand"}, planned
+    assert {text for _, text in one.heard} == {"portcullis-node topology"}, "it only asks"
     done = deployment.deploy("--packages", deployment.new)
     assert done.code == 0, done
     order = [first, second, old, *OUTWARDS]
     assert one.updated == order
-    assert (one.demoted, one.promoted) == ({old}, {first})
-    assert all(one.agent.values())
-    at = next(index for index, (_, text) in enumerate(one.heard) if "demote" in text)
+    assert one.terms == [(old, [first])], "nobody else might have taken over"
+    assert all(one.agent.values()) and not one.leaves
+    at = next(index for index, said in enumerate(one.heard)
+              if said[0] == old and "leave 1" in said[1])
     before = {part for part, text in one.heard[:at] if "boot update" in text}
     assert before == {first, second}, "the old source comes after the switchover"
     assert deployment.role(first) == ("source", None)
@@ -186,7 +197,7 @@ def test_a_deployment_goes_from_the_inside_out_and_is_done_once(deployment):
     assert deployment.role(old)[1] == deployment.role(second)[1] is not None
     again = deployment.deploy("--packages", deployment.new)
     assert again.code == 0, again
-    assert one.updated == order and one.promoted == {first}, "what has them is left alone"
+    assert one.updated == order and len(one.terms) == 1, "what has them is left alone"
 
 
 def test_a_replica_that_does_not_come_back_ends_it(deployment):
@@ -195,25 +206,37 @@ def test_a_replica_that_does_not_come_back_ends_it(deployment):
     one.sick_after_update = {first}
     done = deployment.deploy("--packages", deployment.new)
     assert done.code == 1 and f"{first} is not ready" in done.output, done
-    assert one.updated == [first] and not one.demoted
+    assert one.updated == [first] and not one.terms
     assert deployment.source() == old
 
 
 def test_a_switchover_that_cannot_be_is_taken_back(deployment):
     one, old = deployment.begin(), deployment.source()
     new = [part for part in ("node1", "node2", "node3") if part != old][-1]
-    one.cannot_promote = True
-    done = deployment.deploy("--switchover", new)
-    assert done.code == 1 and "taken back" in done.output, done
-    assert all(one.agent.values()), "the old source takes writes again"
-    assert not one.promoted and deployment.source() == old
-    one.cannot_promote = False
+    one.stays = True
+    done = deployment.deploy("--switchover", new, "--wait", "1")
+    assert done.code == 1 and f"{old} has not handed over" in done.output, done
+    assert all(one.agent.values()) and not one.leaves, "whoever could be the source may be again"
+    assert not one.terms and deployment.source() == old
+    one.stays = False
     done = deployment.deploy("--switchover", new)
     assert done.code == 0, done
-    assert one.promoted == {new} and one.updated == []
+    assert one.terms == [(old, [new])] and one.updated == []
     assert deployment.source() == new
     told = [part for part, text in one.heard if "boot configure" in text][-3:]
-    assert told[-1] == new, "nobody may think that it is the source when another one is opened"
+    assert told[-1] == new and not one.leaves
+
+
+def test_a_source_that_changed_by_itself_is_what_counts(deployment):
+    """The settings name the one before until somebody looks."""
+    one, old = deployment.begin(), deployment.source()
+    new = next(part for part in ("node1", "node2", "node3") if part != old)
+    one.source, one.term = new, one.term + 1
+    done = deployment.deploy("--switchover", new)
+    assert done.code == 0 and f"{new} is the source already" in done.output, done
+    assert not one.terms and deployment.source() == new
+    done = deployment.deploy("--switchover", old, "--dry-run")
+    assert done.code == 0 and f"the source is {new}" in done.output, done
 
 
 @pytest.mark.parametrize("carried_out", [False, True])
@@ -223,12 +246,11 @@ def test_a_switchover_that_was_killed_in_between_goes_on(deployment, carried_out
     new = next(part for part in ("node1", "node2", "node3") if part != old)
     done = deployment.deploy("--switchover", new, kill_at=1, carried_out=carried_out)
     assert done.code == -9, done
-    assert one.demoted == {old} and one.promoted == {new}
-    assert not one.agent[old] and not one.enabled[old] and not one.agent[new]
+    assert one.terms == [(old, [new])] and deployment.source() == old
     done = deployment.deploy("--switchover", new)
     assert done.code == 0, done
-    assert deployment.source() == new
-    assert all(one.agent.values()) and all(one.enabled.values())
+    assert deployment.source() == new and len(one.terms) == 1
+    assert all(one.agent.values()) and all(one.enabled.values()) and not one.leaves
 
 
 @pytest.mark.parametrize("words, code", [

@@ -1,5 +1,7 @@
 """First boot, in copies of plain roots, up to where a service manager is needed; against a
 metadata service, a bucket and a secret that believe no signature which they cannot compute."""
+import base64
+import gzip
 import io
 import os
 import shutil
@@ -26,10 +28,11 @@ SETTINGS = {"CLUSTER": "demo", "PART": "node2", "TIER": "worker-agent", "REGION"
             "ADDRESS": "127.0.0.1", "SERVER_ID": "1002", "TRIES": "3"}
 
 
-def fill(settings):
+def fill(settings, then=""):
     words = [f"{key}={value}" for key, value in settings.items()]
     return subprocess.run(
-        ["bash", "-euc", f'. "{roots.CHECKOUT}/infra/lib.sh"; . "{FILL}"; first_boot_fill "$@"',
+        ["bash", "-euc", "set -o pipefail;"
+         f'. "{roots.CHECKOUT}/infra/lib.sh"; . "{FILL}"; first_boot_fill "$@" {then}',
          "fill", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
 
 
@@ -38,10 +41,17 @@ def fill(settings):
 def test_user_data_fits_and_is_a_script():
     done = fill(SETTINGS)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.encode()) < 16384
+    packed = base64.b64decode(fill(SETTINGS, "| first_boot_pack").stdout)
+    assert gzip.decompress(packed).decode() == done.stdout
+    assert len(packed) < 16384 / 2, "there is room"
     assert done.stdout.startswith("#!/usr/bin/env bash\n")
     assert "#@SETTINGS@" not in done.stdout
     assert "readonly PART='node2'" in done.stdout
+
+
+def test_user_data_that_does_not_fit_is_refused():
+    done = fill(SETTINGS, "| (cat; head -c 20000 /dev/urandom) | first_boot_pack")
+    assert done.returncode != 0 and done.stdout == "" and "too long" in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
@@ -187,6 +197,7 @@ cat /etc/systemd/system/portcullis-first-boot.service
 rm -r /run/systemd/system /usr/local/sbin/systemctl
 """
 SERVER = r"""
+install -d -o mysql -g mysql /run/mysqld # which its unit makes; of Ubuntu nothing else does
 mariadbd --user=mysql > /tmp/server 2>&1 &
 printf x > /etc/portcullis/secrets/admin.password
 for number in $(seq 100); do mariadb -e 'SELECT 1' > /dev/null 2>&1 && break; sleep 0.3; done
