@@ -2,10 +2,10 @@
 """usage: check_docs.py ROOT
 
 Fails when docs/rfc says something else than the headers: the table of errors
-(common/error.h), the table of limits (common/limits.h), the layouts of head
-and report (the comments of wire/head.h and wire/report.h), and the intervals
-and graces in the rules.  A table that is not found is a failure too, since
-then nothing was compared.
+(common/error.h), the table of limits (common/limits.h), the layouts of head,
+topology and report (the comments of wire/head.h, wire/topology.h and
+wire/report.h), and the intervals and graces in the rules.  A table that is not
+found is a failure too, since then nothing was compared.
 """
 import ast
 import operator
@@ -113,11 +113,12 @@ def check(root):
     yield from compare("limits", table(root, CLIENT_RFC, "| limit | value |"),
                        header_limits(root))
     tables = layouts(root)
-    if len(tables) != 2:
-        yield f"{HOP_RFC}: {len(tables)} layouts, not 2"
+    if len(tables) != 3:
+        yield f"{HOP_RFC}: {len(tables)} layouts, not 3"
         return
     yield from compare("head", tables[0], header_layout(root, "wire/head.h"))
-    yield from compare("report", tables[1], header_layout(root, "wire/report.h"))
+    yield from compare("topology", tables[1], header_layout(root, "wire/topology.h"))
+    yield from compare("report", tables[2], header_layout(root, "wire/report.h"))
     yield from compare_rules(root)
 
 
