@@ -255,9 +255,11 @@ asan_system()
 # of times.
 tsan_system()
 {
+    local kept='test_routing or test_chaos or test_values.py or test_sessions.py or test_cancel'
+    kept+=' or test_proxies'
     TSAN_OPTIONS=suppressions=$PCL_CHECKOUT/tests/lib/tsan.supp \
         run_pytest "$PCL_CHECKOUT/build/tsan" \
-        -k 'test_routing or test_chaos or test_values.py or test_sessions.py or test_cancel' "$@"
+        -k "$kept" "$@"
 }
 
 # The edges that the last status line of a fuzzer's log says it has reached.
