@@ -6,6 +6,7 @@
 #                                  the smoke part of the system tests (under 3)
 #   tests/run.sh unit              build and ctest
 #   tests/run.sh system [ARGS...]  the system tests on MariaDB; ARGS go to pytest
+#                                  (-m plain: what sanitizers leave out)
 #   tests/run.sh mysql [ARGS...]   the same on Oracle's MySQL, in the root that
 #                                  tests/mysql-root.sh makes (needs root)
 #   tests/run.sh infra [ARGS...]   the scripts for AWS against moto's server, and what
@@ -24,9 +25,13 @@
 # build/test-logs.  A step that cannot run here is skipped and says so; with
 # CI=true in the environment that is a failure.
 #
-# Everything and the sanitizers run in two lanes at the same time: most tests
-# wait most of their time.  There the terminal shows when a step starts and ends,
-# and what a failed one wrote.
+# Everything has the system tests once on either database: on MariaDB with the
+# address and undefined-behaviour sanitizers, on MySQL without, and after the former
+# those that they leave out or hold to less (system-plain).
+#
+# Everything and the sanitizers run in lanes at the same time: most tests wait most
+# of their time.  There the terminal shows when a step starts and ends, and what a
+# failed one wrote.
 #
 # What fails in a lane may have failed for want of the processor: a unit test is run
 # once more there, and up to three system tests of a step when nothing else runs.
@@ -192,6 +197,13 @@ system_mariadb()
     PORTCULLIS_TEST_FLAVOR=mariadb run_pytest "$PCL_CHECKOUT/build/dev" "$@"
 }
 
+# What sanitizers leave out, or hold to less: memory, times, system calls.  That none is
+# selected fails.
+plain_system()
+{
+    system_mariadb -m plain "$@"
+}
+
 # Out here: into the root and on.  Exit 69 when there can be no root.
 system_mysql()
 {
@@ -243,12 +255,12 @@ inside_root()
     return "$status"
 }
 
-# All of them; what runs no daemon leaves itself out.  The quarantine of freed memory
-# is kept small, or it would look like the growth that a test forbids.
+# All of them; those for plain_system leave themselves out, or ask for less.  The quarantine
+# of freed memory is kept small, or it would look like the growth that a test forbids.
 asan_system()
 {
     UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=quarantine_size_mb=2 \
-        run_pytest "$PCL_CHECKOUT/build/asan" "$@"
+        PORTCULLIS_TEST_FLAVOR=mariadb run_pytest "$PCL_CHECKOUT/build/asan" "$@"
 }
 
 # What kills, routes, holds and cancels: the thread sanitizer is too slow for tests
@@ -434,20 +446,20 @@ all_style()
 
 lane_mariadb()
 {
-    step system-mariadb system_mariadb || true
-    lane_tsan
-    if step warnings low style_warnings; then
-        step instructions low count_instructions || true
-    fi
-    # The same inputs each time: what fails here is what was changed.
-    step fuzz low fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-5}" -seed=1 || true
+    lane_asan
+    step system-plain plain_system || true
     step infra infra_tests || true
 }
 
 lane_mysql()
 {
     step system-mysql system_mysql || true
-    lane_asan
+    lane_tsan
+    if step warnings low style_warnings; then
+        step instructions low count_instructions || true
+    fi
+    # The same inputs each time: what fails here is what was changed.
+    step fuzz low fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-5}" -seed=1 || true
 }
 
 everything()
@@ -458,10 +470,10 @@ everything()
     if step build build dev; then
         step unit run_ctest dev || true
         lanes lane_mariadb lane_mysql
-        second_look system-mariadb system_mariadb
+        second_look asan-system asan_system
+        second_look system-plain plain_system
         second_look system-mysql system_mysql
         second_look tsan-system tsan_system
-        second_look asan-system asan_system
         second_look infra infra_tests
     fi
 }

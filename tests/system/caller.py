@@ -10,7 +10,7 @@ import time
 import msgpack
 import zmq
 
-from harness import BUILD, wait_until
+from harness import wait_until
 from raw import Raw, request
 
 # What a test adds to a promised time for Python and a busy machine.
@@ -251,12 +251,6 @@ def make_numbers(cluster, name, count, word="CONCAT('word ', {n})"):
 
 
 # --- Processes -------------------------------------------------------------------------
-
-
-def is_sanitized():
-    """Is it a build whose memory is not the product's?"""
-    octets = (BUILD / "worker-agent" / "portcullis-worker-agent").read_bytes()
-    return b"__asan_init" in octets or b"__tsan_init" in octets
 
 
 def memory_kib(cluster, field="VmRSS"):

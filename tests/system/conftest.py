@@ -1,11 +1,20 @@
 """What system tests share: one cluster for all that do not need their own."""
 import pytest
 
-from harness import Cluster
+from harness import SANITIZED, Cluster
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: the short run, `tests/run.sh quick`")
+    config.addinivalue_line("markers", "plain(reason): holds a build without sanitizers to more; "
+                            "with a reason it does not run with them at all")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for mark in item.iter_markers("plain"):
+            if SANITIZED and mark.args:
+                item.add_marker(pytest.mark.skip(reason=mark.args[0]))
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,9 @@ from fault_proxy import FaultProxy  # noqa: E402
 BUILD = pathlib.Path(os.environ.get("PORTCULLIS_TEST_BUILD", ROOT / "build" / "dev")).resolve()
 FLAVOR = os.environ.get("PORTCULLIS_TEST_FLAVOR", "mariadb")
 KEEP = os.environ.get("PORTCULLIS_TEST_KEEP", "") == "1"
+AGENT = BUILD / "worker-agent" / "portcullis-worker-agent"
+# Memory, times and system calls of such a build say little about the product's.
+SANITIZED = AGENT.exists() and re.search(b"__[at]san_init", AGENT.read_bytes()) is not None
 SANITIZER_REPORT = re.compile(
     r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:"
     r"|Assertion .* failed")

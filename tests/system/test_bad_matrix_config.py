@@ -14,8 +14,8 @@ import pytest
 import zmq
 
 from agent_alone import free_port
-from harness import BUILD, wait_until
-from volume import SANITIZED, volume
+from harness import BUILD, SANITIZED, wait_until
+from volume import volume
 
 WRONG_CONFIGURATION = 78
 PROGRAMS = {"gatekeeper": BUILD / "gatekeeper" / "portcullis-gatekeeper",
@@ -417,6 +417,7 @@ def test_b20_lines_that_end_as_elsewhere_are_read_as_they_are_meant_or_refused(g
         gatekeeper.write(name, whole, 0o600)
 
 
+@pytest.mark.plain
 def test_b20_a_list_of_a_hundred_thousand_keys_is_read_at_once(gatekeeper):
     rows = []
     for number in range(100_000):

@@ -16,9 +16,9 @@ import zmq
 
 from agent_alone import BEAT, CANCEL, PONG, REPLY, REQUEST, messages_of, now_us, packed
 from caller import Caller
-from harness import wait_until
+from harness import SANITIZED, wait_until
 from raw import Raw, request, resident_kib
-from volume import SANITIZED, volume
+from volume import volume
 
 SOURCE, REPLICA = 1, 2
 WRITE = "INSERT INTO customers (name) VALUES ('nobody')"
@@ -341,6 +341,7 @@ def test_b18_a_payload_that_is_no_reply_is_nobodys_success(played, payload):
     serves(cluster, source)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("size", [(17 << 20) + 1, (18 << 20) + 1, 64 << 20])
 def test_b18_an_oversized_reply_ends_at_most_its_connection(played, size):
     cluster, source, _ = played
@@ -505,6 +506,7 @@ def test_b19_a_beat_with_a_report_that_is_none_is_dropped(played, wrong):
     serves(cluster, source)
 
 
+@pytest.mark.plain
 def test_b19_a_flood_of_beats_costs_no_memory_and_nobodys_time(played):
     cluster, source, replica = played
     count, before = volume(20_000, 1_000_000), resident_kib(cluster.pid("proxy"))

@@ -15,9 +15,9 @@ import pytest
 
 import zmtp
 from gate_alone import Gate
-from harness import wait_until
+from harness import SANITIZED, wait_until
 from raw import request
-from volume import FULL, SANITIZED, allow_descriptors, seeded, volume
+from volume import FULL, allow_descriptors, seeded, volume
 
 INTERVAL_S = 2.0  # ZMQ_HANDSHAKE_IVL
 SLACK_S = 1.5
@@ -403,6 +403,7 @@ def test_b12_the_two_forms_of_req_are_accepted_and_answered_in_kind(gate, frames
         assert answer[:-1] == frames[:-1] and msgpack.unpackb(answer[-1])["ok"]
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("frames", DROPPED.values(), ids=DROPPED.keys())
 def test_b12_another_envelope_is_counted_and_goes_nowhere(gate, frames):
     """One error for whom it can reach; nothing for the broker; and the connection serves on."""

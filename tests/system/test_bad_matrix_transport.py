@@ -17,10 +17,10 @@ import pytest
 
 import zmtp
 from gate_alone import Gate, Peak, percentile
-from harness import wait_until
+from harness import SANITIZED, wait_until
 from raw import request
 from strangers import strange_octets
-from volume import SANITIZED, allow_descriptors, seeded, volume
+from volume import allow_descriptors, seeded, volume
 
 INTERVAL_S = 2.0        # ZMQ_HANDSHAKE_IVL of every socket
 SLACK_S = 1.5           # for a machine that has other work
@@ -205,6 +205,7 @@ def test_b02_what_is_not_zmtp_is_closed(gate, nothing_passes, octets):
         assert stream.wait_closed(INTERVAL_S + SLACK_S)
 
 
+@pytest.mark.plain
 def test_b02_octets_of_every_kind_cost_nothing(gate):
     """Millions of them where asked for; the memory stays, every one is closed, and a good client
     is served all the while."""
@@ -290,6 +291,7 @@ def pour(stream, size):
     return True
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("stage", ["before the handshake", "in the handshake", "afterwards"])
 @pytest.mark.parametrize("size", CLAIMS.values(), ids=CLAIMS.keys())
 def test_b04_a_frame_over_the_bound_is_closed_and_costs_nothing(gate, stage, size):
@@ -310,6 +312,7 @@ def test_b04_a_frame_over_the_bound_is_closed_and_costs_nothing(gate, stage, siz
         assert grown <= GROWTH_KIB_MAX, f"{grown} KiB"
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("stage", ["before the handshake", "in the handshake"])
 def test_b04_a_handshake_of_the_greatest_frame_is_closed_and_leaves_nothing(gate, stage):
     with gate.peer() as peer:
@@ -327,6 +330,7 @@ def test_b04_a_handshake_of_the_greatest_frame_is_closed_and_leaves_nothing(gate
         wait_until(lambda: peak.left() <= GROWTH_KIB_MAX, 3, "its memory is free again")
 
 
+@pytest.mark.plain
 def test_b04_the_greatest_frame_is_answered_and_leaves_nothing(gate):
     with gate.peer() as peer:
         peer.handshake()
@@ -548,6 +552,7 @@ def cpu_s(gate):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.plain
 def test_b07_a_flood_of_handshakes_is_limited_and_moves_nobodys_p99(limited):
     gate, seconds = limited, volume(4, 30)
     limit, flood = gate.setting("clients/handshakes_address_max"), {}
@@ -600,6 +605,7 @@ def test_b08_a_ping_is_answered_with_its_context_and_its_bound_holds(gate):
             pass
 
 
+@pytest.mark.plain
 def test_b08_a_flood_of_pings_costs_no_memory_and_nobodys_time(gate):
     count = volume(20_000, 1_000_000)
     with gate.peer() as peer, gate.client("bob") as client:

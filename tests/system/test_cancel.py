@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from caller import (GONE, SLACK_S, Asked, Caller, connections, fate, is_sanitized, make_numbers,
+from caller import (GONE, SLACK_S, Asked, Caller, connections, fate, make_numbers,
                     make_table, memory_kib, statements, stranger_keys, timed,
                     wait_nothing_held)
-from harness import wait_until
+from harness import SANITIZED, wait_until
 
 STOPPED_IN_S = 1.0 + SLACK_S
 
@@ -305,6 +305,7 @@ def _strike(cluster, strikers, stop, wanted, limit_s):
     return memory
 
 
+@pytest.mark.plain
 def test_a_thousand_cancels_at_random_moments_hit_nothing_else(cluster, caller):
     seed = int(os.environ.get("PCL_TEST_SEED", time.time()))
     print(f"PCL_TEST_SEED={seed}")
@@ -324,7 +325,7 @@ def test_a_thousand_cancels_at_random_moments_hit_nothing_else(cluster, caller):
     assert found >= 1000 and counts["CANCELLED safe"] >= 100 and counts["sessions"] >= 20
     _check_rows(cluster, strikers)
     _check_pools(cluster, caller, before)
-    if memory is not None and not is_sanitized():
+    if memory is not None and not SANITIZED:
         grown = {name: now - memory[name] for name, now in memory_kib(cluster).items()}
         print(f"memory since the first fifth, KiB: {grown}")
         assert max(grown.values()) < 8192, grown

@@ -15,8 +15,8 @@ import time
 
 import pytest
 
-from caller import (is_sanitized, make_numbers, make_table, statements, wait_nothing_held)
-from harness import BUILD, ROOT, portcullis, wait_until
+from caller import make_numbers, make_table, statements, wait_nothing_held
+from harness import BUILD, ROOT, SANITIZED, portcullis, wait_until
 
 ROWS = 10000
 ALL = "SELECT n, word FROM demo.listed ORDER BY n"
@@ -84,6 +84,7 @@ def test_the_command_prints_every_row(run):
     assert len([line for line in lines if "word" in line]) == 1  # one head
 
 
+@pytest.mark.plain
 def test_the_command_holds_a_page(start):
     process = start("query", MANY, "-F", "csv", "--timeout", 60000)
     size, lines, most_kib = 0, 0, 0
@@ -95,7 +96,7 @@ def test_the_command_holds_a_page(start):
             most_kib = int(resident[1]) if resident else most_kib
     assert process.wait(10) == 0 and lines == 10 * ROWS + 1 and size > 9e6
     print(f"{size} octets with {most_kib} KiB resident at most")
-    assert is_sanitized() or 0 < most_kib < 16 * 1024
+    assert SANITIZED or 0 < most_kib < 16 * 1024
 
 
 def test_a_reader_that_goes_away_takes_the_result_with_it(cluster, start):

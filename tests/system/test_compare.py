@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from caller import is_sanitized
-from harness import BUILD, FLAVOR, ROOT, Cluster, wait_until
+from harness import BUILD, FLAVOR, ROOT, SANITIZED, Cluster, wait_until
 
 sys.path.insert(0, str(pathlib.Path(ROOT) / "bench"))
 import compare  # noqa: E402  (its folder must be on the path first)
@@ -41,6 +40,7 @@ def comparison(alone):
         one.stop()
 
 
+@pytest.mark.plain
 @needs_sysbench
 def test_every_path_has_figures_and_a_cost(comparison):
     comparison.load()
@@ -49,7 +49,7 @@ def test_every_path_has_figures_and_a_cost(comparison):
     peers = [peer.name for peer in comparison.peers]
     assert peers or set(comparison.whole["missing"]) == {"haproxy"}
     # A sanitizer's library is not for sysbench to load.
-    ours = [] if is_sanitized() else ["apart"]
+    ours = [] if SANITIZED else ["apart"]
     for path in ["direct", *peers, *ours, "apart-mux"]:
         found = comparison.measure(path, compare_report.POINT, 2)
         assert not found.get("failed"), (path, found)

@@ -2,11 +2,12 @@
 import statistics
 import time
 
+import pytest
 import zmq
 
 from gate_alone import Gate
-from harness import wait_until
-from volume import SANITIZED, allow_descriptors, volume
+from harness import SANITIZED, wait_until
+from volume import allow_descriptors, volume
 
 ROOM = {"clients/handshakes_max": 1000000, "clients/handshakes_address_max": 1000000,
         "clients/connections_principal_max": 20000, "clients/connections_max": 20000}
@@ -43,6 +44,7 @@ def newcomers(gate, count):
     return times
 
 
+@pytest.mark.plain
 def test_ten_thousand_idle_connections_cost_little_and_keep_nobody_out():
     allow_descriptors(15000)
     count = volume(10000, 10000) if not SANITIZED else 500

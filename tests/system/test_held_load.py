@@ -10,9 +10,9 @@ import pytest
 import zmq
 
 import doomed
-from caller import (Caller, connections, held, is_sanitized, make_numbers, make_table, memory_kib,
+from caller import (Caller, connections, held, make_numbers, make_table, memory_kib,
                     temporary_files, wait_nothing_held)
-from harness import Cluster, wait_until
+from harness import SANITIZED, Cluster, wait_until
 from raw import Raw, request
 
 GIB = 1 << 30
@@ -42,7 +42,7 @@ def _fetch_all(cluster, sql, **keys):
             raw.socket.send(request(op="fetch", cursor=reply["cursor"], **keys))
 
 
-@pytest.mark.skipif(is_sanitized(), reason="a sanitizer's memory is not the product's")
+@pytest.mark.plain("a sanitizer's memory is not the product's")
 @pytest.mark.parametrize("keys", [{}, {"page_rows": 100000, "page_bytes": 8388608}],
                          ids=["pages as they come", "pages as large as can be"])
 def test_a_gigabyte_passes_through_little_memory(fresh, keys):
@@ -96,6 +96,7 @@ def _abandon_by_idling(cluster, caller):
     assert len(opened["sessions"]) == BY_IDLE
 
 
+@pytest.mark.plain
 def test_a_thousand_abandoned_sessions_leave_nothing(fresh):
     make_table(fresh, "left_open", "id INT AUTO_INCREMENT PRIMARY KEY, n INT")
     # The first of both kinds make what stays: threads, buffers, spare connections.
@@ -127,7 +128,7 @@ def test_a_thousand_abandoned_sessions_leave_nothing(fresh):
         f"SELECT IS_USED_LOCK('left {number}')" for number in range(BY_DEATH)))
     assert locked == [["NULL"]] * BY_DEATH
     assert after <= before + 8
-    if not is_sanitized():
+    if not SANITIZED:
         assert max(grown.values()) < 8192, grown
     with Caller(fresh.bundle) as caller:
         sessions = [caller.begin() for _ in range(40)]

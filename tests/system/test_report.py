@@ -15,7 +15,7 @@ import pytest
 
 from browser import Browser, NoBrowser
 from harness import BUILD, FLAVOR, ROOT, wait_until
-from volume import FULL, SANITIZED
+from volume import FULL
 
 sys.path.insert(0, str(ROOT / "bench"))
 import plot  # noqa: E402  (their folder must be on the path first)
@@ -330,7 +330,8 @@ def test_run_all_leaves_nothing_when_it_is_stopped(tmp_path):
     wait_until(lambda: not leftovers(folder), 10, "every process of it to end")
 
 
-@pytest.mark.skipif(not FULL or SANITIZED, reason="PORTCULLIS_TEST_BAR=1 runs all of it")
+@pytest.mark.plain("a sanitizer takes much longer")
+@pytest.mark.skipif(not FULL, reason="PORTCULLIS_TEST_BAR=1 runs all of it")
 def test_run_all_quick_is_done_soon(tmp_path, browser):
     """In two minutes, and in four on a machine that does other things, too."""
     folder, began = tmp_path / "run", time.monotonic()

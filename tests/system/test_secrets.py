@@ -13,7 +13,6 @@ import time
 
 import pytest
 
-from caller import is_sanitized
 from harness import BUILD, wait_until
 
 Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
@@ -246,7 +245,7 @@ def test_a_daemon_cannot_be_looked_into_by_its_own_user(alone):
     assert as_user.returncode != 0
 
 
-@pytest.mark.skipif(is_sanitized(), reason="a sanitizer handles the signal itself")
+@pytest.mark.plain("a sanitizer handles the signal itself")
 def test_a_daemon_that_crashes_leaves_no_core(alone):
     daemon, folder = alone
     limits = pathlib.Path(f"/proc/{daemon.pid}/limits").read_text()
@@ -262,7 +261,7 @@ def test_a_daemon_that_crashes_leaves_no_core(alone):
     assert set(folder.iterdir()) == before
 
 
-@pytest.mark.skipif(is_sanitized(), reason="a sanitizer's memory is terabytes, and keeps all")
+@pytest.mark.plain("a sanitizer's memory is terabytes, and keeps all")
 def test_keys_are_not_left_in_memory_as_text(talkative):
     """libzmq keeps the octets that it works with; the text of the file is wiped once it is read.
     The broker keeps it in one place: it makes a key for the seals of each principal that comes."""

@@ -6,11 +6,12 @@ import subprocess
 
 import pytest
 
-from caller import is_sanitized
 from harness import BUILD, ROOT, wait_until
 
-pytestmark = pytest.mark.skipif(shutil.which("sysbench") is None,
-                                reason="sysbench is not installed")
+# libportcullis would be a sanitizer's, and its runtime has to be the program's first.
+pytestmark = [pytest.mark.plain("sysbench cannot load a sanitizer's build"),
+              pytest.mark.skipif(shutil.which("sysbench") is None,
+                                 reason="sysbench is not installed")]
 
 ROWS = 300
 # Reads, writes and others of an event, by sysbench's own scripts.
@@ -59,9 +60,6 @@ def checksums(cluster, node):
 
 @pytest.fixture(scope="module")
 def filled(shared_cluster):
-    if is_sanitized():
-        # libportcullis would be such a build's, and its runtime has to be the program's first.
-        pytest.skip("sysbench cannot load a sanitizer's build")
     shared_cluster.heal()
     through(shared_cluster, "oltp_read_write", "prepare")
     yield shared_cluster

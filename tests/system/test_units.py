@@ -8,7 +8,6 @@ import subprocess
 
 import pytest
 
-from caller import is_sanitized
 from harness import BUILD, wait_until
 
 UNITS = BUILD / "packaging"
@@ -19,6 +18,7 @@ FIREWALLS = [f"portcullis-firewall-{tier}" for tier in ("gatekeeper", "broker", 
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None,
                                    reason="systemd-analyze is not installed")
+of_the_product = pytest.mark.plain("a sanitizer asks the kernel for much that the daemon does not")
 
 
 def settings(unit):
@@ -135,8 +135,6 @@ def traced(tmp_path_factory):
     from harness import Cluster
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    if is_sanitized():
-        pytest.skip("a sanitizer asks the kernel for much that the daemon does not")
     folder = tmp_path_factory.mktemp("strace")
     cluster = Cluster("traced", nodes=1)
     try:
@@ -170,6 +168,7 @@ def unit_of(part):
     return "portcullis-worker-agent" if part.startswith("agent-") else f"portcullis-{part}"
 
 
+@of_the_product
 @needs_systemd
 def test_no_daemon_makes_a_system_call_that_its_unit_forbids(traced):
     lines, _ = traced
@@ -183,6 +182,7 @@ def test_no_daemon_makes_a_system_call_that_its_unit_forbids(traced):
         assert not refused, f"{part}: {refused}"
 
 
+@of_the_product
 def test_no_daemon_opens_a_socket_that_its_unit_forbids(traced):
     lines, _ = traced
     for part, calls in lines.items():
@@ -193,6 +193,7 @@ def test_no_daemon_opens_a_socket_that_its_unit_forbids(traced):
         assert families <= allowed, f"{part}: {families - allowed}"
 
 
+@of_the_product
 def test_no_daemon_makes_memory_that_is_written_and_executed(traced):
     lines, _ = traced
     for part, calls in lines.items():
@@ -201,6 +202,7 @@ def test_no_daemon_makes_memory_that_is_written_and_executed(traced):
         assert not bad, f"{part}: {bad[:3]}"
 
 
+@of_the_product
 def test_the_gatekeeper_opens_no_file_but_its_key_its_list_and_its_configuration(traced):
     lines, var = traced
     opened = {found[2]: found[3] for line in lines["gatekeeper"]
@@ -217,6 +219,7 @@ def test_the_gatekeeper_opens_no_file_but_its_key_its_list_and_its_configuration
     assert not writing
 
 
+@of_the_product
 @pytest.mark.parametrize("part", ["gatekeeper", "broker", "proxy"])
 def test_only_an_agent_opens_a_password(traced, part):
     lines, var = traced

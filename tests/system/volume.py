@@ -5,11 +5,7 @@ import random
 import resource
 import time
 
-from harness import BUILD
-
 FULL = os.environ.get("PORTCULLIS_TEST_BAR", "") == "1"
-# Memory and times of such a build say little about the product's.
-SANITIZED = BUILD.name in ("asan", "tsan")
 
 
 def volume(usual, bar):
