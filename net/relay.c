@@ -784,10 +784,10 @@ static pcl_reply_error s_unsent(const pcl_relay *self, pcl_err err, char *text)
 {
     text[0] = '\0';
     if (err == PCL_ERR_UNAVAILABLE) {
-        (void)snprintf(text, MESSAGE_SIZE, "the %s is not there", self->options.next);
+        (void)snprintf(text, MESSAGE_SIZE, "the %s is %s", self->options.next,
+                       s_state(self) == PCL_LINK_DRAINING ? "shutting down" : "not there");
     } else if (err == PCL_ERR_DRAINING) {
-        (void)snprintf(text, MESSAGE_SIZE, "the %s is shutting down",
-                       self->draining ? self->options.hop : self->options.next);
+        (void)snprintf(text, MESSAGE_SIZE, "the %s is shutting down", self->options.hop);
     } else if (err == PCL_ERR_DEADLINE) {
         (void)snprintf(text, MESSAGE_SIZE, "the deadline passed before the %s handed it on",
                        self->options.hop);
@@ -865,14 +865,14 @@ void pcl_relay_head_fill(pcl_head *head, const pcl_request *request)
     }
 }
 
-/* Whether there is somebody to hand it on to, and time for it. */
+/* Whether there is somebody to hand it on to, and time for it.  DRAINING is our own stop alone: who
+ * hears it asks us nothing more until we are connected to anew. */
 static pcl_err s_may_go(const pcl_relay *self, const pcl_relay_entry *entry, uint64_t now_us)
 {
-    pcl_link_state state = s_state(self);
-    if (state == PCL_LINK_DRAINING || (self->draining && !entry->held)) {
+    if (self->draining && !entry->held) {
         return PCL_ERR_DRAINING; /* what was accepted before a stop is finished */
     }
-    if (state == PCL_LINK_DOWN) {
+    if (s_state(self) != PCL_LINK_UP) {
         return PCL_ERR_UNAVAILABLE;
     }
     return pcl_time_left_us(entry->deadline_us, now_us) == 0 ? PCL_ERR_DEADLINE : PCL_ERR_OK;

@@ -31,7 +31,8 @@
  *     DEADLINE at its deadline, UNAVAILABLE when the link is lost, CANCELLED when it is cancelled;
  *     retry safe in all three.
  *  8. Work that has no time left, or for which there is no ticket, link or queue, does not go
- *     on: _forward says why, and the owner refuses it.
+ *     on: _forward says why, and the owner refuses it.  DRAINING says that we stop; that the next
+ *     hop does is UNAVAILABLE, since another may come in its place while we stay.
  *  9. There may be several next hops that do the same.  A request goes to the one with the fewest
  *     of ours in flight, of those that take new work; one of a session or a cursor to where
  *     others of it are in flight, so that they arrive in their order.  The loss of one concerns

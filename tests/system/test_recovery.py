@@ -102,6 +102,29 @@ def test_a_part_that_was_stopped_for_a_while_serves_again(cluster, kind):
         assert not failed, failed[:3]
 
 
+@pytest.mark.parametrize("part", ["gatekeeper", "broker", "proxy"])
+def test_a_client_outlives_the_restart_of_a_part(cluster, part):
+    """It asks all the time, so it hears of the stop; and is served again without being opened
+    anew."""
+    refusals, stop = collections.Counter(), threading.Event()
+    with cluster.client(timeout_ms=800) as own:
+        def ask():
+            while not stop.is_set():
+                try:
+                    own.query("SELECT 1")
+                except portcullis.PortcullisError as error:
+                    refusals[str(error)] += 1
+                time.sleep(0.005)
+
+        asker = threading.Thread(target=ask)
+        asker.start()
+        cluster.restart(part)
+        stop.set()
+        asker.join()
+        assert any("shutting down" in text for text in refusals), refusals
+        wait_until(lambda: _answers(own), 10, f"the same client is served again: {refusals}")
+
+
 def _answers(client):
     try:
         return client.query("SELECT 1", strategy="direct").rows == [[1]]
