@@ -1,8 +1,10 @@
--- libportcullis.lua - the part of client/portcullis.h that the sysbench driver calls, for LuaJIT.
+-- libportcullis.lua - the part of client/portcullis.h that the sysbench driver calls, for LuaJIT,
+-- and the driver's own C, statement.h.
 --
--- Returns the loaded library: `lib.portcullis_call(...)`.  PORTCULLIS_LIBRARY names its file; without
--- it the system's is taken.  What is declared here is what the header declares, word for word but
--- for PORTCULLIS_API and the like: tests/unit/test_sysbench_api.py compares the two.
+-- Returns the two loaded libraries: `lib.portcullis_call(...)`, `own.pcl_sysbench_execute(...)`.
+-- PORTCULLIS_LIBRARY and PORTCULLIS_SYSBENCH_LIBRARY name their files; run.sh sets them.  What is
+-- declared here is what the headers declare, word for word but for PORTCULLIS_API and the like:
+-- tests/unit/test_sysbench_api.py compares them.
 
 local ffi = require("ffi")
 
@@ -68,11 +70,6 @@ portcullis_request *portcullis_request_new_status(void);
 portcullis_request *portcullis_request_new_txn(void);
 portcullis_request *portcullis_request_new_begin(bool read_only);
 void portcullis_request_destroy(portcullis_request **self_p);
-bool portcullis_request_add_null(portcullis_request *self);
-bool portcullis_request_add_int(portcullis_request *self, int64_t value);
-bool portcullis_request_add_double(portcullis_request *self, double value);
-bool portcullis_request_add_text_sized(portcullis_request *self, const char *text, size_t size);
-void portcullis_request_clear_params(portcullis_request *self);
 bool portcullis_request_add_statement_sized(portcullis_request *self, const char *sql,
                                             size_t size);
 bool portcullis_request_set_db(portcullis_request *self, const char *db);
@@ -104,7 +101,6 @@ uint32_t portcullis_result_statement_count(const portcullis_result *self);
 portcullis_result *portcullis_result_statement(portcullis_result *self, uint32_t index);
 bool portcullis_result_next(portcullis_result *self);
 const portcullis_value *portcullis_result_value(const portcullis_result *self, uint32_t index);
-bool portcullis_result_fetch(portcullis_result *self);
 void portcullis_result_brief(const portcullis_result *self, portcullis_brief *out_brief);
 ]]
 
@@ -114,13 +110,58 @@ ffi.cdef [[
 int portcullis_result_code(const portcullis_result *self);
 ]]
 
-local file = os.getenv("PORTCULLIS_LIBRARY")
-if file == nil or file == "" then
-   file = "libportcullis.so.0"
+ffi.cdef [[
+typedef struct pcl_sysbench_param {
+    portcullis_type type;
+    int64_t integer;
+    double real;
+    const char *text;
+    size_t size;
+} pcl_sysbench_param;
+
+typedef struct pcl_sysbench_connection {
+    portcullis *client;
+    portcullis_session **session;
+    portcullis_result **failure;
+    const char *strategy;
+    void (*count)(int thread, int counter);
+    int thread;
+    int counter_read, counter_write, counter_other;
+} pcl_sysbench_connection;
+
+typedef struct pcl_sysbench_statement {
+    pcl_sysbench_connection *connection;
+    portcullis_request *request;
+    const pcl_sysbench_param **params;
+    uint32_t param_count;
+    portcullis_brief brief;
+} pcl_sysbench_statement;
+
+bool pcl_sysbench_bind(const pcl_sysbench_statement *self, portcullis_request *request);
+
+typedef enum pcl_sysbench_outcome {
+    PCL_SYSBENCH_ROWS = 0,
+    PCL_SYSBENCH_DONE,
+    PCL_SYSBENCH_FAILED,
+    PCL_SYSBENCH_UNBOUND,
+} pcl_sysbench_outcome;
+
+int pcl_sysbench_execute(pcl_sysbench_statement *self);
+]]
+
+local function load(variable, name)
+   local file = os.getenv(variable)
+   if file == nil or file == "" then
+      file = name
+   end
+   local loaded, library = pcall(ffi.load, file)
+   if not loaded then
+      error(name .. " is not to be had: " .. tostring(library) .. "; " .. variable ..
+               " names its file", 0)
+   end
+   return library
 end
-local loaded, lib = pcall(ffi.load, file)
-if not loaded then
-   error("libportcullis is not to be had: " .. tostring(lib) ..
-            "; PORTCULLIS_LIBRARY names its file", 0)
-end
-return lib
+
+-- In this order: the second is linked with the first, and takes what is loaded.
+local lib = load("PORTCULLIS_LIBRARY", "libportcullis.so.0")
+return {lib = lib, own = load("PORTCULLIS_SYSBENCH_LIBRARY", "libportcullis-sysbench.so")}

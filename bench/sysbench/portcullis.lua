@@ -1,7 +1,8 @@
 -- portcullis.lua - a Portcullis cluster as sysbench's database.
 --
 -- Puts objects with the methods of sysbench's own driver, connection, statement, parameter and
--- result in their place, and lets libportcullis do what they ask (libportcullis.lua):
+-- result in their place, and lets libportcullis do what they ask (libportcullis.lua); what is done
+-- for each query of a prepared statement is in C, one call (statement.h):
 --
 --   con:query, con:prepare   a request each; parameters go as parameters, so that the node prepares
 --                            (with --db-ps-mode=disable they are written into the text, as there)
@@ -20,7 +21,8 @@
 -- a channel of its own.
 
 local ffi = require("ffi")
-local lib = require("libportcullis")
+local libraries = require("libportcullis")
+local lib, own = libraries.lib, libraries.own
 
 ffi.cdef [[
 void sb_counter_inc(int thread_id, sb_counter_type type);
@@ -86,15 +88,14 @@ local ERROR, RECONNECT = ffi.C.SB_CNT_ERROR, ffi.C.SB_CNT_RECONNECT
 local tid = sysbench.tid
 local spread_token -- of the last write of `prepare`; nil: not asked for
 
--- What a query needs is looked up once: with many threads nobody's code is compiled soon (below).
-local call, call_in_session = lib.portcullis_call, lib.portcullis_session_call
 local brief_of, result_destroy = lib.portcullis_result_brief, lib.portcullis_result_destroy
-local params_clear = lib.portcullis_request_clear_params
-local param_add_int = lib.portcullis_request_add_int
-local counter_inc = ffi.C.sb_counter_inc
+-- What each query calls, looked up once: with many threads nobody's code is compiled soon (below).
+local execute, NONE = own.pcl_sysbench_execute, sysbench.sql.error.NONE
+local ROWS, FAILED = tonumber(ffi.C.PCL_SYSBENCH_ROWS), tonumber(ffi.C.PCL_SYSBENCH_FAILED)
+local UNBOUND = tonumber(ffi.C.PCL_SYSBENCH_UNBOUND)
 
 local function count(what)
-   counter_inc(tid, what)
+   ffi.C.sb_counter_inc(tid, what)
 end
 
 local function filled(text)
@@ -252,22 +253,6 @@ local function rows_read(result, columns)
    return self
 end
 
--- All pages, of which nobody looks at the rows: those of a prepared statement cannot be had in
--- sysbench.  brief is the result's, and in the end the last page's.
-local function rows_skip(self, result, brief)
-   self.nfields = brief.column_count
-   self.nrows = brief.row_count
-   while brief.has_more do
-      local fetched = lib.portcullis_result_fetch(result)
-      brief_of(result, brief)
-      if not fetched then
-         break
-      end
-      self.nrows = self.nrows + brief.row_count
-   end
-   return self
-end
-
 -- ---- connections ------------------------------------------------------------------
 
 local connection = {}
@@ -281,10 +266,22 @@ local function compile_later()
    require("jit.opt").start("hotloop=" .. hot)
 end
 
+-- What statement.c asks of a connection; borrowed from it.
+local function own_connection(self)
+   local made = ffi.new("pcl_sysbench_connection")
+   made.client = self.client
+   made.session = self.session
+   made.failure = self.result
+   made.strategy = self.strategy
+   made.count = ffi.cast("void (*)(int, int)", ffi.C.sb_counter_inc)
+   made.thread = tid
+   made.counter_read, made.counter_write, made.counter_other = READ, WRITE, OTHER
+   return made
+end
+
 local function connection_new(driver)
    compile_later()
-   local self = setmetatable({driver = driver, error = sysbench.sql.error.NONE, sql_errno = 0},
-                             connection)
+   local self = setmetatable({driver = driver, error = NONE, sql_errno = 0}, connection)
    local mode = sysbench.opt.portcullis_transactions
    if mode ~= "session" and mode ~= "read-only" and mode ~= "txn" then
       error("--portcullis-transactions wants session, read-only or txn, not '" .. mode .. "'", 0)
@@ -302,7 +299,7 @@ local function connection_new(driver)
    self.txn = cell("portcullis_request *[1]", lib.portcullis_request_destroy, nil)
    self.result = cell("portcullis_result *[1]", lib.portcullis_result_destroy, nil)
    self.brief = ffi.new("portcullis_brief") -- of self.result
-   self.skipped = setmetatable({nrows = 0, nfields = 0, at = 0}, rows)
+   self.own = own_connection(self)
    return self
 end
 
@@ -387,20 +384,18 @@ local function connection_fail(self, query)
 end
 
 local function connection_send(self, request)
-   self.error = sysbench.sql.error.NONE
+   self.error = NONE
    local in_session = self.in_session
    if self.strategy then
       -- A session has that of its begin.
       lib.portcullis_request_set_strategy(request, not in_session and self.strategy or nil)
    end
-   local result
    if in_session then
-      result = call_in_session(self.session[0], request)
+      self.result[0] = lib.portcullis_session_call(self.session[0], request)
    else
-      result = call(self.client, request)
+      self.result[0] = lib.portcullis_call(self.client, request)
    end
-   self.result[0] = result
-   brief_of(result, self.brief)
+   brief_of(self.result[0], self.brief)
    return self.brief.code == 0
 end
 
@@ -421,28 +416,20 @@ local function token_note(result)
    end
 end
 
--- self.result is a success: what the caller of sysbench's own method would get.
-local function connection_take(self, query, wants_rows)
+-- self.result is a success: its rows, where it has some.
+local function connection_take(self, query)
    local brief, got = self.brief, nil
    if brief.column_count > 0 then
-      local result = self.result[0]
-      if wants_rows then
-         got = rows_read(result, brief.column_count)
-         brief_of(result, brief)
-      else
-         got = rows_skip(self.skipped, result, brief)
-      end
+      got = rows_read(self.result[0], brief.column_count)
       -- A page may have been lost on the way.
+      brief_of(self.result[0], brief)
       if brief.code ~= 0 then
          return connection_fail(self, query)
       end
-      count(READ)
-   else
-      result_count(brief)
-      if spread_token then
-         token_note(self.result[0])
-      end
+   elseif spread_token then
+      token_note(self.result[0])
    end
+   result_count(brief)
    result_destroy(self.result)
    return got
 end
@@ -454,7 +441,7 @@ function connection:begin(query)
    if self.in_session or self.in_txn then
       self:commit(query)
    end
-   self.error = sysbench.sql.error.NONE
+   self.error = NONE
    if self.gathers then
       local txn = request_keep(lib.portcullis_request_new_txn())
       self.txn[0], txn[0] = txn[0], nil
@@ -494,7 +481,7 @@ function connection:commit(query)
       return txn_commit(self, query)
    end
    if self.in_session then
-      self.error = sysbench.sql.error.NONE
+      self.error = NONE
       self.result[0] = lib.portcullis_session_commit(self.session[0])
       if lib.portcullis_result_code(self.result[0]) ~= 0 then
          return connection_fail(self, query)
@@ -508,7 +495,7 @@ end
 
 function connection:rollback(query)
    if self.in_session then
-      self.error = sysbench.sql.error.NONE
+      self.error = NONE
       self.result[0] = lib.portcullis_session_rollback(self.session[0])
       if lib.portcullis_result_code(self.result[0]) ~= 0 then
          return connection_fail(self, query)
@@ -519,84 +506,72 @@ function connection:rollback(query)
    count(OTHER)
 end
 
-local function txn_gather(self, query, params)
+local function txn_gather(self, query)
    if not lib.portcullis_request_add_statement_sized(self.txn[0], query, #query) then
       error("a transaction has more statements than one request holds", 0)
-   end
-   for index = 1, #params do
-      params[index]:add(self.txn[0])
    end
    self.gathered = self.gathered + 1
 end
 
--- ---- statements -------------------------------------------------------------------
-
--- A parameter as sysbench's own has them: set, set_rand_str; add puts the value into a request,
--- literal says how it is written in SQL.
-local function param_class(add)
-   local class = {add = add}
-   class.__index = class
-   return class
-end
-
-local function must(added)
-   if not added then
+local function must_bind(bound)
+   if not bound then
       error("libportcullis: a request's parameters are too many or too long", 0)
    end
 end
 
-local int_param = param_class(function(self, request)
-   if self.value == nil then
-      must(lib.portcullis_request_add_null(request))
-   else
-      must(param_add_int(request, self.value))
-   end
-end)
+-- ---- statements -------------------------------------------------------------------
 
-local double_param = param_class(function(self, request)
-   if self.value == nil then
-      must(lib.portcullis_request_add_null(request))
-   else
-      must(lib.portcullis_request_add_double(request, self.value))
-   end
-end)
+-- A parameter as sysbench's own has them: set, set_rand_str; cell is what statement.c reads, literal
+-- says how it is written in SQL.
+local function param_new(class, made)
+   made.cell = ffi.new("pcl_sysbench_param")
+   return setmetatable(made, class)
+end
 
-local text_param = param_class(function(self, request)
-   if self.size == nil then
-      must(lib.portcullis_request_add_null(request))
-   else
-      must(lib.portcullis_request_add_text_sized(request, self.buffer, self.size))
-   end
-end)
+-- member: where its value is in the cell.
+local number_param = {}
+number_param.__index = number_param
 
-function int_param:set(value)
+function number_param:set(value)
+   if value == nil or self.value == nil then -- whether it is NULL changes seldom
+      self.cell.type = value ~= nil and self.cell_type or ffi.C.PORTCULLIS_TYPE_NULL
+   end
    self.value = value
+   if value ~= nil then
+      self.cell[self.member] = value
+   end
 end
 
-double_param.set = int_param.set
-
-function int_param:literal()
-   return self.value == nil and "NULL" or string.format("%d", self.value)
+function number_param:set_rand_str()
+   error("Unsupported argument type", 2)
 end
 
-function double_param:literal()
-   return self.value == nil and "NULL" or string.format("%.17g", self.value)
+function number_param:literal()
+   return self.value == nil and "NULL" or string.format(self.format, self.value)
+end
+
+local text_param = {}
+text_param.__index = text_param
+
+local function text_size(self, size)
+   self.cell.type, self.cell.size = ffi.C.PORTCULLIS_TYPE_TEXT, size
 end
 
 function text_param:set(value)
    if value == nil then
-      self.size = nil
+      self.cell.type = ffi.C.PORTCULLIS_TYPE_NULL
       return
    end
-   self.size = math.min(#value, self.size_max)
-   ffi.copy(self.buffer, value, self.size)
+   local size = math.min(#value, self.size_max)
+   ffi.copy(self.buffer, value, size)
+   text_size(self, size)
 end
 
 function text_param:literal()
-   if self.size == nil then
+   if self.cell.type == ffi.C.PORTCULLIS_TYPE_NULL then
       return "NULL"
    end
-   return "'" .. ffi.string(self.buffer, self.size):gsub("['\\]", "\\%0") .. "'"
+   return "'" .. ffi.string(self.buffer, self.cell.size):gsub("['\\]", "\\%0") .. "'"
 end
 
 function text_param:set_rand_str(format)
@@ -606,25 +581,38 @@ function text_param:set_rand_str(format)
       return
    end
    ffi.C.sb_rand_str(format, self.buffer)
-   self.size = #format
+   text_size(self, #format)
 end
 
-local function set_rand_str_refuse()
-   error("Unsupported argument type", 2)
-end
+-- What a prepared statement gives: how many rows, and none of them, as in sysbench.
+local count_only = {}
 
-int_param.set_rand_str = set_rand_str_refuse
-double_param.set_rand_str = set_rand_str_refuse
+function count_only.__index(self, key)
+   local brief = rawget(self, "own").brief
+   return key == "nrows" and brief.row_count or key == "nfields" and brief.column_count or rows[key]
+end
 
 local statement = {}
 statement.__index = statement
 
+-- What statement.c runs; it borrows from made.
+local function own_statement(made)
+   local con = made.connection
+   local one = ffi.new("pcl_sysbench_statement")
+   one.connection = con.own
+   one.request = made.request[0]
+   made.own = one
+   made.rows = setmetatable({own = one}, count_only)
+end
+
 function connection:prepare(query)
    local kind = kind_of(query)
    local made = {connection = self, query = query, kind = kind, params = {}}
-   made.inline = sysbench.opt.db_ps_mode == "disable"
+   -- `prepare` keeps the token of each write, which statement.c does not look at.
+   made.inline = sysbench.opt.db_ps_mode == "disable" or spread_token ~= nil
    if kind == nil and not made.inline then
       made.request = request_keep(lib.portcullis_request_new_sized(query, #query))
+      own_statement(made)
    end
    return setmetatable(made, statement)
 end
@@ -632,18 +620,29 @@ end
 function statement:bind_create(btype, size_max)
    local t = sysbench.sql.type
    if btype == t.TINYINT or btype == t.SMALLINT or btype == t.INT or btype == t.BIGINT then
-      return setmetatable({type = t.BIGINT}, int_param)
+      return param_new(number_param, {type = t.BIGINT, member = "integer", format = "%d",
+                                      cell_type = ffi.C.PORTCULLIS_TYPE_INT})
    elseif btype == t.FLOAT or btype == t.DOUBLE then
-      return setmetatable({type = t.DOUBLE}, double_param)
+      return param_new(number_param, {type = t.DOUBLE, member = "real", format = "%.17g",
+                                      cell_type = ffi.C.PORTCULLIS_TYPE_DOUBLE})
    elseif btype == t.CHAR or btype == t.VARCHAR then
-      return setmetatable({type = t.VARCHAR, size_max = size_max,
-                           buffer = ffi.new("char[?]", size_max)}, text_param)
+      local made = param_new(text_param, {type = t.VARCHAR, size_max = size_max,
+                                          buffer = ffi.new("char[?]", size_max)})
+      made.cell.text = made.buffer
+      return made
    end
    error("Unsupported argument type: " .. tostring(btype), 2)
 end
 
 function statement:bind_param(...)
    self.params = {...}
+   self.cells = ffi.new("const pcl_sysbench_param *[?]", #self.params)
+   for index = 1, #self.params do
+      self.cells[index - 1] = self.params[index].cell
+   end
+   if self.own then
+      self.own.params, self.own.param_count = self.cells, #self.params
+   end
 end
 
 -- The text with its parameters in their places.
@@ -661,24 +660,24 @@ function statement:execute()
       return con[self.kind](con, self.query)
    elseif self.inline then
       return con:query(statement_inline(self))
+   elseif con.in_txn then
+      txn_gather(con, self.query)
+      return must_bind(own.pcl_sysbench_bind(self.own, con.txn[0]))
    end
-   if con.in_txn then
-      return txn_gather(con, self.query, self.params)
-   end
-   local request, params = self.request[0], self.params
-   params_clear(request)
-   for index = 1, #params do
-      params[index]:add(request)
-   end
-   if not connection_send(con, request) then
+   con.error = NONE
+   local outcome = execute(self.own)
+   if outcome == ROWS then
+      return self.rows
+   elseif outcome == FAILED then
       return connection_fail(con, self.query)
    end
-   return connection_take(con, self.query, false)
+   must_bind(outcome ~= UNBOUND)
 end
 
 function statement:close()
    if self.request ~= nil then
       lib.portcullis_request_destroy(self.request)
+      self.own.request = nil
    end
    return 0
 end
@@ -701,7 +700,7 @@ function connection:query(query)
       return self[kind](self, query)
    end
    if self.in_txn then
-      return txn_gather(self, query, {})
+      return txn_gather(self, query)
    end
    local request = request_keep(lib.portcullis_request_new_sized(query, #query))
    local sent = connection_send(self, request[0])
@@ -709,7 +708,7 @@ function connection:query(query)
    if not sent then
       return connection_fail(self, query)
    end
-   return connection_take(self, query, true)
+   return connection_take(self, query)
 end
 
 -- The values of the first row; nil: there is none.

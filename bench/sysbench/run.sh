@@ -4,7 +4,7 @@
 #   bench/sysbench/run.sh [--var DIR] [--build-dir DIR] WORKLOAD [sysbench's options] COMMAND
 #
 #   --var DIR        state folder of the cluster (default: var/ in the checkout)
-#   --build-dir DIR  where libportcullis.so is (default: what the cluster was built in)
+#   --build-dir DIR  where the libraries are (default: what the cluster was built in)
 #
 # WORKLOAD is one of sysbench's own: oltp_point_select, oltp_read_only, oltp_read_write,
 # oltp_write_only, oltp_insert, oltp_update_index, oltp_update_non_index, oltp_delete,
@@ -18,8 +18,8 @@
 #   --portcullis-bundle=FILE
 #
 # The schema is --mysql-db, here `demo` where it is not given, since that is the one which a cluster
-# of infra/up.sh has; other --mysql options are without effect.  $PORTCULLIS_BUNDLE and
-# $PORTCULLIS_LIBRARY go before --var and --build-dir.
+# of infra/up.sh has; other --mysql options are without effect.  $PORTCULLIS_BUNDLE,
+# $PORTCULLIS_LIBRARY and $PORTCULLIS_SYSBENCH_LIBRARY go before --var and --build-dir.
 #
 #   bench/sysbench/run.sh oltp_read_write --tables=4 --table-size=10000 --threads=4 prepare
 #   bench/sysbench/run.sh oltp_read_write --tables=4 --table-size=10000 --threads=64 --time=30 run
@@ -66,8 +66,12 @@ esac
 
 build_dir=${build_dir:-$(setting_get build "$PCL_CHECKOUT/build/release")}
 export PORTCULLIS_LIBRARY=${PORTCULLIS_LIBRARY:-$build_dir/client/libportcullis.so.0}
+default=$build_dir/bench/sysbench/libportcullis-sysbench.so
+export PORTCULLIS_SYSBENCH_LIBRARY=${PORTCULLIS_SYSBENCH_LIBRARY:-$default}
 export PORTCULLIS_BUNDLE=${PORTCULLIS_BUNDLE:-$PCL_VAR/client.bundle}
-[[ -e $PORTCULLIS_LIBRARY ]] || fail "$PORTCULLIS_LIBRARY is not there; see --build-dir"
+for library in "$PORTCULLIS_LIBRARY" "$PORTCULLIS_SYSBENCH_LIBRARY"; do
+    [[ -e $library ]] || fail "$library is not there; see --build-dir"
+done
 [[ -e $PORTCULLIS_BUNDLE ]] || fail "$PORTCULLIS_BUNDLE is not there; infra/up.sh makes it"
 export LUA_PATH="$here/?.lua;;"
 exec sysbench "$workload" "$@"
