@@ -10,7 +10,7 @@
 #   --gatekeepers N        1 to 4 (default 1)
 #   --proxies N            1 to 8 side by side, over the zones (default 1)
 #   --flavor F             mariadb (default) or mysql
-#   --release R            of the instances: 12 (default) or 13 of Debian, ubuntu-24.04
+#   --release R            of the instances: 12 (default), 13, ubuntu-22.04 or ubuntu-24.04
 #   --instance-type T      of instances that are made from now on; or TIER=T, which may come
 #                          several times: TIER is gatekeeper, broker, proxy, node or client
 #   --volume-size GB       of a database node (default 40)
@@ -166,9 +166,7 @@ option_check()
         zones) form='^[1-3]$' words='1 to 3' ;;
         flavor) form='^(mariadb|mysql)$' words='mariadb or mysql' ;;
         release)
-            form='^(12|13|ubuntu-24\.04)$' words='12, 13 or ubuntu-24.04'
-            [[ $value != ubuntu-22.04 ]] || usage_fail "--release: an instance of ubuntu-22.04" \
-                "cannot fetch its packages: its curl (7.81) does not sign all that S3 wants signed"
+            form='^(12|13|ubuntu-2[24]\.04)$' words='12, 13, ubuntu-22.04 or ubuntu-24.04'
             ;;
         instance-type)
             form='^((gatekeeper|broker|proxy|node|client)=)?[a-z][a-z0-9-]*\.[a-z0-9-]+$'
@@ -300,16 +298,13 @@ settings_look()
 # The newest image of the release, as its maker publishes it.
 image_choose()
 {
-    local image words path
+    local image words path ubuntu=canonical/ubuntu/server
     image=${asked[image]-}
     if [[ -z $image ]]; then
         case $(cluster_setting release) in
             12 | 13) path=debian/release/$(cluster_setting release)/latest/amd64 ;;
-            ubuntu-*)
-                path=$(cluster_setting release)
-                path=canonical/ubuntu/server/${path#ubuntu-}/stable/current
-                path+=/amd64/hvm/ebs-gp3/ami-id
-                ;;
+            ubuntu-22.04) path=$ubuntu/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id ;;
+            ubuntu-24.04) path=$ubuntu/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id ;;
         esac
         image=$(aws_call ssm get-parameter --name "/aws/service/$path" --output text \
             --query Parameter.Value) || fail "no image of the release: --image-id names one"
@@ -360,7 +355,7 @@ packages_flavor()
         return 0
     fi
     [[ $release == ubuntu-* || $flavor != mysql ]] \
-        || fail "Debian has no MySQL server: --release ubuntu-24.04 has, or --packages names a" \
+        || fail "Debian has no MySQL server: Ubuntu has, or --packages names a" \
             "folder of infra/package.sh --extra with one"
     ! grep -q "  ${other}-server_" "$sums" \
         || fail "$packages_from holds $other, and this cluster has $flavor:" \

@@ -28,6 +28,12 @@ SETTINGS = {"CLUSTER": "demo", "PART": "node2", "TIER": "worker-agent", "REGION"
             "ADDRESS": "127.0.0.1", "SERVER_ID": "1002", "TRIES": "3"}
 
 
+@pytest.fixture
+def services():
+    with instance_services.serving(clouds.port_free()) as one:
+        yield one
+
+
 def fill(settings, then=""):
     words = [f"{key}={value}" for key, value in settings.items()]
     return subprocess.run(
@@ -108,6 +114,29 @@ def test_what_was_the_source_follows_before_its_agent_runs_again(tmp_path):
     assert configure("replica") == (0, ["follow", "enable", "start"])
 
 
+def test_the_bucket_is_asked_with_a_signature_that_needs_no_tool(services, tmp_path):
+    """Whatever curl the release has; and no key stands in an argument, which anybody can read."""
+    key = "packages/x/portcullis_1.0-1_amd64.deb"
+    services.objects[f"the-bucket/{key}"] = octets = bytes(range(256)) * 40
+    text = fill({**SETTINGS, "S3_ENDPOINT": services.url, "IMDS_ENDPOINT": services.url}).stdout
+    text = text.replace('main "$@"\n', """
+curl() { printf '%s\\n' "$@" >> arguments; command curl "$@"; }
+sed() { printf '%s\\n' "$@" >> arguments; command sed "$@"; }
+hmac 4a656665 'what do ya want for nothing?'
+bucket_get "$@"
+""")
+    done = subprocess.run(["bash", "-c", text, "boot", key, "got"], cwd=tmp_path, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.split() == [  # RFC 4231, the second
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"]
+    assert (tmp_path / "got").read_bytes() == octets and not services.refused
+    arguments = (tmp_path / "arguments").read_text()
+    assert "aws-sigv4" not in arguments
+    for secret in (instance_services.SECRET, instance_services.TOKEN):
+        assert secret not in arguments
+
+
 # --- In a root ---------------------------------------------------------------------
 
 def tar_of(files, links=()):
@@ -161,12 +190,6 @@ class Boot:
             f'echo "@@ status"; echo "$status"; echo "@@ said"; cat /tmp/said\nset +e\n{then}',
             [f"{self.folder}:/boot-data"])
         return roots.sections(done.stdout)
-
-
-@pytest.fixture
-def services():
-    with instance_services.serving(clouds.port_free()) as one:
-        yield one
 
 
 LOOK = r"""
