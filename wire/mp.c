@@ -299,8 +299,10 @@ static const char *s_check_next(checker *self)
     return NULL;
 }
 
-pcl_err pcl_mp_check(pcl_bytes source, uint32_t depth_max, uint32_t keys_max,
-                     pcl_mp_fault *out_fault)
+/* Checks the value at offset.  NULL: it is well-formed, and *offset_p is behind it; else it is at
+ * the head at fault. */
+static const char *s_check_value(pcl_bytes source, size_t *offset_p, uint32_t depth_max,
+                                 uint32_t keys_max)
 {
     assert(depth_max <= PCL_MP_DEPTH_MAX);
     assert(keys_max <= PCL_MP_KEYS_MAX);
@@ -308,21 +310,30 @@ pcl_err pcl_mp_check(pcl_bytes source, uint32_t depth_max, uint32_t keys_max,
     self.source = source;
     self.depth_max = depth_max;
     self.keys_max = keys_max;
-    self.offset = 0;
+    self.offset = *offset_p;
     self.depth = 0;
     self.key_count = 0;
     const char *rule;
     do {
         rule = s_check_next(&self);
     } while (rule == NULL && self.depth > 0);
-    if (rule == NULL && self.offset < source.size) {
+    *offset_p = self.offset;
+    return rule;
+}
+
+pcl_err pcl_mp_check(pcl_bytes source, uint32_t depth_max, uint32_t keys_max,
+                     pcl_mp_fault *out_fault)
+{
+    size_t offset = 0;
+    const char *rule = s_check_value(source, &offset, depth_max, keys_max);
+    if (rule == NULL && offset < source.size) {
         rule = RULE_TRAILING;
     }
     if (rule == NULL) {
         return PCL_ERR_OK;
     }
     if (out_fault != NULL) {
-        *out_fault = (pcl_mp_fault){.rule = rule, .offset = self.offset};
+        *out_fault = (pcl_mp_fault){.rule = rule, .offset = offset};
     }
     return PCL_ERR_MALFORMED;
 }
@@ -372,6 +383,20 @@ bool pcl_mp_skip(pcl_mp_reader *self, pcl_bytes *out_octets)
     if (out_octets != NULL) {
         *out_octets = pcl_bytes_of(self->data + self->offset, offset - self->offset);
     }
+    self->offset = offset;
+    return true;
+}
+
+bool pcl_mp_skip_checked(pcl_mp_reader *self, uint32_t depth_max, uint32_t keys_max,
+                         pcl_bytes *out_octets)
+{
+    assert(self != NULL);
+    size_t offset = self->offset;
+    pcl_bytes source = pcl_bytes_of(self->data, self->size);
+    if (s_check_value(source, &offset, depth_max, keys_max) != NULL) {
+        return false;
+    }
+    *out_octets = pcl_bytes_of(self->data + self->offset, offset - self->offset);
     self->offset = offset;
     return true;
 }

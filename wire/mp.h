@@ -4,7 +4,8 @@
  * and keeps the last of two equal keys; a peer's octets therefore go through
  * this reader and no other.  First pcl_mp_check() proves that the octets are
  * exactly one well-formed value within the limits; then pcl_mp_next() walks it
- * and cannot run past the end.
+ * and cannot run past the end.  Who reads each value to its end may check as he
+ * goes instead (wire/request.c, wire/reply.c).
  *
  * Writing goes through msgpack-c's packer into a pcl_buffer.
  */
@@ -88,6 +89,11 @@ bool pcl_mp_next_str_long(pcl_mp_reader *self, pcl_bytes *out_text) PCL_MUST_CHE
 /* Skips one whole value and returns its octets, borrowed; out_octets may be
  * NULL.  false as above, and then nothing was skipped. */
 bool pcl_mp_skip(pcl_mp_reader *self, pcl_bytes *out_octets) PCL_MUST_CHECK;
+
+/* The same of octets that pcl_mp_check() has not seen: false also where the value breaks one of its
+ * rules. */
+bool pcl_mp_skip_checked(pcl_mp_reader *self, uint32_t depth_max, uint32_t keys_max,
+                         pcl_bytes *out_octets) PCL_MUST_CHECK;
 
 static inline bool pcl_mp_next_str(pcl_mp_reader *self, pcl_bytes *out_text)
 {

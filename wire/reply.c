@@ -107,11 +107,13 @@ typedef enum field_kind {
     FIELD_RETRY,
 } field_kind;
 
-#define MEMBER(m) offsetof(pcl_reply, m)
-#define NONE      SIZE_MAX
+#define MEMBER(m)  offsetof(pcl_reply, m)
+#define NONE       SIZE_MAX
+#define NAME(text) (text), sizeof(text) - 1
 
 typedef struct key_rule {
     const char *name;
+    uint32_t name_size;
     field_kind kind;
     uint32_t max;      /* of a text's octets */
     size_t offset;     /* of the member in pcl_reply */
@@ -119,22 +121,22 @@ typedef struct key_rule {
 } key_rule;
 
 static const key_rule s_rules[] = {
-    {"v", FIELD_VERSION, 0, 0, NONE},
-    {"id", FIELD_NIL_OR_ID, 0, MEMBER(id), MEMBER(has_id)},
-    {"ok", FIELD_BOOL, 0, MEMBER(ok), NONE},
-    {"columns", FIELD_COLUMNS, 0, MEMBER(columns), MEMBER(has_columns)},
-    {"rows", FIELD_ROWS, 0, MEMBER(rows), NONE},
-    {"metadata", FIELD_METADATA, 0, MEMBER(metadata), NONE},
-    {"affected", FIELD_UINT64, 0, MEMBER(affected), MEMBER(has_affected)},
-    {"insert_id", FIELD_UINT64, 0, MEMBER(insert_id), NONE},
-    {"warnings", FIELD_UINT32, 0, MEMBER(warnings), NONE},
-    {"results", FIELD_RESULTS, 0, MEMBER(results), MEMBER(has_results)},
-    {"token", FIELD_TEXT, PCL_TOKEN_SIZE_MAX, MEMBER(token), NONE},
-    {"cursor", FIELD_ID, 0, MEMBER(cursor), MEMBER(has_cursor)},
-    {"session", FIELD_ID, 0, MEMBER(session), MEMBER(has_session)},
-    {"route", FIELD_MAP, 0, MEMBER(route), NONE},
-    {"status", FIELD_MAP, 0, MEMBER(status), NONE},
-    {"error", FIELD_ERROR, 0, 0, NONE},
+    {NAME("v"), FIELD_VERSION, 0, 0, NONE},
+    {NAME("id"), FIELD_NIL_OR_ID, 0, MEMBER(id), MEMBER(has_id)},
+    {NAME("ok"), FIELD_BOOL, 0, MEMBER(ok), NONE},
+    {NAME("columns"), FIELD_COLUMNS, 0, MEMBER(columns), MEMBER(has_columns)},
+    {NAME("rows"), FIELD_ROWS, 0, MEMBER(rows), NONE},
+    {NAME("metadata"), FIELD_METADATA, 0, MEMBER(metadata), NONE},
+    {NAME("affected"), FIELD_UINT64, 0, MEMBER(affected), MEMBER(has_affected)},
+    {NAME("insert_id"), FIELD_UINT64, 0, MEMBER(insert_id), NONE},
+    {NAME("warnings"), FIELD_UINT32, 0, MEMBER(warnings), NONE},
+    {NAME("results"), FIELD_RESULTS, 0, MEMBER(results), MEMBER(has_results)},
+    {NAME("token"), FIELD_TEXT, PCL_TOKEN_SIZE_MAX, MEMBER(token), NONE},
+    {NAME("cursor"), FIELD_ID, 0, MEMBER(cursor), MEMBER(has_cursor)},
+    {NAME("session"), FIELD_ID, 0, MEMBER(session), MEMBER(has_session)},
+    {NAME("route"), FIELD_MAP, 0, MEMBER(route), NONE},
+    {NAME("status"), FIELD_MAP, 0, MEMBER(status), NONE},
+    {NAME("error"), FIELD_ERROR, 0, 0, NONE},
 };
 enum {
     RULE_COUNT = sizeof s_rules / sizeof s_rules[0],
@@ -148,23 +150,27 @@ enum {
 };
 
 static const key_rule s_error_rules[] = {
-    {"code", FIELD_TEXT, PCL_NAME_SIZE_MAX, MEMBER(error_code), NONE},
-    {"message", FIELD_TEXT, PCL_MESSAGE_SIZE_MAX, MEMBER(error_message), NONE},
-    {"hop", FIELD_TEXT, PCL_NAME_SIZE_MAX, MEMBER(error_hop), NONE},
-    {"retry", FIELD_RETRY, 0, MEMBER(error_retry), NONE},
-    {"errno", FIELD_UINT32, 0, MEMBER(error_errno), NONE},
-    {"sqlstate", FIELD_TEXT, 5, MEMBER(error_sqlstate), NONE},
-    {"retry_after_ms", FIELD_UINT32, 0, MEMBER(retry_after_ms), NONE},
-    {"statement", FIELD_UINT32, 0, MEMBER(error_statement), MEMBER(has_error_statement)},
+    {NAME("code"), FIELD_TEXT, PCL_NAME_SIZE_MAX, MEMBER(error_code), NONE},
+    {NAME("message"), FIELD_TEXT, PCL_MESSAGE_SIZE_MAX, MEMBER(error_message), NONE},
+    {NAME("hop"), FIELD_TEXT, PCL_NAME_SIZE_MAX, MEMBER(error_hop), NONE},
+    {NAME("retry"), FIELD_RETRY, 0, MEMBER(error_retry), NONE},
+    {NAME("errno"), FIELD_UINT32, 0, MEMBER(error_errno), NONE},
+    {NAME("sqlstate"), FIELD_TEXT, 5, MEMBER(error_sqlstate), NONE},
+    {NAME("retry_after_ms"), FIELD_UINT32, 0, MEMBER(retry_after_ms), NONE},
+    {NAME("statement"), FIELD_UINT32, 0, MEMBER(error_statement), MEMBER(has_error_statement)},
 };
 enum {
     ERROR_RULE_COUNT = sizeof s_error_rules / sizeof s_error_rules[0],
     ERROR_RULES_NEEDED = 4, /* code, message, hop and retry */
 };
 
+/* A reply is read in one walk, which asks of each value what pcl_mp_check() would.  What that does
+ * not take is read again, first as octets and then key by key: a key that is new, one that comes
+ * where no writer of ours puts it, and what is wrong. */
 typedef struct decoder {
     pcl_reply reply;
     pcl_mp_reader reader;
+    bool is_checked; /* pcl_mp_check() has seen the octets */
 } decoder;
 
 static void s_store(decoder *self, const key_rule *rule, const void *value, size_t size)
@@ -184,58 +190,102 @@ static pcl_mp_value s_next(pcl_mp_reader *reader)
     return value;
 }
 
+/* The next head, and whether it is one that pcl_mp_check() takes. */
+static bool s_read_head(decoder *self, pcl_mp_value *out_value)
+{
+    return pcl_mp_next(&self->reader, out_value) &&
+           (self->is_checked || out_value->type != PCL_MP_STR ||
+            pcl_utf8_is_valid(out_value->bytes));
+}
+
+static bool s_read_typed(decoder *self, pcl_mp_type type, pcl_mp_value *out_value)
+{
+    return s_read_head(self, out_value) && out_value->type == type;
+}
+
+/* The next string, of which mostly all is in the reader's sight. */
+static bool s_read_str(decoder *self, pcl_bytes *out_text)
+{
+    return pcl_mp_next_str(&self->reader, out_text) &&
+           (self->is_checked || pcl_utf8_is_valid(*out_text));
+}
+
+/* A whole value, and what is in it. */
+static bool s_pass(decoder *self, pcl_bytes *out_octets)
+{
+    return self->is_checked ? pcl_mp_skip(&self->reader, out_octets)
+                            : pcl_mp_skip_checked(&self->reader, PCL_MSGPACK_DEPTH_MAX - 1,
+                                                  PCL_MP_KEYS_MAX, out_octets);
+}
+
 /* [[name, type, flags], ...] */
 static pcl_err s_read_columns(decoder *self)
 {
-    pcl_mp_reader *reader = &self->reader;
-    size_t begin = reader->offset;
-    pcl_mp_value array = s_next(reader);
-    if (array.type != PCL_MP_ARRAY) {
+    size_t begin = self->reader.offset;
+    pcl_mp_value array;
+    pcl_mp_value value;
+    pcl_bytes text;
+    if (!s_read_typed(self, PCL_MP_ARRAY, &array)) {
         return PCL_ERR_MALFORMED;
     }
     for (uint32_t index = 0; index < array.count; index++) {
-        pcl_mp_value column = s_next(reader);
-        if (column.type != PCL_MP_ARRAY || column.count != 3 || s_next(reader).type != PCL_MP_STR ||
-            s_next(reader).type != PCL_MP_STR || s_next(reader).type != PCL_MP_UINT) {
+        if (!s_read_typed(self, PCL_MP_ARRAY, &value) || value.count != 3 ||
+            !s_read_str(self, &text) || !s_read_str(self, &text) ||
+            !s_read_typed(self, PCL_MP_UINT, &value)) {
             return PCL_ERR_MALFORMED;
         }
     }
-    pcl_bytes octets = pcl_bytes_of(reader->data + begin, reader->offset - begin);
+    pcl_bytes octets = pcl_bytes_of(self->reader.data + begin, self->reader.offset - begin);
     s_store(self, &s_rules[RULE_COLUMNS], &octets, sizeof octets);
     self->reply.column_count = array.count;
     return PCL_ERR_OK;
 }
 
-/* Rows are counted here; s_rows_fit() sees that they fit the columns, which
- * may come later in the map. */
-static pcl_err s_read_rows(decoder *self)
-{
-    pcl_mp_reader ahead = self->reader;
-    pcl_mp_value array = s_next(&ahead);
-    bool skipped = pcl_mp_skip(&self->reader, &self->reply.rows);
-    assert(skipped);
-    self->reply.row_count = array.count;
-    return array.type == PCL_MP_ARRAY ? PCL_ERR_OK : PCL_ERR_MALFORMED;
-}
-
 /* Every row is an array of one plain value for each column. */
-static bool s_rows_fit(const pcl_reply *reply)
+static bool s_read_cells(decoder *self)
 {
-    pcl_mp_reader reader = pcl_mp_reader_of(reply->rows);
-    (void)s_next(&reader); /* the array's head */
-    for (uint32_t row_index = 0; row_index < reply->row_count; row_index++) {
-        pcl_mp_value row = s_next(&reader);
-        if (row.type != PCL_MP_ARRAY || row.count != reply->column_count) {
+    pcl_mp_value row;
+    pcl_mp_value cell;
+    for (uint32_t row_index = 0; row_index < self->reply.row_count; row_index++) {
+        if (!s_read_typed(self, PCL_MP_ARRAY, &row) || row.count != self->reply.column_count) {
             return false;
         }
         for (uint32_t index = 0; index < row.count; index++) {
-            pcl_mp_value cell = s_next(&reader);
-            if (cell.type == PCL_MP_ARRAY || cell.type == PCL_MP_MAP) {
+            if (!s_read_head(self, &cell) || cell.type == PCL_MP_ARRAY || cell.type == PCL_MP_MAP) {
                 return false;
             }
         }
     }
     return true;
+}
+
+/* Of octets that were checked they are passed here, since the columns may come later in the map,
+ * and s_rows_fit() looks into them. */
+static pcl_err s_read_rows(decoder *self)
+{
+    pcl_mp_reader before = self->reader;
+    pcl_mp_value array;
+    if (!s_read_typed(self, PCL_MP_ARRAY, &array)) {
+        return PCL_ERR_MALFORMED;
+    }
+    self->reply.row_count = array.count;
+    if (self->is_checked) {
+        self->reader = before;
+        bool skipped = pcl_mp_skip(&self->reader, NULL);
+        assert(skipped);
+    } else if (!self->reply.has_columns || !s_read_cells(self)) {
+        return PCL_ERR_MALFORMED;
+    }
+    self->reply.rows = pcl_bytes_of(before.data + before.offset,
+                                    self->reader.offset - before.offset);
+    return PCL_ERR_OK;
+}
+
+static bool s_rows_fit(const pcl_reply *reply)
+{
+    decoder self = {.reader = pcl_mp_reader_of(reply->rows), .reply = *reply, .is_checked = true};
+    (void)s_next(&self.reader); /* the array's head */
+    return s_read_cells(&self);
 }
 
 enum { METADATA_TEXTS = 4, METADATA_NUMBERS = 3 };
@@ -264,16 +314,6 @@ static bool s_read_column_metadata(pcl_mp_reader *reader, pcl_reply_metadata *ou
         *numbers[index] = (uint32_t)value.uint;
     }
     return true;
-}
-
-static pcl_err s_read_metadata(decoder *self)
-{
-    pcl_bytes octets;
-    pcl_mp_reader ahead = self->reader;
-    bool skipped = pcl_mp_skip(&self->reader, &octets);
-    assert(skipped);
-    s_store(self, &s_rules[RULE_METADATA], &octets, sizeof octets);
-    return s_next(&ahead).type == PCL_MP_ARRAY ? PCL_ERR_OK : PCL_ERR_MALFORMED;
 }
 
 /* One for each column, each as it shall be. */
@@ -343,25 +383,18 @@ static pcl_err s_read_plain(decoder *self, const key_rule *rule, const pcl_mp_va
     return good ? PCL_ERR_OK : PCL_ERR_MALFORMED;
 }
 
-static pcl_err s_read_map(decoder *self, const key_rule *rule)
+/* The rule of that key; NULL: there is none.  Writers keep the RFC's order, so it is looked for
+ * from behind the one before it. */
+static const key_rule *s_rule_of(const key_rule *rules, uint32_t rule_count, pcl_bytes key,
+                                 uint32_t from)
 {
-    pcl_mp_reader ahead = self->reader;
-    pcl_bytes octets;
-    bool skipped = pcl_mp_skip(&self->reader, &octets);
-    assert(skipped);
-    if (s_next(&ahead).type != PCL_MP_MAP) {
-        return PCL_ERR_MALFORMED;
-    }
-    s_store(self, rule, &octets, sizeof octets);
-    return PCL_ERR_OK;
-}
-
-static const key_rule *s_rule_of(const key_rule *rules, size_t rule_count, pcl_bytes key)
-{
-    for (size_t index = 0; index < rule_count; index++) {
-        if (pcl_bytes_is(key, rules[index].name)) {
-            return &rules[index];
+    for (uint32_t passed = 0; passed < rule_count; passed++) {
+        from = from < rule_count ? from : 0;
+        const key_rule *rule = &rules[from];
+        if (key.size == rule->name_size && memcmp(key.data, rule->name, key.size) == 0) {
+            return rule;
         }
+        from++;
     }
     return NULL;
 }
@@ -375,7 +408,7 @@ static pcl_err s_read_error(decoder *self)
     uint32_t seen = 0;
     for (uint32_t index = 0; index < map.count; index++) {
         pcl_bytes key = s_next(&self->reader).bytes;
-        const key_rule *rule = s_rule_of(s_error_rules, ERROR_RULE_COUNT, key);
+        const key_rule *rule = s_rule_of(s_error_rules, ERROR_RULE_COUNT, key, 0);
         if (rule == NULL) {
             bool skipped = pcl_mp_skip(&self->reader, NULL);
             assert(skipped);
@@ -394,13 +427,31 @@ static pcl_err s_read_error(decoder *self)
 
 static pcl_err s_read_results(decoder *self);
 
+/* Whether what comes next, in which the keys are anybody's, is well-formed. */
+static bool s_check_nested(const decoder *self)
+{
+    decoder ahead = {.reader = self->reader};
+    pcl_bytes octets;
+    return self->is_checked || s_pass(&ahead, &octets);
+}
+
+/* A map or an array, whatever is in it. */
+static pcl_err s_read_octets(decoder *self, const key_rule *rule)
+{
+    pcl_bytes octets;
+    if (!s_pass(self, &octets)) {
+        return PCL_ERR_MALFORMED;
+    }
+    s_store(self, rule, &octets, sizeof octets);
+    pcl_mp_reader inside = pcl_mp_reader_of(octets);
+    pcl_mp_type type = rule->kind == FIELD_MAP ? PCL_MP_MAP : PCL_MP_ARRAY;
+    return s_next(&inside).type == type ? PCL_ERR_OK : PCL_ERR_MALFORMED;
+}
+
 static pcl_err s_read_value(decoder *self, const key_rule *rule)
 {
-    if (rule->kind == FIELD_METADATA) {
-        return s_read_metadata(self);
-    }
-    if (rule->kind == FIELD_RESULTS) {
-        return s_read_results(self);
+    if (rule->kind == FIELD_MAP || rule->kind == FIELD_METADATA) {
+        return s_read_octets(self, rule);
     }
     if (rule->kind == FIELD_COLUMNS) {
         return s_read_columns(self);
@@ -408,14 +459,13 @@ static pcl_err s_read_value(decoder *self, const key_rule *rule)
     if (rule->kind == FIELD_ROWS) {
         return s_read_rows(self);
     }
-    if (rule->kind == FIELD_ERROR) {
-        return s_read_error(self);
+    if (rule->kind == FIELD_RESULTS || rule->kind == FIELD_ERROR) {
+        return !s_check_nested(self)         ? PCL_ERR_MALFORMED
+               : rule->kind == FIELD_RESULTS ? s_read_results(self)
+                                             : s_read_error(self);
     }
-    if (rule->kind == FIELD_MAP) {
-        return s_read_map(self, rule);
-    }
-    pcl_mp_value value = s_next(&self->reader);
-    return s_read_plain(self, rule, &value);
+    pcl_mp_value value;
+    return s_read_head(self, &value) ? s_read_plain(self, rule, &value) : PCL_ERR_MALFORMED;
 }
 
 static bool s_has(uint32_t seen, int rule)
@@ -424,10 +474,11 @@ static bool s_has(uint32_t seen, int rule)
 }
 
 /* columns and rows come together, and fit. */
-static bool s_table_agrees(const pcl_reply *reply, uint32_t seen)
+static bool s_table_agrees(const decoder *self, uint32_t seen)
 {
+    const pcl_reply *reply = &self->reply;
     return s_has(seen, RULE_COLUMNS) == s_has(seen, RULE_ROWS) && s_metadata_fits(reply) &&
-           (!reply->has_columns || s_rows_fit(reply));
+           (!reply->has_columns || !self->is_checked || s_rows_fit(reply));
 }
 
 /* The map of one statement of a txn; keys that it may not have are passed over. */
@@ -441,7 +492,7 @@ static pcl_err s_read_result(decoder *self)
     for (uint32_t index = 0; index < map.count; index++) {
         pcl_bytes key = s_next(&self->reader).bytes;
         const key_rule *rule = s_rule_of(s_rules + RULE_COLUMNS,
-                                         RULE_RESULT_LAST + 1 - RULE_COLUMNS, key);
+                                         RULE_RESULT_LAST + 1 - RULE_COLUMNS, key, 0);
         if (rule == NULL) {
             bool skipped = pcl_mp_skip(&self->reader, NULL);
             assert(skipped);
@@ -453,7 +504,7 @@ static pcl_err s_read_result(decoder *self)
         }
         seen |= 1u << (rule - s_rules);
     }
-    return s_table_agrees(&self->reply, seen) ? PCL_ERR_OK : PCL_ERR_MALFORMED;
+    return s_table_agrees(self, seen) ? PCL_ERR_OK : PCL_ERR_MALFORMED;
 }
 
 static pcl_err s_read_results(decoder *self)
@@ -464,7 +515,7 @@ static pcl_err s_read_results(decoder *self)
         return PCL_ERR_MALFORMED;
     }
     for (uint32_t index = 0; index < array.count; index++) {
-        decoder inner = {.reader = self->reader};
+        decoder inner = {.reader = self->reader, .is_checked = true};
         pcl_err err = s_read_result(&inner);
         if (err != PCL_ERR_OK) {
             return err;
@@ -478,11 +529,45 @@ static pcl_err s_read_results(decoder *self)
 }
 
 /* Whether the keys that were seen go together. */
-static bool s_keys_agree(const pcl_reply *reply, uint32_t seen)
+static bool s_keys_agree(const decoder *self, uint32_t seen)
 {
     const uint32_t needed = (1u << RULES_NEEDED) - 1;
-    return (seen & needed) == needed && s_has(seen, RULE_ERROR) == !reply->ok &&
-           s_table_agrees(reply, seen);
+    return (seen & needed) == needed && s_has(seen, RULE_ERROR) == !self->reply.ok &&
+           s_table_agrees(self, seen);
+}
+
+/* The whole reply. */
+static pcl_err s_decode(decoder *self)
+{
+    pcl_mp_value map;
+    uint32_t seen = 0;
+    uint32_t from = 0;
+    if (!s_read_typed(self, PCL_MP_MAP, &map)) {
+        return PCL_ERR_MALFORMED;
+    }
+    for (uint32_t index = 0; index < map.count; index++) {
+        pcl_bytes key;
+        if (!pcl_mp_next_str(&self->reader, &key)) {
+            return PCL_ERR_MALFORMED;
+        }
+        const key_rule *rule = s_rule_of(s_rules, RULE_COUNT, key, from);
+        if (rule == NULL && self->is_checked) {
+            bool skipped = pcl_mp_skip(&self->reader, NULL);
+            assert(skipped);
+            continue;
+        }
+        if (rule == NULL || s_has(seen, (int)(rule - s_rules))) {
+            return PCL_ERR_MALFORMED;
+        }
+        from = (uint32_t)(rule - s_rules) + 1;
+        pcl_err err = s_read_value(self, rule);
+        if (err != PCL_ERR_OK) {
+            return err;
+        }
+        seen |= 1u << (rule - s_rules);
+    }
+    bool whole = self->reader.offset == self->reader.size && s_keys_agree(self, seen);
+    return whole ? PCL_ERR_OK : PCL_ERR_MALFORMED;
 }
 
 pcl_err pcl_reply_decode(pcl_reply *out_reply, pcl_bytes source)
@@ -491,35 +576,17 @@ pcl_err pcl_reply_decode(pcl_reply *out_reply, pcl_bytes source)
     if (source.size > (size_t)PCL_REPLY_SIZE_MAX) {
         return PCL_ERR_TOO_LARGE;
     }
-    pcl_err err = pcl_mp_check(source, PCL_MSGPACK_DEPTH_MAX, PCL_MP_KEYS_MAX, NULL);
-    if (err != PCL_ERR_OK) {
-        return err;
-    }
     decoder self = {.reader = pcl_mp_reader_of(source)};
-    pcl_mp_value map = s_next(&self.reader);
-    if (map.type != PCL_MP_MAP) {
-        return PCL_ERR_MALFORMED;
+    pcl_err err = s_decode(&self);
+    if (err != PCL_ERR_OK) {
+        err = pcl_mp_check(source, PCL_MSGPACK_DEPTH_MAX, PCL_MP_KEYS_MAX, NULL);
+        self = (decoder){.reader = pcl_mp_reader_of(source), .is_checked = true};
+        err = err == PCL_ERR_OK ? s_decode(&self) : err;
     }
-    uint32_t seen = 0;
-    for (uint32_t index = 0; index < map.count; index++) {
-        pcl_bytes key = s_next(&self.reader).bytes;
-        const key_rule *rule = s_rule_of(s_rules, RULE_COUNT, key);
-        if (rule == NULL) {
-            bool skipped = pcl_mp_skip(&self.reader, NULL);
-            assert(skipped);
-            continue;
-        }
-        err = s_read_value(&self, rule);
-        if (err != PCL_ERR_OK) {
-            return err;
-        }
-        seen |= 1u << (rule - s_rules);
+    if (err == PCL_ERR_OK) {
+        *out_reply = self.reply;
     }
-    if (!s_keys_agree(&self.reply, seen)) {
-        return PCL_ERR_MALFORMED;
-    }
-    *out_reply = self.reply;
-    return PCL_ERR_OK;
+    return err;
 }
 
 void pcl_reply_result(const pcl_reply *reply, uint32_t index, pcl_reply *out_result)
@@ -527,7 +594,7 @@ void pcl_reply_result(const pcl_reply *reply, uint32_t index, pcl_reply *out_res
     assert(reply != NULL);
     assert(index < reply->result_count);
     assert(out_result != NULL);
-    decoder self = {.reader = pcl_mp_reader_of(reply->results)};
+    decoder self = {.reader = pcl_mp_reader_of(reply->results), .is_checked = true};
     (void)s_next(&self.reader); /* the array's head */
     for (uint32_t passed = 0; passed < index; passed++) {
         bool skipped = pcl_mp_skip(&self.reader, NULL);

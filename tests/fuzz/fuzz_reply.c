@@ -87,6 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (pcl_reply_decode(&reply, pcl_bytes_of(data, size)) != PCL_ERR_OK) {
         return 0;
     }
+    s_require(pcl_mp_check(pcl_bytes_of(data, size), PCL_MSGPACK_DEPTH_MAX, PCL_MP_KEYS_MAX,
+                           NULL) == PCL_ERR_OK);
     if (reply.has_columns) {
         s_read_rows(&reply);
     }

@@ -425,7 +425,71 @@ static void test_sizes_are_bounded(void **state)
     }
 }
 
-/* Any octets at all are a safe input. */
+/* A reply of these pairs, each as hex. */
+static pcl_err s_decode_pairs(pcl_buffer *buffer, const char *const pairs[], uint32_t count,
+                              pcl_reply *out_reply)
+{
+    pcl_buffer_clear(buffer);
+    pcl_mp_put_map(buffer, count);
+    for (uint32_t index = 0; index < count; index++) {
+        s_put_hex(buffer, pairs[index]);
+    }
+    return s_decode(out_reply, pcl_buffer_bytes(buffer));
+}
+
+#define V_HEX    "a1 76 01 "
+#define ID_HEX   "a2 69 64 c4 10 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f "
+#define OK_HEX   "a2 6f 6b c3 "
+#define KEY_COLS "a7 63 6f 6c 75 6d 6e 73 "
+#define KEY_ROWS "a4 72 6f 77 73 "
+
+/* Nor does a key that is new, which is passed over. */
+static void test_the_order_of_the_keys_does_not_matter(void **state)
+{
+    const char *pairs[] = {
+        V_HEX, ID_HEX, OK_HEX, KEY_COLS COLUMNS_HEX, KEY_ROWS ROWS_HEX, "a3 6e 65 77 81 a1 61 90"};
+    const uint32_t count = sizeof pairs / sizeof pairs[0];
+    for (uint32_t turn = 0; turn < count; turn++) {
+        pcl_reply reply;
+        assert_int_equal(s_decode_pairs(*state, pairs, count, &reply), PCL_ERR_OK);
+        assert_true(reply.ok && reply.has_id && reply.has_columns);
+        assert_int_equal(reply.row_count, 2);
+        assert_int_equal(reply.rows.data[0], 0x92);
+        for (uint32_t index = 0; index + 1 < count; index++) { /* the first one to the end */
+            const char *first = pairs[index];
+            pairs[index] = pairs[index + 1];
+            pairs[index + 1] = first;
+        }
+    }
+}
+
+/* Wherever it is, and whoever reads it. */
+static void test_what_is_not_well_formed_is_refused(void **state)
+{
+    static const char *const values[] = {
+        KEY_COLS "91 93 a1 ff a1 62 00",                      /* no UTF-8 in a name, */
+        KEY_COLS "91 93 a1 61 d9 01 ff 00",                   /* in a type, */
+        "a5 74 6f 6b 65 6e a1 ff",                            /* in a text, */
+        "a5 72 6f 75 74 65 81 a1 61 a1 ff",                   /* inside of a map */
+        "a5 72 6f 75 74 65 82 a1 61 01 a1 61 01",             /* a key twice in one, */
+        "a2 6f 6b c3",                                        /* in the reply itself */
+        "a5 72 6f 75 74 65 81 01 01",                         /* a key that is no text */
+        "a5 72 6f 75 74 65 81 a1 61 91 91 91 91 91 91 91 90", /* nested too deeply */
+        "a5 72 6f 75 74 65 81 a1 61",                         /* cut off */
+        "a5 72 6f 75 74 65 80 c0",                            /* octets that follow */
+    };
+    for (size_t index = 0; index < sizeof values / sizeof values[0]; index++) {
+        pcl_reply reply;
+        bool columns = strncmp(values[index], KEY_COLS, strlen(KEY_COLS)) == 0;
+        const char *pairs[] = {V_HEX, ID_HEX, OK_HEX, values[index], KEY_ROWS "90"};
+        assert_int_equal(s_decode_pairs(*state, pairs, columns ? 5 : 4, &reply), PCL_ERR_MALFORMED);
+    }
+    pcl_reply reply;
+    assert_int_equal(s_decode_result(*state, COLUMNS_HEX, "91 92 01 a1 ff", &reply),
+                     PCL_ERR_MALFORMED);
+}
+
+/* Any octets at all are a safe input, and what is taken of them is well-formed. */
 static void test_damaged_replies_are_safe(void **state)
 {
     pcl_buffer *buffer = *state;
@@ -440,6 +504,9 @@ static void test_damaged_replies_are_safe(void **state)
         if (s_decode(&reply, pcl_buffer_bytes(buffer)) == PCL_ERR_OK) {
             accepted++;
             assert_true(reply.rows.size <= buffer->size);
+            assert_int_equal(pcl_mp_check(pcl_buffer_bytes(buffer), PCL_MSGPACK_DEPTH_MAX,
+                                          PCL_MP_KEYS_MAX, NULL),
+                             PCL_ERR_OK);
         }
     }
     assert_true(accepted > 1000);
@@ -461,6 +528,8 @@ int main(void)
         CASE(test_a_message_is_made_fit),
         CASE(test_bad_errors_are_refused),
         CASE(test_sizes_are_bounded),
+        CASE(test_the_order_of_the_keys_does_not_matter),
+        CASE(test_what_is_not_well_formed_is_refused),
         CASE(test_damaged_replies_are_safe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
