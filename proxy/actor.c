@@ -224,6 +224,7 @@ static void s_on_tick(void *context, uint64_t now_us)
     pcl_proxy_agents_tick(self, now_us);
     pcl_proxy_patients_tick(self, now_us);
     pcl_proxy_unpark(self, now_us);
+    pcl_proxy_waits_tick(self, now_us);
     pcl_door_tick(&self->broker_door, now_us);
     pcl_door_tick(&self->agent_door, now_us);
     s_on_turn(self, now_us);

@@ -56,8 +56,11 @@
 #define PCL_PROXY_PARK_MS         1000u /* how long a reply waits for room at its broker */
 #define PCL_PROXY_PARKED_SIZE_MAX ((size_t)64 * 1024 * 1024) /* octets of replies that wait */
 #define PCL_PROXY_TICK_MS         10u
-#define PCL_PROXY_PROBE_MS        100u /* after which an unanswered question is given up */
-#define PCL_PROXY_DROP_LINES_MAX  20u  /* of log, a second */
+#define PCL_PROXY_PROBE_MS        100u   /* after which an unanswered question is given up */
+#define PCL_PROXY_SOURCE_WAIT_MS  10000u /* that what needs the source waits for a new one */
+#define PCL_PROXY_ANSWER_MS       100u   /* ... or until so long before its deadline */
+#define PCL_PROXY_CHANGE_MS       4000u  /* since it was last said that the source changes */
+#define PCL_PROXY_DROP_LINES_MAX  20u    /* of log, a second */
 
 typedef struct pcl_proxy_settings {
     pcl_strategy_kind strategy; /* for requests that name none */
@@ -131,7 +134,9 @@ typedef struct pcl_proxy_request {
     bool hedged;    /* it has, or had, a second copy; there will be no other */
     bool starved;   /* it was late while no token was left */
     bool loser;     /* the other copy was the answer: nobody waits for this one */
-    bool parked;    /* its reply waits for room at the broker */
+    bool waiting;   /* at no node, until there is a source again */
+    uint64_t waiting_until_us;
+    bool parked;        /* its reply waits for room at the broker */
     size_t parked_size; /* octets of that reply */
 } pcl_proxy_request;
 
@@ -184,7 +189,9 @@ typedef struct pcl_proxy {
     pcl_membership *members;
     pcl_proxy_node nodes[PCL_NODES_MAX];
     pcl_topology topology; /* the newest that was heard: DECIDED or OPEN, or nothing */
-    bool flush_wanted;     /* one of them is cut, doubted or lost */
+    uint64_t change_us;    /* when it was last said that the source changes; 0: never */
+    uint32_t waiting_count;
+    bool flush_wanted; /* one of them is cut, doubted or lost */
     pcl_proxy_broker brokers[PCL_PROXY_BROKERS_MAX];
     pcl_ticket_table *requests;
     pcl_id_index *ids; /* of the requests that can still be cancelled */
@@ -304,6 +311,17 @@ void pcl_proxy_doubted(pcl_proxy *self, pcl_proxy_request *request, uint64_t tic
 /* What is at the node, or only its reads when it is merely doubted. */
 void pcl_proxy_node_failed(pcl_proxy *self, uint32_t node, pcl_attempt_end end, uint64_t now_us);
 void pcl_proxy_expire(pcl_proxy *self, uint64_t now_us);
+
+/* waits.c: what needs the source while that changes */
+
+/* It did not run, since there is no source.  true: it waits for one, with a new ticket.  false: it
+ * is as it was, and to be answered. */
+bool pcl_proxy_wait_for_source(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                               uint64_t now_us) PCL_MUST_CHECK;
+/* One of them has waited for long enough: the answer is a safe one. */
+void pcl_proxy_wait_ends(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
+                         uint64_t now_us);
+void pcl_proxy_waits_tick(pcl_proxy *self, uint64_t now_us);
 
 /* hedges.c */
 

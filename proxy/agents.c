@@ -334,6 +334,8 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
     uint64_t reported_us = s_sent_us(self, index, message, now_us);
     if (report != NULL && pcl_membership_report(self->members, index, report, reported_us)) {
         s_connect(self, index, message, now_us);
+        bool closes = report->role == PCL_NODE_SOURCE && report->read_only;
+        self->change_us = closes ? now_us : self->change_us;
     }
     s_act(self, index, action, now_us);
     s_dispatch(self, index, message, report, now_us);

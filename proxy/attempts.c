@@ -123,6 +123,9 @@ void pcl_proxy_unsent(pcl_proxy *self, pcl_proxy_request *request, uint64_t tick
         err = request->pinned ? pcl_proxy_route_pinned(self, request, ticket, now_us, &text)
                               : pcl_proxy_route(self, request, ticket, now_us);
     }
+    if (err == PCL_ERR_NO_NODE && pcl_proxy_wait_for_source(self, request, ticket, now_us)) {
+        return;
+    }
     if (err != PCL_ERR_OK) {
         pcl_retry retry = err == PCL_ERR_GONE ? PCL_RETRY_NEVER : PCL_RETRY_SAFE;
         pcl_proxy_answer_text(self, request, ticket, err, retry, text, now_us);
@@ -164,6 +167,8 @@ void pcl_proxy_expire(pcl_proxy *self, uint64_t now_us)
         if (request->parked) {
             pcl_proxy_undelivered(self, request, &request->head, PCL_PROXY_DROP_SLOW, now_us);
             pcl_proxy_remove(self, request, ticket);
+        } else if (request->waiting) {
+            pcl_proxy_wait_ends(self, request, ticket, now_us);
         } else {
             s_failed(self, request, ticket, PCL_ATTEMPT_EXPIRED, now_us);
         }
@@ -237,6 +242,11 @@ void pcl_proxy_on_reply(pcl_proxy *self, uint32_t node, pcl_hop_message *message
     case PCL_COPY_WIN:
     case PCL_COPY_STAY: /* not of a reply */
         break;
+    }
+    bool unrun = (head->code == PCL_ERR_NO_NODE || head->code == PCL_ERR_DRAINING) &&
+                 head->retry == PCL_RETRY_SAFE;
+    if (unrun && pcl_proxy_wait_for_source(self, request, head->ticket, now_us)) {
+        return;
     }
     bool behind = head->code == PCL_ERR_BEHIND;
     if (behind || pcl_retry_code(head->code)) {

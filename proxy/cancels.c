@@ -47,7 +47,7 @@ static void s_stop(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
         self->cancel_count++;
         pcl_metric_add(self->telemetry.cancels, 1);
     }
-    if (!request->withdrawn) {
+    if (!request->withdrawn && !request->waiting) { /* which the tick ends */
         request->withdrawn = pcl_proxy_withdraw(self, request, ticket, now_us);
     }
 }

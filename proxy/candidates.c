@@ -70,7 +70,7 @@ static bool s_is_replicas_read(const pcl_need *need)
 static pcl_left_out s_why_not_its_work(const pcl_member *member, const pcl_need *need,
                                        uint64_t now_us)
 {
-    bool source = member->report.role == PCL_NODE_SOURCE;
+    bool source = member->report.role == PCL_NODE_SOURCE && member->report.term >= need->term_min;
     if (!s_is_replicas_read(need)) {
         if (!source) {
             return PCL_LEFT_OUT_NOT_SOURCE;

@@ -6,7 +6,8 @@
  *  1. The node is up, ready, not drained, and the request was not there yet.
  *  2. What is not a read, what is asked of the source by consistency or by the
  *     strategy `direct`, goes to the source only; a write not to one that the
- *     server holds read only.
+ *     server holds read only.  Who says that he is the source of an earlier term
+ *     than is known of is none.
  *  3. Other reads go to replicas that are known to be at most lag_ms_max behind.
  *  4. A node with node_inflight_max requests of ours gets no more; a replica that
  *     is ejected (ejection.h) gets no reads.
@@ -119,8 +120,9 @@ typedef struct pcl_need {
     bool may_try;                   /* rule 9: if it fails there, it can be sent elsewhere */
     uint32_t turn;                  /* rule 11: the requests' number */
     const pcl_health_rules *health; /* borrowed for the call; NULL: nobody is taken to fail */
-    pcl_bytes after; /* rule 15: what a read must see; borrowed for the call; empty: nothing */
-    bool behind;     /* it was asked of a replica already, which did not have it */
+    pcl_bytes after;   /* rule 15: what a read must see; borrowed for the call; empty: nothing */
+    bool behind;       /* it was asked of a replica already, which did not have it */
+    uint64_t term_min; /* rule 2: the latest that is known of */
 } pcl_need;
 
 typedef struct pcl_candidates {

@@ -152,6 +152,9 @@ void pcl_proxy_begin(pcl_proxy *self, pcl_hop_message *message, uint64_t wait_us
     const char *text = NULL;
     err = request->pinned ? pcl_proxy_route_pinned(self, request, ticket, now_us, &text)
                           : pcl_proxy_route(self, request, ticket, now_us);
+    if (err == PCL_ERR_NO_NODE && pcl_proxy_wait_for_source(self, request, ticket, now_us)) {
+        return;
+    }
     if (err != PCL_ERR_OK) { /* it did not leave */
         pcl_retry retry = err == PCL_ERR_GONE ? PCL_RETRY_NEVER : PCL_RETRY_SAFE;
         pcl_proxy_answer_text(self, request, ticket, err, retry, text, now_us);

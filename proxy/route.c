@@ -29,6 +29,7 @@ pcl_need pcl_proxy_need(const pcl_proxy *self, const pcl_proxy_request *request)
         .health = &self->settings.health,
         .after = request->head.after,
         .behind = request->behind,
+        .term_min = self->topology.term,
     };
 }
 

@@ -145,6 +145,7 @@ static void s_put_choice(const pcl_proxy *self, pcl_strategy_kind kind, uint64_t
                      .lag_ms_max = self->settings.lag_ms_max,
                      .replicas_min = self->settings.replicas_min,
                      .health = &self->settings.health,
+                     .term_min = self->topology.term,
                      .turn = self->turn,
                      .node_inflight_max = self->settings.node_inflight_max};
     pcl_strategy_state state = self->strategy_state;

@@ -72,8 +72,9 @@ static void s_propose(pcl_proxy *self, uint32_t source_index, uint64_t now_us)
     }
 }
 
-static void s_note(pcl_proxy *self, const pcl_topology *heard, const char *from)
+static void s_note(pcl_proxy *self, const pcl_topology *heard, const char *from, uint64_t now_us)
 {
+    self->change_us = now_us;
     self->topology = *heard;
     self->topology.own = (pcl_topology_place){.port = 0};
     self->topology.wants = false;
@@ -94,10 +95,13 @@ void pcl_proxy_on_topology(pcl_proxy *self, uint32_t index, pcl_hop_message *mes
     }
     self->nodes[index].place = heard.own;
     self->nodes[index].leaves = heard.wants;
+    if (heard.stage == PCL_TOPOLOGY_FENCED || heard.stage == PCL_TOPOLOGY_DECIDED) {
+        self->change_us = now_us;
+    }
     if (heard.stage == PCL_TOPOLOGY_FENCED) {
         s_pass_on(self, index, &heard, now_us);
     } else if (pcl_topology_is_newer(&self->topology, &heard)) {
-        s_note(self, &heard, member->name);
+        s_note(self, &heard, member->name, now_us);
         s_pass_on(self, index, &heard, now_us);
     }
     if (pcl_topology_is_newer(&heard, &self->topology)) {

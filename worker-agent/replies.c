@@ -30,7 +30,7 @@ pcl_report pcl_agent_report(pcl_agent *self, const pcl_agent_proxy *proxy, uint6
         .role = self->view.role,
         .state = self->draining ? PCL_NODE_DRAIN : ready,
         .flavor = self->view.flavor,
-        .read_only = self->view.read_only,
+        .read_only = self->view.read_only || self->topology.closed,
         .replicating = self->view.replicating,
         .warm_percent = 100,
         .lag_ms = lag_ms,

@@ -372,6 +372,125 @@ static void test_a_write_that_cannot_leave_is_safe(void **state)
     assert_true(took_us < 300000);
 }
 
+/* --- The source changes --------------------------------------------------------- */
+
+static void s_agent_says(agent *self, pcl_topology_stage stage, uint32_t source)
+{
+    pcl_topology topology = {.term = 1,
+                             .stage = stage,
+                             .source = {.host = "10.0.0.1", .port = 3306},
+                             .from = {.host = "10.0.0.2", .port = 3306},
+                             .position = "0-1-5"};
+    (void)snprintf(topology.source.name, sizeof topology.source.name, "n%u", source);
+    (void)snprintf(topology.from.name, sizeof topology.from.name, "n%u", source == 0 ? 1u : 0u);
+    uint8_t octets[PCL_TOPOLOGY_SIZE_MAX];
+    pcl_head head = {.kind = PCL_KIND_TOPOLOGY,
+                     .sent_us = pcl_now_us(),
+                     .principal = pcl_bytes_text(self->name)};
+    zmq_msg_t payload;
+    zmq_msg_t tail;
+    (void)zmq_msg_init(&payload);
+    pcl_frame_copy_of(&tail, pcl_bytes_of(octets, pcl_topology_encode(&topology, octets)));
+    pcl_err err = pcl_hop_send(self->socket, NULL, &head, &payload, &tail);
+    assert_int_equal(err, PCL_ERR_OK);
+    zmq_msg_close(&payload);
+    zmq_msg_close(&tail);
+}
+
+/* What is refused, since the source closes, and what comes then. */
+static void s_ask_while_source_closes(void)
+{
+    s_open(3);
+    s_write(1);
+    agent *source = s_wait_held(0, 1);
+    source->report.read_only = true;
+    s_agent_reply(source, 0, PCL_ERR_NO_NODE, "it closes");
+    s_agent_says(source, PCL_TOPOLOGY_FENCED, 1);
+    source->report.role = PCL_NODE_UNKNOWN;
+    s_agent_beat(source);
+    assert_silence(50);
+    s_write(2);
+    s_ask(&(order){.ticket = 3, .sql_class = PCL_SQL_READ, .strategy = PCL_STRATEGY_DIRECT});
+    assert_silence(300);
+}
+
+static void test_writes_wait_for_the_next_source(void **state)
+{
+    (void)state;
+    s_ask_while_source_closes();
+    s_agent_says(&s_bench.agents[1], PCL_TOPOLOGY_OPEN, 1);
+    assert_silence(300);
+    agent *next = &s_bench.agents[1];
+    next->report.role = PCL_NODE_SOURCE;
+    next->report.term = 1;
+    next->report.read_only = false;
+    s_agent_beat(next);
+    (void)s_wait_held(1, 3);
+    uint64_t seen = 0;
+    for (uint32_t index = 0; index < 3; index++) {
+        assert_int_equal(next->held[index].head.term, 1);
+        seen |= UINT64_C(1) << next->held[index].head.id[0];
+        s_agent_reply(next, index, PCL_ERR_OK, "done");
+    }
+    assert_int_equal(seen, 2 + 4 + 8);
+    for (uint32_t index = 0; index < 3; index++) {
+        pcl_hop_message message;
+        assert_true(s_recv(&message, 1000));
+        assert_int_equal(message.head.code, PCL_ERR_OK);
+        pcl_hop_close(&message);
+    }
+    assert_int_equal(s_bench.agents[0].held_count, 1);
+}
+
+static void test_writes_wait_for_a_source_that_takes_it_back(void **state)
+{
+    (void)state;
+    s_ask_while_source_closes();
+    agent *source = &s_bench.agents[0];
+    source->report.role = PCL_NODE_SOURCE;
+    source->report.read_only = false;
+    s_agent_beat(source);
+    (void)s_wait_held(0, 4); /* the first one again */
+}
+
+static void test_what_waits_for_a_source_ends_safe_in_time(void **state)
+{
+    (void)state;
+    s_open(2);
+    s_agent_says(&s_bench.agents[0], PCL_TOPOLOGY_FENCED, 1);
+    s_bench.agents[0].report.role = PCL_NODE_UNKNOWN;
+    s_agent_beat(&s_bench.agents[0]);
+    assert_silence(50);
+    s_ask(&(order){.ticket = 1, .sql_class = PCL_SQL_WRITE, .budget_ms = 400});
+    uint64_t took_us = assert_error(1, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 1000);
+    assert_true(took_us > 250000 && took_us < 400000);
+    s_write(2);
+    assert_silence(50);
+    pcl_head gone = s_head_of(&(order){.ticket = 2, .sql_class = PCL_SQL_WRITE});
+    gone.kind = PCL_KIND_CANCEL;
+    pcl_err err = pcl_hop_send(s_bench.broker, NULL, &gone, NULL, NULL);
+    assert_int_equal(err, PCL_ERR_OK);
+    (void)assert_error(2, PCL_ERR_CANCELLED, PCL_RETRY_SAFE, 500);
+    s_write(3); /* nobody says any more that the source changes */
+    took_us = assert_error(3, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 5500);
+    assert_true(took_us < 4500000);
+    s_write(4);
+    took_us = assert_error(4, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 500);
+    assert_true(took_us < 300000);
+    assert_int_equal(s_bench.agents[0].held_count + s_bench.agents[1].held_count, 0);
+}
+
+static void test_who_was_the_source_of_an_earlier_term_gets_nothing(void **state)
+{
+    (void)state;
+    s_open(2);
+    s_agent_says(&s_bench.agents[1], PCL_TOPOLOGY_OPEN, 1); /* and n0's state was lost */
+    assert_silence(50);
+    s_ask(&(order){.ticket = 1, .sql_class = PCL_SQL_WRITE, .budget_ms = 300});
+    (void)assert_error(1, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 1000);
+    assert_int_equal(s_bench.agents[0].held_count, 0);
+}
+
 /* Asks so many times in one frame, with tickets from first on. */
 static void s_ask_together(uint64_t first, uint64_t count, pcl_sql_class sql_class)
 {
@@ -967,6 +1086,10 @@ int main(void)
         PROXY_TEST(test_a_write_that_cannot_leave_is_safe),
         PROXY_TEST(test_each_of_several_that_cannot_leave_goes_elsewhere_or_is_safe),
         PROXY_TEST(test_no_node_is_said_at_once),
+        PROXY_TEST(test_writes_wait_for_the_next_source),
+        PROXY_TEST(test_writes_wait_for_a_source_that_takes_it_back),
+        PROXY_TEST(test_what_waits_for_a_source_ends_safe_in_time),
+        PROXY_TEST(test_who_was_the_source_of_an_earlier_term_gets_nothing),
         PROXY_TEST(test_a_node_that_refuses_a_read_passes_it_on),
         PROXY_TEST(test_a_node_that_says_goodbye_finishes_its_work),
         PROXY_TEST(test_false_answers_are_dropped),
