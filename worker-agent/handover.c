@@ -20,10 +20,14 @@
 #define QUIET_US            (1 * PCL_US_PER_S)
 #define FENCE_LOCK_WAIT     "SET SESSION lock_wait_timeout=1"
 #define FENCE_LOCK_WAIT_OFF "SET SESSION lock_wait_timeout=DEFAULT"
+/* A lock of the server's, of whose connection closes the database, or did: whoever began that. */
+#define FENCE_LOCK          "portcullis_fence"
 #define ER_LOCK_WAIT        1205u
 #define ER_NO_SUCH_THREAD   1094u
+#define UNFIT_US            (60 * PCL_US_PER_S) /* is not asked again to take over */
 #define STATE_PATH_SIZE     4000u
 #define ERROR_SIZE          4400u
+#define UNSAVED             "the state file cannot be written"
 
 struct pcl_handover {
     bool on;
@@ -40,11 +44,12 @@ struct pcl_handover {
     pcl_topology told;
     /* The observer's. */
     bool has_committing;
-    pcl_topology committing;    /* is being written: it may stand on disk already */
-    unsigned long fence_thread; /* of the server, that fences; 0: none does */
-    uint64_t opening_until_us;  /* the successor: waits for replicas; 0: does not */
-    bool said;                  /* of one obstacle, once */
-    uint64_t fencing_us;        /* since when */
+    pcl_topology committing;   /* may stand on disk already */
+    bool locked;               /* the connection has the fence's lock */
+    uint64_t opening_until_us; /* the successor: waits for replicas; 0: does not */
+    uint64_t unfit_until_us;   /* the successor; 0: it is not unfit */
+    bool said;                 /* of one obstacle, once */
+    uint64_t fencing_us;       /* since when */
     atomic_bool fencing, quiet;
 };
 
@@ -149,6 +154,10 @@ void pcl_handover_want(pcl_handover *self, bool wants)
     s_lock(self);
     bool changed = self->rules.wants != wants;
     self->rules.wants = wants;
+    if (changed) { /* whoever says it anew has mended what was in the way */
+        self->rules.rest_us = 0;
+        self->rules.failures = 0;
+    }
     s_unlock(self);
     if (changed && self->on) {
         pcl_log(PCL_LOG_WARNING, self->who, "handover_wanted", "wanted=%d", wants ? 1 : 0);
@@ -223,25 +232,51 @@ void pcl_handover_apply(pcl_handover *self, pcl_agent_options *options)
     s_unlock(self);
 }
 
-/* Whether the server's thread that was to fence is still there. */
-static bool s_end_fence_thread(pcl_handover *self, MYSQL *mysql, pcl_sql_error *out_error)
+static bool s_lock_fence(pcl_handover *self, MYSQL *mysql, pcl_sql_error *out_error)
 {
-    char sql[128];
-    uint64_t there = 1;
-    (void)snprintf(sql, sizeof sql, "KILL %lu", self->fence_thread);
-    if (!pcl_query_run(mysql, sql, out_error) && out_error->number != ER_NO_SUCH_THREAD) {
+    uint64_t got = 1;
+    if (!self->locked &&
+        !pcl_query_uint(mysql, "SELECT GET_LOCK('" FENCE_LOCK "', 0)", &got, out_error)) {
         return false;
     }
-    (void)snprintf(sql, sizeof sql,
-                   "SELECT COUNT(*) FROM information_schema.processlist WHERE id=%lu",
-                   self->fence_thread);
-    if (!pcl_query_uint(mysql, sql, &there, out_error)) {
+    self->locked = got == 1;
+    if (!self->locked) {
+        *out_error = (pcl_sql_error){.number = 0, .message = "another connection has its lock"};
+    }
+    return self->locked;
+}
+
+/* Without one, and of a connection that is a new one, nothing happens. */
+static bool s_unlock_fence(pcl_handover *self, MYSQL *mysql, pcl_sql_error *out_error)
+{
+    uint64_t released = 0;
+    bool asked = !self->locked ||
+                 pcl_query_uint(mysql, "SELECT COALESCE(RELEASE_LOCK('" FENCE_LOCK "'), 0)",
+                                &released, out_error);
+    self->locked = self->locked && !asked;
+    return asked;
+}
+
+/* Whether no other connection closes the database, or will.  One that we have lost, or an agent's
+ * before us, could do so once all was opened again: it is ended. */
+static bool s_end_other_fence(pcl_handover *self, MYSQL *mysql, pcl_sql_error *out_error)
+{
+    char sql[64];
+    uint64_t holder = 0;
+    if (!s_unlock_fence(self, mysql, out_error) ||
+        !pcl_query_uint(mysql, "SELECT COALESCE(IS_USED_LOCK('" FENCE_LOCK "'), 0)", &holder,
+                        out_error)) {
         return false;
     }
-    if (there == 0) {
-        self->fence_thread = 0;
+    if (holder == 0) {
+        return true;
     }
-    return there == 0;
+    (void)snprintf(sql, sizeof sql, "KILL %" PRIu64, holder);
+    if (pcl_query_run(mysql, sql, out_error) || out_error->number == ER_NO_SUCH_THREAD) {
+        *out_error = (pcl_sql_error){.number = 0,
+                                     .message = "another connection may close the database"};
+    }
+    return false; /* asked again */
 }
 
 static void s_give_up(pcl_handover *self, const char *why)
@@ -266,8 +301,7 @@ bool pcl_handover_reconnected(pcl_handover *self, MYSQL *mysql, pcl_sql_error *o
     if (!self->on) {
         return true;
     }
-    /* It could fence once all was opened again. */
-    if (self->fence_thread != 0 && !s_end_fence_thread(self, mysql, out_error)) {
+    if (!s_end_other_fence(self, mysql, out_error)) {
         return false;
     }
     s_lock(self);
@@ -280,21 +314,28 @@ bool pcl_handover_reconnected(pcl_handover *self, MYSQL *mysql, pcl_sql_error *o
     return true;
 }
 
-/* Once it was tried it may stand on disk, whatever was said: then it is tried until it is known
- * to, and nothing else happens.  record: NULL of a try that is not the first.  true: it does, and
- * the node is to be set up by it now. */
+static void s_say_unsaved(pcl_handover *self, const char *error)
+{
+    if (!self->said) {
+        self->said = true;
+        pcl_log(PCL_LOG_ERROR, self->who, "topology_unsaved", "reason=\"%s\"", error);
+    }
+}
+
+/* What may stand on disk, whatever was said, is tried until it is known to; nothing else happens
+ * before.  Where the old file surely stands, nothing has happened, and has_committing says so.
+ * record: not looked at where has_committing is set.  true: it stands, and the node is to be set up
+ * by it now. */
 static bool s_commit(pcl_handover *self, const pcl_topology *record)
 {
     char error[ERROR_SIZE] = "";
-    bool again = self->has_committing;
-    if (!again) {
+    bool touched = false;
+    if (!self->has_committing) {
         self->committing = *record;
-        self->has_committing = true;
     }
-    if (!pcl_state_file_save(self->file, &self->committing, error, sizeof error)) {
-        if (!again) {
-            pcl_log(PCL_LOG_ERROR, self->who, "topology_unsaved", "reason=\"%s\"", error);
-        }
+    if (!pcl_state_file_save(self->file, &self->committing, &touched, error, sizeof error)) {
+        s_say_unsaved(self, error);
+        self->has_committing = self->has_committing || touched;
         return false;
     }
     self->has_committing = false;
@@ -305,13 +346,23 @@ static bool s_commit(pcl_handover *self, const pcl_topology *record)
     s_unlock(self);
     self->opening_until_us = taken_over ? pcl_now_us() + OPENING_US : 0;
     atomic_store(&self->fencing, false);
-    self->fence_thread = 0;
     self->said = false;
     pcl_log(PCL_LOG_WARNING, self->who, "topology",
             "term=%" PRIu64 " stage=%s source=%s from=%s position=%s", self->committing.term,
             pcl_topology_stage_text(self->committing.stage), self->committing.source.name,
             self->committing.from.name, self->committing.position);
     return !taken_over; /* which opens first */
+}
+
+/* Whether what comes later will most likely find its place on disk, before anybody relies on it. */
+static bool s_can_commit(pcl_handover *self, const pcl_topology *plan)
+{
+    char error[ERROR_SIZE] = "";
+    bool can = pcl_state_file_try(self->file, plan, error, sizeof error);
+    if (!can) {
+        s_say_unsaved(self, error);
+    }
+    return can;
 }
 
 /* The server's whole past, as one line.  false with number 0: a message has no room for it. */
@@ -342,14 +393,31 @@ static bool s_position(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_rea
 /* What was admitted runs first, so that it is not refused by the database. */
 static bool s_may_fence(pcl_handover *self)
 {
-    uint64_t now_us = pcl_now_us();
-    if (!atomic_load(&self->fencing)) {
-        self->fencing_us = now_us;
+    return atomic_load(&self->quiet) ||
+           pcl_time_since_us(self->fencing_us, pcl_now_us()) > QUIET_US;
+}
+
+/* What could not be told, or decided, is not begun: writes would stop for nothing. */
+static bool s_begin_fence(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *flavor,
+                          pcl_sql_error *out_error)
+{
+    bool read_only = false;
+    s_lock(self);
+    pcl_topology plan = self->rules.plan;
+    s_unlock(self);
+    if (!s_position(mysql, flavor, &read_only, plan.position, out_error)) {
+        if (out_error->number != 0) {
+            return false;
+        }
+        s_give_up(self, out_error->message);
+    } else if (!s_can_commit(self, &plan)) {
+        s_give_up(self, UNSAVED);
+    } else {
+        self->fencing_us = pcl_now_us();
         atomic_store(&self->quiet, false);
         atomic_store(&self->fencing, true);
-        return false;
     }
-    return atomic_load(&self->quiet) || pcl_time_since_us(self->fencing_us, now_us) > QUIET_US;
+    return true;
 }
 
 /* The source.  false: the database failed. */
@@ -358,11 +426,14 @@ static bool s_fence(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *flav
 {
     char position[PCL_TOPOLOGY_POSITION_SIZE_MAX + 1];
     bool read_only = false;
+    if (!atomic_load(&self->fencing)) {
+        return s_begin_fence(self, mysql, flavor, out_error);
+    }
     if (!s_may_fence(self)) {
         return true;
     }
-    self->fence_thread = mysql_thread_id(mysql);
-    if (!pcl_query_run(mysql, FENCE_LOCK_WAIT, out_error)) {
+    if (!s_lock_fence(self, mysql, out_error) ||
+        !pcl_query_run(mysql, FENCE_LOCK_WAIT, out_error)) {
         return false;
     }
     bool closed = pcl_query_run_all(mysql, flavor->read_only, out_error);
@@ -396,10 +467,10 @@ static bool s_fence(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *flav
 static bool s_reopen(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *flavor,
                      const char *why, pcl_sql_error *out_error)
 {
-    if (!pcl_query_run_all(mysql, flavor->writable, out_error)) {
+    if (!pcl_query_run_all(mysql, flavor->writable, out_error) ||
+        !s_unlock_fence(self, mysql, out_error)) {
         return false;
     }
-    self->fence_thread = 0;
     s_give_up(self, why);
     return true;
 }
@@ -417,7 +488,17 @@ static bool s_decide(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *fla
         return s_reopen(self, mysql, flavor, "somebody has written meanwhile", out_error);
     }
     *out_changed = s_commit(self, record);
-    return true;
+    return *out_changed || self->has_committing ||
+           s_reopen(self, mysql, flavor, UNSAVED, out_error);
+}
+
+/* As if it should not be the source, to the proxies; they ask another one. */
+static void s_set_unfit(pcl_handover *self, bool unfit)
+{
+    s_lock(self);
+    self->rules.unfit = unfit;
+    s_unlock(self);
+    self->unfit_until_us = unfit ? pcl_now_us() + UNFIT_US : 0;
 }
 
 /* The successor: whether the database has all of the position, and nothing else. */
@@ -430,6 +511,7 @@ static bool s_has(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *flavor
     }
     if (beyond) {
         *out_has = false;
+        s_set_unfit(self, true);
     }
     if (beyond && !self->said) {
         self->said = true;
@@ -441,16 +523,20 @@ static bool s_has(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *flavor
 }
 
 static bool s_confirm(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *flavor,
-                      const char *position, pcl_sql_error *out_error)
+                      const pcl_topology *plan, pcl_sql_error *out_error)
 {
     bool has = false;
-    if (!s_has(self, mysql, flavor, position, &has, out_error)) {
+    if (!s_has(self, mysql, flavor, plan->position, &has, out_error)) {
         return false;
+    }
+    if (has && !s_can_commit(self, plan)) { /* the source would decide for nobody */
+        s_set_unfit(self, true);
+        return true;
     }
     s_lock(self);
     /* Another attempt may have come in between. */
     if (has && self->rules.phase == PCL_SUCCESSION_ASKED &&
-        strcmp(self->rules.plan.position, position) == 0) {
+        strcmp(self->rules.plan.position, plan->position) == 0) {
         pcl_succession_reached(&self->rules);
     }
     s_unlock(self);
@@ -533,6 +619,21 @@ static moment s_moment(pcl_handover *self, uint64_t now_us)
     return now;
 }
 
+/* The successor may have been set up as a replica once more meanwhile. */
+static bool s_commit_again(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *flavor,
+                           bool *out_changed, pcl_sql_error *out_error)
+{
+    s_lock(self);
+    bool takes_over = pcl_succession_duty_of(&self->rules) == PCL_DUTY_TAKE_OVER;
+    pcl_topology last = self->rules.last;
+    s_unlock(self);
+    if (takes_over) {
+        return s_take_over(self, mysql, flavor, &last, out_error);
+    }
+    *out_changed = s_commit(self, NULL);
+    return true;
+}
+
 static bool s_step(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *flavor,
                    const moment *now, bool *out_changed, pcl_sql_error *out_error)
 {
@@ -554,7 +655,7 @@ static bool s_step(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *flavo
         return !now->has_decision ||
                s_decide(self, mysql, flavor, &now->decision, out_changed, out_error);
     case PCL_SUCCESSION_ASKED:
-        return now->plan.ready || s_confirm(self, mysql, flavor, now->plan.position, out_error);
+        return now->plan.ready || s_confirm(self, mysql, flavor, &now->plan, out_error);
     case PCL_SUCCESSION_IDLE:
         break;
     }
@@ -571,9 +672,12 @@ bool pcl_handover_step(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *f
     if (!self->on) {
         return true;
     }
+    if (self->unfit_until_us != 0 && now_us >= self->unfit_until_us) {
+        s_set_unfit(self, false);
+    }
     bool done = true;
     if (self->has_committing) {
-        *out_changed = s_commit(self, NULL);
+        done = s_commit_again(self, mysql, flavor, out_changed, out_error);
     } else if (self->opening_until_us != 0) {
         done = s_opening(self, mysql, flavor, options, now_us, out_changed, out_error);
     } else {

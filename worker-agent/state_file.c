@@ -96,21 +96,45 @@ static bool s_sync_folder(char *path)
     return good;
 }
 
-bool pcl_state_file_save(const char *file, const pcl_topology *record, char *error,
-                         size_t error_size)
+/* The new file, beside the old one, and on disk. */
+static bool s_make(const char *file, const pcl_topology *record, char made[PATH_SIZE], char *error,
+                   size_t error_size)
 {
     char text[TEXT_SIZE_MAX];
-    char made[PATH_SIZE];
     int size = s_write_text(record, text, sizeof text);
-    int path_size = snprintf(made, sizeof made, "%s.new", file);
-    if (size >= (int)sizeof text || path_size >= (int)sizeof made) {
+    int path_size = snprintf(made, PATH_SIZE, "%s.new", file);
+    if (size >= (int)sizeof text || path_size >= PATH_SIZE) {
         return s_fail(error, error_size, file, "too long");
     }
     int fd = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    errno = fd >= 0 ? ENOSPC : errno; /* what a short write means */
     bool good = fd >= 0 && write(fd, text, (size_t)size) == size && fsync(fd) == 0;
-    if (fd >= 0) {
-        good = close(fd) == 0 && good;
+    int why = errno;
+    if (fd >= 0 && close(fd) != 0) {
+        why = good ? errno : why;
+        good = false;
     }
-    good = good && rename(made, file) == 0 && s_sync_folder(made);
-    return good || s_fail(error, error_size, file, strerror(errno));
+    return good || s_fail(error, error_size, made, strerror(why));
+}
+
+bool pcl_state_file_try(const char *file, const pcl_topology *record, char *error,
+                        size_t error_size)
+{
+    char made[PATH_SIZE];
+    return s_make(file, record, made, error, error_size);
+}
+
+bool pcl_state_file_save(const char *file, const pcl_topology *record, bool *out_touched,
+                         char *error, size_t error_size)
+{
+    char made[PATH_SIZE];
+    *out_touched = false;
+    if (!s_make(file, record, made, error, error_size)) {
+        return false;
+    }
+    if (rename(made, file) != 0) {
+        return s_fail(error, error_size, file, strerror(errno));
+    }
+    *out_touched = true;
+    return s_sync_folder(made) || s_fail(error, error_size, file, strerror(errno));
 }

@@ -19,8 +19,12 @@ bool pcl_state_file_load(const char *file, pcl_topology *out_record, char *error
                          size_t error_size) PCL_MUST_CHECK;
 
 /* At once or not at all, and on disk when it returns true.  record is DECIDED or OPEN.  false:
- * error says why, and the file is the old one or the new one. */
-bool pcl_state_file_save(const char *file, const pcl_topology *record, char *error,
-                         size_t error_size) PCL_MUST_CHECK;
+ * error says why, and the file is the old one; but where *out_touched it may be the new one. */
+bool pcl_state_file_save(const char *file, const pcl_topology *record, bool *out_touched,
+                         char *error, size_t error_size) PCL_MUST_CHECK;
+
+/* All of that but the last step: the file stays as it is. */
+bool pcl_state_file_try(const char *file, const pcl_topology *record, char *error,
+                        size_t error_size) PCL_MUST_CHECK;
 
 #endif

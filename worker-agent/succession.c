@@ -167,12 +167,14 @@ void pcl_succession_stands(pcl_succession *self, const pcl_topology *record)
     self->last = *record;
     self->phase = PCL_SUCCESSION_IDLE;
     self->plan = (pcl_topology){.term = 0};
+    self->failures = 0;
 }
 
 void pcl_succession_give_up(pcl_succession *self, uint64_t now_us)
 {
     if (self->phase == PCL_SUCCESSION_CLOSING || self->phase == PCL_SUCCESSION_FENCED) {
-        self->rest_us = now_us + PCL_SUCCESSION_REST_US;
+        self->rest_us = now_us + (PCL_SUCCESSION_REST_US << self->failures);
+        self->failures += self->failures < PCL_SUCCESSION_REST_DOUBLINGS ? 1 : 0;
     }
     self->phase = PCL_SUCCESSION_IDLE;
     self->plan = (pcl_topology){.term = 0};
@@ -189,7 +191,7 @@ pcl_topology pcl_succession_message(const pcl_succession *self)
                           (self->phase == PCL_SUCCESSION_ASKED && self->plan.ready);
     pcl_topology message = speaks_of_plan ? self->plan : self->last;
     message.ready = self->phase == PCL_SUCCESSION_ASKED && self->plan.ready;
-    message.wants = self->wants && self->phase == PCL_SUCCESSION_IDLE;
+    message.wants = (self->wants && self->phase == PCL_SUCCESSION_IDLE) || self->unfit;
     message.own = self->own;
     return message;
 }

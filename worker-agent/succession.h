@@ -24,9 +24,11 @@
 #include "wire/report.h"
 #include "wire/topology.h"
 
-#define PCL_SUCCESSION_WAIT_US  UINT64_C(10000000) /* for the successor to have everything */
-#define PCL_SUCCESSION_ASKED_US UINT64_C(3000000)  /* after the source was last heard asking */
-#define PCL_SUCCESSION_REST_US  UINT64_C(15000000) /* after an attempt that came to nothing */
+#define PCL_SUCCESSION_WAIT_US        UINT64_C(10000000) /* for the successor to have everything */
+#define PCL_SUCCESSION_ASKED_US       UINT64_C(3000000) /* after the source was last heard asking */
+/* After an attempt that came to nothing; twice as long after the next, and so on so many times. */
+#define PCL_SUCCESSION_REST_US        UINT64_C(15000000)
+#define PCL_SUCCESSION_REST_DOUBLINGS 3u
 
 typedef enum pcl_succession_phase {
     PCL_SUCCESSION_IDLE = 0,
@@ -48,11 +50,13 @@ typedef struct pcl_succession {
     bool configured_source;
     pcl_topology_place configured; /* the source that the settings name, of a replica */
     bool wants;                    /* should not be the source */
+    bool unfit;                    /* cannot take over: so it says that it should not, too */
     pcl_topology last;             /* NONE, DECIDED or OPEN: as it stands on disk */
     pcl_succession_phase phase;
     pcl_topology plan; /* of the phase; ready: of the successor */
     uint64_t until_us; /* when the phase is given up */
     uint64_t rest_us;  /* no new attempt before */
+    uint32_t failures; /* attempts, one after the other, that came to nothing */
 } pcl_succession;
 
 pcl_succession_duty pcl_succession_duty_of(const pcl_succession *self);

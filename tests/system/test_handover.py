@@ -180,6 +180,7 @@ def test_a_source_hands_over_under_load_and_back(three):
         wait_until(lambda: source_now(three) == "node1", 90, "the first again")
         ledger.goes_on()
     ledger.check("node1")
+    assert not ledger.refused + ledger.unknown + ledger.other, "a client has seen an error"
     assert three.node_status("node1")["term"] == 3
     # What stands on disk counts, not what the settings say.
     for node in three.nodes():
@@ -280,6 +281,42 @@ def test_a_hand_over_that_nobody_answers_is_taken_back(three):
         wait_until(lambda: source_now(three) == "node2", 90, "once it can")
         ledger.goes_on()
     ledger.check("node2")
+
+
+@pytest.mark.parametrize("whose", ("source", "successor"))
+def test_what_could_not_be_written_down_is_not_begun(three, whose):
+    """The disk of one is full, or the like: the source goes on, rather than waiting for it."""
+    set_leave(three, "node3", True)
+    node = {"source": "node1", "successor": "node2"}[whose]
+    in_the_way = three.var / node / "topology.new"
+    in_the_way.mkdir()
+    agent = three.agent_of("node1")
+    with Ledger(three) as ledger, Watch(three):
+        set_leave(three, "node1", True)
+        wait_logged(three, three.agent_of(node), "event=topology_unsaved")
+        wait_logged(three, agent, "event=handover_given_up")
+        ledger.goes_on()
+        assert source_now(three) == "node1"
+        in_the_way.rmdir()
+        wait_until(lambda: source_now(three) == "node2", 120, "once it can")
+        ledger.goes_on()
+    ledger.check("node2")
+
+
+def test_who_closes_the_database_does_not_outlive_his_agent(three):
+    """As an agent that is killed while its read_only waits for a long write."""
+    agent = three.agent_of("node1")
+    three.kill(agent)
+    orphan = threading.Thread(target=three.sql, kwargs={"check": False}, args=("node1", (
+        "SELECT GET_LOCK('portcullis_fence', 0); SELECT SLEEP(20); SET GLOBAL read_only=1")))
+    orphan.start()
+    wait_until(lambda: three.sql("node1", "SELECT IS_USED_LOCK('portcullis_fence') IS NOT NULL")
+               == [["1"]], 10, "it is about to close it")
+    begun = time.monotonic()
+    three.start(agent)
+    orphan.join(timeout=30)
+    assert time.monotonic() - begun < 15, "it was not ended"
+    assert is_writable(three, "node1")
 
 
 def test_an_agent_whose_state_cannot_be_read_does_not_start(three):

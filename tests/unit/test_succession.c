@@ -78,6 +78,34 @@ static void test_a_proposal_is_taken_by_a_source_that_wants(void **state)
     assert_int_equal(source.phase, PCL_SUCCESSION_CLOSING);
 }
 
+static void test_what_fails_again_and_again_is_tried_less_and_less(void **state)
+{
+    (void)state;
+    static const uint64_t FACTORS[] = {1, 2, 4, 8, 8};
+    pcl_topology record;
+    pcl_topology proposal = s_proposal(0, 1);
+    pcl_succession source = s_rules(0);
+    uint64_t now_us = 1;
+    source.wants = true;
+    for (size_t index = 0; index < sizeof FACTORS / sizeof FACTORS[0]; index++) {
+        assert_false(pcl_succession_hear(&source, &proposal, 7, now_us, &record));
+        assert_int_equal(source.phase, PCL_SUCCESSION_CLOSING);
+        pcl_succession_give_up(&source, now_us);
+        now_us += FACTORS[index] * PCL_SUCCESSION_REST_US;
+        assert_false(pcl_succession_hear(&source, &proposal, 7, now_us - 1, &record));
+        assert_int_equal(source.phase, PCL_SUCCESSION_IDLE);
+    }
+}
+
+static void test_who_cannot_take_over_says_so(void **state)
+{
+    (void)state;
+    pcl_succession replica = s_rules(1);
+    assert_false(pcl_succession_message(&replica).wants);
+    replica.unfit = true;
+    assert_true(pcl_succession_message(&replica).wants);
+}
+
 static void test_only_the_answer_to_this_attempt_counts(void **state)
 {
     (void)state;
@@ -334,6 +362,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_a_record_the_configuration_says_it),
         cmocka_unit_test(test_a_proposal_is_taken_by_a_source_that_wants),
+        cmocka_unit_test(test_what_fails_again_and_again_is_tried_less_and_less),
+        cmocka_unit_test(test_who_cannot_take_over_says_so),
         cmocka_unit_test(test_only_the_answer_to_this_attempt_counts),
         cmocka_unit_test(test_others_than_the_successor_wait_until_it_is_open),
         cmocka_unit_test(test_nobody_becomes_the_source_by_hearsay),
