@@ -577,18 +577,25 @@ nodes_list()
     done
 }
 
-# The one that the newest of the agents' state files names; node1 where no source has changed.
-source_now()
+# TERM, STAGE and NODE of the newest of the agents' state files; node1 where no source has changed.
+topology_now()
 {
     local node files=()
     for node in $(nodes_list); do
-        [[ ! -r $PCL_VAR/$node/topology ]] || files+=("$PCL_VAR/$node/topology")
+        [[ ! -f $PCL_VAR/$node/topology ]] || files+=("$PCL_VAR/$node/topology")
     done
-    awk 'BEGIN { source = "node1" }
-        $1 == "term" { term = 2 * $2 }
-        $1 == "stage" && $2 == "open" { term++ }
-        $1 == "source" && term > latest { latest = term; source = $2 }
-        END { print source }' "${files[@]}" < /dev/null
+    awk 'BEGIN { newest = "0 none node1" }
+        $1 == "term" { term = $2 }
+        $1 == "stage" { stage = $2; rank = 2 * term + (stage == "open") }
+        $1 == "source" && rank > latest { latest = rank; newest = term " " stage " " $2 }
+        END { print newest }' "${files[@]}" < /dev/null
+}
+
+source_now()
+{
+    local now
+    now=$(topology_now)
+    printf '%s\n' "${now##* }"
 }
 
 # The proxies beside the first one, which may be in portcullisd.

@@ -46,6 +46,7 @@ fi
 declare -A pids=() ready=() words=()
 all_up=1
 source_node=node1
+source_stage=none
 
 # Looks at each part once; both forms of the answer print what was seen.
 parts_look()
@@ -100,6 +101,10 @@ text_print()
     local part
     say "$(setting_get nodes) nodes, $(setting_get flavor), source $source_node," \
         "roles $(setting_get roles), state in $PCL_VAR"
+    [[ $source_stage != decided ]] \
+        || say "$source_node has been named the source, and has not taken over: nobody takes writes." \
+            "infra/up.sh starts what is down; where $source_node is lost for good:" \
+            "docs/operating.md, \"Where a source is lost\""
     printf '%-14s %-8s %-28s %-22s %s\n' PART PID ADDRESS HTTP STATE
     for part in $(parts_list); do
         printf '%-14s %-8s %-28s %-22s %s\n' "$part" "${pids[$part]:--}" \
@@ -259,7 +264,7 @@ json_print()
 }
 
 parts_look
-source_node=$(source_now)
+read -r _ source_stage source_node <<< "$(topology_now)"
 if [[ $as_json -eq 1 ]]; then
     json_print
 else

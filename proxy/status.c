@@ -175,10 +175,22 @@ static void s_put_choice(const pcl_proxy *self, pcl_strategy_kind kind, uint64_t
     pcl_proxy_explain_pairs(self, &choice, now_us, buffer);
 }
 
+/* The latest change of the source that was heard of. */
+static void s_put_topology(const pcl_proxy *self, pcl_buffer *buffer)
+{
+    const pcl_topology *topology = &self->topology;
+    pcl_mp_put_text(buffer, "topology");
+    pcl_mp_put_map(buffer, 4);
+    pcl_mp_pair_uint(buffer, "term", topology->term);
+    pcl_mp_pair_text(buffer, "stage", pcl_topology_stage_text(topology->stage));
+    pcl_mp_pair_text(buffer, "source", topology->source.name);
+    pcl_mp_pair_text(buffer, "from", topology->from.name);
+}
+
 void pcl_proxy_status_encode(const pcl_proxy *self, uint64_t now_us, pcl_buffer *buffer)
 {
     uint32_t count = pcl_membership_count(self->members);
-    pcl_mp_put_map(buffer, 18);
+    pcl_mp_put_map(buffer, 20);
     pcl_mp_pair_text(buffer, "version", PCL_VERSION);
     pcl_mp_pair_text(buffer, "proxy", pcl_config_text(self->config, "proxy/name"));
     s_hex(buffer, "boot_id", self->args->boot_id);
@@ -195,7 +207,9 @@ void pcl_proxy_status_encode(const pcl_proxy *self, uint64_t now_us, pcl_buffer 
     pcl_mp_pair_uint(buffer, "dropped", self->dropped_count);
     pcl_mp_pair_uint(buffer, "cancels", self->cancel_count);
     pcl_mp_pair_uint(buffer, "releases", self->release_count);
+    pcl_mp_pair_uint(buffer, "waiting", self->waiting_count);
     s_put_hedges(self, buffer);
+    s_put_topology(self, buffer);
     pcl_mp_put_text(buffer, "nodes");
     pcl_mp_put_array(buffer, count);
     for (uint32_t index = 0; index < count; index++) {

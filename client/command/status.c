@@ -142,6 +142,57 @@ static void s_print_choices(pcl_bytes choices)
     pcl_table_print(&table);
 }
 
+/* ---- the source ------------------------------------------------------------------------- */
+
+static bool s_takes_writes(pcl_bytes node)
+{
+    char role[64];
+    char member[64];
+    char state[64];
+    pcl_tree_text(node, "role", role, sizeof role);
+    pcl_tree_text(node, "member", member, sizeof member);
+    pcl_tree_text(node, "state", state, sizeof state);
+    return strcmp(role, "source") == 0 && strcmp(state, "up") == 0 &&
+           (strcmp(member, "up") == 0 || strcmp(member, "suspect") == 0) &&
+           !pcl_tree_value(pcl_tree_get(node, "read_only")).boolean;
+}
+
+static bool s_has_source(pcl_bytes nodes)
+{
+    pcl_mp_reader reader = pcl_mp_reader_of(nodes);
+    pcl_mp_value head;
+    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_ARRAY;
+    for (uint32_t item = 0; good && item < head.count; item++) {
+        pcl_bytes node;
+        if (pcl_mp_skip(&reader, &node) && s_takes_writes(node)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where nobody takes writes: what is known of it, and where it stands what to do. */
+static void s_print_no_source(pcl_bytes topology)
+{
+    char stage[64];
+    char source[80];
+    char from[80];
+    pcl_tree_text(topology, "stage", stage, sizeof stage);
+    pcl_tree_text(topology, "source", source, sizeof source);
+    pcl_tree_text(topology, "from", from, sizeof from);
+    if (strcmp(stage, "decided") == 0) {
+        (void)printf("\nno node takes writes: %s has handed over to %s, which has not taken over "
+                     "yet. Start what is down of %s;",
+                     from, source, source);
+    } else {
+        (void)printf("\nno node takes writes: the source%s%s is down, closed, or just changing. "
+                     "Start it;",
+                     source[0] != '\0' ? ", " : "", source);
+    }
+    (void)printf(" where it is lost for good, docs/operating.md, \"Where a source is lost\", says "
+                 "what to do\n");
+}
+
 static void s_print(pcl_bytes status, bool sealed)
 {
     char version[64];
@@ -161,6 +212,9 @@ static void s_print(pcl_bytes status, bool sealed)
                  pcl_tree_uint(status, "parked"), pcl_tree_uint(status, "retries"));
     (void)printf("sealed: %s\n\n", sealed ? "yes" : "no");
     s_print_nodes(pcl_tree_get(status, "nodes"));
+    if (!s_has_source(pcl_tree_get(status, "nodes"))) {
+        s_print_no_source(pcl_tree_get(status, "topology"));
+    }
     (void)fputc('\n', stdout);
     s_print_choices(pcl_tree_get(status, "choices"));
 }

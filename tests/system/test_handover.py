@@ -283,6 +283,41 @@ def test_a_hand_over_that_nobody_answers_is_taken_back(three):
     ledger.check("node2")
 
 
+def test_one_command_moves_the_source(three):
+    """To the node that it names; the agents' files are as they were."""
+    files = [pathlib.Path(three.part(three.agent_of(node))["config"]) for node in three.nodes()]
+    before = [file.read_text() for file in files]
+    with Ledger(three, clients=4) as ledger, Watch(three):
+        assert "node3 is the source, term 1" in three.script("switchover.sh", "node3").stdout
+        assert "already" in three.script("switchover.sh", "node3").stdout
+        wait_until(lambda: source_now(three) == "node3", 30, "the proxy knows")
+        ledger.goes_on()
+    ledger.check("node3")
+    assert not ledger.refused + ledger.unknown + ledger.other, "a client has seen an error"
+    assert [file.read_text() for file in files] == before
+    assert three.script("switchover.sh", "node9", check=False).returncode == 64
+
+
+def test_who_looks_is_told_that_nobody_takes_over(three):
+    """The successor is lost once all is decided: status and status.sh say what that means."""
+    set_leave(three, "node3", True)
+    agent = three.agent_of("node2")
+    state = three.var / "node1" / "topology"
+    in_the_way = three.var / "node2" / "topology"
+    in_the_way.mkdir()  # it can write beside it, and not there
+    set_leave(three, "node1", True)
+    wait_until(lambda: state.exists() and "stage decided" in state.read_text(), 60, "decided")
+    three.kill(agent)
+    wait_until(lambda: source_now(three) is None, 30, "no source")
+    said = three.command("status").stdout
+    assert "no node takes writes: node1 has handed over to node2" in said, said
+    said = three.script("status.sh", check=False).stdout
+    assert "node2 has been named the source, and has not taken over" in said, said
+    in_the_way.rmdir()
+    three.start(agent)
+    wait_until(lambda: source_now(three) == "node2", 60, "it takes over in the end")
+
+
 @pytest.mark.parametrize("whose", ("source", "successor"))
 def test_what_could_not_be_written_down_is_not_begun(three, whose):
     """The disk of one is full, or the like: the source goes on, rather than waiting for it."""
