@@ -102,7 +102,8 @@ text_print()
     say "$(setting_get nodes) nodes, $(setting_get flavor), source $source_node," \
         "roles $(setting_get roles), state in $PCL_VAR"
     [[ $source_stage != decided ]] \
-        || say "$source_node has been named the source, and has not taken over: nobody takes writes." \
+        || say "$source_node has been named the source, and has not taken over:" \
+            "nobody takes writes." \
             "infra/up.sh starts what is down; where $source_node is lost for good:" \
             "docs/operating.md, \"Where a source is lost\""
     printf '%-14s %-8s %-28s %-22s %s\n' PART PID ADDRESS HTTP STATE
