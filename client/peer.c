@@ -16,12 +16,6 @@
 #define ZMQ_METADATA 95
 #endif
 
-/* What the heartbeats below mean: the gatekeeper ends the connection of a process that stands still
- * (RFC 1, section 2.2).  ZMQ_HEARTBEAT_TTL says the same, and costs a gatekeeper with thousands of
- * clients more than their requests. */
-#define SILENCE_MS 3000
-#define SILENCE    "X-Silence-Max-Ms:3000"
-
 /* A reply and what its frame may have around it. */
 #define MESSAGE_SIZE_MAX (PCL_REPLY_SIZE_MAX + 4096u)
 
@@ -33,9 +27,14 @@ enum {
     RECONNECT_MS = 50,
     RECONNECT_MS_MAX = 400,
     HEARTBEAT_MS = 500,
+    HEARTBEAT_MS_MAX = 10000,
+    /* What heartbeats mean: the gatekeeper ends the connection of a process that stands still for
+     * so many of them (RFC 1, section 2.2).  ZMQ_HEARTBEAT_TTL says the same, and costs a
+     * gatekeeper with thousands of clients more than their requests. */
+    SILENCE_BEATS = 6,
     /* The answer to a heartbeat waits behind the reply that is on its way: one of 17 MiB, which is
      * the longest, is not to end its own connection where 30 Mbit/s are to be had. */
-    HEARTBEAT_TIMEOUT_MS = 5000,
+    TIMEOUT_BEATS = 10,
     UNACKNOWLEDGED_MS = 3000, /* a host that vanished ends its connection by it */
     /* After a refusal.  The longest is no longer than a request waits for a connection, unless it
      * was told otherwise: it sees whether the key is admitted meanwhile. */
@@ -113,25 +112,29 @@ static int s_spread(int ms)
 
 /* On ipc the kernel does not tell a gatekeeper how long its peer has been silent; libzmq does, and
  * on one machine there are not so many clients that it would cost much. */
-static bool s_promise(void *socket, const char *endpoint)
+static bool s_promise(void *socket, const char *endpoint, int silence_ms)
 {
     bool local = strncmp(endpoint, "ipc:", 4) == 0;
-    return s_set_text(socket, ZMQ_METADATA, SILENCE) &&
-           (!local || s_set_int(socket, ZMQ_HEARTBEAT_TTL, SILENCE_MS));
+    char property[32];
+    (void)snprintf(property, sizeof property, "X-Silence-Max-Ms:%d", silence_ms);
+    return s_set_text(socket, ZMQ_METADATA, property) &&
+           (!local || s_set_int(socket, ZMQ_HEARTBEAT_TTL, silence_ms));
 }
 
 static bool s_configure(void *socket, const pcl_peer_options *options)
 {
     int64_t message_size_max = MESSAGE_SIZE_MAX;
+    assert(options->heartbeat_ms <= HEARTBEAT_MS_MAX);
+    int beat_ms = options->heartbeat_ms != 0 ? (int)options->heartbeat_ms : HEARTBEAT_MS;
     bool good = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &message_size_max,
                                sizeof message_size_max) == 0 &&
                 s_set_int(socket, ZMQ_LINGER, 0) && s_set_int(socket, ZMQ_IMMEDIATE, 1) &&
                 s_set_int(socket, ZMQ_SNDHWM, (int)options->queue_max) &&
                 s_set_int(socket, ZMQ_RCVHWM, (int)options->queue_max) &&
                 s_set_int(socket, ZMQ_HANDSHAKE_IVL, s_spread(HANDSHAKE_MS)) &&
-                s_set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
-                s_set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) &&
-                s_promise(socket, options->gatekeeper->endpoint) &&
+                s_set_int(socket, ZMQ_HEARTBEAT_IVL, beat_ms) &&
+                s_set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, TIMEOUT_BEATS * beat_ms) &&
+                s_promise(socket, options->gatekeeper->endpoint, SILENCE_BEATS * beat_ms) &&
                 s_set_int(socket, ZMQ_RECONNECT_IVL, s_spread(RECONNECT_MS)) &&
                 s_set_int(socket, ZMQ_RECONNECT_IVL_MAX, s_spread(RECONNECT_MS_MAX)) &&
                 s_set_int(socket, ZMQ_TCP_MAXRT, UNACKNOWLEDGED_MS) &&

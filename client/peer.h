@@ -30,6 +30,7 @@ typedef struct pcl_peer_options {
     const pcl_bundle_gatekeeper *gatekeeper; /* copied */
     const pcl_bundle *bundle;                /* whose own keys to use; not kept */
     uint32_t queue_max;                      /* messages each way */
+    uint32_t heartbeat_ms; /* 0: every 500; at most 10,000, as silence is bounded by six of them */
 } pcl_peer_options;
 
 /* context: a zmq context.  NULL: error says why. */
