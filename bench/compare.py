@@ -366,8 +366,8 @@ class Comparison:
         say(f"{clients} idle clients")
         file = pathlib.Path(self.folder.name) / "scale.json"
         with running([sys.executable, HERE / "scale.py", "--clients", f"{clients // 10},{clients}",
-                      "--agents", 1, "--seconds", 1, "--warmup", 0.5, "--idle-seconds", 1,
-                      "--rate", 100, "--no-closed", "--no-together", "--json", file],
+                      "--agents", 1, "--rounds", 1, "--idle-seconds", 1, "--idle-only",
+                      "--json", file],
                      300, stderr=subprocess.STDOUT,
                      env={**os.environ, "PORTCULLIS_TEST_SCRATCH": self.folder.name}) as process:
             said = process.stdout.read()

@@ -101,9 +101,12 @@ def _path(points):
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in kept)
 
 
-def lines(label, series, x_name, y_name, log=True, x_axis=None, x_ticks=None, shade=None):
-    """series: [(name, color, [(x, y), ...])].  shade: (from, to) on the x axis."""
+def lines(label, series, x_name, y_name, log=True, x_axis=None, x_ticks=None, shade=None,
+          ranges=()):
+    """series: [(name, color, [(x, y), ...])].  shade: (from, to) on the x axis.  ranges: [(color,
+    [(x, low, high), ...])], drawn as strokes."""
     values = [value for _, _, points in series for _, value in points]
+    values += [value for _, strokes in ranges for stroke in strokes for value in stroke[1:]]
     x = x_axis or Axis(0, max((at for _, _, points in series for at, _ in points), default=1),
                        LEFT, WIDTH - RIGHT)
     y = Axis.around(values, HEIGHT - BOTTOM, TOP, log)
@@ -114,6 +117,9 @@ def lines(label, series, x_name, y_name, log=True, x_axis=None, x_ticks=None, sh
                      f'height="{HEIGHT - BOTTOM - TOP}" class="shade"/>')
     ticks = x_ticks if x_ticks is not None else [(at, f"{at:g}") for at in x.ticks()]
     parts += _frame(x, y, x_name, y_name, ticks, HEIGHT)
+    for color, strokes in ranges:
+        parts += [_line(x.at(at), y.at(low), x.at(at), y.at(high), f"range {escape(color)}")
+                  for at, low, high in strokes]
     for name, color, points in series:
         if points:
             placed = [(x.at(at), y.at(value)) for at, value in points]

@@ -5,23 +5,25 @@ Starts a gatekeeper, a broker and a proxy of their own, with CURVE, a policy and
 them simulated worker agents (bench/scale/agents.c: a statement is a wait) and simulated clients
 (bench/scale/clients.c: each a connection and a key of its own).  No database is needed.
 
-Four parts:
+Two parts, each so many rounds:
 
-  idle      more and more clients that have had one answer each and say nothing more: memory and
-            processor time
-  clients   the same clients at a fixed rate of all together, and as fast as it goes with so many
-            requests in flight
-  agents    the same with more and more agents, once with `custom` and once with `random`, which
-            costs next to nothing to choose by: the difference is what a decision costs
-  together  all clients and all agents
+  idle   more and more clients, with heartbeats as often as the library sends them, that have had
+         one answer each and say nothing more: memory and processor time
+  grid   each number of clients with each number of agents: idle, at a fixed rate of all together,
+         once with `custom` and once with `random`, which costs next to nothing to choose by, and
+         as fast as it goes with so many requests in flight.  Heartbeats come seldom (--beat-ms),
+         since those who are simulated send theirs on this machine, too
 
-and the bars, as lines of `pass` and `FAIL` (exit code 1): nothing fails; memory, processor time a
-request and the time of an answer as fast as it goes grow no faster than linearly with clients and
-with agents; an idle client takes at most 40 KiB in the gatekeeper.  A part that could not be
-measured is a bar that is missed, and costs none of the others.  An interrupt ends it, and what was
-measured until then is told (exit code 130).
+Every other round goes through the numbers of clients from the last to the first, so that what
+the machine does meanwhile falls on all of them.  Then come the bars, as lines of `pass`, `FAIL` and
+`open` (exit code 1 unless all pass): nothing fails; memory, processor time a request, the time of a
+decision and of an answer as fast as it goes grow no faster than linearly, with clients, with agents
+and with both (bench/growth.py; `open`: the values lie too far apart to tell); an idle client takes
+at most 40 KiB in the gatekeeper.  A part that could not be measured is a bar that is missed, and
+costs none of the others.  An interrupt ends it, and what was measured until then is told (exit code
+130).  Exit code 69: the system gives too few descriptors.
 
-    bench/scale.py [--clients 100,1000,10000] [--agents 10,50,200] [--json FILE] [--html FILE]
+    bench/scale.py [--clients 1000,10000] [--agents 10,200] [--rounds 3] [--json FILE] [--html FILE]
     bench/scale.py --quick                    # 200 clients, 10 agents, some ten seconds
 
 PORTCULLIS_TEST_BUILD names the build, which should be a RelWithDebInfo or a Release one; times and
@@ -50,7 +52,8 @@ import zmq
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-import plot  # noqa: E402  (its folder must be on the path first)
+import growth  # noqa: E402  (its folder must be on the path first)
+import plot  # noqa: E402
 from compare_peers import free_port, until_parent  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("PORTCULLIS_TEST_BUILD",
@@ -59,9 +62,9 @@ BUILD = pathlib.Path(os.environ.get("PORTCULLIS_TEST_BUILD",
 ROLES = ("gatekeeper", "broker", "proxy")
 CLIENTS_EACH = 2500      # of a process: a client is four descriptors
 IDLE_KIB_MAX = 40
-GROWTH_FROM = {"clients": 1000, "agents": 50}
-GROWTH_MAX = 1.5         # how much more an added client or agent may cost at the upper end
-LADDER_CLIENTS, LADDER_AGENTS = "100,1000,2500,5000,10000", "10,50,100,200"
+BEAT_MS = 500            # the library's
+EXIT_UNAVAILABLE = 69
+LADDER_CLIENTS, LADDER_AGENTS = "1000,2500,5000,10000", "10,50,100,200"
 
 
 # --- Processes -------------------------------------------------------------------------
@@ -76,14 +79,20 @@ def ports(count):
     raise RuntimeError(f"no {count} free ports on loopback found")
 
 
-def descriptors(wanted):
-    """Raises the limit that children inherit, as far as the system lets us; returns it."""
+def descriptors(clients):
+    """Raises the limit that children inherit to what so many clients need; returns what is missing
+    in words, else "".  The gatekeeper has a descriptor for each client, and each process of
+    simulated ones has four."""
+    wanted = max(clients, 4 * min(clients, CLIENTS_EACH)) + 1024
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit in (max(hard, wanted), hard):
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(limit, wanted)), limit))
             break
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    found = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return "" if found >= wanted else (
+        f"{clients} clients need {wanted} descriptors in one process, and this system gives {found}"
+        " (`ulimit -Hn`; LimitNOFILE= of a unit)")
 
 
 class Told:
@@ -193,8 +202,8 @@ def key_pairs(names):
 class World:
     """The three daemons, and who is simulated around them."""
 
-    def __init__(self, options):
-        self.options = options
+    def __init__(self, options, beat_ms):
+        self.options, self.beat_ms = options, beat_ms
         # pylint: disable=consider-using-with
         self.scratch = tempfile.TemporaryDirectory(
             prefix="scale.", dir=os.environ.get("PORTCULLIS_TEST_SCRATCH"),
@@ -338,15 +347,14 @@ class World:
         while len(self.crowds) * CLIENTS_EACH < clients:
             first = len(self.crowds) * CLIENTS_EACH
             self.crowds.append(Told("scale_clients", [
-                "--bundle", self.folder / "client.bundle",
+                "--bundle", self.folder / "client.bundle", "--beat-ms", self.beat_ms,
                 "--identities", self.folder / "clients.secret", "--first", first,
                 "--capacity", min(CLIENTS_EACH, len(self.clients) - first)], self.log))
         self.parts = [min(CLIENTS_EACH, clients - index * CLIENTS_EACH)
                       for index in range(len(self.crowds))]
         start = time.monotonic()
-        for crowd, part in zip(self.crowds, self.parts):
+        for crowd, part in zip(self.crowds, self.parts):  # one by one: a storm would end none
             crowd.say(f"connect {part}")
-        for crowd in self.crowds:
             crowd.hear()
         self.client_count = clients
         return time.monotonic() - start
@@ -423,16 +431,15 @@ def percentile(buckets, share):
 
 # --- The ladders -------------------------------------------------------------------------
 
-def step(world, strategies):
+def step(world, number):
     """Idle, at a fixed rate, and as fast as it goes, with who is there."""
     options = world.options
-    row = {"clients": world.client_count, "agents": world.agent_count,
+    row = {"round": number, "clients": world.client_count, "agents": world.agent_count,
            "idle": world.idle(options.idle_seconds), "open": {}, "closed": {}}
-    for strategy in strategies:
+    for strategy in ("custom", "random"):
         row["open"][strategy] = world.load("open", options.rate, strategy)
-    if options.closed:
-        row["closed"]["custom"] = world.load(
-            "closed", min(options.in_flight, world.client_count), "custom")
+    row["closed"]["custom"] = world.load(
+        "closed", min(options.in_flight, world.client_count), "custom")
     for found in [*row["open"].values(), *row["closed"].values()]:
         net_of_idle(found, row["idle"]["cpu_ms_per_s"])
     tell(row)
@@ -489,31 +496,34 @@ def part(result, name):
 def nothing_yet(options):
     return {"machine": machine(), "interrupted": False, "failed": {}, "options": {
         key: value for key, value in vars(options).items()
-        if isinstance(value, (int, float, list))}, "idle": [], "clients": [], "agents": []}
+        if isinstance(value, (int, float, list))}, "idle": [], "grid": []}
+
+
+def measure_idle(options, result, number):
+    with World(options, BEAT_MS) as world:
+        for count in options.clients:
+            row = {"round": number, "clients": count, "agents": world.agent_count,
+                   "connect_seconds": world.connect(count),
+                   "idle": world.idle(options.idle_seconds)}
+            result["idle"].append(row)
+            tell_idle(row)
 
 
 def measure(options, result):
     """Fills result step by step, so that an interrupt leaves what was measured."""
-    with part(result, "idle"), World(options) as world:
-        result["empty_rss_kib"] = {role: one.rss_kib() for role, one in world.daemons.items()}
-        for count in options.clients:
-            row = {"clients": count, "connect_seconds": world.connect(count),
-                   "idle": world.idle(options.idle_seconds)}
-            result["idle"].append(row)
-            tell_idle(row)
-    with part(result, "clients"), World(options) as world:
-        for count in options.clients:
-            world.connect(count)
-            result["clients"].append(step(world, ["custom"]))
-    with part(result, "agents"), World(options) as world:
-        world.connect(options.clients[(len(options.clients) - 1) // 3])
-        for count in options.agents:
-            world.grow(count)
-            result["agents"].append(step(world, ["custom", "random"]))
-        if options.together:
-            with part(result, "together"):
-                world.connect(options.clients[-1])
-                result["together"] = step(world, ["custom", "random"])
+    for number in range(1, options.rounds + 1):
+        with part(result, f"idle, round {number}"):
+            measure_idle(options, result, number)
+        if options.idle_only:
+            continue
+        for clients in options.clients[::1 if number % 2 else -1]:
+            # A world of its own: what was busy is greater than what was not, and stays so.
+            with part(result, f"{clients} clients, round {number}"), \
+                    World(options, options.beat_ms) as world:
+                world.connect(clients)
+                for agents in options.agents:
+                    world.grow(agents)
+                    result["grid"].append(step(world, number))
 
 
 def machine():
@@ -533,133 +543,118 @@ def slope(points):
     return statistics.linear_regression(*zip(*points)).slope
 
 
-def growth(points):
-    """How much more an added x costs over the last step than over all: 1 is a straight line."""
-    points = sorted(points)
-    if len(points) < 3:
-        return 0.0
-    (x0, y0), (x1, y1), (x2, y2) = points[0], points[-2], points[-1]
-    whole, last = (y2 - y0) / (x2 - x0), (y2 - y1) / (x2 - x1)
-    return last / whole if whole > 0 else 0.0
-
-
-def points_of(rows, over, what):
-    """[(x, y)] of the rows that have it."""
-    found = []
+def points_of(rows, what):
+    """{(clients, agents): [value of each round]} of the rows that have it."""
+    found = collections.defaultdict(list)
     for row in rows:
         with contextlib.suppress(KeyError, ZeroDivisionError):
-            found.append((row[over], what(row)))
-    return found
+            found[row["clients"], row["agents"]].append(what(row))
+    return dict(found)
 
 
-REQUEST_US, ANSWER_US, DECISION_US, MEMORY_MIB, IDLE_MS = 3, 10, 3, 4, 20  # no more than noise
+class Curve(collections.namedtuple("Curve", "unit, points, judged")):
+    """points: {(clients, agents): [value of each round]}.  judged: more is worse."""
 
-
-def curves_of_clients(result):
-    found = {}
-    for role in ROLES:
-        found[f"memory of the {role}, all idle"] = (
-            "clients", "MiB", points_of(result["idle"], "clients", lambda row, role=role: (
-                row["idle"]["rss_kib"][role] / 1024)), MEMORY_MIB)
-        found[f"processor time of the {role}, all idle"] = (
-            "clients", "ms a second", points_of(
-                result["idle"], "clients",
-                lambda row, role=role: row["idle"]["cpu_ms_per_s"][role]), IDLE_MS)
-        found[f"memory of the {role}, all have been busy"] = (
-            "clients", "MiB", points_of(result["clients"], "clients", lambda row, role=role: (
-                row["open"]["custom"]["rss_kib"][role] / 1024)), MEMORY_MIB)
-        for kind, words in (("open", "at a fixed rate"), ("closed", "as fast as it goes")):
-            found[f"processor time of the {role} a request, {words}"] = (
-                "clients", "us", points_of(
-                    result["clients"], "clients", lambda row, role=role, kind=kind: (
-                        row[kind]["custom"]["net_us_per_request"][role])), REQUEST_US)
-    return found
-
-
-def curves_of_agents(result):
-    rows, found = result["agents"], {}
-    for strategy in ("custom", "random"):
-        found[f"processor time of the proxy a request, at a fixed rate, {strategy}"] = (
-            "agents", "us", points_of(rows, "agents", lambda row, strategy=strategy: (
-                row["open"][strategy]["net_us_per_request"]["proxy"])), REQUEST_US)
-        found[f"time of a decision, {strategy}"] = (
-            "agents", "us", points_of(rows, "agents", lambda row, strategy=strategy: (
-                row["open"][strategy]["decision_us"])), DECISION_US)
-    found["processor time of the proxy a request, as fast as it goes, custom"] = (
-        "agents", "us", points_of(rows, "agents", lambda row: (
-            row["closed"]["custom"]["net_us_per_request"]["proxy"])), REQUEST_US)
-    found["memory of the proxy over agents, all idle"] = (
-        "agents", "MiB",
-        points_of(rows, "agents", lambda row: row["idle"]["rss_kib"]["proxy"] / 1024), MEMORY_MIB)
-    found["processor time of the proxy over agents, all idle"] = (
-        "agents", "ms a second",
-        points_of(rows, "agents", lambda row: row["idle"]["cpu_ms_per_s"]["proxy"]), IDLE_MS)
-    return found
+    def medians(self):
+        return growth.medians(self.points)
 
 
 def curves(result):
-    """What is looked at: name -> (what x is, unit of y, its points, y that is no more than noise;
-    None where less is worse and it is only drawn)."""
-    found = {**curves_of_clients(result), **curves_of_agents(result)}
-    for over in ("clients", "agents"):
-        found[f"answers a second over {over}, as fast as it goes"] = (
-            over, "a second", points_of(
-                result[over], over, lambda row: row["closed"]["custom"]["throughput"]), None)
-        found[f"time an answer over {over}, as fast as it goes"] = (
-            over, "us", points_of(result[over], over, lambda row: (
-                1e6 / row["closed"]["custom"]["throughput"])), ANSWER_US)
+    """What is looked at, by name."""
+    idle, grid, found = result["idle"], result["grid"], {}
+
+    def add(name, unit, rows, what, judged=True):
+        found[name] = Curve(unit, points_of(rows, what), judged)
+
+    for role in ROLES:
+        add(f"memory of the {role}, all idle", "MiB", idle,
+            lambda row, role=role: row["idle"]["rss_kib"][role] / 1024)
+        add(f"processor time of the {role}, all idle", "ms a second", idle,
+            lambda row, role=role: row["idle"]["cpu_ms_per_s"][role])
+    for role in ROLES:
+        add(f"memory of the {role}, all have been busy", "MiB", grid,
+            lambda row, role=role: row["closed"]["custom"]["rss_kib"][role] / 1024)
+        for kind, words in (("open", "at a fixed rate"), ("closed", "as fast as it goes")):
+            add(f"processor time of the {role} a request, {words}", "us", grid,
+                lambda row, role=role, kind=kind: row[kind]["custom"]["net_us_per_request"][role])
+    add("processor time of the proxy, idle, seldom heartbeats", "ms a second", grid,
+        lambda row: row["idle"]["cpu_ms_per_s"]["proxy"])
+    for strategy in ("custom", "random"):
+        add(f"time of a decision by {strategy}, at a fixed rate", "us", grid,
+            lambda row, strategy=strategy: row["open"][strategy]["decision_us"])
+    add("time an answer, as fast as it goes", "us", grid,
+        lambda row: 1e6 / row["closed"]["custom"]["throughput"])
+    add("answers a second, as fast as it goes", "a second", grid,
+        lambda row: row["closed"]["custom"]["throughput"], judged=False)
+    add("share of those at a fixed rate that were answered", "%", grid,
+        lambda row: 100 * row["open"]["custom"]["served"] / row["open"]["custom"]["requests"],
+        judged=False)
     return found
 
 
+ADDED = {"clients": 1000, "agents": 100}  # of whom a bar tells what they cost
+
+
+def bar_of(name, curve):
+    """(name, verdict, words); None where there are too few counts to tell."""
+    points = curve.medians()
+    try:
+        verdict, parts = growth.judge(points)
+    except ValueError:
+        return None
+    fit, one = growth.Fit(points), plot.number
+    added = "".join(f", {'+' if fit.growth(over) > 0 else ''}{one(many * fit.each(over))} for each "
+                    f"{many:,} {over}" for over, many in ADDED.items() if over in fit.value)
+    beyond = ", ".join(f"{over} {one(much)} \N{PLUS-MINUS SIGN} {one(spread)} of at most "
+                       f"{one(room)}" for over, much, spread, room in parts)
+    return (f"{name}: no faster than linearly", verdict,
+            f"{one(points[0][2])} to {one(points[-1][2])} {curve.unit}{added}; beyond a straight "
+            f"line: {beyond}")
+
+
 def summarize(result):
-    """What an added client and agent cost, and the bars."""
-    idle = result["idle"]
-    result["idle_kib_per_client"] = slope(
-        [(row["clients"], row["idle"]["rss_kib"]["gatekeeper"]) for row in idle])
-    result["kib_per_agent"] = slope(
-        [(row["agents"], row["idle"]["rss_kib"]["proxy"]) for row in result["agents"]])
-    result["idle_us_per_client_s"] = slope(
-        [(row["clients"], row["idle"]["cpu_ms_per_s"]["gatekeeper"] * 1000) for row in idle])
-    rows = [*result["clients"], *result["agents"],
-            *([result["together"]] if "together" in result else [])]
-    loads = [load for row in rows for kind in ("open", "closed") for load in row[kind].values()]
+    """What an added client costs, and the bars."""
+    loads = [load for row in result["grid"] for kind in ("open", "closed")
+             for load in row[kind].values()]
     failed = sum(load["requests"] - load["served"] for load in loads)
     served = sum(load["served"] for load in loads)
-    bars = [("nothing failed", failed == 0 and served > 0, f"{failed} of {failed + served}")]
-    bars += [(f"measured to its end: {name}", False, why) for name, why in result["failed"].items()]
-    if result["idle_kib_per_client"] is not None and idle[-1]["clients"] >= 1000:
+    bars = [] if result["options"].get("idle_only") else [
+        ("nothing failed", growth.PASS if failed == 0 and served > 0 else growth.FAIL,
+         f"{failed} of {failed + served}")]
+    bars += [(f"measured to its end: {name}", growth.FAIL, why)
+             for name, why in result["failed"].items()]
+    found = curves(result)
+    points = found["memory of the gatekeeper, all idle"].medians()
+    result["idle_kib_per_client"] = each = slope([(c, 1024 * mib) for c, _, mib in points])
+    if each is not None and points[-1][0] >= 1000:
         bars.append((f"an idle client takes at most {IDLE_KIB_MAX} KiB in the gatekeeper",
-                     result["idle_kib_per_client"] <= IDLE_KIB_MAX,
-                     f"{result['idle_kib_per_client']:.1f} KiB"))
-    for name, (over, unit, points, noise) in curves(result).items():
-        if noise is None or len(points) < 3 or points[-1][0] < GROWTH_FROM[over]:
-            continue  # noise would be all that it told
-        values = [y for _, y in points]
-        more = growth(points)
-        flat = max(values) - values[0] <= noise
-        bars.append((f"{name}: no faster than linearly with {over}", flat or more <= GROWTH_MAX,
-                     f"{values[0]:.1f} to {values[-1]:.1f} {unit}, last step "
-                     f"{more:.2f} of a straight line"))
-    result["bars"] = [{"bar": name, "pass": bool(good), "found": found}
-                      for name, good, found in bars]
-    return all(good for _, good, _ in bars)
+                     growth.PASS if each <= IDLE_KIB_MAX else growth.FAIL, f"{each:.1f} KiB"))
+    bars += filter(None, (bar_of(name, curve) for name, curve in found.items() if curve.judged))
+    result["bars"] = [{"bar": name, "verdict": verdict, "found": words}
+                      for name, verdict, words in bars]
+    return all(verdict == growth.PASS for _, verdict, _ in bars)
 
 
 # --- The picture -----------------------------------------------------------------------------
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1a1f24;--paper:#fff;--soft:#57606a;--rule:#d8dee4;
---own:#0969da;--bad:#b35900}
+--bad:#b35900;--k0:#0969da;--k1:#b35900;--k2:#1a7f37;--k3:#8250df;--k4:#bf3989;--k5:#57606a}
 @media(prefers-color-scheme:dark){:root{--ink:#d6dde4;--paper:#0d1117;--soft:#8b949e;
---rule:#30363d;--own:#58a6ff;--bad:#e3a04f}}
+--rule:#30363d;--bad:#e3a04f;--k0:#58a6ff;--k1:#e3a04f;--k2:#56d364;--k3:#bc8cff;--k4:#f778ba;
+--k5:#8b949e}}
+""" + "".join(f".k{index}{{--own:var(--k{index})}}" for index in range(6)) + """
 body{font:15px/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:1340px;padding:0 1rem;
 color:var(--ink);background:var(--paper)}
 main{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr));gap:1rem}
 figure{margin:0;padding:.6rem;border:1px solid var(--rule);border-radius:6px;min-width:0}
 figcaption{font-weight:600}small{color:var(--soft);font-weight:400}
+small i{display:inline-block;width:.7em;height:.7em;border-radius:50%;background:var(--own);
+margin-right:.3em}
 svg{display:block;width:100%;height:auto}svg text{font-size:11px;fill:var(--soft)}
 svg .grid{stroke:var(--rule)}svg .axis{stroke:var(--soft)}
 svg polyline{fill:none;stroke:var(--own);stroke-width:2}
+svg .range{stroke:var(--own);stroke-width:1.2;opacity:.7}
 table{border-collapse:collapse}td{padding:.15rem .8rem .15rem 0;vertical-align:top}
 .bad{color:var(--bad);font-weight:600}
 """
@@ -667,12 +662,28 @@ table{border-collapse:collapse}td{padding:.15rem .8rem .15rem 0;vertical-align:t
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def chart(name, over, unit, points):
-    """One curve, and its values to read."""
-    values = ", ".join(f"{x:g}: {y:.3g}" if y < 1000 else f"{x:g}: {y:,.0f}" for x, y in points)
-    return ("<figure>" + plot.lines(name, [(name, "own", points)], over, unit, log=False)
-            + f"<figcaption>{plot.escape(name)}<br><small>{plot.escape(values)} "
-              f"{plot.escape(unit)}</small></figcaption></figure>")
+def charts_of(name, curve):
+    """Medians of the rounds over clients, a line for each number of agents, and over agents, a line
+    for each number of clients; how far the rounds lie apart as a stroke through each."""
+    found = []
+    for axis, (over, other) in enumerate((("clients", "agents"), ("agents", "clients"))):
+        if len({at[axis] for at in curve.points}) < 2:
+            continue
+        series, ranges, legend = [], [], []
+        for index, fixed in enumerate(sorted({at[1 - axis] for at in curve.points})):
+            color = f"k{index % 6}"
+            values = sorted((at[axis], ys) for at, ys in curve.points.items()
+                            if at[1 - axis] == fixed)
+            series.append((f"{fixed:,} {other}", color,
+                           [(x, statistics.median(ys)) for x, ys in values]))
+            ranges.append((color, [(x, min(ys), max(ys)) for x, ys in values]))
+            told = ", ".join(plot.number(statistics.median(ys)) for _, ys in values)
+            legend.append(f'<br><small class="{color}"><i></i>{fixed:,} {other}: {told}</small>')
+        title = f"{name}, over {over}"
+        found.append("<figure>" + plot.lines(title, series, over, curve.unit, log=False,
+                                             ranges=ranges)
+                     + f"<figcaption>{plot.escape(title)}{''.join(legend)}</figcaption></figure>")
+    return "".join(found)
 
 
 def about(result):
@@ -680,10 +691,12 @@ def about(result):
     where, lines = result["machine"], []
     lines.append(f"{where['processors']} x {where['processor']}, {where['date']}, "
                  f"build {where['build']}, load before {where['load before']}.")
-    if result["clients"]:
-        lines.append(f"Over clients: {result['clients'][0]['agents']} agents.")
-    if result["agents"]:
-        lines.append(f"Over agents: {result['agents'][0]['clients']} clients.")
+    options = result["options"]
+    if result["grid"]:
+        rounds = max(row["round"] for row in result["grid"])
+        lines.append(f"Medians of {rounds} rounds; a stroke goes from the least to the greatest. "
+                     f"The fixed rate is {options['rate']:g} requests a second of all together; as "
+                     f"fast as it goes: {options['in_flight']} in flight.")
     if result["interrupted"]:
         lines.append("INTERRUPTED: this is what was measured until then.")
     return " ".join(lines)
@@ -691,10 +704,10 @@ def about(result):
 
 def page(result):
     """All curves and bars, in one file that needs no other."""
-    charts = "".join(chart(name, over, unit, points)
-                     for name, (over, unit, points, _) in curves(result).items() if points)
+    charts = "".join(charts_of(name, curve) for name, curve in curves(result).items()
+                     if curve.points)
     bars = "".join(
-        f'<tr><td{"" if bar["pass"] else " class=bad"}>{"pass" if bar["pass"] else "FAIL"}</td>'
+        f'<tr><td{"" if bar["verdict"] == growth.PASS else " class=bad"}>{bar["verdict"]}</td>'
         f'<td>{plot.escape(bar["bar"])}</td><td>{plot.escape(bar["found"])}</td></tr>'
         for bar in result["bars"])
     return ('<!doctype html><html lang="en"><meta charset="utf-8">'
@@ -718,15 +731,17 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--clients", type=ladder, default=ladder(LADDER_CLIENTS))
     parser.add_argument("--agents", type=ladder, default=ladder(LADDER_AGENTS))
-    parser.add_argument("--rate", type=float, default=1000, help="requests a second of all")
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--warmup", type=float, default=1)
-    parser.add_argument("--idle-seconds", type=float, default=5)
+    parser.add_argument("--rounds", type=int, choices=range(1, 21), default=3, metavar="N")
+    parser.add_argument("--rate", type=float, default=500, help="requests a second of all")
+    parser.add_argument("--seconds", type=float, default=3, help="of each turn")
+    parser.add_argument("--warmup", type=float, default=0.5)
+    parser.add_argument("--idle-seconds", type=float, default=2)
+    parser.add_argument("--beat-ms", type=int, choices=range(1, 10001), default=10000, metavar="N",
+                        help="between two heartbeats of a client of the grid")
     parser.add_argument("--service-us", type=float, default=500, help="of a statement, on average")
     parser.add_argument("--workers", type=int, default=8, help="of each agent")
     parser.add_argument("--in-flight", type=int, default=256, help="of the closed loop")
-    parser.add_argument("--no-closed", dest="closed", action="store_false")
-    parser.add_argument("--no-together", dest="together", action="store_false")
+    parser.add_argument("--idle-only", action="store_true", help="without the grid")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json")
     parser.add_argument("--html")
@@ -734,7 +749,7 @@ def arguments():
     if options.quick:
         options.clients, options.agents = [50, 200], [2, 10]
         options.rate, options.seconds, options.warmup = 200, 0.5, 0.1
-        options.idle_seconds, options.together = 0.2, False
+        options.idle_seconds, options.rounds = 0.2, 1
     return options
 
 
@@ -760,13 +775,16 @@ def tell_all(options, result):
     if options.html:
         pathlib.Path(options.html).write_text(page(result))
     for bar in result["bars"]:
-        print(f"{'pass' if bar['pass'] else 'FAIL'}  {bar['bar']}: {bar['found']}")
+        print(f"{bar['verdict']}  {bar['bar']}: {bar['found']}")
     return good
 
 
 def main():
     options = arguments()
-    descriptors(4 * max(CLIENTS_EACH, max(options.clients)) + 1024)
+    missing = descriptors(max(options.clients))
+    if missing:
+        print(f"error: {missing}", file=sys.stderr)
+        return EXIT_UNAVAILABLE
     interrupt_once()
     result, good = nothing_yet(options), False
     try:

@@ -1,11 +1,13 @@
 /* clients.c - very many clients in one process, told by lines of standard input what to do.
  *
  *   scale_clients --bundle FILE [--identities FILE [--first N]] [--capacity N] [--connect N]
+ *                 [--beat-ms N]
  *
  * --bundle       gatekeeper, broker and, without --identities, the key that all use
  * --identities   names and keys of the clients (identities.h), from line --first on
  * --capacity     clients at the most
  * --connect      connect so many first
+ * --beat-ms      heartbeats of each, 1 to 10000 ms apart (500, as the library's)
  *
  * Each order is answered by one line of JSON; the end of standard input ends the program.
  *
@@ -25,7 +27,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 64, ERROR_SIZE = 256, TIMEOUT_MS = 10000 };
+enum { EXIT_USAGE = 64, ERROR_SIZE = 256, TIMEOUT_MS = 10000, BEAT_MS_MAX = 10000 };
 
 typedef struct arguments {
     const char *bundle;
@@ -33,6 +35,7 @@ typedef struct arguments {
     uint32_t first;
     uint32_t capacity;
     uint32_t connect;
+    uint32_t beat_ms;
 } arguments;
 
 static bool s_number(const char *text, uint32_t max, uint32_t *out_number)
@@ -49,9 +52,13 @@ static bool s_number(const char *text, uint32_t max, uint32_t *out_number)
 static bool s_parse(arguments *out, int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
-        {"bundle", required_argument, NULL, 'b'},  {"identities", required_argument, NULL, 'i'},
-        {"first", required_argument, NULL, 'f'},   {"capacity", required_argument, NULL, 'n'},
-        {"connect", required_argument, NULL, 'c'}, {NULL, 0, NULL, 0},
+        {"bundle", required_argument, NULL, 'b'},
+        {"identities", required_argument, NULL, 'i'},
+        {"first", required_argument, NULL, 'f'},
+        {"capacity", required_argument, NULL, 'n'},
+        {"connect", required_argument, NULL, 'c'},
+        {"beat-ms", required_argument, NULL, 't'},
+        {NULL, 0, NULL, 0},
     };
     *out = (arguments){.bundle = NULL};
     bool good = true;
@@ -69,6 +76,9 @@ static bool s_parse(arguments *out, int argc, char **argv)
             break;
         case 'n':
             good = s_number(optarg, PCL_IDENTITIES_MAX, &out->capacity) && good;
+            break;
+        case 't':
+            good = s_number(optarg, BEAT_MS_MAX, &out->beat_ms) && good;
             break;
         case 'c':
             good = s_number(optarg, PCL_IDENTITIES_MAX, &out->connect) && good;
@@ -205,7 +215,7 @@ int main(int argc, char **argv)
     arguments settings;
     if (!s_parse(&settings, argc, argv)) {
         fprintf(stderr, "usage: scale_clients --bundle FILE [--identities FILE [--first N]] "
-                        "[--capacity N] [--connect N]\n");
+                        "[--capacity N] [--connect N] [--beat-ms N]\n");
         return EXIT_USAGE;
     }
     char error[PCL_BUNDLE_SIZE_MAX / 64] = "";
@@ -231,6 +241,7 @@ int main(int argc, char **argv)
         .identity_count = count,
         .capacity = settings.capacity,
         .timeout_ms = TIMEOUT_MS,
+        .heartbeat_ms = settings.beat_ms,
         .seed = 1 + settings.first,
     };
     pcl_crowd *crowd = settings.identities != NULL && many == NULL

@@ -19,7 +19,7 @@
 
 /* Clients that shake hands at the same time: more would wait for one another. */
 #define STEP             64u
-#define CONNECT_US       (20 * PCL_US_PER_S)
+#define CONNECT_US       (60 * PCL_US_PER_S)
 #define LOOK_US          (20 * PCL_US_PER_MS) /* at whose turn it is to connect anew */
 #define GRACE_US         PCL_US_PER_S         /* after a deadline, for the reply that says so */
 #define QUEUE_MAX        64u
@@ -57,6 +57,7 @@ struct pcl_crowd {
     uint32_t count;
     uint32_t capacity;
     uint32_t timeout_ms;
+    uint32_t heartbeat_ms;
     const pcl_identity *identities; /* borrowed */
     uint32_t identity_count;
     pcl_bundle bundle; /* how all connect; the keys are those of the client that was made last */
@@ -315,7 +316,8 @@ static bool s_add(pcl_crowd *self, char *error, size_t error_size)
     memcpy(self->bundle.secret_key, identity->keys.secret_key, PCL_KEY_TEXT_SIZE);
     pcl_peer_options options = {.gatekeeper = &self->bundle.gatekeepers[0],
                                 .bundle = &self->bundle,
-                                .queue_max = QUEUE_MAX};
+                                .queue_max = QUEUE_MAX,
+                                .heartbeat_ms = self->heartbeat_ms};
     client *one = &self->clients[number];
     if (self->seals && !pcl_seal_key_make(&one->key, true, identity->keys.secret_key,
                                           identity->keys.public_key, self->bundle.broker_key)) {
@@ -476,6 +478,7 @@ pcl_crowd *pcl_crowd_new(const pcl_crowd_options *options, char *error, size_t e
     self->caller_fd = -1;
     self->capacity = options->capacity;
     self->timeout_ms = options->timeout_ms;
+    self->heartbeat_ms = options->heartbeat_ms;
     self->identities = options->identities;
     self->identity_count = options->identity_count;
     self->seals = options->broker_key[0] != '\0';

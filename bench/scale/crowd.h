@@ -29,6 +29,7 @@ typedef struct pcl_crowd_options {
     uint32_t identity_count; /* client number n is identity n modulo this */
     uint32_t capacity;       /* clients at the most */
     uint32_t timeout_ms;     /* of each request */
+    uint32_t heartbeat_ms;   /* of each connection; 0: as the library's */
     uint64_t seed;
 } pcl_crowd_options;
 

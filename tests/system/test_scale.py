@@ -30,9 +30,10 @@ def test_two_hundred_clients_and_ten_agents_get_their_answers(tmp_path):
         env={**os.environ, "PORTCULLIS_TEST_BUILD": str(BUILD)})
     assert told.exists(), done.stdout + done.stderr
     result = json.loads(told.read_text())
-    assert [row["clients"] for row in result["clients"]] == [50, 200]
-    assert [row["agents"] for row in result["agents"]] == [2, 10]
-    for row in [*result["clients"], *result["agents"]]:
+    assert [row["clients"] for row in result["idle"]] == [50, 200]
+    assert [(row["clients"], row["agents"]) for row in result["grid"]] == [
+        (50, 2), (50, 10), (200, 2), (200, 10)]
+    for row in result["grid"]:
         for kind in ("open", "closed"):
             for load in row[kind].values():
                 assert load["served"] > 0 and set(load["errors"]) <= OF_LOAD, load
@@ -44,13 +45,26 @@ def test_two_hundred_clients_and_ten_agents_get_their_answers(tmp_path):
 
 
 def test_what_was_not_measured_meets_no_bar():
-    result = {"idle": [], "clients": [], "agents": [], "interrupted": False, "failed": {
+    result = {"idle": [], "grid": [], "options": {}, "interrupted": False, "failed": {
         "idle": "RuntimeError: <told> & so on"}, "machine": {**scale.machine(), "build": "<b>"}}
     assert not scale.summarize(result)
     assert result["idle_kib_per_client"] is None
-    assert not any(bar["pass"] for bar in result["bars"])
+    assert not any(bar["verdict"] == "pass" for bar in result["bars"])
     text = scale.page(result)
     assert "&lt;told&gt; &amp;" in text and "<told>" not in text and "<b>" not in text
+
+
+def test_too_few_descriptors_are_said(monkeypatch, capsys):
+    def refuse(*_):
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(scale.resource, "setrlimit", refuse)
+    monkeypatch.setattr(scale.resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(sys, "argv", ["scale.py", "--clients", "10000"])
+    assert scale.main() == 69
+    assert capsys.readouterr().err == (
+        "error: 10000 clients need 11024 descriptors in one process, and this system gives 1024 "
+        "(`ulimit -Hn`; LimitNOFILE= of a unit)\n")
 
 
 def test_an_interrupt_leaves_what_was_measured_and_nothing_else(tmp_path):
