@@ -161,12 +161,20 @@ class Results:
         words = []
         for name in ("custom", "random"):
             if name in healthy.outcomes and name in slow.outcomes:
-                one = slow.outcomes[name]
-                words.append(f"under {name}, {number(one.ms(0.99))} ms, "
-                             f"{times(one, healthy.outcomes[name])} its p99 of the healthy "
-                             "cluster")
+                one, much = slow.outcomes[name], times(slow.outcomes[name], healthy.outcomes[name])
+                words.append(f"under {name} {number(one.ms(0.99))} ms, {much.removeprefix('× ')} "
+                             "times that of when all were well")
         faulty = self.about.get("faulty", "one replica")
-        return f"While {faulty} was slow, 99 of 100 reads took at most: {'; '.join(words)}."
+        return f"While {faulty} was slow, 99 of 100 reads took at most {'; '.join(words)}."
+
+    def doubts(self):
+        """Is there anything that the driver does not believe itself?  In words; "": no."""
+        outcomes = [one for condition in self.conditions for one in condition.outcomes.values()]
+        turns = sum(len(one.rounds) for one in outcomes)
+        doubted = sum(len(one.doubts) for one in outcomes)
+        return "" if doubted == 0 else (
+            f"The driver doubts {doubted} of its {turns} turns and says why at each: repeat this "
+            "where nothing else runs before you believe a difference.")
 
 
 def times(outcome, base):
@@ -203,6 +211,7 @@ def text_of(results):
     if results.interrupted:
         lines.append("INTERRUPTED: this is what was measured until then.")
     lines += ["", results.headline()] if results.headline() else []
+    lines += ["", results.doubts()] if results.doubts() else []
     for condition in results.conditions:
         lines += ["", f"{condition.name}: {condition.text or condition.load()}"]
         lines.append(f"{'strategy':15}" + "".join(f" {name:>9}" for _, name in COLUMNS))
@@ -360,8 +369,9 @@ def why_of(results, colors):
                              "p99, ms: ring healthy, disc with one slow replica")
     return (f'<section id="why"><h2>Why <code>custom</code> exists</h2>'
             f"<p>{escape(results.headline())}</p>"
-            + figure(picture, f"{slow.text} The longer the bar, the more one slow replica costs. "
-                     "In words: p99 with it, and times the healthy one.") + "</section>")
+            + figure(picture, f"{slow.text} How far a disc lies to the right of its ring is "
+                     "what one slow replica costs. In words: p99 with it, and times the healthy "
+                     "one.") + "</section>")
 
 
 def matrix(results, colors):
@@ -399,6 +409,8 @@ def page_of(results):
     about = "".join(f"<li>{escape(line)}</li>" for line in about_lines(results))
     banner = ('<p class="banner">Interrupted: this is what was measured until then.</p>'
               if results.interrupted else "")
+    if results.doubts():
+        banner += f'<p class="banner">{escape(results.doubts())}</p>'
     body = "".join([banner, why_of(results, colors), matrix(results, colors),
                     *(section(one, colors, nodes) for one in results.conditions)])
     # "</script>" in a name must not end the script.
