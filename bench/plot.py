@@ -84,7 +84,8 @@ def _frame(x, y, x_name, y_name, x_ticks, height):
                   _text(LEFT - 6, y.at(value) + 4, f"{value:g}", "end")]
     for value, name in x_ticks:
         parts += [_line(x.at(value), TOP, x.at(value), height - BOTTOM),
-                  _text(x.at(value), height - BOTTOM + 15, name, "middle")]
+                  _text(x.at(value), height - BOTTOM + 15, name,
+                        "end" if x.at(value) > WIDTH - RIGHT - 1 and len(name) > 4 else "middle")]
     parts += [_line(LEFT, height - BOTTOM, WIDTH - RIGHT, height - BOTTOM, "axis"),
               _text((LEFT + WIDTH - RIGHT) / 2, height - 6, x_name, "middle", "name"),
               f'<text transform="translate(12 {(TOP + height - BOTTOM) / 2:.1f}) rotate(-90)" '

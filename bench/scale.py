@@ -555,8 +555,12 @@ def points_of(rows, what):
 class Curve(collections.namedtuple("Curve", "unit, points, judged")):
     """points: {(clients, agents): [value of each round]}.  judged: more is worse."""
 
-    def medians(self):
-        return growth.medians(self.points)
+    def all(self):
+        """Each round a point."""
+        return [(c, a, y) for (c, a), values in sorted(self.points.items()) for y in values]
+
+    def median(self, at):
+        return statistics.median(self.points[at])
 
 
 def curves(result):
@@ -597,7 +601,7 @@ ADDED = {"clients": 1000, "agents": 100}  # of whom a bar tells what they cost
 
 def bar_of(name, curve):
     """(name, verdict, words); None where there are too few counts to tell."""
-    points = curve.medians()
+    points = curve.all()
     try:
         verdict, parts = growth.judge(points)
     except ValueError:
@@ -607,8 +611,11 @@ def bar_of(name, curve):
                     f"{many:,} {over}" for over, many in ADDED.items() if over in fit.value)
     beyond = ", ".join(f"{over} {one(much)} \N{PLUS-MINUS SIGN} {one(spread)} of at most "
                        f"{one(room)}" for over, much, spread, room in parts)
+    if verdict == growth.PASS and any(much + spread > room for _, much, spread, room in parts):
+        beyond += ": flat"
     return (f"{name}: no faster than linearly", verdict,
-            f"{one(points[0][2])} to {one(points[-1][2])} {curve.unit}{added}; beyond a straight "
+            f"{one(curve.median(min(curve.points)))} to {one(curve.median(max(curve.points)))} "
+            f"{curve.unit}{added}; beyond a straight "
             f"line: {beyond}")
 
 
@@ -624,7 +631,7 @@ def summarize(result):
     bars += [(f"measured to its end: {name}", growth.FAIL, why)
              for name, why in result["failed"].items()]
     found = curves(result)
-    points = found["memory of the gatekeeper, all idle"].medians()
+    points = found["memory of the gatekeeper, all idle"].all()
     result["idle_kib_per_client"] = each = slope([(c, 1024 * mib) for c, _, mib in points])
     if each is not None and points[-1][0] >= 1000:
         bars.append((f"an idle client takes at most {IDLE_KIB_MAX} KiB in the gatekeeper",
