@@ -119,6 +119,7 @@ py:zmq                  python3-zmq
 py:msgpack              python3-msgpack
 py:nacl                 python3-nacl
 py:pytest               python3-pytest
+py:xdist                python3-pytest-xdist
 cmd:clang               clang
 cmd:clang-format        clang-format
 cmd:shellcheck          shellcheck

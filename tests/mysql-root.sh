@@ -32,6 +32,7 @@ readonly packages=(
     libczmq-dev libzmq3-dev libmsgpack-c-dev libsodium-dev libmicrohttpd-dev
     libcurl4-openssl-dev libcmocka-dev libedit-dev
     python3 python3-zmq python3-msgpack python3-nacl python3-pytest
+    python3-pytest-xdist
     curl procps iproute2 util-linux git ca-certificates
 )
 

@@ -180,7 +180,8 @@ run_ctest()
     "${fixed[@]}" ctest --preset "$1" -j "$jobs" "${ctest_repeat[@]}"
 }
 
-# Files among the arguments are run instead of all.
+# Files among the arguments are run instead of all.  Two at a time, each with a cluster of its
+# own: they wait for most of their time.
 run_pytest()
 {
     local folder=$1 argument what=(tests/system)
@@ -189,7 +190,8 @@ run_pytest()
         [[ $argument != tests/* ]] || what=()
     done
     PORTCULLIS_TEST_BUILD=$folder PORTCULLIS_TEST_SCRATCH=$scratch \
-        /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --durations=5 "${what[@]}" "$@"
+        /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --durations=5 -n 2 \
+        --dist loadfile "${what[@]}" "$@"
 }
 
 system_mariadb()
@@ -326,12 +328,13 @@ own_files()
 }
 
 # What optimizes sees more than what debugs, and clang other things than gcc.
+# style_warnings COMPILER...
 style_warnings()
 {
     local compiler
-    for compiler in gcc clang; do
+    for compiler in "$@"; do
         build_folder "build/warnings-$compiler" "$logs/warnings-$compiler.log" \
-            -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=$compiler -DPCL_WERROR=ON \
+            -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER="$compiler" -DPCL_WERROR=ON \
             || return 1
         say "$compiler: no warning"
     done
@@ -439,7 +442,7 @@ lane_tsan()
 
 all_style()
 {
-    step warnings style_warnings || true
+    step warnings style_warnings gcc clang || true
     step clang-format style_format || true
     step shellcheck style_shell || true
 }
@@ -455,10 +458,11 @@ lane_mysql()
 {
     step system-mysql system_mysql || true
     lane_tsan
-    if step warnings low style_warnings; then
+    if step warnings low style_warnings gcc; then
         step instructions low count_instructions || true
     fi
-    # The same inputs each time: what fails here is what was changed.
+    # Its build has no warning of clang's.  The same inputs each time: what fails here is
+    # what was changed.
     step fuzz low fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-5}" -seed=1 || true
 }
 
@@ -506,7 +510,8 @@ second_look()
     # A test of random cases must pass at the seed that it failed at.
     mapfile -t seeds < <(grep -oE 'PCL_TEST_SEED=[0-9]+' "$logs/$name.log" | sort -u)
     for seed in "${seeds[@]:-}"; do
-        step "$name-alone${seed:+-${seed#*=}}" seeded "$seed" "$runner" "${tests[@]}" || return 0
+        step "$name-alone${seed:+-${seed#*=}}" seeded "$seed" "$runner" -n 0 "${tests[@]}" \
+            || return 0
     done
     sed -i "s/^$name FAIL /$name UNSTEADY /" "$results"
 }
@@ -599,7 +604,7 @@ main()
         fuzz) step fuzz fuzz_all "${1:-10}" || true ;;
         style) all_style ;;
         instructions)
-            if step warnings style_warnings; then
+            if step warnings style_warnings gcc; then
                 step instructions count_instructions || true
             fi
             ;;

@@ -1,4 +1,6 @@
 """What system tests share: one cluster for all that do not need their own."""
+import os
+
 import pytest
 
 from harness import SANITIZED, Cluster
@@ -8,6 +10,18 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: the short run, `tests/run.sh quick`")
     config.addinivalue_line("markers", "plain(reason): holds a build without sanitizers to more; "
                             "with a reason it does not run with them at all")
+    take_ports()
+
+
+def take_ports():
+    """Of several workers (pytest-xdist) each has ports of its own: what one starts and stops takes
+    no port of another's."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        first, last = map(int, os.environ.get("PORTCULLIS_PORTS", "20000-31999").split("-"))
+        each = (last + 1 - first) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        first += int(worker.removeprefix("gw")) * each
+        os.environ["PORTCULLIS_PORTS"] = f"{first}-{first + each - 1}"
 
 
 def pytest_collection_modifyitems(items):
