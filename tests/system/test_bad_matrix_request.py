@@ -28,6 +28,13 @@ def gate():
     one.end()
 
 
+@pytest.fixture(autouse=True)
+def nothing_held(gate):
+    """What a test that fails has held back is not kept from the next."""
+    yield
+    gate.broker.hold.clear()
+
+
 @pytest.fixture(scope="module")
 def asked(gate):
     """asked(payload): the reply of a gatekeeper whose broker answers all that comes."""
