@@ -28,7 +28,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIXTURE_WAIT_MS 3000 /* nothing that shall happen takes so long */
+#define FIXTURE_WAIT_MS 20000 /* nothing that shall happen takes so long */
+#define FIXTURE_END_MS  3000  /* nor an end */
 
 typedef struct role_fixture {
     pcl_config *config;

@@ -16,7 +16,9 @@
 #include <sys/socket.h>
 
 /* What shall come comes at once, but on a machine that has other things to do. */
-#define WAIT_US (30 * PCL_US_PER_S)
+#define WAIT_US    (30 * PCL_US_PER_S)
+/* Sooner than beats that stay away tell of it, which takes 800 ms at least. */
+#define AT_ONCE_US (700 * PCL_US_PER_MS)
 
 enum { AGENTS_MAX = 4, HELD_MAX = 64, BEAT_MS = 50 };
 

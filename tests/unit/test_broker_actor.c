@@ -681,7 +681,7 @@ static void test_draining_says_so_and_finishes(void **state)
     s_recv(&scene, scene.gatekeeper, &reply);
     assert_true(pcl_bytes_is(pcl_frame_bytes(&reply.payload), "the last"));
     pcl_hop_close(&reply);
-    assert_true(fixture_ended(&scene.broker, FIXTURE_WAIT_MS));
+    assert_true(fixture_ended(&scene.broker, FIXTURE_END_MS));
     s_close(&scene);
 }
 

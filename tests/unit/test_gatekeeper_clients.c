@@ -279,7 +279,7 @@ static void test_a_gatekeeper_that_stops_lets_go_of_everything(void **state)
     s_ask(&scene, two, 2, HELD, 2);
     scene.broker.mute = true; /* who pinged is not there any more when we read it */
     fixture_drain(&scene.gatekeeper);
-    assert_true(fixture_ended(&scene.gatekeeper, FIXTURE_WAIT_MS));
+    assert_true(fixture_ended(&scene.gatekeeper, FIXTURE_END_MS));
     fake_wait_hints(&scene.broker, 2);
     assert_int_equal(s_hints(&scene, PCL_KIND_RELEASE, 1), 1);
     assert_int_equal(s_hints(&scene, PCL_KIND_RELEASE, 2), 1);

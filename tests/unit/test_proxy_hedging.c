@@ -475,7 +475,7 @@ static void test_a_draining_proxy_does_not_wait_for_losers(void **state)
     assert_true(s_recv(&message, SOON_MS));
     assert_int_equal(message.head.kind, PCL_KIND_BYE);
     pcl_hop_close(&message);
-    assert_true(fixture_ended(&s_bench.role, FIXTURE_WAIT_MS));
+    assert_true(fixture_ended(&s_bench.role, FIXTURE_END_MS));
 }
 
 /* --- Every order of events ----------------------------------------------------------- */
@@ -581,8 +581,9 @@ static void s_play(const scenario *play, uint64_t ticket)
 {
     bool expires = play->early == FINISH_NEVER || play->late == FINISH_NEVER;
     s_quick_reads(16);
+    /* A busy machine, too, has the second copy there before the deadline. */
     uint32_t first = s_late_read(
-        &(order){.ticket = ticket, .sql_class = PCL_SQL_READ, .budget_ms = expires ? 250 : 5000});
+        &(order){.ticket = ticket, .sql_class = PCL_SQL_READ, .budget_ms = expires ? 600 : 5000});
     uint32_t early = play->second_first ? 3 - first : first;
     uint32_t late = 3 - early;
     if (play->cancel == MOMENT_BEFORE) {

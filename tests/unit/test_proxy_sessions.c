@@ -640,7 +640,7 @@ static void test_a_draining_proxy_still_cancels(void **state)
     (void)s_wait_hint(0, 0);
     s_agent_reply(source, 0, PCL_ERR_OK, "done");
     assert_reply(1, "done", 1000);
-    assert_true(fixture_ended(&s_bench.role, FIXTURE_WAIT_MS));
+    assert_true(fixture_ended(&s_bench.role, FIXTURE_END_MS));
 }
 
 /* --- Release -------------------------------------------------------------------------------- */
