@@ -154,13 +154,16 @@ def set_leave(cluster, node, leave):
         cluster.reload(part)
 
 
-@pytest.fixture(name="three")
-def _three(new_cluster):
-    cluster = new_cluster("handover", nodes=3)
+def with_ledger(cluster):
     cluster.sql("node1", "CREATE TABLE demo.ledger (id BIGINT AUTO_INCREMENT PRIMARY KEY, "
                          "nonce VARCHAR(64), KEY (nonce))")
     cluster.wait_replicated()
     return cluster
+
+
+@pytest.fixture(name="three")
+def _three(new_cluster):
+    return with_ledger(new_cluster("handover", nodes=3))
 
 
 def test_a_source_hands_over_under_load_and_back(three):
@@ -264,6 +267,26 @@ def test_whoever_dies_in_the_middle(three, moment):
             ledger.goes_on(90)
             print(f"{moment} {name}: {source} -> {successor}")
     ledger.check(source_now(three))
+
+
+def test_of_two_proxies_either_dies_in_the_middle(new_cluster):
+    """Neither knows more than the other, and neither is needed."""
+    cluster = with_ledger(new_cluster("handover-two", nodes=3, proxies=2))
+    with Ledger(cluster) as ledger, Watch(cluster):
+        for victim in ("proxy", "proxy-2"):
+            source = source_now(cluster)
+            agent = cluster.agent_of(source)
+            said = cluster.log(agent).count("event=fenced")
+            set_leave(cluster, source, True)
+            wait_until(lambda: cluster.log(agent).count("event=fenced") > said, 60, "fenced",
+                       every_s=0.001)
+            cluster.kill(victim)
+            wait_until(lambda: source_now(cluster) not in (None, source), 90, "another source")
+            ledger.goes_on()
+            set_leave(cluster, source, False)
+            cluster.start(victim)
+            print(f"{victim}: {source} -> {source_now(cluster)}")
+    ledger.check(source_now(cluster))
 
 
 def test_a_hand_over_that_nobody_answers_is_taken_back(three):
