@@ -2,11 +2,11 @@
 # prices.sh - what a cluster costs an hour, and whether the account's quotas have room for it.
 # Sourced by up.sh.
 #
-# Prices are estimates: what the list prices on demand, Linux, US East (N. Virginia), in US
-# dollars, were in 2025, from memory and to be checked against AWS's price list; other regions
-# differ by up to a half.  They are for an order of magnitude before one says yes; what is
-# billed, AWS alone knows.  Traffic between zones and to the outside
-# comes on top (docs/aws.md).
+# Instances and their volumes are nearly all of it: their prices on demand, for Linux in this
+# region, are asked of AWS's price list.  The rest, and these where the list does not answer or the
+# credentials may not ask, are estimates: what the list prices in US East (N. Virginia) were in
+# 2025, from memory; other regions differ by up to a half.  What is billed, AWS alone knows.
+# Traffic between zones and to the outside comes on top (docs/aws.md).
 # shellcheck disable=SC2154 # variables of up.sh
 
 # TYPE, virtual processors, thousandths of a cent an hour.
@@ -47,24 +47,64 @@ price_field()
     awk -v type="$1" -v field="$2" '$1 == type { print $field }' <<< "$price_types"
 }
 
+# price_ask WHAT FIELD=VALUE...: AWS's price of the one product of EC2 that has these, as a line
+# "price WHAT THOUSANDTHS" in prices.list.  No answer is no reason to stop.  The list answers in a
+# few regions, for all of them.
+price_ask()
+{
+    # shellcheck disable=SC2034 # aws_call reads aws_tries
+    local what=$1 field filters=() product aws_tries=2
+    shift
+    for field in "$@" "regionCode=$aws_region"; do
+        filters+=("Type=TERM_MATCH,Field=${field%%=*},Value=${field#*=}")
+    done
+    product=$(aws_call pricing get-products --region us-east-1 --service-code AmazonEC2 \
+        --no-paginate --filters "${filters[@]}" --query 'PriceList[0]' --output text \
+        2>> "$aws_work/prices.said") || return 0
+    if [[ ${product#*\"OnDemand\"} =~ \"USD\"\ *:\ *\"([0-9.]+)\" ]]; then
+        awk -v what="$what" -v usd="${BASH_REMATCH[1]}" 'BEGIN {
+            if (usd > 0) printf "price\t%s\t%d\n", what, usd * 100000 + 0.5
+        }' >> "$aws_work/prices.list"
+    fi
+}
+
+# prices_look TYPE...: of these, and of volumes, into have; what the list does not tell is told.
+prices_look()
+{
+    local type asks=("price_ask gp3 productFamily=Storage volumeApiName=gp3")
+    for type in "$@"; do
+        asks+=("price_ask $type instanceType=$type operatingSystem=Linux tenancy=Shared
+            preInstalledSw=NA capacitystatus=Used")
+    done
+    : > "$aws_work/prices.list"
+    : > "$aws_work/prices.said"
+    aws_side_by_side "${asks[@]}"
+    aws_take "$aws_work/prices.list"
+    if [[ -s $aws_work/prices.said ]]; then
+        say "AWS's price list was not told: $(head -n 1 "$aws_work/prices.said")"
+    fi
+}
+
 # Thousandths of a cent as dollars.
 price_dollars()
 {
     awk -v n="$1" -v digits="$2" 'BEGIN { printf "%.*f", digits, n / 100000 }'
 }
 
-# One line of the bill: adds to price_sum.
+# price_line WORDS COUNT PRICE [LISTED]: one line of the bill, COUNT times the price of the list
+# or else the estimate PRICE; adds to price_sum.
 price_line()
 {
-    local amount=$2
+    local amount=$(($2 * ${4:-$3})) whose='an estimate'
+    [[ -z ${4-} ]] || whose="by AWS's price list"
     price_sum=$((price_sum + amount))
-    printf '  %8s  %s\n' "$(price_dollars "$amount" 4)" "$1"
+    printf '  %8s  %s, %s\n' "$(price_dollars "$amount" 4)" "$1" "$whose"
 }
 
 # What all of the cluster costs an hour, as it will be.
 prices_print()
 {
-    local part type price count=0 gigabytes=0 unknown='' price_sum=0
+    local part type price count=0 gigabytes=0 unknown='' price_sum=0 volume
     local -A types=()
     for part in $(instance_parts); do
         type=$(machine_type "$part")
@@ -72,23 +112,26 @@ prices_print()
         count=$((count + 1))
         gigabytes=$((gigabytes + $(machine_volume "$part")))
     done
-    say "It costs about, in USD an hour (an estimate; check it against AWS's price list):"
+    prices_look "${!types[@]}"
+    say "It costs about, in USD an hour:"
     for type in $(printf '%s\n' "${!types[@]}" | sort); do
         price=$(price_field "$type" 3)
-        if [[ -z $price ]]; then
+        if [[ -z $price && -z ${have[price/$type]-} ]]; then
             unknown+=" $type"
             printf '  %8s  %d x %s\n' '?' "${types[$type]}" "$type"
         else
-            price_line "${types[$type]} x $type" $((types[$type] * price))
+            price_line "${types[$type]} x $type" "${types[$type]}" "$price" \
+                "${have[price/$type]-}"
         fi
     done
-    price_line "$gigabytes GB of volumes" $((gigabytes * price_volume_month / price_hours_month))
-    price_line "4 interface endpoints" $((4 * price_endpoint))
-    price_line "public addresses" $(($(cluster_setting gatekeepers) * price_address))
-    price_line "$((count + 1)) secrets" \
-        $(((count + 1) * price_secret_month / price_hours_month))
+    volume=${have[price/gp3]-}
+    price_line "$gigabytes GB of volumes" 1 $((gigabytes * price_volume_month \
+        / price_hours_month)) ${volume:+$((gigabytes * volume / price_hours_month))}
+    price_line "4 interface endpoints" 4 "$price_endpoint"
+    price_line "public addresses" "$(cluster_setting gatekeepers)" "$price_address"
+    price_line "$((count + 1)) secrets" 1 $(((count + 1) * price_secret_month / price_hours_month))
     [[ $(cluster_setting nat) -eq 0 ]] \
-        || price_line "NAT gateway and its address" $((price_nat + price_address))
+        || price_line "NAT gateway and its address" 1 $((price_nat + price_address))
     say "  $(price_dollars "$price_sum" 2) USD an hour, $(price_dollars \
         $((price_sum * price_hours_month)) 0) a month${unknown:+, and the price of$unknown}"
 }

@@ -480,7 +480,7 @@ machine_configs()
 plan_print()
 {
     local one
-    say "Plan for $aws_name in $aws_region, account $aws_account:"
+    say "Plan for $aws_name in $aws_region:"
     for one in "${plan[@]}"; do
         say "  + $one"
     done
@@ -514,6 +514,7 @@ main()
     aws_env_read
     options_environment
     aws_begin "$name" "$region" lock
+    say "$aws_name in $aws_region: account $aws_account, as $aws_caller"
     look
     settings_decide
     # Without a memory there are no secrets either, unless a down.sh was killed.

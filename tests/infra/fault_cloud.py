@@ -29,6 +29,7 @@ NOT_FOUND = {"vpc": "InvalidVpcID.NotFound", "subnet": "InvalidSubnetID.NotFound
              "i": "InvalidInstanceID.NotFound"}
 IMAGE = "ami-0123456789abcdef0"
 QUOTA = 64.0
+PRICES = {"m6i.large": "0.1150000000", "c6i.large": "0.0970000000", "gp3": "0.0952000000"}
 
 
 @dataclasses.dataclass
@@ -115,6 +116,22 @@ def parameter(name):
     return {"Name": name, "Type": "String", "Value": IMAGE, "Version": 1}
 
 
+def price_list(filters):
+    """What AWS's price list says of a product: JSON as a text, prices on demand and reserved."""
+    named = {one["Field"]: one["Value"] for one in filters}
+    what = named.get("instanceType") or named.get("volumeApiName")
+    if what not in PRICES:
+        return []
+
+    def term(name, unit, usd):
+        return {f"SKU.{name}": {"offerTermCode": name, "priceDimensions": {f"SKU.{name}.6YS6": {
+            "unit": unit, "description": "a price", "pricePerUnit": {"USD": usd}}}}}
+    return [json.dumps({
+        "product": {"attributes": named, "sku": "SKU"}, "serviceCode": "AmazonEC2",
+        "terms": {"Reserved": term("38NPMPTW36", "Quantity", "9999.0000000000"),
+                  "OnDemand": term("JRTCKXETXF", "Hrs", PRICES[what])}}, separators=(",", ":"))]
+
+
 IMAGES = f"""<DescribeImagesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
 <requestId>0</requestId><imagesSet><item><imageId>{IMAGE}</imageId>
 <imageState>available</imageState>
@@ -131,6 +148,9 @@ def stand_in(call, forward):
         return as_json({"Quota": quota(call.fields.get("QuotaCode"))})
     if call.service == "servicequotas":
         return as_json({"Quotas": [quota()]})
+    if call.service == "pricing":
+        return as_json({"FormatVersion": "aws_v1",
+                        "PriceList": price_list(call.fields.get("Filters", []))})
     if call.service == "ssm":
         names = call.fields.get("Names") or [call.fields.get("Name", "")]
         if call.action == "GetParameter" and names[0].startswith("/aws/service/"):

@@ -439,6 +439,60 @@ def test_dry_run_tells_the_plan_with_prices_and_changes_nothing(cloud):
     assert re.search(r"[1-9]\d* a month|\d\.\d+ an hour", done.output), done
 
 
+def test_prices_are_those_of_the_price_list(cloud):
+    done = Cluster(cloud, nodes=2).up("--dry-run", "--instance-type", "client=t3.micro",
+                                      "--instance-type", "proxy=x9.huge", "--bench", yes=False)
+    asked = [{one["Field"]: one["Value"] for one in call.fields["Filters"]}
+             for call in done.calls if call.name == "pricing:GetProducts"]
+    assert {one["regionCode"] for one in asked} == {REGION}
+    assert sorted(one.get("instanceType", "-") for one in asked) == [
+        "-", "c6i.large", "m6i.large", "t3.micro", "x9.huge"]
+    assert all(one["tenancy"] == "Shared" and one["operatingSystem"] == "Linux"
+               and one["preInstalledSw"] == "NA" and one["capacitystatus"] == "Used"
+               for one in asked if "instanceType" in one)
+    for line in ("0.2300  2 x m6i.large, by AWS's price list",
+                 "0.1940  2 x c6i.large, by AWS's price list",
+                 "0.0104  1 x t3.micro, an estimate", "?  1 x x9.huge",
+                 "0.0156  120 GB of volumes, by AWS's price list", "the price of x9.huge"):
+        assert line in done.output, done
+
+
+@pytest.mark.parametrize("code, tries", [("AccessDeniedException", 1), ("ThrottlingException", 2)])
+def test_a_price_list_that_does_not_answer_is_said_and_stops_nothing(cloud, code, tries):
+    fault = Refuse("GetProducts", code)
+    done = Cluster(cloud).up("--dry-run", yes=False, faults=[fault], environment={
+        "AWS_MAX_ATTEMPTS": "1"})
+    assert f"AWS's price list was not told: pricing get-products: " in done.output, done
+    assert code in done.output and "3 x m6i.large, an estimate" in done.output, done
+    assert "by AWS's price list" not in done.output and fault.made == 3 * tries, done
+
+
+def test_quotas_that_may_not_be_asked_are_said_and_stop_nothing(cloud):
+    fault = Refuse("GetServiceQuota", "AccessDeniedException")
+    done = Cluster(cloud).up("--dry-run", yes=False, faults=[fault])
+    assert done.output.count("the quota could not be asked") == 3 and fault.made == 3, done
+
+
+def test_who_asks_and_where_is_said_first(cloud):
+    done = Cluster(cloud).up("--dry-run", yes=False)
+    first = done.output.splitlines()[0]
+    assert f"try in {REGION}: account 123456789012, as arn:aws:" in first, done
+
+
+def test_settings_come_from_the_environment_and_a_file(cloud, tmp_path):
+    """The environment before the file, and an option before both."""
+    file = tmp_path / "aws.env"
+    file.write_text("# of this checkout\nPORTCULLIS_AWS_NODES=5\nexport PORTCULLIS_AWS_PROXIES=2\n"
+                    "PORTCULLIS_AWS_NAME=filed\nPORTCULLIS_AWS_GATEKEEPERS=3\n")
+    done = cloud.run(clouds.ROOT / "infra" / "up.sh", "aws", "--dry-run", "--gatekeepers", "1",
+                     "--packages", Cluster(cloud).packages, environment={
+                         "PORTCULLIS_AWS_ENV": str(file), "PORTCULLIS_AWS_NODES": "2"})
+    assert done.code == 0 and done.mutating == [], done
+    for there, word in ((True, "filed in"), (True, "instance node2"), (False, "node3"),
+                        (True, "instance proxy2"), (False, "gatekeeper2")):
+        assert (word in done.output) == there, (word, done)
+
+
 @pytest.mark.parametrize("words, said", [
     (["--nat"], ["NAT gateway"]),
     (["--gatekeepers", "2"], ["instance gatekeeper1", "instance gatekeeper2", "eip-gatekeeper2"]),
