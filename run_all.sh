@@ -159,7 +159,8 @@ on_signal()
         exit "$interrupted"
     fi
     interrupted=$1
-    [[ -z $group ]] || kill -INT -- "-$group" 2> /dev/null || true
+    # As Ctrl-C to all of them, and not ignored by what was started in the background.
+    [[ -z $group ]] || kill -TERM -- "-$group" 2> /dev/null || true
 }
 
 # Gives what runs three seconds to end what it has started.

@@ -330,6 +330,27 @@ def test_run_all_leaves_nothing_when_it_is_stopped(tmp_path):
     wait_until(lambda: not leftovers(folder), 10, "every process of it to end")
 
 
+def test_run_all_in_the_background_keeps_what_was_measured(tmp_path):
+    """A shell's background ignores SIGINT, and so does what is started there."""
+    folder = tmp_path / "run"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        running = run_all(folder, "--quick", "--nodes", "3", "--strategies", "custom",
+                          "--conditions", "healthy,slow,paused")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with running:
+        said = []
+        for line in running.stdout:
+            said.append(line)
+            if line == "round 1 of 1: healthy\n":
+                running.send_signal(signal.SIGTERM)
+        assert running.wait(120) == 143, said
+    whole = json.loads((folder / "out" / "benchmark_results.json").read_text())
+    assert whole["interrupted"], said
+    wait_until(lambda: not leftovers(folder), 10, "every process of it to end")
+
+
 @pytest.mark.plain("a sanitizer takes much longer")
 @pytest.mark.skipif(not FULL, reason="PORTCULLIS_TEST_BAR=1 runs all of it")
 def test_run_all_quick_is_done_soon(tmp_path, browser):
