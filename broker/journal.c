@@ -165,11 +165,14 @@ static bool s_start_statements(pcl_broker *self, const pcl_audit_record *of, pcl
 {
     pcl_request request;
     pcl_fault fault;
-    bool taken = pcl_request_decode(&request, payload, &fault, NULL, NULL) == PCL_ERR_OK;
-    for (uint32_t index = 0; taken && index < request.statement_count; index++) {
-        pcl_statement statement;
+    if (pcl_request_decode(&request, payload, &fault, NULL, NULL) != PCL_ERR_OK) {
+        return false;
+    }
+    bool taken = true;
+    pcl_statements statements = pcl_request_statements(&request);
+    pcl_statement statement;
+    for (uint32_t index = 0; taken && pcl_statements_next(&statements, &statement); index++) {
         char digest[PCL_DIGEST_ID_TEXT_SIZE];
-        pcl_request_statement(&request, index, &statement);
         pcl_sql_judged judged = pcl_sql_cache_judge(self->cache, statement.sql);
         pcl_digest_id_text(pcl_digest_id(judged.digest), digest);
         pcl_audit_record record = {

@@ -30,10 +30,10 @@ static bool s_is_refused(pcl_sql_verdict verdict, uint32_t param_count, const ch
 static void s_judge_txn(const pcl_request *request, pcl_sql_cache *cache, pcl_admission *admission)
 {
     admission->sql_class = PCL_SQL_WRITE;
-    for (uint32_t index = 0; index < request->statement_count; index++) {
-        pcl_statement statement;
+    pcl_statements statements = pcl_request_statements(request);
+    pcl_statement statement;
+    for (uint32_t index = 0; pcl_statements_next(&statements, &statement); index++) {
         char place[PLACE_SIZE];
-        pcl_request_statement(request, index, &statement);
         (void)snprintf(place, sizeof place, "statements[%u].", index);
         pcl_sql_verdict verdict = pcl_sql_cache_judge(cache, statement.sql).verdict;
         if (s_is_refused(verdict, statement.param_count, place, admission)) {

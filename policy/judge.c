@@ -204,10 +204,10 @@ static bool s_judge_statement(judgement *self, pcl_bytes text, uint32_t param_co
 static bool s_judge_txn(judgement *self)
 {
     self->verdict.sql_class = PCL_SQL_WRITE;
-    for (uint32_t index = 0; index < self->request->statement_count; index++) {
-        pcl_statement statement;
+    pcl_statements statements = pcl_request_statements(self->request);
+    pcl_statement statement;
+    for (uint32_t index = 0; pcl_statements_next(&statements, &statement); index++) {
         char place[PLACE_SIZE];
-        pcl_request_statement(self->request, index, &statement);
         (void)snprintf(place, sizeof place, "statements[%u].", index);
         if (!s_judge_statement(self, statement.sql, statement.param_count, place)) {
             self->verdict.has_statement = true;
@@ -401,9 +401,9 @@ void pcl_policy_each_unknown(const pcl_digest_list *list, const pcl_request *req
     if (request->op == PCL_OP_QUERY) {
         s_tell_unknown(list, pcl_sql_cache_judge(cache, request->sql).digest, unknown, context);
     }
-    for (uint32_t index = 0; index < request->statement_count; index++) {
-        pcl_statement statement;
-        pcl_request_statement(request, index, &statement);
+    pcl_statements statements = pcl_request_statements(request);
+    pcl_statement statement;
+    while (pcl_statements_next(&statements, &statement)) {
         s_tell_unknown(list, pcl_sql_cache_judge(cache, statement.sql).digest, unknown, context);
     }
 }

@@ -871,22 +871,34 @@ pcl_err pcl_request_decode(pcl_request *out_request, pcl_bytes source, pcl_fault
     return s_decode_slowly(out_request, source, out_fault, &keys);
 }
 
-void pcl_request_statement(const pcl_request *request, uint32_t index, pcl_statement *out_statement)
+pcl_statements pcl_request_statements(const pcl_request *request)
 {
     assert(request != NULL);
-    assert(index < request->statement_count);
-    assert(out_statement != NULL);
     pcl_mp_reader reader = pcl_mp_reader_of(request->statements);
     pcl_mp_value array;
-    bool read = pcl_mp_next(&reader, &array);
-    for (uint32_t passed = 0; read && passed < index; passed++) {
-        read = pcl_mp_skip(&reader, NULL);
+    if (request->statement_count == 0) {
+        return (pcl_statements){.left = pcl_bytes_of(NULL, 0)};
     }
+    bool read = pcl_mp_next(&reader, &array);
     assert(read);
+    return (pcl_statements){.left = pcl_bytes_of(reader.data + reader.offset,
+                                                 reader.size - reader.offset)};
+}
+
+bool pcl_statements_next(pcl_statements *self, pcl_statement *out_statement)
+{
+    assert(self != NULL);
+    assert(out_statement != NULL);
+    if (self->left.size == 0) {
+        return false;
+    }
+    pcl_mp_reader reader = pcl_mp_reader_of(self->left);
     pcl_fault fault;
     *out_statement = (pcl_statement){0};
     pcl_err err = s_read_statement(&reader, &fault, out_statement);
     assert(err == PCL_ERR_OK); /* the decoder has read it already */
+    self->left = pcl_bytes_of(reader.data + reader.offset, reader.size - reader.offset);
+    return err == PCL_ERR_OK;
 }
 
 /* Which keys pcl_request_encode() writes: one bit for each row of s_rules. */

@@ -130,9 +130,15 @@ typedef struct pcl_statement {
     uint64_t rows, min_rows, max_rows;
 } pcl_statement;
 
-/* Statement number index of a decoded request; index < statement_count. */
-void pcl_request_statement(const pcl_request *request, uint32_t index,
-                           pcl_statement *out_statement);
+/* The statements of a decoded request, one after the other; of what is no txn there are none.  Each
+ * is found behind the one before it, so that all of them cost one walk. */
+typedef struct pcl_statements {
+    pcl_bytes left; /* borrowed from the request */
+} pcl_statements;
+
+pcl_statements pcl_request_statements(const pcl_request *request);
+/* false: there is no other. */
+bool pcl_statements_next(pcl_statements *self, pcl_statement *out_statement) PCL_MUST_CHECK;
 
 /* "query", "round-robin", ...: static text, for any value in range. */
 const char *pcl_op_text(pcl_op op);

@@ -69,18 +69,16 @@ static bool s_is_open(const txn *self)
 }
 
 /* False: it failed. */
-static bool s_run_statement(txn *self)
+static bool s_run_statement(txn *self, const pcl_statement *statement)
 {
-    pcl_statement statement;
-    pcl_request_statement(self->request, self->index, &statement);
-    pcl_sql_class form = pcl_sql_classify(statement.sql).statement_class;
+    pcl_sql_class form = pcl_sql_classify(statement->sql).statement_class;
     pcl_answer result = pcl_answer_map(&self->job->reply);
     self->attempt = (pcl_attempt){
         .connection = self->connection,
         .stream = self->worker->stream,
         .binding = &self->worker->binding,
         .job = self->job,
-        .sql = statement.sql,
+        .sql = statement->sql,
         .sql_class = (uint8_t)form,
         .page = pcl_page_whole(self->request),
         .rows_max = self->job->message.head.rows,
@@ -88,7 +86,7 @@ static bool s_run_statement(txn *self)
         .stage = PCL_STAGE_PREPARE,
     };
     pcl_attempt *attempt = &self->attempt;
-    if (!s_bind(self, &statement)) {
+    if (!s_bind(self, statement)) {
         return false;
     }
     pcl_attempt_run(attempt);
@@ -98,7 +96,7 @@ static bool s_run_statement(txn *self)
         pcl_attempt_fail(attempt, PCL_ERR_SQL, "the transaction was ended by something in it");
     }
     if (!attempt->failed) {
-        s_check_expectation(self, &statement);
+        s_check_expectation(self, statement);
         self->count += attempt->count;
         pcl_attempt_put_counts(attempt, &result);
     }
@@ -126,28 +124,30 @@ static bool s_may_go_on(txn *self)
 
 static void s_run_statements(txn *self)
 {
-    uint32_t count = self->request->statement_count;
     self->answer = pcl_answer_open(self->job);
     pcl_answer_key(&self->answer, "results");
-    pcl_mp_put_array(&self->job->reply, count);
-    for (self->index = 0; self->index < count && s_run_statement(self); self->index++) {
+    pcl_mp_put_array(&self->job->reply, self->request->statement_count);
+    pcl_statements statements = pcl_request_statements(self->request);
+    pcl_statement statement;
+    for (self->index = 0; pcl_statements_next(&statements, &statement); self->index++) {
+        if (!s_run_statement(self, &statement)) {
+            return;
+        }
         self->job->cache_hit = self->attempt.cache_hit;
         if (!s_may_go_on(self)) {
-            break;
+            return;
         }
     }
-    if (self->index == count) {
-        self->index = PCL_NO_STATEMENT;
-    }
+    self->index = PCL_NO_STATEMENT;
 }
 
 /* Anything that could commit on its way, or outlive the transaction, was refused before it came
  * here; a statement that did would make `all or none` a lie, so it is looked at again. */
 static bool s_check_statements(txn *self)
 {
-    for (uint32_t index = 0; index < self->request->statement_count; index++) {
-        pcl_statement statement;
-        pcl_request_statement(self->request, index, &statement);
+    pcl_statements statements = pcl_request_statements(self->request);
+    pcl_statement statement;
+    for (uint32_t index = 0; pcl_statements_next(&statements, &statement); index++) {
         pcl_sql_verdict verdict = pcl_sql_classify(statement.sql);
         bool fits = verdict.statement_class == PCL_SQL_READ ||
                     verdict.statement_class == PCL_SQL_LOCKING_READ ||

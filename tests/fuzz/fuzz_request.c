@@ -50,14 +50,15 @@ static bool s_same(const pcl_request *a, const pcl_request *b)
 /* Every statement can be had, and together they are the whole array. */
 static void s_read_statements(const pcl_request *request)
 {
-    for (uint32_t index = 0; index < request->statement_count; index++) {
-        pcl_statement statement;
-        pcl_request_statement(request, index, &statement);
+    uint32_t count = 0;
+    pcl_statements statements = pcl_request_statements(request);
+    for (pcl_statement statement; pcl_statements_next(&statements, &statement); count++) {
         s_require(statement.sql.size > 0);
         s_require(statement.sql.data > request->statements.data);
         s_require(statement.sql.data + statement.sql.size <=
                   request->statements.data + request->statements.size);
     }
+    s_require(count == request->statement_count);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -277,9 +277,9 @@ static void s_answer_txn(gate *self, message *to, const pcl_request *request)
     pcl_mp_put_text(&buffer, "results");
     pcl_mp_put_array(&buffer, request->statement_count);
     pcl_reply_error error = {.err = PCL_ERR_OK, .hop = "agent", .retry = PCL_RETRY_NEVER};
-    for (uint32_t index = 0; index < request->statement_count; index++) {
-        pcl_statement statement;
-        pcl_request_statement(request, index, &statement);
+    pcl_statements statements = pcl_request_statements(request);
+    pcl_statement statement;
+    for (uint32_t index = 0; pcl_statements_next(&statements, &statement); index++) {
         s_log(self,
               "txn %.*s params=%" PRIu32 " expect=%d:%" PRIu64 " %d:%" PRIu64 " %d:%" PRIu64 "\n",
               (int)statement.sql.size, (const char *)statement.sql.data, statement.param_count,

@@ -729,18 +729,22 @@ static void test_statements_of_a_transaction(void **state)
         "82 " MIN_KEY "01 " MAX_KEY "cf ff ff ff ff ff ff ff ff");
     assert_int_equal(result->err, PCL_ERR_OK);
     assert_int_equal(result->request.statement_count, 3);
+    pcl_statements statements = pcl_request_statements(&result->request);
     pcl_statement statement;
-    pcl_request_statement(&result->request, 0, &statement);
+    assert_true(pcl_statements_next(&statements, &statement));
     assert_true(pcl_bytes_is(statement.sql, "SELECT 1"));
     assert_int_equal(statement.params.size, 0);
-    pcl_request_statement(&result->request, 1, &statement);
+    assert_true(pcl_statements_next(&statements, &statement));
     assert_int_equal(statement.param_count, 2);
     assert_int_equal(statement.params.size, 3);
     assert_false(statement.has_rows || statement.has_min_rows || statement.has_max_rows);
-    pcl_request_statement(&result->request, 2, &statement);
+    assert_true(pcl_statements_next(&statements, &statement));
     assert_true(statement.has_min_rows && statement.has_max_rows && !statement.has_rows);
     assert_int_equal(statement.min_rows, 1);
     assert_true(statement.max_rows == UINT64_MAX);
+    assert_false(pcl_statements_next(&statements, &statement));
+    statements = pcl_request_statements(&(pcl_request){.op = PCL_OP_QUERY});
+    assert_false(pcl_statements_next(&statements, &statement));
 }
 
 static void test_bad_statements_are_refused_by_number(void **state)
