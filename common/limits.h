@@ -8,7 +8,8 @@
 #define PCL_REPLY_SIZE_MAX          (17u * 1024u * 1024u) /* a reply's payload */
 #define PCL_SQL_SIZE_MAX            (512u * 1024u)
 #define PCL_PARAMS_MAX              4096u
-#define PCL_STATEMENTS_MAX          256u /* of one txn */
+#define PCL_STATEMENTS_MAX          256u     /* of one txn */
+#define PCL_REQUEST_VALUES_MAX      1052672u /* msgpack's, those in others too */
 #define PCL_DB_NAME_SIZE_MAX        64u
 #define PCL_TOKEN_SIZE_MAX          512u
 #define PCL_TOKENS_MAX              8u    /* that one request may name */

@@ -18,6 +18,7 @@
 #define RULE_KEY_TWICE "a map key appears twice"
 #define RULE_UTF8      "a string is not valid UTF-8"
 #define RULE_TRAILING  "octets follow the value"
+#define RULE_VALUES    "there are too many values"
 
 /* What the first octet of a value says. */
 typedef struct lead_meaning {
@@ -226,6 +227,7 @@ typedef struct level {
 typedef struct checker {
     pcl_bytes source;
     uint32_t depth_max, keys_max;
+    uint32_t values_left; /* that may still come */
     size_t offset;
     uint32_t depth;     /* levels in use */
     uint32_t key_count; /* keys in use, of all open maps */
@@ -275,6 +277,9 @@ static const char *s_check_next(checker *self)
     if (rule != NULL) {
         return rule;
     }
+    if (self->values_left-- == 0) {
+        return RULE_VALUES;
+    }
     if (value.type == PCL_MP_STR && !pcl_utf8_is_valid(value.bytes)) {
         return RULE_UTF8;
     }
@@ -302,7 +307,7 @@ static const char *s_check_next(checker *self)
 /* Checks the value at offset.  NULL: it is well-formed, and *offset_p is behind it; else it is at
  * the head at fault. */
 static const char *s_check_value(pcl_bytes source, size_t *offset_p, uint32_t depth_max,
-                                 uint32_t keys_max)
+                                 uint32_t keys_max, uint32_t values_max)
 {
     assert(depth_max <= PCL_MP_DEPTH_MAX);
     assert(keys_max <= PCL_MP_KEYS_MAX);
@@ -310,6 +315,7 @@ static const char *s_check_value(pcl_bytes source, size_t *offset_p, uint32_t de
     self.source = source;
     self.depth_max = depth_max;
     self.keys_max = keys_max;
+    self.values_left = values_max;
     self.offset = *offset_p;
     self.depth = 0;
     self.key_count = 0;
@@ -324,8 +330,14 @@ static const char *s_check_value(pcl_bytes source, size_t *offset_p, uint32_t de
 pcl_err pcl_mp_check(pcl_bytes source, uint32_t depth_max, uint32_t keys_max,
                      pcl_mp_fault *out_fault)
 {
+    return pcl_mp_check_within(source, depth_max, keys_max, UINT32_MAX, out_fault);
+}
+
+pcl_err pcl_mp_check_within(pcl_bytes source, uint32_t depth_max, uint32_t keys_max,
+                            uint32_t values_max, pcl_mp_fault *out_fault)
+{
     size_t offset = 0;
-    const char *rule = s_check_value(source, &offset, depth_max, keys_max);
+    const char *rule = s_check_value(source, &offset, depth_max, keys_max, values_max);
     if (rule == NULL && offset < source.size) {
         rule = RULE_TRAILING;
     }
@@ -368,16 +380,24 @@ bool pcl_mp_next_str_long(pcl_mp_reader *self, pcl_bytes *out_text)
 
 bool pcl_mp_skip(pcl_mp_reader *self, pcl_bytes *out_octets)
 {
+    uint32_t values_left = UINT32_MAX;
+    return pcl_mp_skip_within(self, &values_left, out_octets);
+}
+
+bool pcl_mp_skip_within(pcl_mp_reader *self, uint32_t *values_left, pcl_bytes *out_octets)
+{
     assert(self != NULL);
+    assert(values_left != NULL);
     pcl_bytes source = pcl_bytes_of(self->data, self->size);
     size_t offset = self->offset;
     /* Values still to come, of all open containers together.  A count never
      * exceeds the octets that are left, so the sum stays far below 2^64. */
     for (uint64_t left = 1; left > 0; left--) {
         pcl_mp_value value;
-        if (s_read(source, offset, &value, &offset) != NULL) {
+        if (*values_left == 0 || s_read(source, offset, &value, &offset) != NULL) {
             return false;
         }
+        (*values_left)--;
         left += value.type == PCL_MP_MAP ? 2 * (uint64_t)value.count : value.count;
     }
     if (out_octets != NULL) {
@@ -393,7 +413,7 @@ bool pcl_mp_skip_checked(pcl_mp_reader *self, uint32_t depth_max, uint32_t keys_
     assert(self != NULL);
     size_t offset = self->offset;
     pcl_bytes source = pcl_bytes_of(self->data, self->size);
-    if (s_check_value(source, &offset, depth_max, keys_max) != NULL) {
+    if (s_check_value(source, &offset, depth_max, keys_max, UINT32_MAX) != NULL) {
         return false;
     }
     *out_octets = pcl_bytes_of(self->data + self->offset, offset - self->offset);

@@ -74,6 +74,10 @@ typedef struct pcl_mp_fault {
  * PCL_MP_KEYS_OPEN_MAX keys together. */
 pcl_err pcl_mp_check(pcl_bytes source, uint32_t depth_max, uint32_t keys_max,
                      pcl_mp_fault *out_fault) PCL_MUST_CHECK;
+/* The same, and values_max values at most, those in containers and keys among them: an octet can be
+ * one, so that millions of them can come in a message. */
+pcl_err pcl_mp_check_within(pcl_bytes source, uint32_t depth_max, uint32_t keys_max,
+                            uint32_t values_max, pcl_mp_fault *out_fault) PCL_MUST_CHECK;
 
 pcl_mp_reader pcl_mp_reader_of(pcl_bytes source);
 
@@ -89,6 +93,10 @@ bool pcl_mp_next_str_long(pcl_mp_reader *self, pcl_bytes *out_text) PCL_MUST_CHE
 /* Skips one whole value and returns its octets, borrowed; out_octets may be
  * NULL.  false as above, and then nothing was skipped. */
 bool pcl_mp_skip(pcl_mp_reader *self, pcl_bytes *out_octets) PCL_MUST_CHECK;
+/* The same of a value that has no more than *values_left in it, itself among them, which are taken
+ * off; false also where it has more. */
+bool pcl_mp_skip_within(pcl_mp_reader *self, uint32_t *values_left,
+                        pcl_bytes *out_octets) PCL_MUST_CHECK;
 
 /* The same of octets that pcl_mp_check() has not seen: false also where the value breaks one of its
  * rules. */

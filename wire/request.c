@@ -146,6 +146,9 @@ static const uint32_t s_needed[PCL_OP_COUNT] = {
 
 static_assert(KEY_COUNT <= KEYS_MAX, "a request with every key is read");
 static_assert(KEY_COUNT <= 32, "seen has a bit for each key");
+static_assert(PCL_REQUEST_VALUES_MAX >= PCL_STATEMENTS_MAX * (PCL_PARAMS_MAX + 16u),
+              "the longest of txns is read: no statement has 11 values beside its parameters, and "
+              "what is left takes all other keys");
 
 /* A request is read in one walk, which asks of each value what pcl_mp_check() would: whatever it
  * takes is well-formed, since it knows every key that may be there, and each value of these is read
@@ -600,9 +603,10 @@ static pcl_err s_read_header(decoder *self, const key_rule *rule)
 static bool s_check_nested(decoder *self)
 {
     pcl_mp_reader ahead = self->reader;
+    uint32_t values_left = PCL_REQUEST_VALUES_MAX;
     pcl_bytes octets;
     return self->is_checked ||
-           (pcl_mp_skip(&ahead, &octets) &&
+           (pcl_mp_skip_within(&ahead, &values_left, &octets) &&
             pcl_mp_check(octets, PCL_MSGPACK_DEPTH_MAX - 1, KEYS_MAX, NULL) == PCL_ERR_OK);
 }
 
@@ -734,6 +738,7 @@ static pcl_err s_read_pairs(decoder *self, uint32_t pair_count)
 static opening s_read_opening(pcl_bytes source)
 {
     opening found = {0};
+    uint32_t values_left = PCL_REQUEST_VALUES_MAX;
     pcl_mp_reader reader = pcl_mp_reader_of(source);
     pcl_mp_value map;
     if (!pcl_mp_next(&reader, &map) || map.type != PCL_MP_MAP) {
@@ -746,7 +751,7 @@ static opening s_read_opening(pcl_bytes source)
         }
         pcl_mp_reader at_value = reader;
         pcl_mp_value value;
-        if (!pcl_mp_next(&at_value, &value) || !pcl_mp_skip(&reader, NULL)) {
+        if (!pcl_mp_next(&at_value, &value) || !pcl_mp_skip_within(&reader, &values_left, NULL)) {
             break;
         }
         if (!found.has_v && pcl_bytes_is(key.bytes, "v")) {
@@ -767,6 +772,7 @@ static opening s_read_opening(pcl_bytes source)
  * none.  The octets are not well-formed from there on, but they are up to there. */
 static void s_key_at(pcl_bytes source, size_t offset, char field[PCL_FAULT_FIELD_SIZE])
 {
+    uint32_t values_left = PCL_REQUEST_VALUES_MAX;
     pcl_mp_reader reader = pcl_mp_reader_of(source);
     pcl_mp_value map;
     pcl_mp_value key;
@@ -778,7 +784,8 @@ static void s_key_at(pcl_bytes source, size_t offset, char field[PCL_FAULT_FIELD
         if (!pcl_mp_next(&reader, &key) || key.type != PCL_MP_STR) {
             return;
         }
-        if (reader.offset > offset || !pcl_mp_skip(&reader, NULL) || reader.offset > offset) {
+        if (reader.offset > offset || !pcl_mp_skip_within(&reader, &values_left, NULL) ||
+            reader.offset > offset) {
             s_copy_key(field, "", key.bytes);
             return;
         }
@@ -796,7 +803,8 @@ static pcl_err s_fail_check(decoder *self, pcl_bytes source, const pcl_mp_fault 
 static pcl_err s_decode(decoder *self, pcl_bytes source, const opening *keys)
 {
     pcl_mp_fault mp_fault;
-    if (pcl_mp_check(source, PCL_MSGPACK_DEPTH_MAX, KEYS_MAX, &mp_fault) != PCL_ERR_OK) {
+    if (pcl_mp_check_within(source, PCL_MSGPACK_DEPTH_MAX, KEYS_MAX, PCL_REQUEST_VALUES_MAX,
+                            &mp_fault) != PCL_ERR_OK) {
         return s_fail_check(self, source, &mp_fault);
     }
     pcl_mp_value map;
@@ -881,8 +889,8 @@ pcl_statements pcl_request_statements(const pcl_request *request)
     }
     bool read = pcl_mp_next(&reader, &array);
     assert(read);
-    return (pcl_statements){.left = pcl_bytes_of(reader.data + reader.offset,
-                                                 reader.size - reader.offset)};
+    return (pcl_statements){
+        .left = pcl_bytes_of(reader.data + reader.offset, reader.size - reader.offset)};
 }
 
 bool pcl_statements_next(pcl_statements *self, pcl_statement *out_statement)

@@ -636,6 +636,67 @@ static void test_params_are_bounded(void **state)
     assert_string_equal(result->fault.rule, "at most 4096 values");
 }
 
+/* Every statement with as many parameters, and all else that it may have. */
+static void test_the_longest_txn_is_read(void **state)
+{
+    (void)state;
+    pcl_buffer buffer;
+    pcl_buffer_init(&buffer, 4u * 1024 * 1024);
+    s_put_hex(&buffer, "83 " MAP_WITH_V "a2 6f 70 a3 74 78 6e");
+    pcl_mp_put_text(&buffer, "statements");
+    pcl_mp_put_array(&buffer, PCL_STATEMENTS_MAX);
+    for (uint32_t index = 0; index < PCL_STATEMENTS_MAX; index++) {
+        s_put_hex(&buffer, "83 " SQL_PAIR "a6 65 78 70 65 63 74 82 a8 6d 69 6e 5f 72 6f 77 73 01 "
+                           "a8 6d 61 78 5f 72 6f 77 73 01");
+        pcl_mp_put_text(&buffer, "params");
+        pcl_mp_put_array(&buffer, PCL_PARAMS_MAX);
+        for (uint32_t param = 0; param < PCL_PARAMS_MAX; param++) {
+            pcl_mp_put_nil(&buffer);
+        }
+    }
+    outcome *result = s_decode(pcl_buffer_bytes(&buffer));
+    assert_int_equal(result->err, PCL_ERR_OK);
+    assert_int_equal(result->request.statement_count, PCL_STATEMENTS_MAX);
+    uint32_t count = 0;
+    pcl_statements statements = pcl_request_statements(&result->request);
+    for (pcl_statement statement; pcl_statements_next(&statements, &statement); count++) {
+        assert_int_equal(statement.param_count, PCL_PARAMS_MAX);
+        assert_int_equal(statement.max_rows, 1);
+    }
+    assert_int_equal(count, PCL_STATEMENTS_MAX);
+    pcl_buffer_release(&buffer);
+}
+
+/* An octet can be a value: what has more of them than any request is not read to its end. */
+static void test_values_are_bounded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *begin, *key;
+    } cases[] = {
+        {"84 a2 69 64 " ID_HEX MAP_WITH_V "a3 73 71 6c " SQL_HEX, "params"},
+        {"84 a2 69 64 " ID_HEX MAP_WITH_V "a2 6f 70 a3 74 78 6e", "statements"},
+        {"83 a2 69 64 " ID_HEX MAP_WITH_V, "consistency"},
+        {"83 a2 69 64 " ID_HEX MAP_WITH_V, "nothing"},
+    };
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        pcl_buffer buffer;
+        pcl_buffer_init(&buffer, PCL_REQUEST_SIZE_MAX);
+        s_put_hex(&buffer, cases[index].begin);
+        pcl_mp_put_text(&buffer, cases[index].key);
+        pcl_mp_put_array(&buffer, PCL_REQUEST_VALUES_MAX);
+        for (uint32_t value = 0; value < PCL_REQUEST_VALUES_MAX; value++) {
+            pcl_mp_put_nil(&buffer);
+        }
+        outcome *result = s_decode(pcl_buffer_bytes(&buffer));
+        assert_int_equal(result->err, PCL_ERR_MALFORMED);
+        assert_string_equal(result->fault.field, cases[index].key);
+        assert_non_null(strstr(result->fault.rule, "there are too many values"));
+        assert_true(result->has_id);
+        pcl_buffer_release(&buffer);
+    }
+}
+
 static outcome *s_decode_consistency(const char *hex)
 {
     return s_decode_built(PCL_OP_QUERY, NULL, "consistency", hex);
@@ -1069,6 +1130,8 @@ int main(void)
         cmocka_unit_test(test_decimals_and_times_are_text_of_a_form),
         cmocka_unit_test(test_a_trace_is_a_traceparent),
         cmocka_unit_test(test_params_are_bounded),
+        cmocka_unit_test(test_the_longest_txn_is_read),
+        cmocka_unit_test(test_values_are_bounded),
         cmocka_unit_test(test_consistency_has_four_forms),
         cmocka_unit_test(test_consistency_may_be_a_map_of_two),
         cmocka_unit_test(test_statements_of_a_transaction),
