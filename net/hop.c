@@ -9,6 +9,8 @@
 enum { DEALER_FRAMES = 3, ROUTER_FRAMES = 4 };
 
 static_assert(PCL_HOP_FRAME_SIZE_MAX <= PCL_FRAME_LENT_MAX, "whatever is packed may be lent");
+static_assert(PCL_HEAD_FIXED_SIZE > sizeof(zmq_msg_t),
+              "libzmq keeps no head in the message itself, which moves");
 
 void pcl_hop_inbox_init(pcl_hop_inbox *self, zsock_t *socket, bool router)
 {
@@ -93,47 +95,60 @@ static pcl_hop_recv_result s_finish(pcl_hop_inbox *self, pcl_hop_message *messag
     }
     s_copy(&message->peer, &self->peer);
     memcpy(message->user_id, self->user_id, sizeof message->user_id);
-    message->received_us = pcl_now_us();
+    message->received_us = self->received_us;
     return PCL_HOP_MESSAGE;
 }
 
 /* Whether the frame has more than anybody may send at once.  A message that is alone has no bound
  * here but the socket's. */
-static bool s_is_too_much(pcl_hop_inbox *self, bool alone)
+static bool s_is_too_much(const pcl_hop_inbox *self, bool alone)
 {
-    return !alone && (self->taken > PCL_HOP_BATCH_COUNT_MAX ||
-                      zmq_msg_size(&self->frame) > PCL_HOP_BATCH_SIZE_MAX);
+    return !alone && (self->taken > PCL_HOP_BATCH_COUNT_MAX || self->size > PCL_HOP_BATCH_SIZE_MAX);
 }
 
-/* A part of the packed frame. */
-static void s_take(const pcl_hop_inbox *self, zmq_msg_t *out_part, pcl_bytes octets)
+/* A part of what is there for as long as it may be borrowed. */
+static void s_lend(zmq_msg_t *out_part, pcl_bytes octets)
 {
-    if (self->lends && octets.size <= PCL_FRAME_LENT_MAX) {
+    if (octets.size <= PCL_FRAME_LENT_MAX) {
         pcl_frame_lend(out_part, octets);
     } else {
         pcl_frame_copy_of(out_part, octets);
     }
 }
 
+/* whole: the message's octets in the frame.  Those who are lent nothing have them in one message of
+ * their own, which payload and tail borrow from. */
+static void s_hand_out(pcl_hop_inbox *self, pcl_hop_message *message, pcl_bytes whole,
+                       pcl_hop_frame *parts)
+{
+    if (whole.size == self->size) {                 /* it is alone */
+        s_copy(&message->head_frame, &self->frame); /* by reference */
+    } else if (self->lends) {
+        s_lend(&message->head_frame, parts->head);
+    } else {
+        pcl_frame_copy_of(&message->head_frame, whole);
+        pcl_bytes own = pcl_frame_bytes(&message->head_frame);
+        bool copied = pcl_hop_frame_next(parts, &own);
+        assert(copied);
+    }
+    s_lend(&message->payload, parts->payload);
+    s_lend(&message->tail, parts->tail);
+}
+
 /* The next message of the packed frame. */
 static pcl_hop_recv_result s_unpack(pcl_hop_inbox *self, pcl_hop_message *message)
 {
-    size_t before = self->rest.size;
+    pcl_bytes whole = self->rest;
     pcl_hop_frame parts;
-    bool whole = pcl_hop_frame_next(&parts, &self->rest);
-    bool alone = self->rest.size == 0 && before == zmq_msg_size(&self->frame);
+    bool sound = pcl_hop_frame_next(&parts, &self->rest);
+    whole.size -= self->rest.size;
+    bool alone = whole.size == self->size;
     self->taken++;
-    if (!whole || s_is_too_much(self, alone)) {
+    if (!sound || s_is_too_much(self, alone)) {
         self->rest.size = 0;
         return PCL_HOP_DROPPED;
     }
-    if (alone) {
-        s_copy(&message->head_frame, &self->frame); /* by reference */
-    } else {
-        s_take(self, &message->head_frame, parts.head);
-    }
-    s_take(self, &message->payload, parts.payload);
-    s_take(self, &message->tail, parts.tail);
+    s_hand_out(self, message, whole, &parts);
     return s_finish(self, message);
 }
 
@@ -172,8 +187,10 @@ pcl_hop_recv_result pcl_hop_recv(pcl_hop_inbox *self, pcl_hop_message *out_messa
     }
     bool packed = frames.count < (self->router ? ROUTER_FRAMES : DEALER_FRAMES);
     pcl_hop_recv_result result = PCL_HOP_DROPPED;
+    self->received_us = pcl_now_us();
     if (s_keep(self, &frames)) {
         self->rest = packed ? pcl_frame_bytes(&self->frame) : pcl_bytes_of(NULL, 0);
+        self->size = self->rest.size;
         self->taken = 0;
         result = packed ? s_unpack(self, out_message) : s_take_parts(self, out_message, &frames);
     }

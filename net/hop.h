@@ -20,12 +20,12 @@
 
 typedef struct pcl_hop_message {
     zmq_msg_t peer;       /* ROUTER only: routing id; else empty */
-    zmq_msg_t head_frame; /* what head borrows from, which it begins with */
+    zmq_msg_t head_frame; /* what head borrows from, which it begins with; and the other two may */
     zmq_msg_t payload;    /* may be empty */
     zmq_msg_t tail;       /* seal, explanation or report; may be empty */
     pcl_head head;
     char user_id[PCL_HOP_USER_ID_SIZE]; /* public key of the peer, "" on inproc and ipc */
-    /* Our clock, read after the message was there.  The clock of the loop's turn may be older than
+    /* Our clock, read after the frame was there.  The clock of the loop's turn may be older than
      * the message when the process was stopped in between, and would teach pcl_transit a way that
      * is shorter than any. */
     uint64_t received_us;
@@ -46,23 +46,26 @@ typedef struct pcl_hop_inbox {
     zmq_msg_t peer;  /* of the frame; empty on a DEALER */
     zmq_msg_t frame; /* the last packed one, or the last head */
     pcl_bytes rest;  /* of frame; empty: the next message is the socket's */
-    uint32_t taken;  /* messages of frame */
-    bool lends;      /* what is packed is handed out as a view of frame */
+    size_t size;     /* of the packed frame */
+    uint64_t received_us;
+    uint32_t taken; /* messages of frame */
+    bool lends;     /* what is packed is handed out as a view of frame */
     char user_id[PCL_HOP_USER_ID_SIZE];
 } pcl_hop_inbox;
 
 void pcl_hop_inbox_init(pcl_hop_inbox *self, zsock_t *socket, bool router);
 void pcl_hop_inbox_release(pcl_hop_inbox *self);
-/* From now on head_frame, payload and tail of packed messages borrow from the inbox, until the next
- * pcl_hop_recv: an owner that keeps one longer, or sends one by itself, calls pcl_frame_keep.
- * pcl_hop_send and the outbox take them as they are. */
+/* From now on head_frame, too, borrows of packed messages, all three from the inbox, until the next
+ * pcl_hop_recv: who keeps one longer calls pcl_frame_keep. */
 void pcl_hop_inbox_lend(pcl_hop_inbox *self);
 
 /* The next message; never blocks.  Whoever stops before NONE must come again without waiting for
  * the socket: it may have nothing while the inbox has.  Of a packed frame with a message that is
  * not of the protocol the others are handed out still, but for those behind one whose end cannot be
  * found, and for what is more than a frame may have (wire/hop_frame.h).  out_message need not be
- * initialised; it is only with MESSAGE. */
+ * initialised; it is only with MESSAGE.  Its payload and tail borrow from its head_frame: who keeps
+ * one without that, or sends one by itself, calls pcl_frame_keep.  pcl_hop_send and the outbox take
+ * them as they are. */
 pcl_hop_recv_result pcl_hop_recv(pcl_hop_inbox *self, pcl_hop_message *out_message);
 void pcl_hop_close(pcl_hop_message *self);
 

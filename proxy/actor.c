@@ -75,6 +75,7 @@ static void s_open_boxes(pcl_proxy *self)
     zsock_t *agents = self->agent_door.socket;
     zsock_t *brokers = self->broker_door.socket;
     pcl_hop_inbox_init(&self->agent_inbox, agents, true);
+    pcl_hop_inbox_lend(&self->agent_inbox); /* a reply is passed on, and only rarely kept */
     pcl_hop_inbox_init(&self->broker_inbox, brokers, true);
     self->agent_outbox = pcl_hop_outbox_new(agents, pcl_proxy_agent_unsent, self);
     self->broker_outbox = pcl_hop_outbox_new(brokers, pcl_proxy_broker_unsent, self);

@@ -53,6 +53,7 @@ static void s_park(pcl_proxy *self, pcl_proxy_request *request, uint64_t ticket,
         pcl_hedge_line_remove(self->line, ticket);
         pcl_ticket_table_set_deadline(self->requests, ticket, until_us);
     }
+    pcl_frame_keep(payload); /* it may have borrowed */
     int moved = zmq_msg_move(&request->payload, payload);
     assert(moved == 0);
     request->head = *head;

@@ -314,6 +314,40 @@ static void test_what_is_lent_is_kept_by_whoever_needs_it_longer(void **state)
     pcl_hop_close(&second);
 }
 
+/* A message that is not lent is one's own, be it one of several in a frame or alone. */
+static void test_what_is_not_lent_outlasts_its_inbox(void **state)
+{
+    (void)state;
+    uint8_t octets[1000];
+    for (int alone = 0; alone < 2; alone++) {
+        pcl_hop_inbox inbox;
+        pcl_hop_inbox_init(&inbox, s_front, true);
+        size_t size = s_pack(octets, 0, 1, "the payload");
+        size = alone == 1 ? size : s_pack(octets, size, 2, "of another");
+        pcl_bytes frame = pcl_bytes_of(octets, size);
+        s_send_raw(&frame, 1);
+        zmq_pollitem_t item = {.socket = zsock_resolve(s_front), .events = ZMQ_POLLIN};
+        assert_int_equal(zmq_poll(&item, 1, 1000), 1);
+        pcl_hop_message message, other;
+        assert_int_equal(pcl_hop_recv(&inbox, &message), PCL_HOP_MESSAGE);
+        zmq_msg_t kept; /* what borrows moves with what it borrows from */
+        zmq_msg_init(&kept);
+        assert_int_equal(zmq_msg_move(&kept, &message.head_frame), 0);
+        if (alone == 0) {
+            assert_int_equal(pcl_hop_recv(&inbox, &other), PCL_HOP_MESSAGE);
+            assert_int_equal(other.received_us, message.received_us); /* they came together */
+            pcl_hop_close(&other);
+        }
+        assert_int_equal(pcl_hop_recv(&inbox, &other), PCL_HOP_NONE);
+        pcl_hop_inbox_release(&inbox);
+        assert_true(pcl_bytes_is(message.head.principal, "alice"));
+        assert_true(pcl_bytes_is(pcl_frame_bytes(&message.payload), "the payload"));
+        assert_true(pcl_bytes_is(pcl_frame_bytes(&message.tail), "tail"));
+        zmq_msg_close(&kept);
+        pcl_hop_close(&message);
+    }
+}
+
 /* The next frame is taken as ever. */
 static void assert_only_the_next_frame_comes(void)
 {
@@ -434,6 +468,8 @@ int main(void)
                                         s_tear_down),
         cmocka_unit_test_setup_teardown(test_a_small_message_is_one_frame, s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown(test_a_packed_frame_must_hold_its_parts, s_set_up,
+                                        s_tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_not_lent_outlasts_its_inbox, s_set_up,
                                         s_tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_lent_is_kept_by_whoever_needs_it_longer,
                                         s_set_up, s_tear_down),
