@@ -25,6 +25,7 @@ typedef struct s_slot {
     size_t size;     /* of octets in use */
     uint8_t *octets; /* owned; PCL_HOP_BATCH_SIZE_MAX; NULL until it is first used */
     zmq_msg_t peer;  /* initialised unless FREE; empty on a DEALER */
+    pcl_bytes route; /* the peer's; in peer, which stays where it is */
     bool has_peer;
     uint64_t blocked_us; /* since when it is BLOCKED, as far as a flush has seen; 0: it is not */
     pcl_err why;         /* it is BLOCKED or FAILED */
@@ -69,25 +70,23 @@ uint32_t pcl_hop_outbox_count(const pcl_hop_outbox *self)
     return self->count;
 }
 
-static bool s_is_for(s_slot *slot, zmq_msg_t *peer)
+static pcl_bytes s_octets(zmq_msg_t *frame)
 {
-    if (slot->state == SLOT_FREE || slot->has_peer != (peer != NULL)) {
-        return false;
-    }
-    return peer == NULL || pcl_bytes_equal(pcl_frame_bytes(&slot->peer), pcl_frame_bytes(peer));
+    return frame != NULL ? pcl_frame_bytes(frame) : pcl_bytes_of(NULL, 0);
 }
 
 /* The peer's frame, else a free place; NULL: all are taken. */
 static s_slot *s_find(pcl_hop_outbox *self, zmq_msg_t *peer)
 {
+    bool has_peer = peer != NULL;
+    pcl_bytes route = s_octets(peer);
     s_slot *free_slot = self->used < SLOTS_MAX ? &self->slots[self->used] : NULL;
     for (uint32_t index = 0; index < self->used; index++) {
         s_slot *slot = &self->slots[index];
-        if (s_is_for(slot, peer)) {
-            return slot;
-        }
         if (slot->state == SLOT_FREE) {
             free_slot = slot;
+        } else if (slot->has_peer == has_peer && pcl_bytes_equal(slot->route, route)) {
+            return slot;
         }
     }
     return free_slot;
@@ -110,24 +109,12 @@ static pcl_err s_send_slot(pcl_hop_outbox *self, s_slot *slot)
     return err;
 }
 
-static size_t s_size(const zmq_msg_t *frame)
+static bool s_has_room(const s_slot *slot, const pcl_hop_frame *parts)
 {
-    return frame != NULL ? zmq_msg_size(frame) : 0;
-}
-
-/* Of a message with the longest of heads. */
-static size_t s_size_max(const zmq_msg_t *payload, const zmq_msg_t *tail)
-{
-    pcl_hop_frame parts = {.head = {.size = PCL_HEAD_SIZE_MAX},
-                           .payload = {.size = s_size(payload)},
-                           .tail = {.size = s_size(tail)}};
-    return pcl_hop_frame_size(&parts);
-}
-
-static bool s_has_room(const s_slot *slot, const zmq_msg_t *payload, const zmq_msg_t *tail)
-{
+    pcl_hop_frame longest = *parts;
+    longest.head.size = PCL_HEAD_SIZE_MAX;
     return slot->count < PCL_HOP_BATCH_COUNT_MAX &&
-           s_size_max(payload, tail) <= PCL_HOP_BATCH_SIZE_MAX - slot->size;
+           pcl_hop_frame_size(&longest) <= PCL_HOP_BATCH_SIZE_MAX - slot->size;
 }
 
 static void s_open(pcl_hop_outbox *self, s_slot *slot, zmq_msg_t *peer)
@@ -142,14 +129,10 @@ static void s_open(pcl_hop_outbox *self, s_slot *slot, zmq_msg_t *peer)
         int rc = zmq_msg_copy(&slot->peer, peer);
         assert(rc == 0);
     }
+    slot->route = pcl_frame_bytes(&slot->peer);
     slot->state = SLOT_OPEN;
     uint32_t index = (uint32_t)(slot - self->slots);
     self->used = index >= self->used ? index + 1 : self->used;
-}
-
-static pcl_bytes s_take(zmq_msg_t *frame)
-{
-    return frame != NULL ? pcl_frame_bytes(frame) : pcl_bytes_of(NULL, 0);
 }
 
 static void s_empty(zmq_msg_t *frame)
@@ -160,32 +143,29 @@ static void s_empty(zmq_msg_t *frame)
     }
 }
 
-static void s_append(pcl_hop_outbox *self, s_slot *slot, const pcl_head *head, zmq_msg_t *payload,
-                     zmq_msg_t *tail)
+/* The head is missing in parts. */
+static void s_append(pcl_hop_outbox *self, s_slot *slot, const pcl_head *head, pcl_hop_frame *parts)
 {
     uint8_t octets[PCL_HEAD_SIZE_MAX];
-    pcl_hop_frame parts = {.head = pcl_bytes_of(octets, pcl_head_encode(head, octets)),
-                           .payload = s_take(payload),
-                           .tail = s_take(tail)};
-    const uint8_t *end = pcl_hop_frame_write(&parts, slot->octets + slot->size);
+    parts->head = pcl_bytes_of(octets, pcl_head_encode(head, octets));
+    const uint8_t *end = pcl_hop_frame_write(parts, slot->octets + slot->size);
     slot->size = (size_t)(end - slot->octets);
     slot->count++;
     self->count++;
-    s_empty(payload);
-    s_empty(tail);
 }
 
 pcl_err pcl_hop_outbox_send(pcl_hop_outbox *self, zmq_msg_t *peer, const pcl_head *head,
                             zmq_msg_t *payload, zmq_msg_t *tail)
 {
     assert(self != NULL && head != NULL);
-    bool packed = pcl_hop_is_packed(payload, tail);
+    pcl_hop_frame parts = {.payload = s_octets(payload), .tail = s_octets(tail)};
+    bool packed = parts.payload.size + parts.tail.size <= PCL_HOP_FRAME_SIZE_MAX;
     s_slot *slot = s_find(self, peer);
     if (slot != NULL && (slot->state == SLOT_FAILED || slot->state == SLOT_BLOCKED)) {
         return slot->why;
     }
     bool open = slot != NULL && slot->state == SLOT_OPEN;
-    if (open && (!packed || !s_has_room(slot, payload, tail))) {
+    if (open && (!packed || !s_has_room(slot, &parts))) {
         /* Nothing may overtake what is in it. */
         pcl_err err = s_send_slot(self, slot);
         if (err != PCL_ERR_OK) {
@@ -198,7 +178,9 @@ pcl_err pcl_hop_outbox_send(pcl_hop_outbox *self, zmq_msg_t *peer, const pcl_hea
     if (slot->state == SLOT_FREE) {
         s_open(self, slot, peer);
     }
-    s_append(self, slot, head, payload, tail);
+    s_append(self, slot, head, &parts);
+    s_empty(payload);
+    s_empty(tail);
     return PCL_ERR_OK;
 }
 
