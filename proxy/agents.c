@@ -192,9 +192,6 @@ static uint32_t s_identify(pcl_proxy *self, pcl_hop_message *message, const pcl_
 static void s_connect(pcl_proxy *self, uint32_t index, pcl_hop_message *message, uint64_t now_us)
 {
     pcl_proxy_node *node = &self->nodes[index];
-    if (s_is_connection(node, &message->peer)) {
-        return;
-    }
     if (!node->connected) {
         pcl_proxy_telemetry_node(self, index);
     }
@@ -208,15 +205,11 @@ static void s_connect(pcl_proxy *self, uint32_t index, pcl_hop_message *message,
     (void)pcl_transit_wait_us(&node->transit, message->head.sent_us, now_us); /* its first */
 }
 
-/* When the message was sent, by our clock; now where there is nothing to compare with. */
-static uint64_t s_sent_us(pcl_proxy *self, uint32_t index, pcl_hop_message *message,
-                          uint64_t now_us)
+/* When the message was sent, by our clock; now where there is nothing to compare with, since it
+ * did not come on the node's connection. */
+static uint64_t s_sent_us(pcl_proxy_node *node, bool known, uint64_t sent_us, uint64_t now_us)
 {
-    pcl_proxy_node *node = &self->nodes[index];
-    if (!s_is_connection(node, &message->peer)) {
-        return now_us;
-    }
-    uint64_t wait_us = pcl_transit_wait_us(&node->transit, message->head.sent_us, now_us);
+    uint64_t wait_us = known ? pcl_transit_wait_us(&node->transit, sent_us, now_us) : 0;
     return now_us > wait_us ? now_us - wait_us : 0;
 }
 
@@ -321,7 +314,8 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
         return;
     }
     pcl_proxy_node *node = &self->nodes[index];
-    if (!node->cut || !s_is_connection(node, &message->peer)) {
+    bool known = s_is_connection(node, &message->peer);
+    if (!node->cut || !known) {
         s_flush(self, index, now_us); /* what an earlier connection had, before this one counts */
     }
     pcl_member_action action = PCL_MEMBER_NOTHING;
@@ -331,9 +325,11 @@ static void s_handle(pcl_proxy *self, pcl_hop_message *message, uint64_t now_us)
                           pcl_membership_at(self->members, index)->name, now_us);
         return;
     }
-    uint64_t reported_us = s_sent_us(self, index, message, now_us);
+    uint64_t reported_us = s_sent_us(node, known, message->head.sent_us, now_us);
     if (report != NULL && pcl_membership_report(self->members, index, report, reported_us)) {
-        s_connect(self, index, message, now_us);
+        if (!known) {
+            s_connect(self, index, message, now_us);
+        }
         bool closes = report->role == PCL_NODE_SOURCE && report->read_only;
         self->change_us = closes ? now_us : self->change_us;
     }
