@@ -363,7 +363,7 @@ void pcl_candidates_find(const pcl_membership *members, const pcl_need *need, ui
     assert(members != NULL);
     assert(need != NULL);
     assert(out != NULL);
-    pcl_left_out why[PCL_NODES_MAX] = {PCL_LEFT_OUT_NOT};
+    pcl_left_out why[PCL_NODES_MAX]; /* as far as there are members */
     out->count = 0;
     out->suspect = false;
     out->trial = false;

@@ -23,12 +23,11 @@ static void s_swap(uint32_t *a, uint32_t *b)
     *b = kept;
 }
 
-/* Puts smaller values before, and greater ones behind, the value that stands at rank if all are
- * sorted, which it returns (Hoare, Algorithm 65: Find).  Sorting them all takes ten times as long,
- * and was a twelfth of what a read cost the proxy. */
-static uint32_t s_select(uint32_t *values, uint32_t count, uint32_t rank)
+/* Among the values from low on, puts smaller ones before, and greater ones behind, the value that
+ * stands at rank if all are sorted, which it returns (Hoare, Algorithm 65: Find).  Sorting them all
+ * takes ten times as long, and was a twelfth of what a read cost the proxy. */
+static uint32_t s_select(uint32_t *values, uint32_t low, uint32_t count, uint32_t rank)
 {
-    uint32_t low = 0;
     uint32_t high = count - 1;
     while (low < high) {
         uint32_t pivot = values[low + (high - low) / 2];
@@ -60,9 +59,11 @@ static void s_refresh(pcl_hedge *self)
 {
     uint32_t times_us[PCL_HEDGE_SAMPLES];
     memcpy(times_us, self->samples_us, self->count * sizeof times_us[0]);
-    self->p50_us = s_select(times_us, self->count, self->count / 2);
-    self->p95_us = s_select(times_us, self->count, self->count * 19 / 20);
-    self->p99_us = s_select(times_us, self->count, self->count * 99 / 100);
+    uint32_t half = self->count / 2;
+    uint32_t most = self->count * 19 / 20;
+    self->p50_us = s_select(times_us, 0, self->count, half);
+    self->p95_us = s_select(times_us, half, self->count, most);
+    self->p99_us = s_select(times_us, most, self->count, self->count * 99 / 100);
     if (self->p95_us < PCL_HEDGE_DELAY_MIN) {
         self->p95_us = PCL_HEDGE_DELAY_MIN;
     }

@@ -29,6 +29,7 @@
 #include "common/clock.h"
 #include "common/limits.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stddef.h>
 
@@ -398,7 +399,10 @@ static float s_cost_us(uint32_t position, const fleet *all, const pcl_choice_inp
 
 uint32_t pcl_strategy_custom(pcl_strategy_state *state, const pcl_choice_input *input)
 {
-    fleet all = {.rtt_us_min = 0};
+    assert(input->count > 0);
+    fleet all; /* not its tables, which are filled as far as there are candidates */
+    all.rtt_deviation_us_min = 0;
+    all.age_us = 0;
     s_time(&all, input);
     s_measure(&all, input);
     s_note_foreign(&all, state, input);
