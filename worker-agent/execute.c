@@ -425,18 +425,24 @@ void pcl_single_init(pcl_single *self, pcl_worker *worker, pcl_job *job, const p
 {
     uint8_t sql_class = job->message.head.sql_class;
     bool read = pcl_sql_is_read((pcl_sql_class)sql_class);
-    *self = (pcl_single){.job = job, .request = request, .answer = pcl_answer_open(job)};
-    self->attempt = (pcl_attempt){
-        .connection = pcl_worker_own(worker, job, read ? PCL_ACCOUNT_READ : PCL_ACCOUNT_WRITE,
-                                     sql_class == PCL_SQL_CALL),
-        .stream = worker->stream,
-        .binding = &worker->binding,
+    *self = (pcl_single){
         .job = job,
-        .sql = request->sql,
-        .sql_class = sql_class,
-        .page = read ? pcl_page_asked(request) : pcl_page_whole(request),
-        .rows_max = job->message.head.rows,
-        .answer = &self->answer,
+        .request = request,
+        .answer = pcl_answer_open(job),
+        .attempt =
+            {
+                .connection = pcl_worker_own(worker, job,
+                                             read ? PCL_ACCOUNT_READ : PCL_ACCOUNT_WRITE,
+                                             sql_class == PCL_SQL_CALL),
+                .stream = worker->stream,
+                .binding = &worker->binding,
+                .job = job,
+                .sql = request->sql,
+                .sql_class = sql_class,
+                .page = read ? pcl_page_asked(request) : pcl_page_whole(request),
+                .rows_max = job->message.head.rows,
+                .answer = &self->answer,
+            },
     };
 }
 
