@@ -201,7 +201,7 @@ void pcl_result_hold(portcullis_result *self, const pcl_call *call)
 {
     bool unfetched = call->op == PCL_OP_FETCH && self->code != PORTCULLIS_OK &&
                      self->retry == PORTCULLIS_RETRY_SAFE;
-    if (self == &s_no_memory ||
+    if (self == &s_no_memory || call->client == NULL || /* what the channel ends by itself */
         (!self->reply.has_cursor && !self->reply.has_session && !unfetched)) {
         return;
     }

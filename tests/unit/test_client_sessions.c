@@ -249,16 +249,13 @@ static void s_answer_plain(gate *self, message *to, const char *key, uint64_t va
     pcl_buffer_release(&buffer);
 }
 
-static void s_answer_begin(gate *self, message *to, const pcl_request *request)
+/* Of which a rollback is answered with a session, too. */
+#define LIAR 0x66
+
+static void s_answer_session(gate *self, message *to, uint8_t octet)
 {
-    if (pcl_bytes_is(request->db, "late")) { /* behind the deadline and the client's grace */
-        s_sleep_ms((long)request->timeout_ms + 200);
-    }
-    s_log(self, "begin %s%.*s%s\n", request->read_only ? "read-only " : "", (int)request->db.size,
-          request->db.size > 0 ? (const char *)request->db.data : "",
-          request->strategy == PCL_STRATEGY_RANDOM ? " random" : "");
     uint8_t session[PCL_ID_SIZE];
-    memset(session, 0x55, sizeof session);
+    memset(session, octet, sizeof session);
     pcl_buffer buffer;
     pcl_buffer_init(&buffer, PCL_REPLY_SIZE_MAX);
     pcl_reply_open(&buffer, to->id, true, 1);
@@ -266,6 +263,18 @@ static void s_answer_begin(gate *self, message *to, const pcl_request *request)
     pcl_mp_put_bin(&buffer, pcl_bytes_of(session, sizeof session));
     s_send(self, to, &buffer);
     pcl_buffer_release(&buffer);
+}
+
+static void s_answer_begin(gate *self, message *to, const pcl_request *request)
+{
+    bool lies = pcl_bytes_is(request->db, "liar");
+    if (pcl_bytes_is(request->db, "late") || lies) { /* behind the deadline and the grace */
+        s_sleep_ms((long)request->timeout_ms + 200);
+    }
+    s_log(self, "begin %s%.*s%s\n", request->read_only ? "read-only " : "", (int)request->db.size,
+          request->db.size > 0 ? (const char *)request->db.data : "",
+          request->strategy == PCL_STRATEGY_RANDOM ? " random" : "");
+    s_answer_session(self, to, lies ? LIAR : 0x55);
 }
 
 /* Reads give a row each, all else a write each; "fail" fails, and so does what expects 7 rows. */
@@ -393,7 +402,11 @@ static bool s_answer(gate *self, message *to, const pcl_request *request)
         break;
     case PCL_OP_ROLLBACK:
         s_log(self, "rollback\n");
-        s_answer_plain(self, to, NULL, 0);
+        if (request->session[0] == LIAR) {
+            s_answer_session(self, to, LIAR);
+        } else {
+            s_answer_plain(self, to, NULL, 0);
+        }
         break;
     case PCL_OP_TXN:
         s_answer_txn(self, to, request);
@@ -1039,6 +1052,25 @@ static void what_comes_too_late_is_ended(void **state)
     portcullis_close(&client);
 }
 
+/* Nobody holds what the answer to that rollback claims to open, nor a client to end it by. */
+static void what_ends_by_itself_opens_nothing(void **state)
+{
+    (void)state;
+    portcullis *client = s_open(1, 0);
+    portcullis_request *begin = portcullis_request_new_begin(false);
+    assert_true(portcullis_request_set_db(begin, "liar"));
+    portcullis_request_set_timeout(begin, 50);
+    portcullis_result *result = s_call(client, "connected");
+    s_expect_ok(&result);
+    assert_null(portcullis_session_begin(client, begin, &result));
+    s_expect(&result, PORTCULLIS_DEADLINE, PORTCULLIS_RETRY_SAFE);
+    s_await(&s_gates[0], "rollback", 1);
+    result = s_call(client, "behind the answer to it");
+    s_expect_ok(&result);
+    portcullis_request_destroy(&begin);
+    portcullis_close(&client);
+}
+
 static void a_session_goes_with_its_connection(void **state)
 {
     (void)state;
@@ -1494,6 +1526,7 @@ int main(void)
         TEST(a_session_is_one_transaction),
         TEST(what_nobody_ends_is_rolled_back),
         TEST(what_comes_too_late_is_ended),
+        TEST(what_ends_by_itself_opens_nothing),
         TEST(a_session_goes_with_its_connection),
         TEST(what_a_callback_submits_is_sent_at_once),
         TEST(a_session_stays_where_it_is),
