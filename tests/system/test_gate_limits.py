@@ -29,7 +29,7 @@ def crowd(context, gate, count):
         for _ in range(min(EACH, count - start)):
             one.connect(gate.endpoint)
         sockets.append(one)
-        wait_until(lambda: gate.metric(OPEN) >= len(sockets) * EACH, 60, "they are in", every_s=0.1)
+        wait_until(lambda: gate.metric(OPEN) >= len(sockets) * EACH, 180, "all are in", every_s=0.1)
     return sockets
 
 
