@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # run.sh - the one test command.
 #
-#   tests/run.sh                   everything (half an hour on two cores)
+#   tests/run.sh                   everything (three quarters of an hour on two
+#                                  cores)
 #   tests/run.sh quick             build, unit, architecture and corpus tests, and
 #                                  the smoke part of the system tests (under 3)
 #   tests/run.sh unit              build and ctest
 #   tests/run.sh system [ARGS...]  the system tests on MariaDB; ARGS go to pytest
-#                                  (-m plain: what sanitizers leave out)
+#                                  (-n 0: one at a time; -m plain: what sanitizers
+#                                  leave out)
 #   tests/run.sh mysql [ARGS...]   the same on Oracle's MySQL, in the root that
 #                                  tests/mysql-root.sh makes (needs root)
 #   tests/run.sh infra [ARGS...]   the scripts for AWS against moto's server, and what
