@@ -20,7 +20,7 @@ import threading
 WARM = (("ec2", "describe-vpcs"), ("iam", "list-roles"), ("sts", "get-caller-identity"),
         ("s3api", "list-buckets"), ("s3", "ls"), ("ssm", "list-documents"),
         ("secretsmanager", "list-secrets"), ("service-quotas", "list-services"),
-        ("resourcegroupstaggingapi", "get-resources"), ("logs", "describe-log-groups"))
+        ("pricing", "describe-services"), ("logs", "describe-log-groups"))
 
 
 def remember(loaders):
@@ -57,12 +57,16 @@ def warm():
 
 
 def prepared(driver):
-    """Its tables of commands, built before the first fork; what is of one call, credentials and
-    configuration, is not touched."""
+    """Its tables of commands and models, built before the first fork; what is of one call,
+    credentials and configuration, is not touched."""
     table = driver._get_command_table()  # pylint: disable=protected-access
+    loader = driver.session.get_component("data_loader")
     for service, _ in WARM:
         if service in table and hasattr(table[service], "_get_command_table"):
             table[service]._get_command_table()  # pylint: disable=protected-access
+            for kind in ("service-2", "endpoint-rule-set-1", "paginators-1"):
+                # Which looks through all folders.
+                loader.load_service_model("s3" if service == "s3api" else service, kind)
     driver.session._config = None  # pylint: disable=protected-access
     return driver
 
