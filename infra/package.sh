@@ -86,9 +86,11 @@ servers()
 # What runs in the root that has a compiler, at $1 the folder to fill.
 # shellcheck disable=SC2016 # the inner shell expands these
 readonly build_script='
+    # What another checkout has compiled before need not be compiled again.
+    export CCACHE_DIR=/build/ccache CCACHE_BASEDIR=$PORTCULLIS_ROOT_BUILD CCACHE_NOHASHDIR=1
     cmake -G Ninja -S /src/portcullis -B "$PORTCULLIS_ROOT_BUILD" \
         -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_INSTALL_PREFIX=/usr -DBUILD_TESTING=OFF \
-        -DCPACK_STRIP_FILES=ON -DPCL_PACKAGE_REVISION="$2"
+        -DCPACK_STRIP_FILES=ON -DCMAKE_C_COMPILER_LAUNCHER=ccache -DPCL_PACKAGE_REVISION="$2"
     ninja -C "$PORTCULLIS_ROOT_BUILD"
     rm -rf "$1"/* "$PORTCULLIS_ROOT_BUILD/debs"
     (cd "$PORTCULLIS_ROOT_BUILD" && cpack -B debs)

@@ -16,8 +16,9 @@
 # this checkout alone that stays between calls.  A run has its own mounts and
 # process numbers: whatever CMD leaves running ends with it.  The network is the
 # machine's.  TO is writable and stays.  PORTCULLIS_DEBIAN_MIRROR and
-# PORTCULLIS_UBUNTU_MIRROR name other mirrors, PORTCULLIS_UBUNTU_KEYRING the file of Ubuntu's
-# archive keys where the package ubuntu-keyring is not installed.
+# PORTCULLIS_UBUNTU_MIRROR name other mirrors, PORTCULLIS_UBUNTU_KEYRING another file of
+# Ubuntu's archive keys than that of the package ubuntu-keyring, which is fetched
+# from Debian 13, by its root, where the machine has none.
 #
 # Exit: CMD's status; 69 when a root cannot be made here; 64 usage.
 set -euo pipefail
@@ -31,7 +32,7 @@ readonly inside=/src/portcullis
 
 # What compiles the project, by Debian's names, which Ubuntu shares.
 readonly build_packages=(
-    gcc libc6-dev cmake ninja-build pkgconf dpkg-dev file
+    gcc libc6-dev ccache cmake ninja-build pkgconf dpkg-dev file
     libczmq-dev libzmq3-dev libsodium-dev libmicrohttpd-dev libcurl4-openssl-dev libedit-dev
     libmariadb-dev ca-certificates
 )
@@ -64,8 +65,6 @@ release_decide()
     esac
     if [[ $release == ubuntu-* ]]; then
         suite_mirror=${PORTCULLIS_UBUNTU_MIRROR:-}
-        # shellcheck disable=SC2034 # roots.sh reads it
-        root_keyring=${PORTCULLIS_UBUNTU_KEYRING:-/usr/share/keyrings/ubuntu-archive-keyring.gpg}
         sources="deb @MIRROR@ $suite universe
 deb @MIRROR@ $suite-updates main universe
 deb @MIRROR@ $suite-security main universe"
@@ -81,6 +80,28 @@ ready()
         && root_ready "$roots/$release" "${plain_packages[@]}"
 }
 
+# Debian 13 has Ubuntu's keys in a package, which its apt checks as any other.
+keyring_decide()
+{
+    local name=ubuntu-archive-keyring keys=$roots/ubuntu-keys
+    root_keyring=${PORTCULLIS_UBUNTU_KEYRING:-/usr/share/keyrings/$name.gpg}
+    if [[ -z ${PORTCULLIS_UBUNTU_KEYRING:-} && ! -e $root_keyring ]]; then
+        root_keyring=$keys/$name.gpg
+    fi
+    if [[ $root_keyring == "$keys"/* && ! -e $root_keyring ]]; then
+        mkdir -p "$keys"
+        # shellcheck disable=SC2016 # the inner shell expands these
+        "$PCL_CHECKOUT/infra/root.sh" 13 try --bind "$keys:/keys" bash -euc '
+            cd /tmp
+            apt-get update
+            apt-get download ubuntu-keyring
+            dpkg-deb -x ubuntu-keyring_*.deb here
+            cp "here/usr/share/keyrings/$1.gpg" /keys/new
+            mv /keys/new "/keys/$1.gpg"' keys "$name" > "$keys.log" 2>&1 < /dev/null || true
+    fi
+    [[ -e $root_keyring ]] || refuse "Ubuntu's keys are missing: $root_keyring"
+}
+
 make_both()
 {
     ! ready || return 0
@@ -89,8 +110,7 @@ make_both()
         || refuse "debootstrap is missing: apt-get install debootstrap"
     [[ -e /usr/share/debootstrap/scripts/$suite || $release == ubuntu-* ]] \
         || refuse "debootstrap does not know $suite"
-    [[ -z $root_keyring || -e $root_keyring ]] || refuse "Ubuntu's keys are missing:" \
-        "apt-get install ubuntu-keyring, or PORTCULLIS_UBUNTU_KEYRING names their file"
+    [[ $release != ubuntu-* ]] || keyring_decide
     root_make "$roots/$release" "$suite" "$suite_mirror" "$sources" "${plain_packages[@]}" \
         || exit 69
     root_make "$roots/$release-build" "$suite" "$suite_mirror" "$sources" \

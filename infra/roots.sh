@@ -64,6 +64,8 @@ root_make()
     flock 9
     if ! root_ready "$target" "$@"; then
         say_root "making $target: debootstrap of $suite, $# packages (log: $target.log)"
+        # One with other packages is gone on with, as one that was left half-made.
+        [[ ! -d $target || -e $making ]] || mv "$target" "$making"
         root_fill "$making" "$suite" "$mirror" "$sources" "$@" > "$target.log" 2>&1 9>&- || status=1
         if [[ $status -eq 0 ]]; then
             printf '%s' "$*" > "$making/.portcullis-packages"
