@@ -221,7 +221,7 @@ infra_tools()
 {
     local names=() name
     [[ ${PORTCULLIS_NO_INSTALL:-} != 1 ]] || return 0
-    for name in moto_server:python3-moto aws:awscli; do
+    for name in moto_server:python3-moto aws:awscli lintian:lintian; do
         if ! command -v "${name%:*}" > /dev/null \
             && [[ $(apt-cache policy "${name#*:}" 2> /dev/null) =~ Candidate:\ [^\(] ]]; then
             names+=("${name#*:}")

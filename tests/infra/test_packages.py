@@ -2,6 +2,8 @@
 and asked there whether they hold together."""
 import hashlib
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -39,6 +41,7 @@ own() {
 own update
 own install -y --no-install-recommends portcullis-gatekeeper portcullis-broker portcullis-proxy \
     portcullis-worker-agent portcullisd portcullis-client portcullis-secret libportcullis-dev \
+    nftables \
     > /tmp/log 2>&1 || { cat /tmp/log; exit 1; }
 echo '@@ compilers'
 for name in cc gcc clang c++; do command -v $name || true; done
@@ -52,15 +55,40 @@ for tier in gatekeeper broker proxy worker-agent; do
     config=/etc/portcullis/$tier/$tier.cfg
     daemon=portcullis-$tier
     echo "@@ $tier version"; $daemon --version
-    echo "@@ $tier user"; stat -c '%U %G %a' "/etc/portcullis/$tier"; id -un "$daemon"
-    echo "@@ $tier unit"
-    systemd-analyze verify --man=no "$daemon.service" 2>&1 | grep "^$daemon\|/$daemon" || true
+    echo "@@ $tier user"; stat -c '%U %G %a' "/etc/portcullis/$tier"
+    getent passwd "$daemon" | cut -d : -f 1,6,7
     echo "@@ $tier sample"; $daemon --config "$config" --check-config 2>&1 || echo "exit $?"
     while read -r section key value; do
         fill "$config" "$section" "$key" "$value"
     done < "/answers/$tier"
     echo "@@ $tier filled"; $daemon --config "$config" --check-config 2>&1 || echo "exit $?"
 done
+echo '@@ units'
+analyze() { systemd-analyze "$1" --man=no "${@:2}" 2>&1 | grep portcullis || true; }
+analyze verify /usr/lib/systemd/system/portcullis*.service
+sed 's/^Protect/Protekt/' /usr/lib/systemd/system/portcullis-broker.service \
+    > /tmp/portcullis-wrong.service
+echo '@@ wrong unit'; analyze verify /tmp/portcullis-wrong.service
+echo '@@ exposure'
+if systemd-analyze --help | grep -q -e --offline; then
+    for unit in /usr/lib/systemd/system/portcullis*.service; do
+        systemd-analyze security --offline=yes --no-pager "$unit" \
+            | sed -n 's/.*level for \([^ ]*\).service: \([0-9.]*\) .*/\1 \2/p'
+    done
+fi
+newer() { # PACKAGE: one of a greater version, whose sample has another end
+    rm -rf /tmp/newer
+    dpkg-deb -R /packages/"$1"_*.deb /tmp/newer
+    sed -i 's/^Version: .*/&.newer/' /tmp/newer/DEBIAN/control
+    for sample in /tmp/newer/etc/portcullis/*/*.cfg; do echo '# newer' >> "$sample"; done
+    dpkg-deb -Znone -b /tmp/newer /tmp/newer.deb > /dev/null
+    dpkg --force-confdef --force-confold -i /tmp/newer.deb > /tmp/log 2>&1 || cat /tmp/log
+}
+cd /etc/portcullis/portcullisd
+echo '# ours' >> proxy.cfg
+newer portcullisd
+echo '@@ upgraded'; dpkg-query -W -f '${Version}\n' portcullisd | grep -o 'newer$'
+tail -qn 1 proxy.cfg broker.cfg proxy.cfg.dpkg-dist
 cp /etc/portcullis/{gatekeeper,broker,proxy}/*.cfg /etc/portcullis/portcullisd/
 echo '@@ portcullisd filled'
 portcullisd --roles gatekeeper,broker,proxy --config-dir /etc/portcullis/portcullisd \
@@ -68,14 +96,21 @@ portcullisd --roles gatekeeper,broker,proxy --config-dir /etc/portcullis/portcul
 echo '@@ secrets'; stat -c '%U %G %a' /etc/portcullis/secrets
 echo '@@ client'; portcullis keygen /root/own.key > /dev/null && stat -c %a /root/own.key
 echo '@@ header'; ls /usr/include/portcullis.h; ls /usr/lib/*/pkgconfig/portcullis.pc
-sum=$(sha256sum < /etc/portcullis/proxy/proxy.cfg)
-own install -y --no-install-recommends --reinstall -o Dpkg::Options::=--force-confdef \
-    portcullis-proxy > /tmp/log 2>&1 || { cat /tmp/log; exit 1; }
-echo '@@ kept'; [ "$sum" = "$(sha256sum < /etc/portcullis/proxy/proxy.cfg)" ] && echo yes
+mkdir /var/lib/portcullis-proxy
+systemctl enable --quiet portcullis-proxy portcullis-firewall-proxy
 apt-get -qq purge -y portcullis-proxy > /dev/null 2>&1
-echo '@@ purged'
-ls -d /etc/portcullis/proxy /usr/sbin/portcullis-proxy 2> /dev/null || true
+echo '@@ purged'; find / -xdev -path '*portcullis*' -name '*proxy*' -not -path '*/portcullisd/*' \
+    -not -path '/src/*'
 echo '@@ others'; ls /etc/portcullis
+cd /
+echo own > /etc/portcullis/secrets/own.key
+apt-get -qq purge -y 'portcullis*' 'libportcullis*' > /tmp/log 2>&1 || cat /tmp/log
+left() { find / -xdev -path '*portcullis*' -not -path '/src/*' -not -name '.portcullis-*' | sort; }
+echo '@@ left'; left
+rm -r /etc/portcullis
+dpkg -i /packages/portcullis-broker_*.deb > /tmp/log 2>&1 || cat /tmp/log
+dpkg --purge portcullis-broker > /tmp/log 2>&1 || cat /tmp/log
+echo '@@ left of one alone'; left
 """
 
 
@@ -119,11 +154,26 @@ def test_all_install_from_the_folder_alone_and_bring_no_compiler(installed):
 
 
 @pytest.mark.parametrize("tier", TIERS)
-def test_a_daemon_has_its_user_folder_and_unit(installed, tier):
+def test_a_daemon_has_its_user_and_folder(installed, tier):
     daemon = f"portcullis-{tier}"
     assert installed[f"{tier} version"], "it runs"
-    assert installed[f"{tier} user"] == [f"root {daemon} 750", daemon]
-    assert installed[f"{tier} unit"] == []
+    assert installed[f"{tier} user"] == [f"root {daemon} 750", f"{daemon}:/:/usr/sbin/nologin"]
+
+
+def test_the_units_are_right(installed):
+    assert installed["units"] == []
+    assert any("Protekt" in line for line in installed["wrong unit"]), "what is wrong is found"
+
+
+EXPOSURE_MAX = 2.0  # of 10, as systemd counts; what is below is "OK"
+
+
+def test_the_units_leave_little_open(installed):
+    exposure = dict(line.split() for line in installed["exposure"])
+    if not exposure:
+        pytest.skip("this systemd cannot tell of a unit that does not run")
+    assert len(exposure) == 2 * len(TIERS) + 1
+    assert {unit: level for unit, level in exposure.items() if float(level) > EXPOSURE_MAX} == {}
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -152,7 +202,23 @@ def test_the_library_comes_with_its_header(installed):
     assert len(installed["header"]) == 2
 
 
-def test_an_upgrade_keeps_what_was_edited_and_a_purge_leaves_nothing(installed):
-    assert installed["kept"] == ["yes"]
+def test_an_upgrade_keeps_what_was_edited_and_replaces_what_was_not(installed):
+    assert installed["upgraded"] == ["newer", "# ours", "# newer", "# newer"]
+
+
+def test_a_purge_leaves_what_the_operator_made(installed):
     assert installed["purged"] == []
-    assert "broker" in installed["others"] and "secrets" in installed["others"]
+    assert {"broker", "secrets", "portcullisd"} <= set(installed["others"])
+    secrets = "/etc/portcullis/secrets"
+    assert installed["left"] == ["/etc/portcullis", secrets, f"{secrets}/own.key"]
+    assert installed["left of one alone"] == []
+
+
+@pytest.mark.skipif(shutil.which("lintian") is None, reason="lintian is not installed")
+def test_lintian_finds_no_error():
+    folder = roots.packages_or_skip(roots.RELEASES[0])
+    own = sorted(folder.glob("*portcullis*.deb"))
+    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error", "--suppress-tags",
+                           "uncompressed-manual-page", *map(str, own)],  # man reads it as it is
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert len(own) == 10 and done.returncode == 0, done.stdout
