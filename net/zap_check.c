@@ -16,7 +16,7 @@
 
 #define DOMAIN "portcullis.self-test"
 
-enum { ANSWER_MS_MAX = 3000 };
+enum { ANSWER_MS_MAX = 10000 }; /* a machine on which all starts at once is busy */
 
 typedef struct s_check {
     pcl_keys server_keys;
