@@ -587,7 +587,7 @@ static void s_expect_ok(portcullis_result **result)
 /* Waits until the log of a gate has count lines that start with line. */
 static void s_await(gate *self, const char *line, uint32_t count)
 {
-    for (int attempt = 0; attempt < 2000; attempt++) {
+    for (int attempt = 0; attempt < 10000; attempt++) {
         uint32_t found = 0;
         (void)pthread_mutex_lock(&self->mutex);
         for (const char *at = self->log; at != NULL && *at != '\0';) {
@@ -845,18 +845,27 @@ static portcullis_result *s_call_ahead(portcullis *client, const char *sql, uint
     return result;
 }
 
-/* All these were fetched, in their order. */
-static void s_expect_fetches(gate *self, const char *sql, uint32_t count)
+/* Pages 1 to some between least and most were fetched, in their order: how many of those behind the
+ * last one were asked for before that came is nobody's business. */
+static void s_expect_fetches(portcullis *client, gate *self, const char *sql, uint32_t least,
+                             uint32_t most)
 {
-    char expected[1024];
+    portcullis_result *who = s_call(client, "who"); /* is behind all that was sent */
+    s_expect_ok(&who);
+    char copy[LOG_SIZE], expected[1024], page_line[32];
+    (void)pthread_mutex_lock(&self->mutex);
+    memcpy(copy, self->log, sizeof copy);
+    self->log[0] = '\0';
+    (void)pthread_mutex_unlock(&self->mutex);
     size_t size = (size_t)snprintf(expected, sizeof expected, "query %s\n", sql);
-    for (uint32_t page = 1; page <= count; page++) {
-        size += (size_t)snprintf(expected + size, sizeof expected - size, "fetch %u\n", page);
+    for (uint32_t page = 1; page <= most; page++) {
+        (void)snprintf(page_line, sizeof page_line, "fetch %u\n", page);
+        if (page <= least || strstr(copy, page_line) != NULL) {
+            size += (size_t)snprintf(expected + size, sizeof expected - size, "%s", page_line);
+        }
     }
-    char last[32];
-    (void)snprintf(last, sizeof last, "fetch %u\n", count);
-    s_await(self, last, 1);
-    s_expect_log(self, expected);
+    (void)snprintf(expected + size, sizeof expected - size, "query who\n");
+    assert_string_equal(copy, expected);
 }
 
 static void pages_are_asked_for_before_their_turn(void **state)
@@ -866,13 +875,13 @@ static void pages_are_asked_for_before_their_turn(void **state)
     portcullis_result *result = s_call_ahead(client, "rows 400", 3);
     assert_int_equal(s_read_rows(result, 0), 400);
     s_expect_ok(&result);
-    s_expect_fetches(&s_gates[0], "rows 400", 3); /* a short result has none ahead */
+    s_expect_fetches(client, &s_gates[0], "rows 400", 3, 3); /* a short result has none ahead */
     result = s_call_ahead(client, "rows 1500", 3);
     assert_int_equal(s_read_rows(result, 0), 1500);
     assert_false(portcullis_result_has_more(result));
     assert_int_equal(portcullis_result_warnings(result), 2);
     s_expect_ok(&result);
-    s_expect_fetches(&s_gates[0], "rows 1500", 16); /* nobody minds those behind the last */
+    s_expect_fetches(client, &s_gates[0], "rows 1500", 14, 16);
     portcullis_close(&client);
 }
 
@@ -897,7 +906,7 @@ static void futures_of_pages_bring_those_behind_them(void **state)
     }
     assert_int_equal(rows, 1500);
     s_expect_ok(&page);
-    s_expect_fetches(&s_gates[0], "rows 1500", 15);
+    s_expect_fetches(client, &s_gates[0], "rows 1500", 14, 15);
     portcullis_close(&client);
 }
 
