@@ -210,12 +210,18 @@ static bool s_read_str(decoder *self, pcl_bytes *out_text)
            (self->is_checked || pcl_utf8_is_valid(*out_text));
 }
 
+/* So few that a map which the first walk passes, and those in it, have room for their keys beside
+ * the reply's own; one with more is read again. */
+#define PASSED_KEYS_MAX ((PCL_MP_KEYS_OPEN_MAX - RULE_COUNT) / (PCL_MSGPACK_DEPTH_MAX - 1))
+
+static_assert(PASSED_KEYS_MAX <= PCL_MP_KEYS_MAX, "the first walk takes no larger map");
+
 /* A whole value, and what is in it. */
 static bool s_pass(decoder *self, pcl_bytes *out_octets)
 {
     return self->is_checked ? pcl_mp_skip(&self->reader, out_octets)
                             : pcl_mp_skip_checked(&self->reader, PCL_MSGPACK_DEPTH_MAX - 1,
-                                                  PCL_MP_KEYS_MAX, out_octets);
+                                                  PASSED_KEYS_MAX, out_octets);
 }
 
 /* [[name, type, flags], ...] */

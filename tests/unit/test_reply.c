@@ -3,6 +3,8 @@
 #include "wire/mp.h"
 #include "wire/reply.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* cmocka 1.1 wants these four before it. */
@@ -489,6 +491,44 @@ static void test_what_is_not_well_formed_is_refused(void **state)
                      PCL_ERR_MALFORMED);
 }
 
+/* A reply whose route is a map in a map and so on, each with so many keys. */
+static pcl_err s_decode_nested(pcl_buffer *buffer, const uint32_t counts[], uint32_t depth)
+{
+    static const char *const opening[] = {V_HEX, ID_HEX, OK_HEX};
+    pcl_reply reply;
+    pcl_buffer_clear(buffer);
+    pcl_mp_put_map(buffer, 4);
+    for (size_t index = 0; index < 3; index++) {
+        s_put_hex(buffer, opening[index]);
+    }
+    pcl_mp_put_text(buffer, "route");
+    for (uint32_t level = 0; level < depth; level++) {
+        pcl_mp_put_map(buffer, counts[level]);
+        for (uint32_t index = 0; index < counts[level]; index++) {
+            char key[16];
+            (void)snprintf(key, sizeof key, "%" PRIu32, index);
+            pcl_mp_put_text(buffer, key);
+            if (index + 1 < counts[level]) {
+                pcl_mp_put_nil(buffer);
+            }
+        }
+    }
+    pcl_mp_put_nil(buffer);
+    return s_decode(&reply, pcl_buffer_bytes(buffer));
+}
+
+/* Those of the reply count with those of the maps in it. */
+static void test_keys_that_are_open_together_are_bounded(void **state)
+{
+    enum { OWN = 4, LAST = PCL_MP_KEYS_OPEN_MAX - 3 * PCL_MP_KEYS_MAX - OWN };
+    uint32_t counts[] = {PCL_MP_KEYS_MAX, PCL_MP_KEYS_MAX, PCL_MP_KEYS_MAX, LAST};
+    assert_int_equal(s_decode_nested(*state, counts, 4), PCL_ERR_OK);
+    counts[3]++;
+    assert_int_equal(s_decode_nested(*state, counts, 4), PCL_ERR_MALFORMED);
+    counts[0]++;
+    assert_int_equal(s_decode_nested(*state, counts, 1), PCL_ERR_MALFORMED);
+}
+
 /* Any octets at all are a safe input, and what is taken of them is well-formed. */
 static void test_damaged_replies_are_safe(void **state)
 {
@@ -530,6 +570,7 @@ int main(void)
         CASE(test_sizes_are_bounded),
         CASE(test_the_order_of_the_keys_does_not_matter),
         CASE(test_what_is_not_well_formed_is_refused),
+        CASE(test_keys_that_are_open_together_are_bounded),
         CASE(test_damaged_replies_are_safe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
