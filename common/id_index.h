@@ -2,7 +2,8 @@
  *
  * Ids are their senders' and need not be unique: an id may stand here with several tickets, each
  * pair once.  Keys are hashed with a seed, so that nobody can choose ids that meet in one chain.
- * Add, remove and find are O(1) where ids differ.  No call but _new allocates.
+ * Each call is O(1), and no call but _new allocates; find passes those of other ids in its bucket,
+ * of which there are few, unless thousands have one of them.
  */
 #ifndef PCL_COMMON_ID_INDEX_H
 #define PCL_COMMON_ID_INDEX_H

@@ -62,6 +62,26 @@ static void test_what_is_not_there_is_not_removed(void **state)
     pcl_id_index_destroy(&index);
 }
 
+/* As many as a daemon can have in flight; the first one that came goes first.  Were each looked for
+ * among all that have its id, that would be 10^11 steps, and no test's time would do. */
+static void test_thousands_under_one_id_leave_at_once(void **state)
+{
+    (void)state;
+    pcl_id_index *index = pcl_id_index_new(PCL_INFLIGHT_MAX, 1);
+    uint8_t id[PCL_ID_SIZE];
+    s_id_of(1, id);
+    for (uint64_t ticket = 1; ticket <= PCL_INFLIGHT_MAX; ticket++) {
+        pcl_id_index_add(index, id, ticket);
+    }
+    for (uint64_t ticket = 1; ticket < PCL_INFLIGHT_MAX; ticket++) {
+        pcl_id_index_remove(index, id, ticket);
+    }
+    uint32_t cursor = 0;
+    assert_int_equal(PCL_INFLIGHT_MAX, pcl_id_index_find(index, id, &cursor));
+    assert_int_equal(0, pcl_id_index_find(index, id, &cursor));
+    pcl_id_index_destroy(&index);
+}
+
 typedef struct pair {
     uint8_t number;
     uint64_t ticket;
@@ -124,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_id_may_have_several_tickets),
         cmocka_unit_test(test_what_is_not_there_is_not_removed),
+        cmocka_unit_test(test_thousands_under_one_id_leave_at_once),
         cmocka_unit_test(test_it_agrees_with_a_plain_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
