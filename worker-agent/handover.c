@@ -223,6 +223,9 @@ void pcl_handover_apply(pcl_handover *self, pcl_agent_options *options)
     s_lock(self);
     pcl_succession_duty duty = pcl_succession_duty_of(&self->rules);
     const pcl_topology_place *followed = pcl_succession_followed(&self->rules);
+    if (self->has_committing && duty == PCL_DUTY_SOURCE) {
+        duty = PCL_DUTY_CLOSED; /* what may stand on disk already names another */
+    }
     options->role = duty == PCL_DUTY_SOURCE   ? PCL_NODE_SOURCE
                     : duty == PCL_DUTY_CLOSED ? PCL_NODE_UNKNOWN
                                               : PCL_NODE_REPLICA;
@@ -296,24 +299,6 @@ static void s_give_up(pcl_handover *self, const char *why)
     }
 }
 
-bool pcl_handover_reconnected(pcl_handover *self, MYSQL *mysql, pcl_sql_error *out_error)
-{
-    if (!self->on) {
-        return true;
-    }
-    if (!s_end_other_fence(self, mysql, out_error)) {
-        return false;
-    }
-    s_lock(self);
-    bool ours = self->rules.phase == PCL_SUCCESSION_CLOSING ||
-                self->rules.phase == PCL_SUCCESSION_FENCED;
-    s_unlock(self);
-    if (ours && !self->has_committing) {
-        s_give_up(self, "the database let go of us");
-    }
-    return true;
-}
-
 static void s_say_unsaved(pcl_handover *self, const char *error)
 {
     if (!self->said) {
@@ -352,6 +337,40 @@ static bool s_commit(pcl_handover *self, const pcl_topology *record)
             pcl_topology_stage_text(self->committing.stage), self->committing.source.name,
             self->committing.from.name, self->committing.position);
     return !taken_over; /* which opens first */
+}
+
+/* What was heard and says more.  Where it cannot be written, it is heard again. */
+static void s_commit_incoming(pcl_handover *self)
+{
+    s_lock(self);
+    pcl_topology incoming = self->incoming;
+    bool newer = self->has_incoming && pcl_topology_is_newer(&self->rules.last, &incoming);
+    self->has_incoming = false;
+    s_unlock(self);
+    if (newer) {
+        (void)s_commit(self, &incoming);
+    }
+}
+
+bool pcl_handover_reconnected(pcl_handover *self, MYSQL *mysql, pcl_sql_error *out_error)
+{
+    if (!self->on) {
+        return true;
+    }
+    if (!s_end_other_fence(self, mysql, out_error)) {
+        return false;
+    }
+    s_lock(self);
+    bool ours = self->rules.phase == PCL_SUCCESSION_CLOSING ||
+                self->rules.phase == PCL_SUCCESSION_FENCED;
+    s_unlock(self);
+    if (ours && !self->has_committing) {
+        s_give_up(self, "the database let go of us");
+    }
+    if (!self->has_committing) { /* what was lost of our state is not set up by the rest of it */
+        s_commit_incoming(self);
+    }
+    return true;
 }
 
 /* Whether what comes later will most likely find its place on disk, before anybody relies on it. */

@@ -387,3 +387,29 @@ def test_an_agent_whose_state_cannot_be_read_does_not_start(three):
     assert "says nothing of who the source is" in three.log(agent) + done.stdout
     state.unlink()
     three.start(agent)
+
+
+def test_who_has_lost_his_state_is_no_source_again(three):
+    """By its settings node1 is the source still. Where these lose the state file its database says
+    that it follows another; where the file itself is lost the proxies say whom."""
+    set_leave(three, "node1", True)
+    wait_until(lambda: source_now(three) not in (None, "node1"), 60, "another source")
+    source = source_now(three)
+    wait_settled(three, source)
+    set_leave(three, "node1", False)
+    agent, state = three.agent_of("node1"), three.var / "node1" / "topology"
+    config = pathlib.Path(three.part(agent)["config"])
+    before = config.read_text()
+    with Watch(three):
+        three.stop(agent)
+        config.write_text(re.sub(r"\n    state_file = .*", "", before))
+        three.start(agent, ready=False)
+        wait_logged(three, agent, "replicates itself")
+        assert source_now(three) == source and not is_writable(three, "node1")
+        three.stop(agent)
+        config.write_text(before)
+        state.unlink()
+        three.start(agent)
+        wait_until(lambda: state.exists() and f"source {source} " in state.read_text(), 30,
+                   "the file is there again")
+        wait_settled(three, source)
