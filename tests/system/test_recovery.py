@@ -222,13 +222,16 @@ def test_reads_go_on_without_a_source(cluster, client):
         cluster.reload("proxy")
 
 
-def test_an_orderly_restart_of_the_gatekeeper_loses_nothing(cluster):
+def test_an_orderly_restart_of_the_gatekeeper_loses_nothing(cluster, monkeypatch):
     """Clients in a loop while the gatekeeper is stopped and started in order, four times. What
     they ask may run twice, so it goes on at a gatekeeper's word, which has no seal."""
+    # Else who finds no gatekeeper for two seconds says so: LOST, retry safe, of what the one that
+    # stopped had refused without a seal, since it cannot be known that it never ran.
+    monkeypatch.setattr(portcullis, "CONNECT_S", 30.0)
     stop, outcomes = threading.Event(), collections.Counter()
 
     def ask():
-        with cluster.client(timeout_ms=8000) as own:
+        with cluster.client(timeout_ms=30000) as own:
             while not stop.is_set():
                 try:
                     outcomes[str(own.query("SELECT 1", idempotent=True).rows)] += 1
