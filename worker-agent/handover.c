@@ -197,7 +197,7 @@ bool pcl_handover_due(pcl_handover *self, uint64_t now_us, pcl_topology *out_mes
         return false;
     }
     s_lock(self);
-    pcl_topology message = pcl_succession_message(&self->rules);
+    pcl_topology message = pcl_succession_message(&self->rules, now_us);
     bool busy = s_is_busy(&self->rules);
     s_unlock(self);
     bool news = message.term != self->told.term || message.stage != self->told.stage ||

@@ -185,12 +185,13 @@ bool pcl_succession_is_late(const pcl_succession *self, uint64_t now_us)
     return self->phase != PCL_SUCCESSION_IDLE && now_us >= self->until_us;
 }
 
-pcl_topology pcl_succession_message(const pcl_succession *self)
+pcl_topology pcl_succession_message(const pcl_succession *self, uint64_t now_us)
 {
-    bool speaks_of_plan = self->phase == PCL_SUCCESSION_FENCED ||
-                          (self->phase == PCL_SUCCESSION_ASKED && self->plan.ready);
+    bool confirms = self->phase == PCL_SUCCESSION_ASKED && self->plan.ready;
+    bool speaks_of_plan = (self->phase == PCL_SUCCESSION_FENCED || confirms) &&
+                          !pcl_succession_is_late(self, now_us);
     pcl_topology message = speaks_of_plan ? self->plan : self->last;
-    message.ready = self->phase == PCL_SUCCESSION_ASKED && self->plan.ready;
+    message.ready = speaks_of_plan && confirms;
     message.wants = (self->wants && self->phase == PCL_SUCCESSION_IDLE) || self->unfit;
     message.own = self->own;
     return message;

@@ -86,7 +86,8 @@ void pcl_succession_give_up(pcl_succession *self, uint64_t now_us);
 /* Time is up for the phase. */
 bool pcl_succession_is_late(const pcl_succession *self, uint64_t now_us);
 
-/* What the proxies are told. */
-pcl_topology pcl_succession_message(const pcl_succession *self);
+/* What the proxies are told: nothing of a phase whose time is up, be it that the database, which
+ * its end waits for, is gone. */
+pcl_topology pcl_succession_message(const pcl_succession *self, uint64_t now_us);
 
 #endif

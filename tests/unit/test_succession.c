@@ -101,9 +101,32 @@ static void test_who_cannot_take_over_says_so(void **state)
 {
     (void)state;
     pcl_succession replica = s_rules(1);
-    assert_false(pcl_succession_message(&replica).wants);
+    assert_false(pcl_succession_message(&replica, 1).wants);
     replica.unfit = true;
-    assert_true(pcl_succession_message(&replica).wants);
+    assert_true(pcl_succession_message(&replica, 1).wants);
+}
+
+/* As where the database is gone, so that nobody can open it again, or the source says no more. */
+static void test_what_is_late_is_not_told(void **state)
+{
+    (void)state;
+    pcl_topology record;
+    pcl_topology proposal = s_proposal(0, 1);
+    pcl_succession source = s_rules(0);
+    pcl_succession successor = s_rules(1);
+    source.wants = true;
+    (void)!pcl_succession_hear(&source, &proposal, 7, 1, &record);
+    pcl_succession_fenced(&source, "0-1-5", 2);
+    pcl_topology asks = pcl_succession_message(&source, 1 + PCL_SUCCESSION_WAIT_US);
+    assert_int_equal(asks.stage, PCL_TOPOLOGY_FENCED);
+    assert_int_equal(pcl_succession_message(&source, 2 + PCL_SUCCESSION_WAIT_US).stage,
+                     PCL_TOPOLOGY_NONE);
+    (void)!pcl_succession_hear(&successor, &asks, 0, 3, &record);
+    pcl_succession_reached(&successor);
+    assert_true(pcl_succession_message(&successor, 4).ready);
+    pcl_topology late = pcl_succession_message(&successor, 3 + PCL_SUCCESSION_ASKED_US);
+    assert_int_equal(late.stage, PCL_TOPOLOGY_NONE);
+    assert_false(late.ready);
 }
 
 static void test_only_the_answer_to_this_attempt_counts(void **state)
@@ -116,7 +139,7 @@ static void test_only_the_answer_to_this_attempt_counts(void **state)
     (void)!pcl_succession_hear(&source, &proposal, 7, 1, &record);
     pcl_succession_fenced(&source, "0-1-5", 2);
     assert_false(pcl_succession_decision(&source, &record));
-    pcl_topology answer = pcl_succession_message(&source);
+    pcl_topology answer = pcl_succession_message(&source, 3);
     assert_int_equal(answer.stage, PCL_TOPOLOGY_FENCED);
     answer.ready = true;
     answer.attempt = 6;
@@ -318,7 +341,7 @@ static void s_turn(cluster *self)
         break;
     default:
         if (s_draw(self, 3) == 0) {
-            letter = pcl_succession_message(&one->rules);
+            letter = pcl_succession_message(&one->rules, self->now_us);
             s_post(self, &letter);
         }
         s_deliver(self, one);
@@ -364,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_a_proposal_is_taken_by_a_source_that_wants),
         cmocka_unit_test(test_what_fails_again_and_again_is_tried_less_and_less),
         cmocka_unit_test(test_who_cannot_take_over_says_so),
+        cmocka_unit_test(test_what_is_late_is_not_told),
         cmocka_unit_test(test_only_the_answer_to_this_attempt_counts),
         cmocka_unit_test(test_others_than_the_successor_wait_until_it_is_open),
         cmocka_unit_test(test_nobody_becomes_the_source_by_hearsay),
