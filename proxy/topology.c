@@ -95,7 +95,8 @@ void pcl_proxy_on_topology(pcl_proxy *self, uint32_t index, pcl_hop_message *mes
     }
     self->nodes[index].place = heard.own;
     self->nodes[index].leaves = heard.wants;
-    if (heard.stage == PCL_TOPOLOGY_FENCED || heard.stage == PCL_TOPOLOGY_DECIDED) {
+    bool old = pcl_topology_is_newer(&heard, &self->topology);
+    if (!old && (heard.stage == PCL_TOPOLOGY_FENCED || heard.stage == PCL_TOPOLOGY_DECIDED)) {
         self->change_us = now_us;
     }
     if (heard.stage == PCL_TOPOLOGY_FENCED) {
@@ -104,7 +105,7 @@ void pcl_proxy_on_topology(pcl_proxy *self, uint32_t index, pcl_hop_message *mes
         s_note(self, &heard, member->name, now_us);
         s_pass_on(self, index, &heard, now_us);
     }
-    if (pcl_topology_is_newer(&heard, &self->topology)) {
+    if (old) {
         s_send(self, index, &self->topology, now_us);
     } else if (heard.wants) {
         s_propose(self, index, now_us);

@@ -480,6 +480,23 @@ static void test_what_waits_for_a_source_ends_safe_in_time(void **state)
     assert_int_equal(s_bench.agents[0].held_count + s_bench.agents[1].held_count, 0);
 }
 
+/* As one that cannot write down that another has taken over. */
+static void test_who_says_less_than_is_known_prolongs_no_change(void **state)
+{
+    (void)state;
+    s_open(2);
+    s_bench.agents[0].report.role = PCL_NODE_UNKNOWN;
+    s_agent_beat(&s_bench.agents[0]);
+    s_agent_says(&s_bench.agents[1], PCL_TOPOLOGY_OPEN, 1);
+    for (int turn = 0; turn < 45; turn++) {
+        s_agent_says(&s_bench.agents[0], PCL_TOPOLOGY_DECIDED, 1);
+        assert_silence(100);
+    }
+    s_write(1);
+    uint64_t took_us = assert_error(1, PCL_ERR_NO_NODE, PCL_RETRY_SAFE, 1000);
+    assert_true(took_us < 300000);
+}
+
 static void test_who_was_the_source_of_an_earlier_term_gets_nothing(void **state)
 {
     (void)state;
@@ -1089,6 +1106,7 @@ int main(void)
         PROXY_TEST(test_writes_wait_for_the_next_source),
         PROXY_TEST(test_writes_wait_for_a_source_that_takes_it_back),
         PROXY_TEST(test_what_waits_for_a_source_ends_safe_in_time),
+        PROXY_TEST(test_who_says_less_than_is_known_prolongs_no_change),
         PROXY_TEST(test_who_was_the_source_of_an_earlier_term_gets_nothing),
         PROXY_TEST(test_a_node_that_refuses_a_read_passes_it_on),
         PROXY_TEST(test_a_node_that_says_goodbye_finishes_its_work),
