@@ -12,7 +12,8 @@
 #   tests/run.sh mysql [ARGS...]   the same on Oracle's MySQL, in the root that
 #                                  tests/mysql-root.sh makes (needs root)
 #   tests/run.sh infra [ARGS...]   the scripts for AWS against moto's server, and what
-#                                  they install, in roots of Debian
+#                                  they install, in roots of Debian; without ARGS also
+#                                  what the worker agent asks of AWS
 #   tests/run.sh sanitizers        ctest and system tests with the address and
 #                                  undefined-behaviour sanitizers; ctest and part
 #                                  of the system tests with the thread sanitizer
@@ -36,7 +37,7 @@
 # failed one wrote.
 #
 # What fails in a lane may have failed for want of the processor: a unit test is run
-# once more there, and up to three system tests of a step when nothing else runs.
+# once more there, and up to twelve system tests of a step when nothing else runs.
 # Those that pass then are UNSTEADY, named in the summary, and no failure; their first
 # failure stays in the log.
 #
@@ -241,6 +242,12 @@ infra_tests()
     done
     PORTCULLIS_TEST_BUILD=$PCL_CHECKOUT/build/dev PORTCULLIS_TEST_SCRATCH=$scratch \
         /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --durations=5 "${what[@]}" "$@"
+}
+
+# What the worker agent has to do with AWS; the whole run has it among the system tests.
+agent_on_aws()
+{
+    system_mariadb tests/system/test_aws.py tests/system/test_zones.py
 }
 
 # In the root: its compiler changes from day to day, so that its warnings are
@@ -452,13 +459,14 @@ all_style()
 lane_mariadb()
 {
     lane_asan
-    step system-plain plain_system || true
     step infra infra_tests || true
 }
 
 lane_mysql()
 {
-    step system-mysql system_mysql || true
+    # One at a time, since the other lane takes what is left of two processors.
+    step system-mysql system_mysql -n 0 || true
+    step system-plain plain_system || true
     lane_tsan
     if step warnings low style_warnings gcc; then
         step instructions low count_instructions || true
@@ -491,22 +499,25 @@ failed_units()
         "$logs/$1.log" | sort -u
 }
 
-# The failed tests of a lane's step, an id a line.
+# The tests of a lane's step that failed, or whose cluster did not come up, an id a line.
 failed_tests()
 {
-    sed -nE 's/^FAILED (tests\/[^ ]*\.py::.*)$/\1/p' "$logs/$1.log" \
-        | sed -E '/^[^ ]*\[/ { s/\] - .*/]/; b; }; s/ - .*//'
+    sed -nE 's/^(FAILED|ERROR) (tests\/[^ ]*\.py::.*)$/\2/p' "$logs/$1.log" \
+        | sed -E '/^[^ ]*\[/ { s/\] - .*/]/; b; }; s/ - .*//' | sort -u
 }
 
 # second_look NAME RUNNER: of a step that failed by a few tests.
 second_look()
 {
-    local name=$1 runner=$2 few=3 tests seeds seed
+    local name=$1 runner=$2 few=12 tests seeds seed
+    local unsound='(Address|Leak|Thread)Sanitizer|runtime error:|Assertion .* failed'
+    unsound+='|tests passed, [1-9][0-9]* tests? failed'
     grep -q "^$name FAIL " "$results" || return 0
     mapfile -t tests < <(failed_tests "$name")
-    # Other failures than those of tests, and many, need no second look.
-    if [[ ${#tests[@]} -eq 0 || ${#tests[@]} -gt $few ]] || grep -q '^ERROR ' "$logs/$name.log" \
-        || grep -qE 'tests passed, [1-9][0-9]* tests? failed' "$logs/$name.log"; then
+    # Many, other failures than those of tests, and what a sanitizer or an assertion has said
+    # get none.
+    if [[ ${#tests[@]} -eq 0 || ${#tests[@]} -gt $few ]] || grep -qE '^ERROR [^:]*( -.*)?$|'"$unsound" \
+        "$logs/$name.log"; then
         return 0
     fi
     # A test of random cases must pass at the seed that it failed at.
@@ -600,6 +611,7 @@ main()
         infra)
             if step build build dev; then
                 step infra infra_tests "$@" || true
+                [[ $# -gt 0 ]] || step infra-agent agent_on_aws || true
             fi
             ;;
         sanitizers) lanes lane_asan lane_tsan ;;
