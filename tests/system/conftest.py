@@ -1,12 +1,28 @@
 """What system tests share: one cluster for all that do not need their own."""
 import os
+import pathlib
 
 import pytest
 
 from harness import SANITIZED, Cluster
 
+# Files whose tests are of the gate, of the client's side or of scripts: which database is behind
+# them is all the same.
+ANY_DATABASE = """
+    test_audit test_bad_input test_bad_matrix_config test_bad_matrix_inside test_bad_matrix_peer
+    test_bad_matrix_request test_bad_matrix_transport test_bench test_command test_compare
+    test_explain test_firewall test_garbage test_gate_limits test_held_load
+    test_hostile_gatekeeper test_instructions test_operations test_policy
+    test_policy_enforcement test_principals test_report test_scale test_secrets test_sysbench
+    test_units
+""".split()
+
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "any_database: of the gate, the client's side or scripts; "
+                            "the whole run has it on MariaDB alone")
+    for name in ANY_DATABASE:
+        assert pathlib.Path(__file__).with_name(f"{name}.py").exists(), name
     config.addinivalue_line("markers", "smoke: the short run, `tests/run.sh quick`")
     config.addinivalue_line("markers", "plain(reason): holds a build without sanitizers to more; "
                             "with a reason it does not run with them at all")
@@ -24,8 +40,11 @@ def take_ports():
         os.environ["PORTCULLIS_PORTS"] = f"{first}-{first + each - 1}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before marks are selected
 def pytest_collection_modifyitems(items):
     for item in items:
+        if item.module.__name__ in ANY_DATABASE:
+            item.add_marker(pytest.mark.any_database)
         for mark in item.iter_markers("plain"):
             if SANITIZED and mark.args:
                 item.add_marker(pytest.mark.skip(reason=mark.args[0]))
