@@ -17,9 +17,9 @@ bench_measure()
     say "bench: $1, all strategies (some minutes)"
     ssm_run "${have[instance/client]}" 1800 \
         "export PORTCULLIS_BUNDLE=/etc/portcullis/secrets/client.bundle;" \
-        "portcullis-bench $1 --clients 32 --time 10 --rounds 3 --quiet" \
+        "portcullis-bench $1 ${PORTCULLIS_AWS_BENCH_LOAD:---clients 32 --time 10 --rounds 3}" \
         "--strategies direct,random,round-robin,least-inflight,peak-ewma,c3,prequal,custom" \
-        "--json /tmp/portcullis-bench.json > /tmp/portcullis-bench.log 2>&1;" \
+        "--quiet --json /tmp/portcullis-bench.json > /tmp/portcullis-bench.log 2>&1;" \
         "[ \$? -eq 0 -o \$? -eq 3 ] || { tail -n 15 /tmp/portcullis-bench.log >&2; exit 1; };" \
         "gzip -9c /tmp/portcullis-bench.json | base64 -w 0" > "$aws_work/bench" || return 1
     if ! tr -d ' \n' < "$aws_work/bench" | base64 -d 2> /dev/null | gzip -dc > "$file" \

@@ -26,7 +26,8 @@
 #   --clients FILE         the gatekeepers' list of clients' keys from now on
 #   --bench                also a client instance, which stays until down.sh; compares the
 #                          strategies from there, and brings benchmark_results.txt and
-#                          report.html back
+#                          report.html back (PORTCULLIS_AWS_BENCH_LOAD: its options, default
+#                          "--clients 32 --time 10 --rounds 3")
 #   --accept-loss          the source is gone, and not all replicas can be asked for what they
 #                          have of its writes: go on with those that can
 #   --no-wait              do not wait until all instances are well

@@ -267,9 +267,17 @@ def is_own(facts, vpc_id):
     return any(one["VpcId"] == vpc_id and part_of(one) for one in facts.vpcs)
 
 
+def of_nat(facts, interface):
+    """An interface that AWS has made for a NAT gateway."""
+    return (interface.get("InterfaceType") == "nat_gateway"
+            or interface["NetworkInterfaceId"] in [
+                address.get("NetworkInterfaceId") for one in facts.nats
+                for address in one.get("NatGatewayAddresses", [])])
+
+
 def of_aws(facts, interface):
     """An interface that AWS has made for an endpoint or a NAT gateway."""
-    return (interface.get("InterfaceType") in ("vpc_endpoint", "nat_gateway")
+    return (interface.get("InterfaceType") == "vpc_endpoint" or of_nat(facts, interface)
             or any(interface["NetworkInterfaceId"] in one.get("NetworkInterfaceIds", [])
                    for one in facts.endpoints))
 
@@ -450,7 +458,7 @@ def rule_public(facts, _, look):
     for one in facts.interfaces:
         public = one.get("Association", {}).get("PublicIp")
         part = part_of(one)
-        fine = tier_of(part) == "eni-gatekeeper" or one.get("InterfaceType") == "nat_gateway"
+        fine = tier_of(part) == "eni-gatekeeper" or of_nat(facts, one)
         look.must(fine or not public, f"{part or one['NetworkInterfaceId']} has {public}")
     for one in facts.instances:
         gate = tier_of(part_of(one)) == "gatekeeper"
