@@ -8,7 +8,8 @@ moto's server and the CLI are looked for on the PATH, among pyenv's versions, an
 
 A call of the CLI takes half a second of processor time, nearly all of it to import itself, and a
 script makes a hundred: a CLI that is written in Python is imported once by aws_server.py, which
-forks for each call.  The CLI's code is the same.  PORTCULLIS_TEST_PLAIN_AWS=1 calls it plainly.
+forks for each call.  The CLI's code is the same.  run(plain=True) calls it as an operator does, and
+PORTCULLIS_TEST_PLAIN_AWS=1 has all runs so.
 
 PORTCULLIS_PORTS says which ports are free for tests, PORTCULLIS_TEST_SCRATCH where files go.
 """
@@ -37,7 +38,7 @@ ROOT = HERE.parents[1]
 BUILD = pathlib.Path(os.environ.get("PORTCULLIS_TEST_BUILD", ROOT / "build" / "dev")).resolve()
 REGION = "eu-central-1"
 PYTHON = "/usr/bin/python3"
-SCRIPT_LIMIT_S = 900  # a script that still runs then hangs
+SCRIPT_LIMIT_S = 1800  # a script that still runs then hangs
 
 
 class Missing(Exception):
@@ -147,12 +148,12 @@ class Done:
 class Cloud:
     """moto and the proxy; each script that runs against them is a run of its own."""
 
-    def __init__(self, scratch, plain=False):
+    def __init__(self, scratch):
         self.scratch = pathlib.Path(scratch)
-        self.plain = plain or os.environ.get("PORTCULLIS_TEST_PLAIN_AWS") == "1"
         self.home = self.scratch / "home"
         self.bin = self.scratch / "bin"
-        for folder in (self.home, self.bin, self.scratch / "state"):
+        self.bin_plain = self.scratch / "bin-plain"
+        for folder in (self.home, self.bin, self.bin_plain, self.scratch / "state"):
             folder.mkdir(parents=True, exist_ok=True)
         self.runs, self.helper, self.moto, self.proxy = 0, None, None, None
         self._start_moto()
@@ -170,7 +171,8 @@ class Cloud:
     def _start_cli(self):
         real, wrapper = aws_command(), self.bin / "aws"
         interpreter = _interpreter(real)
-        if not interpreter or self.plain:
+        (self.bin_plain / "aws").symlink_to(real)
+        if not interpreter or os.environ.get("PORTCULLIS_TEST_PLAIN_AWS") == "1":
             wrapper.symlink_to(real)
             return
         link = self.scratch / "aws.sock"
@@ -191,8 +193,9 @@ class Cloud:
                  and not name.lower().endswith("_proxy")}
         return {**plain, "HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1"}
 
-    def environment(self, run):
-        return {**self._plain_environment(), "PATH": f"{self.bin}:{os.environ['PATH']}",
+    def environment(self, run, plain=False):
+        own = self.bin_plain if plain else self.bin
+        return {**self._plain_environment(), "PATH": f"{own}:{os.environ['PATH']}",
                 "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.proxy.port}",
                 "AWS_ACCESS_KEY_ID": f"AKID{run}", "AWS_SECRET_ACCESS_KEY": "test",
                 "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION,
@@ -202,9 +205,6 @@ class Cloud:
                 "PORTCULLIS_AWS_ENV": str(self.scratch / "none.env"),
                 "PORTCULLIS_AWS_POLL_S": "0.1", "PORTCULLIS_AWS_RETRY_MS": "20",
                 "PORTCULLIS_AWS_WAIT_S": "60"}
-
-    def kind(self):
-        return "a plain CLI" if self.plain else "a CLI that was imported once"
 
     def close(self):
         if self.proxy:
@@ -234,9 +234,10 @@ class Cloud:
             return json.loads(text) if text else None
 
     def run(self, *command, faults=(), kill_at=None, carried_out=True, environment=None,
-            folder=ROOT):
-        """Runs a script.  With kill_at it is killed at its mutating call of that number, or at
-        the first of those names, which is carried out or not; the code is then -9."""
+            folder=ROOT, plain=False):
+        """Runs a script, if wanted with a CLI that imports itself for each call.  With kill_at it
+        is killed at its mutating call of that number, or at the first of which kill_at(call) is
+        true, which is carried out or not; the code is then -9."""
         self.runs += 1
         run = f"{os.getpid()}x{self.runs}"
         faults = list(faults)
@@ -256,7 +257,7 @@ class Cloud:
             box.append(subprocess.Popen(
                 [str(one) for one in command], stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, cwd=folder, start_new_session=True,
-                env={**self.environment(run), **(environment or {})}))
+                env={**self.environment(run, plain), **(environment or {})}))
             started.set()
             try:
                 code = box[0].wait(SCRIPT_LIMIT_S)
@@ -281,8 +282,8 @@ class Cloud:
             self.proxy.end()
 
     def _cli(self, *arguments):
-        done = subprocess.run([self.bin / "aws", *arguments], capture_output=True, timeout=120,
-                              check=False, stdin=subprocess.DEVNULL,
+        done = subprocess.run([self.bin / "aws", *arguments], capture_output=True, check=False,
+                              timeout=SCRIPT_LIMIT_S, stdin=subprocess.DEVNULL,
                               env=self.environment("asking"))
         if done.returncode != 0:
             raise RuntimeError(f"aws {' '.join(arguments)}: {done.stderr.decode()}")
@@ -344,15 +345,14 @@ KINDS = (
 
 
 @contextlib.contextmanager
-def running(plain=False):
-    """A cloud in a folder of its own, if wanted with a CLI that imports itself for each call;
-    raises Missing."""
+def running():
+    """A cloud in a folder of its own; raises Missing."""
     moto_command()
     aws_command()
     scratch = tempfile.mkdtemp(prefix="cloud-", dir=os.environ.get("PORTCULLIS_TEST_SCRATCH"))
     one = None
     try:
-        one = Cloud(scratch, plain)
+        one = Cloud(scratch)
         yield one
     finally:
         if one:

@@ -54,6 +54,15 @@ class Call:
     def name(self):
         return f"{self.service}:{self.action}"
 
+    @property
+    def kind(self):
+        """Its name without what it is about: of S3 bucket, key and values are left out."""
+        if self.service != "s3":
+            return self.name
+        path, _, query = self.path.partition("?")
+        what = "object" if "/" in path.strip("/") else "bucket"
+        return f"s3:{self.action.split()[0]} {what} {query.partition('=')[0]}".rstrip()
+
 
 def parse(method, path, headers, body):
     """The call that a request makes."""
@@ -381,8 +390,7 @@ class Used:
 
 class Kill:
     """Ends a script, by kill(), at its mutating call number `at`, counted from 1, or at the first
-    whose name begins with one of the names `at`: before the call is carried out, or after and
-    before its answer."""
+    of which at(call) is true: before the call is carried out, or after and before its answer."""
 
     def __init__(self, at, kill, carried_out=True):
         self.at, self.kill, self.carried_out = at, kill, carried_out
@@ -397,8 +405,8 @@ class Kill:
         with self.lock:
             if call.mutating:
                 self.count += 1
-                named = isinstance(self.at, tuple) and call.name.startswith(self.at)
-                if self.call is None and (named or self.count == self.at):
+                here = self.at(call) if callable(self.at) else self.count == self.at
+                if self.call is None and here:
                     self.call = call  # others may come before its answer
         if call is self.call and not self.carried_out:
             self._now()
