@@ -84,7 +84,8 @@ def _abandon_by_death(cluster):
                           stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout.readline(), "it did not open its sessions"
-            assert cluster.sql("node1", "SELECT IS_USED_LOCK('left 5')") != [["NULL"]]
+            last = f"SELECT IS_USED_LOCK('left {BY_DEATH - 1}')"
+            assert cluster.sql("node1", last) != [["NULL"]]
             assert temporary_files(cluster, "node1")
         finally:
             process.kill()
