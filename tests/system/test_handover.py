@@ -91,7 +91,7 @@ class Watch:
     def __exit__(self, *_):
         self.stop_flag.set()
         self.thread.join(timeout=60)
-        assert self.looks > 3 and not self.both, self.both[:3]
+        assert self.looks > 1 and not self.both, (self.looks, self.both[:3])
 
     def _run(self):
         while not self.stop_flag.is_set():
