@@ -456,10 +456,11 @@ static bool s_all_applied(setup *self, bool *out_applied)
     if (!pcl_query_row(self->mysql, flavor->replication_sql, &row, self->error)) {
         return false;
     }
-    *out_applied = strcmp(pcl_row_text(&row, flavor->received_file),
-                          pcl_row_text(&row, flavor->applied_file)) == 0 &&
-                   pcl_row_uint(&row, flavor->received_at) ==
-                       pcl_row_uint(&row, flavor->applied_at);
+    const char *received = pcl_row_text(&row, flavor->received_file);
+    /* Who was never let in has received nothing: no file yet, at 4, and executed it at 0. */
+    *out_applied = strcmp(received, pcl_row_text(&row, flavor->applied_file)) == 0 &&
+                   (received[0] == '\0' || pcl_row_uint(&row, flavor->received_at) ==
+                                               pcl_row_uint(&row, flavor->applied_at));
     pcl_row_free(&row);
     return true;
 }
