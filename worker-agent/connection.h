@@ -42,6 +42,10 @@ typedef struct pcl_connection pcl_connection;
  * shrinks it, and many connections that each had one large row would hold that memory for ever. */
 #define PCL_CONNECTION_BUFFER_KEPT_SIZE (1024u * 1024u)
 
+/* Before the first thread that connects: left to the first two connections, the client library
+ * would make itself ready in both at once.  Any number of times.  false: it cannot be used. */
+bool pcl_connection_library(void) PCL_MUST_CHECK;
+
 /* Opens nothing yet.  options and accounts are borrowed; accounts: whose of READ and WRITE, NULL of
  * ADMIN.  Both stay as they are for as long as it lives, whatever it is used for: what a statement
  * leaves in it, the statements kept prepared and its schema never meet another role's.
