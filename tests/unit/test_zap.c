@@ -155,8 +155,8 @@ static void test_the_user_id_is_the_public_key(void **state)
     pcl_zap_stop();
 }
 
-/* What libzmq would never ask gets an answer that lets nobody in. */
-static void s_ask(zsock_t *socket, const char *const *frames, size_t count, const char *status)
+/* What libzmq would never ask gets an answer that lets nobody in.  false: none came. */
+static bool s_asks(zsock_t *socket, const char *const *frames, size_t count, const char *status)
 {
     zmsg_t *request = zmsg_new();
     for (size_t index = 0; index < count; index++) {
@@ -165,7 +165,9 @@ static void s_ask(zsock_t *socket, const char *const *frames, size_t count, cons
     zsock_set_rcvtimeo(socket, 3000);
     assert_int_equal(zmsg_send(&request, socket), 0);
     zmsg_t *reply = zmsg_recv(socket);
-    assert_non_null(reply);
+    if (reply == NULL) {
+        return false;
+    }
     assert_int_equal(zmsg_size(reply), 6);
     char *version = zmsg_popstr(reply);
     char *id = zmsg_popstr(reply);
@@ -176,6 +178,12 @@ static void s_ask(zsock_t *socket, const char *const *frames, size_t count, cons
     zstr_free(&id);
     zstr_free(&code);
     zmsg_destroy(&reply);
+    return true;
+}
+
+static void s_ask(zsock_t *socket, const char *const *frames, size_t count, const char *status)
+{
+    assert_true(s_asks(socket, frames, count, status));
 }
 
 static void test_malformed_requests_are_refused(void **state)
@@ -226,10 +234,8 @@ static void test_a_handler_that_has_let_many_in_moves_on(void **state)
         s_expect_soon(&server, &s_alice, ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
         s_expect_soon(&server, &s_bob, ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
         for (int count = 0; count < 8 && there; count++) {
-            there = (zsock_events(asker) & ZMQ_POLLOUT) != 0;
-            if (there) {
-                s_ask(asker, PLAIN, 8, "400");
-            }
+            /* The old socket may close between the look and the question. */
+            there = (zsock_events(asker) & ZMQ_POLLOUT) != 0 && s_asks(asker, PLAIN, 8, "400");
         }
         zclock_sleep(50);
     }
