@@ -458,21 +458,21 @@ all_style()
 lane_mariadb()
 {
     lane_asan
+    step system-plain plain_system || true
+    lane_tsan
+    step infra infra_tests || true
 }
 
 lane_mysql()
 {
     # One at a time, since the other lane takes what is left of two processors.
     step system-mysql system_mysql -n 0 -m 'not any_database' || true
-    step system-plain plain_system || true
-    lane_tsan
     if step warnings low style_warnings gcc; then
         step instructions low count_instructions || true
     fi
     # Its build has no warning of clang's.  The same inputs each time: what fails here is
     # what was changed.
     step fuzz low fuzz_all "${PORTCULLIS_FUZZ_SECONDS:-5}" -seed=1 || true
-    step infra infra_tests || true
 }
 
 everything()

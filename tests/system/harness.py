@@ -35,6 +35,10 @@ SANITIZER_REPORT = re.compile(
     r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:"
     r"|Assertion .* failed")
 
+# For whoever reads why a statement never ended.
+WHAT_HANGS = ("SHOW FULL PROCESSLIST; SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'; "
+              + ("SHOW SLAVE STATUS" if FLAVOR == "mariadb" else "SHOW REPLICA STATUS"))
+
 
 def wait_until(question, timeout_s=10.0, what="", every_s=0.02):
     """Asks until the answer is true, and returns it; fails with `what` after timeout_s."""
@@ -339,13 +343,20 @@ class Cluster:
 
     def sql(self, node, text, check=True):
         """Runs statements on a node as its administrator: rows as lists of text."""
-        done = subprocess.run(
+        try:
+            done = self._sql(node, text, 60)
+        except subprocess.TimeoutExpired:
+            seen = [self._sql(each, WHAT_HANGS, 10).stdout for each in self.nodes()]
+            raise AssertionError("\n".join([f"{node} hangs: {text}", *seen])) from None
+        assert not check or done.returncode == 0, f"{node}: {text}: {done.stderr}"
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def _sql(self, node, text, timeout_s):
+        return subprocess.run(
             [self.info["database_command"],
              f"--defaults-extra-file={self.info['admin_defaults_file']}", "--user=root",
              f"--socket={self.node(node)['socket']}", "--batch", "--skip-column-names"],
-            input=text, text=True, capture_output=True, timeout=60, check=False)
-        assert not check or done.returncode == 0, f"{node}: {text}: {done.stderr}"
-        return [line.split("\t") for line in done.stdout.splitlines()]
+            input=text, text=True, capture_output=True, timeout=timeout_s, check=False)
 
     def node_answers(self, node):
         return self.sql(node, "SELECT 1", check=False) == [["1"]]
