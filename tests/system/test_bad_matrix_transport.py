@@ -569,8 +569,10 @@ def test_b07_a_flood_of_handshakes_is_limited_and_moves_nobodys_p99(limited):
             flood.update(counts(process), cpu=(cpu_s(gate) - spent) / took_s, took_s=took_s)
             return times
 
-        undisturbed(lambda: client.times_ms(300, pause_s=0.002), while_disturbed, floor_ms=5.0,
-                    rounds=2)
+        if SANITIZED:  # its handshakes cost a multiple: that says nothing of anybody's p99
+            while_disturbed()
+        else:
+            undisturbed(lambda: client.times_ms(300, pause_s=0.002), while_disturbed, floor_ms=5.0)
         print("the flood:", flood)
         assert flood["sent"] >= 500 * seconds, "too slow a machine for this test"
         # After a calm, ten seconds' worth may come at once.  Who is one too many is cut as soon as
