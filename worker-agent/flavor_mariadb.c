@@ -142,6 +142,7 @@ const pcl_flavor_ops pcl_flavor_mariadb_ops = {
     .applied_at = "Exec_Master_Log_Pos",
     .stop = "STOP SLAVE",
     .stop_receiving = "STOP SLAVE IO_THREAD",
+    .start_receiving = "START SLAVE IO_THREAD",
     .start = "START SLAVE",
     .deletes_received = true,
     .forget_source = "RESET SLAVE ALL",
@@ -156,6 +157,9 @@ const pcl_flavor_ops pcl_flavor_mariadb_ops = {
                              " WHERE variable_name='RPL_SEMI_SYNC_MASTER_CLIENTS'",
     .semi_sync_replica_on = SEMI_SYNC_REPLICA_ON,
     .semi_sync_replica_off = "SET GLOBAL rpl_semi_sync_slave_enabled=0",
+    .semi_sync_replica_sql = "SELECT COUNT(*) FROM information_schema.global_status"
+                             " WHERE variable_name='RPL_SEMI_SYNC_SLAVE_STATUS'"
+                             " AND variable_value='ON'",
     .look_for = s_look_for,
     .wait_for = s_wait_for,
     .polls_source = true, /* MASTER_GTID_WAIT looks at gtid_slave_pos */

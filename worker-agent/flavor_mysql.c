@@ -150,6 +150,7 @@ const pcl_flavor_ops pcl_flavor_mysql_ops = {
     .applied_at = "Exec_Source_Log_Pos",
     .stop = "STOP REPLICA",
     .stop_receiving = "STOP REPLICA IO_THREAD",
+    .start_receiving = "START REPLICA IO_THREAD",
     .start = "START REPLICA",
     .forget_source = "RESET REPLICA ALL",
     .follow = FOLLOW,
@@ -163,6 +164,9 @@ const pcl_flavor_ops pcl_flavor_mysql_ops = {
                              " WHERE variable_name='Rpl_semi_sync_source_clients'",
     .semi_sync_replica_on = SEMI_SYNC_REPLICA_ON,
     .semi_sync_replica_off = "SET GLOBAL rpl_semi_sync_replica_enabled=0",
+    .semi_sync_replica_sql = "SELECT COUNT(*) FROM performance_schema.global_status"
+                             " WHERE variable_name='Rpl_semi_sync_replica_status'"
+                             " AND variable_value='ON'",
     .look_for = s_look_for,
     .wait_for = s_wait_for,
     .seen = s_seen,

@@ -33,6 +33,7 @@ struct pcl_observer {
     bool set_up;                      /* on this connection */
     uint32_t retry_ms;
     uint64_t semi_sync_due_us;
+    bool silent;             /* a replica that did not acknowledge at the last look */
     uint64_t restart_due_us; /* of replication that stopped with an error */
     bool refused;            /* the source does not take the replication account's password */
     uint64_t mend_due_us;    /* not sooner, of the accounts */
@@ -133,19 +134,40 @@ static bool s_look_at_lag(MYSQL *mysql, pcl_node_view *view, pcl_sql_error *erro
     return true;
 }
 
+/* A source may wait for this one alone.  Whoever has only just connected may not have said yet that
+ * he acknowledges: it is looked at twice. */
+static bool s_keep_acknowledging(pcl_observer *self, MYSQL *mysql, uint64_t now_us,
+                                 pcl_sql_error *error)
+{
+    uint64_t on = 0;
+    if (!pcl_query_uint(mysql, self->flavor->semi_sync_replica_sql, &on, error)) {
+        return false;
+    }
+    bool mend = on == 0 && self->silent;
+    self->silent = on == 0 && !mend;
+    if (!mend) {
+        return true;
+    }
+    self->semi_sync_due_us = now_us + REPLICA_RETRY_MS * PCL_US_PER_MS;
+    pcl_log(PCL_LOG_WARNING, self->who, "semi_sync_mended", "%s", "");
+    return pcl_setup_acknowledging(mysql, self->flavor, error);
+}
+
 static bool s_keep_semi_sync(pcl_observer *self, MYSQL *mysql, pcl_node_view *view,
                              pcl_sql_error *error)
 {
     uint64_t now_us = pcl_now_us();
-    view->semi_sync = self->view.semi_sync;
-    if (view->role != PCL_NODE_SOURCE || !self->options->semi_sync) {
-        view->semi_sync = false;
-        return true;
-    }
-    if (now_us < self->semi_sync_due_us) {
+    bool source = view->role == PCL_NODE_SOURCE && self->options->semi_sync;
+    bool replica = view->role == PCL_NODE_REPLICA && view->replicating && self->options->semi_sync;
+    view->semi_sync = source && self->view.semi_sync;
+    self->silent = self->silent && replica;
+    if ((!source && !replica) || now_us < self->semi_sync_due_us) {
         return true;
     }
     self->semi_sync_due_us = now_us + SEMI_SYNC_MS * PCL_US_PER_MS;
+    if (replica) {
+        return s_keep_acknowledging(self, mysql, now_us, error);
+    }
     bool was_on = view->semi_sync;
     if (!pcl_setup_semi_sync(mysql, self->flavor, &view->semi_sync, error)) {
         return false;

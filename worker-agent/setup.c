@@ -343,6 +343,11 @@ static bool s_set_up_replica(setup *self, const char **out_step)
     if (!s_read_replication(self, &now)) {
         return false;
     }
+    /* Also of one that runs in part: what it begins now shall acknowledge. */
+    if (self->options->semi_sync &&
+        !pcl_query_run_all(self->mysql, flavor->semi_sync_replica_on, self->error)) {
+        return false;
+    }
     if (now.configured && now.same_source && (now.receives || now.executes)) {
         /* Both are never stopped: MariaDB would delete what is not executed. */
         return (now.receives && now.executes) ||
@@ -351,9 +356,7 @@ static bool s_set_up_replica(setup *self, const char **out_step)
     if (now.configured && !pcl_query_run(self->mysql, flavor->stop, self->error)) {
         return false;
     }
-    if (!pcl_query_run_all(self->mysql, flavor->parallel, self->error) ||
-        (self->options->semi_sync &&
-         !pcl_query_run_all(self->mysql, flavor->semi_sync_replica_on, self->error))) {
+    if (!pcl_query_run_all(self->mysql, flavor->parallel, self->error)) {
         return false;
     }
     /* Not of one that follows somebody: what it has executed stands in its position already. */
@@ -518,4 +521,11 @@ bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_o
     }
     *out_on = on != 0 || clients > 0;
     return true;
+}
+
+bool pcl_setup_acknowledging(MYSQL *mysql, const pcl_flavor_ops *flavor, pcl_sql_error *out_error)
+{
+    return pcl_query_run_all(mysql, flavor->semi_sync_replica_on, out_error) &&
+           pcl_query_run(mysql, flavor->stop_receiving, out_error) &&
+           pcl_query_run(mysql, flavor->start_receiving, out_error);
 }

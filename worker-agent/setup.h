@@ -50,4 +50,10 @@ bool pcl_setup_start(MYSQL *mysql, const pcl_flavor_ops *flavor, const pcl_agent
 bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_on,
                          pcl_sql_error *out_error) PCL_MUST_CHECK;
 
+/* On a replica that receives: lets it connect anew so that it acknowledges, which whoever started
+ * it before we came (an administrator, the server by itself) may have left out.  What it executes
+ * is not stopped. */
+bool pcl_setup_acknowledging(MYSQL *mysql, const pcl_flavor_ops *flavor,
+                             pcl_sql_error *out_error) PCL_MUST_CHECK;
+
 #endif

@@ -437,7 +437,8 @@ class Cluster:
                  "STOP REPLICA SQL_THREAD")
 
     def start_applying(self, node):
-        self.sql(node, "START SLAVE" if FLAVOR == "mariadb" else "START REPLICA")
+        self.sql(node, "START SLAVE SQL_THREAD" if FLAVOR == "mariadb" else
+                 "START REPLICA SQL_THREAD")
 
     @contextlib.contextmanager
     def open_transaction(self, node, text):

@@ -385,11 +385,15 @@ def test_a_replica_follows_and_takes_no_write(semi_sync):
     assert error(replica.ask(WRITE, "INSERT INTO copied VALUES (8)")) == ("NO_NODE", "safe")
 
 
-def test_commits_wait_for_the_replica_and_reads_do_not(semi_sync):
-    source, database = semi_sync.proxy, semi_sync.source_database
+def wait_semi_sync(pair):
     name = "master" if FLAVOR == "mariadb" else "source"
-    wait_until(lambda: database.sql(f"SELECT @@rpl_semi_sync_{name}_enabled") == "1", 20,
-               "semi-synchronous replication is on")
+    wait_until(lambda: pair.source_database.sql(f"SELECT @@rpl_semi_sync_{name}_enabled") == "1",
+               20, "semi-synchronous replication is on")
+
+
+def test_commits_wait_for_the_replica_and_reads_do_not(semi_sync):
+    source = semi_sync.proxy
+    wait_semi_sync(semi_sync)
     source.pump()
     source.wait_for(lambda report: report.state == UP)
     source.run(DDL, "CREATE TABLE IF NOT EXISTS waited (n INT)")
@@ -411,6 +415,23 @@ def test_commits_wait_for_the_replica_and_reads_do_not(semi_sync):
     safe = {n for n, end in enumerate(ends) if end[1] == "safe"}
     rows = {row[0] for row in source.run(READ, "SELECT n FROM waited")["rows"]}
     assert not rows & safe
+
+
+def test_a_replica_that_somebody_started_without_acknowledging_acknowledges(semi_sync):
+    """Its server's own start, or an administrator's: the source would count on one less."""
+    database, source = semi_sync.replica_database, semi_sync.source_database
+    ours, theirs = ("slave", "master") if FLAVOR == "mariadb" else ("replica", "source")
+    status = f"SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_{ours}_status'"
+    wait_semi_sync(semi_sync)
+    database.stop_receiving()
+    database.sql(f"SET GLOBAL rpl_semi_sync_{ours}_enabled=0")
+    # What waits for him already would wait on: the server tells nobody twice.
+    source.sql(f"SET GLOBAL rpl_semi_sync_{theirs}_enabled=0")
+    database.start_receiving()
+    assert "ON" not in database.sql(status)
+    wait_semi_sync(semi_sync)
+    assert "ON" in database.sql(status)
+    assert semi_sync.replica.log().count("event=semi_sync_mended") == 1
 
 
 def test_a_replica_that_stands_still_falls_behind(semi_sync):

@@ -100,11 +100,14 @@ def lagging(cluster, node, seconds):
         change, word = "CHANGE MASTER TO MASTER_DELAY = {}", "SLAVE"
     else:
         change, word = "CHANGE REPLICATION SOURCE TO SOURCE_DELAY = {}", "REPLICA"
+    # The server may just have come up, and its agent not been there yet.
+    acknowledge = f"SET GLOBAL rpl_semi_sync_{word.lower()}_enabled = 1"
 
     def set_delay(delay):
         for _ in range(20):  # an agent that has just come back may start it again in between
             with contextlib.suppress(AssertionError):
-                cluster.sql(node, f"STOP {word}; {change.format(delay)}; START {word}")
+                cluster.sql(node, f"STOP {word}; {change.format(delay)}; {acknowledge}; "
+                            f"START {word}")
                 return
         raise AssertionError(f"{node}: the delay of replication cannot be set")
 
