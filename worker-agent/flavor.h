@@ -27,7 +27,7 @@ typedef struct pcl_flavor_ops {
     const char *io_running, *sql_running, *source_host, *source_port, *source_user, *uses_gtid;
     const char *last_io_errno;
     const char *received_file, *received_at, *applied_file, *applied_at; /* the source's log */
-    const char *stop, *stop_receiving, *start, *start_receiving;
+    const char *stop, *stop_receiving, *start;
     bool deletes_received;       /* what is not executed, at a start of what stands (received.h) */
     const char *forget_source;   /* while replication is stopped: what was received goes, too */
     const char *const *follow;   /* a former source's, before it is pointed at another */

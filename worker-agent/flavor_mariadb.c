@@ -142,7 +142,6 @@ const pcl_flavor_ops pcl_flavor_mariadb_ops = {
     .applied_at = "Exec_Master_Log_Pos",
     .stop = "STOP SLAVE",
     .stop_receiving = "STOP SLAVE IO_THREAD",
-    .start_receiving = "START SLAVE IO_THREAD",
     .start = "START SLAVE",
     .deletes_received = true,
     .forget_source = "RESET SLAVE ALL",

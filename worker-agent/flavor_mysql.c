@@ -150,7 +150,6 @@ const pcl_flavor_ops pcl_flavor_mysql_ops = {
     .applied_at = "Exec_Source_Log_Pos",
     .stop = "STOP REPLICA",
     .stop_receiving = "STOP REPLICA IO_THREAD",
-    .start_receiving = "START REPLICA IO_THREAD",
     .start = "START REPLICA",
     .forget_source = "RESET REPLICA ALL",
     .follow = FOLLOW,

@@ -150,7 +150,7 @@ static bool s_keep_acknowledging(pcl_observer *self, MYSQL *mysql, uint64_t now_
     }
     self->semi_sync_due_us = now_us + REPLICA_RETRY_MS * PCL_US_PER_MS;
     pcl_log(PCL_LOG_WARNING, self->who, "semi_sync_mended", "%s", "");
-    return pcl_setup_acknowledging(mysql, self->flavor, error);
+    return pcl_setup_acknowledging(mysql, self->flavor, self->options, error);
 }
 
 static bool s_keep_semi_sync(pcl_observer *self, MYSQL *mysql, pcl_node_view *view,

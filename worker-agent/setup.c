@@ -523,9 +523,10 @@ bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_o
     return true;
 }
 
-bool pcl_setup_acknowledging(MYSQL *mysql, const pcl_flavor_ops *flavor, pcl_sql_error *out_error)
+bool pcl_setup_acknowledging(MYSQL *mysql, const pcl_flavor_ops *flavor,
+                             const pcl_agent_options *options, pcl_sql_error *out_error)
 {
     return pcl_query_run_all(mysql, flavor->semi_sync_replica_on, out_error) &&
            pcl_query_run(mysql, flavor->stop_receiving, out_error) &&
-           pcl_query_run(mysql, flavor->start_receiving, out_error);
+           pcl_setup_start(mysql, flavor, options, out_error);
 }

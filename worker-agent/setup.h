@@ -54,6 +54,7 @@ bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_o
  * it before we came (an administrator, the server by itself) may have left out.  What it executes
  * is not stopped. */
 bool pcl_setup_acknowledging(MYSQL *mysql, const pcl_flavor_ops *flavor,
+                             const pcl_agent_options *options,
                              pcl_sql_error *out_error) PCL_MUST_CHECK;
 
 #endif
