@@ -649,9 +649,21 @@ static bool s_look_around(s_daemon *self, uint64_t *look_due_us)
     return true;
 }
 
+static bool s_prepare_roles(const s_daemon *self)
+{
+    for (size_t index = 0; index < self->count; index++) {
+        const pcl_role *role = self->units[index].role;
+        if (role->prepare != NULL && !role->prepare()) {
+            pcl_log(PCL_LOG_ERROR, role->name, "failed", "what=prepare");
+            return false;
+        }
+    }
+    return true;
+}
+
 static int s_live(s_daemon *self)
 {
-    if (!pcl_zap_start() || !s_start_http(self)) {
+    if (!s_prepare_roles(self) || !pcl_zap_start() || !s_start_http(self)) {
         return EXIT_ROLE;
     }
     if (!s_start_roles(self)) {

@@ -55,6 +55,9 @@ typedef struct pcl_role {
     zactor_fn *actor;            /* argument: pcl_role_args * */
     const pcl_role_parts *parts; /* of the actor; NULL: it needs a thread of its own */
     pcl_config_checker *check;   /* what the table cannot say; NULL: nothing */
+    /* On the first thread, before any role has one: what libraries cannot do on several at once, or
+     * would keep with a thread that ends.  false: the role cannot run.  NULL: nothing. */
+    bool (*prepare)(void);
 } pcl_role;
 
 /* Entries that every role's table ends with: log/level, http/address,

@@ -470,9 +470,8 @@ static bool s_open_handover(pcl_agent *self, char *error, size_t error_size)
 
 static bool s_open(pcl_agent *self)
 {
-    char error[PCL_ERROR_TEXT_SIZE] = "the client library of MySQL cannot be used";
-    if (!pcl_connection_library() ||
-        !pcl_agent_options_read(&self->options, self->args->config, error, sizeof error) ||
+    char error[PCL_ERROR_TEXT_SIZE] = "";
+    if (!pcl_agent_options_read(&self->options, self->args->config, error, sizeof error) ||
         !s_open_links(self, error, sizeof error) || !s_open_handover(self, error, sizeof error)) {
         char escaped[PCL_ERROR_TEXT_SIZE];
         pcl_log(PCL_LOG_ERROR, "agent", "open_failed", "reason=\"%s\"",

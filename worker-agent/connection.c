@@ -87,18 +87,9 @@ static bool s_out_of_memory(pcl_sql_error *out_error)
     return false;
 }
 
-static bool s_library_ready; /* written once, under pthread_once */
-
-static void s_ready_library(void)
-{
-    s_library_ready = mysql_library_init(0, NULL, NULL) == 0;
-}
-
 bool pcl_connection_library(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, s_ready_library);
-    return s_library_ready;
+    return mysql_library_init(0, NULL, NULL) == 0;
 }
 
 pcl_connection *pcl_connection_new(const pcl_agent_options *options, const pcl_accounts *accounts,

@@ -42,8 +42,8 @@ typedef struct pcl_connection pcl_connection;
  * shrinks it, and many connections that each had one large row would hold that memory for ever. */
 #define PCL_CONNECTION_BUFFER_KEPT_SIZE (1024u * 1024u)
 
-/* Before the first thread that connects: left to the first two connections, the client library
- * would make itself ready in both at once.  Any number of times.  false: it cannot be used. */
+/* Before there is a second thread: left to the first two connections, the client library would make
+ * itself ready in both at once.  false: it cannot be used. */
 bool pcl_connection_library(void) PCL_MUST_CHECK;
 
 /* Opens nothing yet.  options and accounts are borrowed; accounts: whose of READ and WRITE, NULL of

@@ -3,6 +3,7 @@
 #include "net/token_keys.h"
 #include "worker-agent/actor.h"
 #include "worker-agent/cloud.h"
+#include "worker-agent/connection.h"
 #include "worker-agent/handover.h"
 #include "worker-agent/options.h"
 #include "worker-agent/schemas.h"
@@ -174,4 +175,5 @@ const pcl_role pcl_worker_agent_role = {
     .entry_count = sizeof s_entries / sizeof s_entries[0],
     .actor = pcl_worker_agent_actor,
     .check = s_check,
+    .prepare = pcl_connection_library,
 };

@@ -585,7 +585,7 @@ def test_the_drain_limit_rolls_back_what_is_left():
         proxy.send_op("query", READ, busy, sql="SELECT 1", budget_ms=30000)
         proxy.pump_for(0.2)
         began = time.monotonic()
-        assert limited.source.stop() == 0
+        assert limited.source.stop() == 0, limited.source.log()[-6000:]
         assert 0.6 < time.monotonic() - began < 4
         wait_until(lambda: database_sessions(limited) == 0, 5, "all connections are closed")
         assert database.sql("SELECT n FROM demo.kept") == "0"
@@ -604,7 +604,7 @@ def test_the_drain_limit_stops_what_reads():
         proxy.send(READ, sql, [2**60], budget_ms=60000)
         wait_until(lambda: proxy.pump() or "BENCHMARK" in database.sql("SHOW FULL PROCESSLIST"), 20,
                    "it runs")
-        assert limited.source.stop() == 0
+        assert limited.source.stop() == 0, limited.source.log()[-6000:]
         wait_until(lambda: database_sessions(limited) == 0, 20, "all connections are closed")
     finally:
         limited.close()
