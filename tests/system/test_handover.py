@@ -217,7 +217,14 @@ def test_a_source_whose_instance_will_be_taken_away_hands_over(three):
 
 
 def wait_logged(cluster, part, text, timeout_s=30):
-    wait_until(lambda: text in cluster.log(part), timeout_s, f"{part} says {text}", every_s=0.002)
+    def said():
+        return text in cluster.log(part)
+
+    try:
+        wait_until(said, timeout_s, f"{part} says {text}", every_s=0.002)
+    except AssertionError:
+        print(f"{part} has said at last:\n" + "\n".join(cluster.log(part).splitlines()[-20:]))
+        raise
 
 
 def victims(cluster, source, successor):
@@ -293,14 +300,16 @@ def test_a_hand_over_that_nobody_answers_is_taken_back(three):
     """The successor says nothing: the source goes on, and the operator is told."""
     set_leave(three, "node3", True)
     with Ledger(three) as ledger, Watch(three):
-        three.stop_applying("node2")  # it lags from now on, and never has everything
-        set_leave(three, "node1", True)
-        agent = three.agent_of("node1")
-        wait_logged(three, agent, "handover_given_up", 60)
-        ledger.goes_on()
-        assert source_now(three) == "node1"
-        assert three.metrics(agent)["portcullis_agent_handovers_given_up_total"] >= 1
-        three.start_applying("node2")
+        # It applies nothing from now on, though it replicates: it never has everything, and is
+        # asked all the same as long as it is not far behind.
+        with three.open_transaction("node2", "SELECT COUNT(*) INTO @held FROM demo.ledger "
+                                             "FOR UPDATE"):
+            set_leave(three, "node1", True)
+            agent = three.agent_of("node1")
+            wait_logged(three, agent, "handover_given_up", 60)
+            ledger.goes_on()
+            assert source_now(three) == "node1"
+            assert three.metrics(agent)["portcullis_agent_handovers_given_up_total"] >= 1
         wait_until(lambda: source_now(three) == "node2", 90, "once it can")
         ledger.goes_on()
     ledger.check("node2")
