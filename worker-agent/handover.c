@@ -599,13 +599,13 @@ static bool s_opening(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *fl
                       const pcl_agent_options *options, uint64_t now_us, bool *out_changed,
                       pcl_sql_error *out_error)
 {
-    bool on = !options->semi_sync;
+    pcl_semi_sync state = {.on = !options->semi_sync};
     if (options->semi_sync &&
         (!pcl_query_run_all(mysql, flavor->semi_sync_source_setup, out_error) ||
-         !pcl_setup_semi_sync(mysql, flavor, &on, out_error))) {
+         !pcl_setup_semi_sync(mysql, flavor, &state, out_error))) {
         return false;
     }
-    if (on || now_us >= self->opening_until_us) {
+    if (state.on || now_us >= self->opening_until_us) {
         self->opening_until_us = 0;
         *out_changed = true;
     }

@@ -28,6 +28,9 @@ static const pcl_metric_plan METRICS[] = {
      "1: the database takes no writes."},
     {PCL_METRIC_GAUGE, offsetof(pcl_meter, semi_sync), "portcullis_agent_semi_sync",
      "1: commits here wait for a replica."},
+    {PCL_METRIC_GAUGE, offsetof(pcl_meter, semi_sync_replicas),
+     "portcullis_agent_semi_sync_replicas",
+     "Replicas that acknowledge commits here; without one, commits that wait for it wait on."},
     {PCL_METRIC_COUNTER, offsetof(pcl_meter, kills), "portcullis_agent_kills_total",
      "KILLs sent to statements past their deadline, or cancelled."},
     {PCL_METRIC_COUNTER, offsetof(pcl_meter, cache_hits),
@@ -154,7 +157,8 @@ void pcl_meter_state(pcl_meter *self, const pcl_node_view *view, const pcl_meter
     pcl_metric_set(self->threads_running, view->threads_running);
     pcl_metric_set(self->ready, view->ready ? 1 : 0);
     pcl_metric_set(self->read_only, view->read_only ? 1 : 0);
-    pcl_metric_set(self->semi_sync, view->semi_sync ? 1 : 0);
+    pcl_metric_set(self->semi_sync, view->semi_sync.on ? 1 : 0);
+    pcl_metric_set(self->semi_sync_replicas, (double)view->semi_sync.replicas);
     pcl_metric_add(self->kills, gauges->kills - self->kills_seen);
     self->kills_seen = gauges->kills;
 }

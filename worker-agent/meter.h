@@ -41,7 +41,7 @@ typedef struct pcl_meter {
     pcl_metric *opened[2];                    /* likewise */
     pcl_metric *ended[2][PCL_HELD_END_COUNT]; /* likewise */
     pcl_metric *cancels[PCL_METER_CANCEL_COUNT];
-    pcl_metric *lag, *threads_running, *ready, *read_only, *semi_sync;
+    pcl_metric *lag, *threads_running, *ready, *read_only, *semi_sync, *semi_sync_replicas;
     pcl_metric *kills, *cache_hits, *cache_misses;
     pcl_metric *messages_dropped, *replies_dropped, *late;
     pcl_metric *notice, *metadata_failures, *secret_failures, *secret_changes;

@@ -159,7 +159,7 @@ static bool s_keep_semi_sync(pcl_observer *self, MYSQL *mysql, pcl_node_view *vi
     uint64_t now_us = pcl_now_us();
     bool source = view->role == PCL_NODE_SOURCE && self->options->semi_sync;
     bool replica = view->role == PCL_NODE_REPLICA && view->replicating && self->options->semi_sync;
-    view->semi_sync = source && self->view.semi_sync;
+    view->semi_sync = source ? self->view.semi_sync : (pcl_semi_sync){.on = false};
     self->silent = self->silent && replica;
     if ((!source && !replica) || now_us < self->semi_sync_due_us) {
         return true;
@@ -168,12 +168,16 @@ static bool s_keep_semi_sync(pcl_observer *self, MYSQL *mysql, pcl_node_view *vi
     if (replica) {
         return s_keep_acknowledging(self, mysql, now_us, error);
     }
-    bool was_on = view->semi_sync;
+    pcl_semi_sync was = view->semi_sync;
     if (!pcl_setup_semi_sync(mysql, self->flavor, &view->semi_sync, error)) {
         return false;
     }
-    if (view->semi_sync != was_on) {
-        pcl_log(PCL_LOG_INFO, self->who, "semi_sync", "on=%d", view->semi_sync ? 1 : 0);
+    if (view->semi_sync.on != was.on || view->semi_sync.replicas != was.replicas) {
+        bool waits = view->semi_sync.on && view->semi_sync.replicas == 0;
+        pcl_log(waits ? PCL_LOG_WARNING : PCL_LOG_INFO, self->who, "semi_sync",
+                "on=%d replicas=%" PRIu64 "%s", view->semi_sync.on ? 1 : 0,
+                view->semi_sync.replicas,
+                waits ? " reason=\"no replica acknowledges writes\"" : "");
     }
     return true;
 }

@@ -17,6 +17,7 @@
 
 #include "worker-agent/handover.h"
 #include "worker-agent/options.h"
+#include "worker-agent/setup.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,9 +28,9 @@ typedef struct pcl_node_view {
     pcl_node_role role;
     pcl_flavor flavor;
     bool read_only;
-    bool replicating; /* replica: both threads run; source: true */
-    bool semi_sync;   /* source: commits wait for a replica */
-    int32_t lag_ms;   /* at canary_at_us */
+    bool replicating;        /* replica: both threads run; source: true */
+    pcl_semi_sync semi_sync; /* source */
+    int32_t lag_ms;          /* at canary_at_us */
     uint32_t threads_running;
     uint32_t canary_us;    /* how long one look at a row took */
     uint64_t canary_at_us; /* when; 0 never */

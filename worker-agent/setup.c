@@ -505,21 +505,18 @@ bool pcl_setup_start(MYSQL *mysql, const pcl_flavor_ops *flavor, const pcl_agent
            pcl_query_run(mysql, flavor->start, out_error);
 }
 
-bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_on,
+bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, pcl_semi_sync *out,
                          pcl_sql_error *out_error)
 {
     uint64_t on = 0;
-    uint64_t clients = 0;
-    if (!pcl_query_uint(mysql, flavor->semi_sync_source_sql, &on, out_error)) {
+    uint64_t replicas = 0;
+    if (!pcl_query_uint(mysql, flavor->semi_sync_source_sql, &on, out_error) ||
+        !pcl_query_uint(mysql, flavor->semi_sync_clients_sql, &replicas, out_error) ||
+        (on == 0 && replicas > 0 &&
+         !pcl_query_run(mysql, flavor->semi_sync_source_on, out_error))) {
         return false;
     }
-    if (on == 0) {
-        if (!pcl_query_uint(mysql, flavor->semi_sync_clients_sql, &clients, out_error) ||
-            (clients > 0 && !pcl_query_run(mysql, flavor->semi_sync_source_on, out_error))) {
-            return false;
-        }
-    }
-    *out_on = on != 0 || clients > 0;
+    *out = (pcl_semi_sync){.on = on != 0 || replicas > 0, .replicas = replicas};
     return true;
 }
 

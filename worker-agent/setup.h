@@ -45,9 +45,15 @@ bool pcl_setup_replication_password(pcl_connection *connection, const pcl_flavor
 bool pcl_setup_start(MYSQL *mysql, const pcl_flavor_ops *flavor, const pcl_agent_options *options,
                      pcl_sql_error *out_error) PCL_MUST_CHECK;
 
+/* A source's commits.  On, and no replica: whoever writes waits. */
+typedef struct pcl_semi_sync {
+    bool on;           /* they wait for a replica */
+    uint64_t replicas; /* that acknowledge */
+} pcl_semi_sync;
+
 /* On the source, now and then: switches semi-synchronous replication on as soon
- * as a replica acknowledges.  *out_on: it is on now. */
-bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_on,
+ * as a replica acknowledges. */
+bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, pcl_semi_sync *out,
                          pcl_sql_error *out_error) PCL_MUST_CHECK;
 
 /* On a replica that receives: lets it connect anew so that it acknowledges, which whoever started

@@ -391,9 +391,16 @@ def wait_semi_sync(pair):
                20, "semi-synchronous replication is on")
 
 
+def wait_acknowledging(pair, count):
+    """As the source's agent tells whoever has to be called."""
+    name = "semi_sync_replicas"
+    wait_until(lambda: pair.source.metrics()[name] == count, 20, f"{count} replicas acknowledge")
+
+
 def test_commits_wait_for_the_replica_and_reads_do_not(semi_sync):
     source = semi_sync.proxy
     wait_semi_sync(semi_sync)
+    wait_acknowledging(semi_sync, 1)
     source.pump()
     source.wait_for(lambda report: report.state == UP)
     source.run(DDL, "CREATE TABLE IF NOT EXISTS waited (n INT)")
@@ -408,6 +415,8 @@ def test_commits_wait_for_the_replica_and_reads_do_not(semi_sync):
         ends = [("acknowledged", "") if answer["ok"] else error(answer) for answer in answers]
         assert ("DEADLINE", "unsafe") in ends and set(ends) <= {
             ("DEADLINE", "unsafe"), ("DEADLINE", "safe"), ("acknowledged", "")}, ends
+        wait_acknowledging(semi_sync, 0)
+        assert "no replica acknowledges writes" in semi_sync.source.log()
     finally:
         semi_sync.replica_database.start_receiving()
     wait_until(lambda: source.ask(WRITE, "INSERT INTO waited VALUES (100)")["ok"], 20)

@@ -80,11 +80,11 @@ void pcl_row_free(pcl_row *row)
     (void)row;
 }
 
-bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, bool *out_on,
+bool pcl_setup_semi_sync(MYSQL *mysql, const pcl_flavor_ops *flavor, pcl_semi_sync *out,
                          pcl_sql_error *out_error)
 {
     (void)mysql, (void)flavor, (void)out_error;
-    *out_on = true;
+    *out = (pcl_semi_sync){.on = true, .replicas = 1};
     return true;
 }
 
