@@ -235,18 +235,33 @@ void pcl_handover_apply(pcl_handover *self, pcl_agent_options *options)
     s_unlock(self);
 }
 
+/* Ends the connection that has the fence's lock, if there is one: it may close the database, or be
+ * a client's, which has no business with it.  *out_free: there was none. */
+static bool s_end_holder(MYSQL *mysql, bool *out_free, pcl_sql_error *out_error)
+{
+    char sql[64];
+    uint64_t holder = 0;
+    if (!pcl_query_uint(mysql, "SELECT COALESCE(IS_USED_LOCK('" FENCE_LOCK "'), 0)", &holder,
+                        out_error)) {
+        return false;
+    }
+    *out_free = holder == 0;
+    (void)snprintf(sql, sizeof sql, "KILL %" PRIu64, holder);
+    return *out_free || pcl_query_run(mysql, sql, out_error) ||
+           out_error->number == ER_NO_SUCH_THREAD;
+}
+
+/* self->locked says whether it is ours now; where it is not, whoever has it is being ended. */
 static bool s_lock_fence(pcl_handover *self, MYSQL *mysql, pcl_sql_error *out_error)
 {
     uint64_t got = 1;
+    bool free = false;
     if (!self->locked &&
         !pcl_query_uint(mysql, "SELECT GET_LOCK('" FENCE_LOCK "', 0)", &got, out_error)) {
         return false;
     }
     self->locked = got == 1;
-    if (!self->locked) {
-        *out_error = (pcl_sql_error){.number = 0, .message = "another connection has its lock"};
-    }
-    return self->locked;
+    return self->locked || s_end_holder(mysql, &free, out_error);
 }
 
 /* Without one, and of a connection that is a new one, nothing happens. */
@@ -264,22 +279,15 @@ static bool s_unlock_fence(pcl_handover *self, MYSQL *mysql, pcl_sql_error *out_
  * before us, could do so once all was opened again: it is ended. */
 static bool s_end_other_fence(pcl_handover *self, MYSQL *mysql, pcl_sql_error *out_error)
 {
-    char sql[64];
-    uint64_t holder = 0;
-    if (!s_unlock_fence(self, mysql, out_error) ||
-        !pcl_query_uint(mysql, "SELECT COALESCE(IS_USED_LOCK('" FENCE_LOCK "'), 0)", &holder,
-                        out_error)) {
+    bool free = false;
+    if (!s_unlock_fence(self, mysql, out_error) || !s_end_holder(mysql, &free, out_error)) {
         return false;
     }
-    if (holder == 0) {
-        return true;
-    }
-    (void)snprintf(sql, sizeof sql, "KILL %" PRIu64, holder);
-    if (pcl_query_run(mysql, sql, out_error) || out_error->number == ER_NO_SUCH_THREAD) {
+    if (!free) { /* asked again */
         *out_error = (pcl_sql_error){.number = 0,
                                      .message = "another connection may close the database"};
     }
-    return false; /* asked again */
+    return free;
 }
 
 static void s_give_up(pcl_handover *self, const char *why)
@@ -451,8 +459,13 @@ static bool s_fence(pcl_handover *self, MYSQL *mysql, const pcl_flavor_ops *flav
     if (!s_may_fence(self)) {
         return true;
     }
-    if (!s_lock_fence(self, mysql, out_error) ||
-        !pcl_query_run(mysql, FENCE_LOCK_WAIT, out_error)) {
+    if (!s_lock_fence(self, mysql, out_error)) {
+        return false;
+    }
+    if (!self->locked) {
+        return true; /* again, until the plan is late */
+    }
+    if (!pcl_query_run(mysql, FENCE_LOCK_WAIT, out_error)) {
         return false;
     }
     bool closed = pcl_query_run_all(mysql, flavor->read_only, out_error);

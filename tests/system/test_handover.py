@@ -315,6 +315,18 @@ def test_a_hand_over_that_nobody_answers_is_taken_back(three):
     ledger.check("node2")
 
 
+def test_nobody_keeps_the_source_by_a_lock_of_its_name(three):
+    """A client that has the agent's own named lock loses its connection, and nothing else."""
+    set_leave(three, "node3", True)
+    with Ledger(three) as ledger, Watch(three):
+        with three.open_transaction("node1", "DO GET_LOCK('portcullis_fence', 0)"):
+            set_leave(three, "node1", True)
+            wait_until(lambda: source_now(three) == "node2", 30, "it hands over")
+        assert "event=handover_given_up" not in three.log(three.agent_of("node1"))
+        ledger.goes_on()
+    ledger.check("node2")
+
+
 def test_one_command_moves_the_source(three):
     """To the node that it names; the agents' files are as they were."""
     files = [pathlib.Path(three.part(three.agent_of(node))["config"]) for node in three.nodes()]
