@@ -1,6 +1,7 @@
 #include "client/command/command.h"
 
 #include "client/bundle_file.h"
+#include "client/command/table.h"
 #include "client/format.h"
 #include "client/result.h"
 #include "wire/json.h"
@@ -212,21 +213,16 @@ int pcl_command_fail(const portcullis_result *result, const char *what)
 /* key=value of the plain values of a map; what holds others is left out. */
 static void s_put_pairs(pcl_buffer *text, pcl_bytes map)
 {
-    pcl_mp_reader reader = pcl_mp_reader_of(map);
-    pcl_mp_value head;
-    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_MAP;
-    for (uint32_t index = 0; good && index < head.count; index++) {
-        pcl_mp_value key;
-        pcl_mp_value value;
-        pcl_bytes octets;
-        good = pcl_mp_next(&reader, &key);
-        pcl_mp_reader ahead = reader;
-        good = good && pcl_mp_skip(&reader, &octets) && pcl_mp_next(&ahead, &value);
-        if (!good || value.type == PCL_MP_ARRAY || value.type == PCL_MP_MAP) {
+    pcl_tree_walk walk = pcl_tree_pairs(map);
+    pcl_bytes key;
+    pcl_bytes octets;
+    while (pcl_tree_next_pair(&walk, &key, &octets)) {
+        pcl_mp_value value = pcl_tree_value(octets);
+        if (value.type == PCL_MP_ARRAY || value.type == PCL_MP_MAP) {
             continue;
         }
         pcl_buffer_put_u8(text, ' ');
-        pcl_format_put_text(text, key.bytes);
+        pcl_format_put_text(text, key);
         pcl_buffer_put_u8(text, '=');
         if (value.type == PCL_MP_STR) {
             pcl_format_put_text(text, value.bytes);
@@ -239,22 +235,17 @@ static void s_put_pairs(pcl_buffer *text, pcl_bytes map)
 /* A line for each map in the arrays of a map: candidates, nodes left out. */
 static void s_put_lists(pcl_buffer *text, pcl_bytes map)
 {
-    pcl_mp_reader reader = pcl_mp_reader_of(map);
-    pcl_mp_value head;
-    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_MAP;
-    for (uint32_t index = 0; good && index < head.count; index++) {
-        pcl_mp_value key;
-        pcl_mp_value value;
-        pcl_bytes octets;
-        good = pcl_mp_next(&reader, &key);
-        pcl_mp_reader inside = reader;
-        good = good && pcl_mp_skip(&reader, &octets) && pcl_mp_next(&inside, &value);
-        for (uint32_t item = 0; good && value.type == PCL_MP_ARRAY && item < value.count; item++) {
-            good = pcl_mp_skip(&inside, &octets);
+    pcl_tree_walk walk = pcl_tree_pairs(map);
+    pcl_bytes key;
+    pcl_bytes list;
+    pcl_bytes item;
+    while (pcl_tree_next_pair(&walk, &key, &list)) {
+        pcl_tree_walk items = pcl_tree_items(list);
+        while (pcl_tree_next_item(&items, &item)) {
             pcl_buffer_put(text, "\n  ", 3);
-            pcl_format_put_text(text, key.bytes);
+            pcl_format_put_text(text, key);
             pcl_buffer_put_u8(text, ':');
-            s_put_pairs(text, octets);
+            s_put_pairs(text, item);
         }
     }
 }

@@ -25,25 +25,13 @@ static const column s_columns[] = {
 };
 #define COLUMN_COUNT (sizeof s_columns / sizeof s_columns[0])
 
-/* The map at that place of an array; empty behind its end. */
-static pcl_bytes s_item(pcl_bytes list, uint32_t index)
-{
-    pcl_mp_reader reader = pcl_mp_reader_of(list);
-    pcl_mp_value head;
-    pcl_bytes item = pcl_bytes_of(NULL, 0);
-    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_ARRAY && index < head.count;
-    for (uint32_t passed = 0; good && passed <= index; passed++) {
-        good = pcl_mp_skip(&reader, &item);
-    }
-    return good ? item : pcl_bytes_of(NULL, 0);
-}
-
 /* Which columns any of the nodes fills: a bit each. */
 static uint32_t s_filled(pcl_bytes list)
 {
     uint32_t filled = 0;
+    pcl_tree_walk items = pcl_tree_items(list);
     pcl_bytes item;
-    for (uint32_t index = 0; (item = s_item(list, index)).size > 0; index++) {
+    while (pcl_tree_next_item(&items, &item)) {
         for (uint32_t at = 0; at < COLUMN_COUNT; at++) {
             bool has = pcl_tree_value(pcl_tree_get(item, s_columns[at].key)).type != PCL_MP_NIL;
             filled |= has ? UINT32_C(1) << at : 0;
@@ -71,8 +59,9 @@ static void s_put_cell(pcl_table *table, const char *type, pcl_bytes octets)
 static void s_put_nodes(pcl_table *table, pcl_bytes list, uint32_t filled, const char *fits,
                         pcl_bytes chosen)
 {
+    pcl_tree_walk items = pcl_tree_items(list);
     pcl_bytes item;
-    for (uint32_t index = 0; (item = s_item(list, index)).size > 0; index++) {
+    while (pcl_tree_next_item(&items, &item)) {
         pcl_bytes node = pcl_tree_get(item, "node");
         pcl_table_row(table);
         pcl_table_put(table, node);

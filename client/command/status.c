@@ -55,14 +55,9 @@ static void s_print_nodes(pcl_bytes nodes)
     pcl_table_column(&table, "served", "BIGINT");
     pcl_table_column(&table, "errors", "BIGINT");
     pcl_table_column(&table, "flavor", "VARCHAR");
-    pcl_mp_reader reader = pcl_mp_reader_of(nodes);
-    pcl_mp_value head;
-    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_ARRAY;
-    for (uint32_t item = 0; good && item < head.count; item++) {
-        pcl_bytes node;
-        if (!pcl_mp_skip(&reader, &node)) {
-            break;
-        }
+    pcl_tree_walk items = pcl_tree_items(nodes);
+    pcl_bytes node;
+    while (pcl_tree_next_item(&items, &node)) {
         pcl_table_row(&table);
         pcl_table_put(&table, pcl_tree_get(node, "name"));
         pcl_table_put(&table, pcl_tree_get(node, "role"));
@@ -87,17 +82,12 @@ static void s_put_list(pcl_table *table, pcl_bytes list, const char *key)
 {
     pcl_buffer text;
     pcl_buffer_init(&text, SIZE_MAX);
-    pcl_mp_reader reader = pcl_mp_reader_of(list);
-    pcl_mp_value head;
-    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_ARRAY;
-    for (uint32_t item = 0; good && item < head.count; item++) {
-        pcl_bytes map;
-        if (!pcl_mp_skip(&reader, &map)) {
-            break;
-        }
+    pcl_tree_walk items = pcl_tree_items(list);
+    pcl_bytes map;
+    while (pcl_tree_next_item(&items, &map)) {
         pcl_bytes name = pcl_tree_value(pcl_tree_get(map, "node")).bytes;
         pcl_mp_value value = pcl_tree_value(pcl_tree_get(map, key));
-        pcl_buffer_put(&text, ", ", item > 0 ? 2 : 0);
+        pcl_buffer_put(&text, ", ", text.size > 0 ? 2 : 0);
         pcl_buffer_put(&text, name.data, name.size);
         if (value.type == PCL_MP_STR) {
             pcl_buffer_put(&text, ": ", 2);
@@ -120,17 +110,12 @@ static void s_print_choices(pcl_bytes choices)
     pcl_table_column(&table, "would choose", "VARCHAR");
     pcl_table_column(&table, "among (score)", "VARCHAR");
     pcl_table_column(&table, "left out", "VARCHAR");
-    pcl_mp_reader reader = pcl_mp_reader_of(choices);
-    pcl_mp_value head;
-    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_MAP;
-    for (uint32_t item = 0; good && item < head.count; item++) {
-        pcl_bytes name;
-        pcl_bytes choice;
-        if (!pcl_mp_skip(&reader, &name) || !pcl_mp_skip(&reader, &choice)) {
-            break;
-        }
+    pcl_tree_walk pairs = pcl_tree_pairs(choices);
+    pcl_bytes name;
+    pcl_bytes choice;
+    while (pcl_tree_next_pair(&pairs, &name, &choice)) {
         pcl_table_row(&table);
-        pcl_table_put(&table, name);
+        pcl_mp_put_str(&table.rows, name);
         if (pcl_tree_value(pcl_tree_get(choice, "node")).type == PCL_MP_STR) {
             pcl_table_put(&table, pcl_tree_get(choice, "node"));
         } else {
@@ -159,12 +144,10 @@ static bool s_takes_writes(pcl_bytes node)
 
 static bool s_has_source(pcl_bytes nodes)
 {
-    pcl_mp_reader reader = pcl_mp_reader_of(nodes);
-    pcl_mp_value head;
-    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_ARRAY;
-    for (uint32_t item = 0; good && item < head.count; item++) {
-        pcl_bytes node;
-        if (pcl_mp_skip(&reader, &node) && s_takes_writes(node)) {
+    pcl_tree_walk items = pcl_tree_items(nodes);
+    pcl_bytes node;
+    while (pcl_tree_next_item(&items, &node)) {
+        if (s_takes_writes(node)) {
             return true;
         }
     }

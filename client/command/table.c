@@ -6,16 +6,49 @@
 
 #include <stdio.h>
 
+static pcl_tree_walk s_walk(pcl_bytes octets, pcl_mp_type type)
+{
+    pcl_tree_walk walk = {.reader = pcl_mp_reader_of(octets)};
+    pcl_mp_value head;
+    bool good = pcl_mp_next(&walk.reader, &head) && head.type == type;
+    walk.left = good ? head.count : 0;
+    return walk;
+}
+
+pcl_tree_walk pcl_tree_items(pcl_bytes array)
+{
+    return s_walk(array, PCL_MP_ARRAY);
+}
+
+bool pcl_tree_next_item(pcl_tree_walk *walk, pcl_bytes *out_item)
+{
+    bool good = walk->left > 0 && pcl_mp_skip(&walk->reader, out_item);
+    walk->left = good ? walk->left - 1 : 0;
+    return good;
+}
+
+pcl_tree_walk pcl_tree_pairs(pcl_bytes map)
+{
+    return s_walk(map, PCL_MP_MAP);
+}
+
+bool pcl_tree_next_pair(pcl_tree_walk *walk, pcl_bytes *out_key, pcl_bytes *out_value)
+{
+    pcl_mp_value key;
+    bool good = walk->left > 0 && pcl_mp_next(&walk->reader, &key) &&
+                pcl_mp_skip(&walk->reader, out_value);
+    walk->left = good ? walk->left - 1 : 0;
+    *out_key = good ? key.bytes : pcl_bytes_of(NULL, 0);
+    return good;
+}
+
 pcl_bytes pcl_tree_get(pcl_bytes map, const char *key)
 {
-    pcl_mp_reader reader = pcl_mp_reader_of(map);
-    pcl_mp_value head;
-    bool good = pcl_mp_next(&reader, &head) && head.type == PCL_MP_MAP;
-    for (uint32_t index = 0; good && index < head.count; index++) {
-        pcl_mp_value name;
-        pcl_bytes octets;
-        good = pcl_mp_next(&reader, &name) && pcl_mp_skip(&reader, &octets);
-        if (good && pcl_bytes_is(name.bytes, key)) {
+    pcl_tree_walk walk = pcl_tree_pairs(map);
+    pcl_bytes name;
+    pcl_bytes octets;
+    while (pcl_tree_next_pair(&walk, &name, &octets)) {
+        if (pcl_bytes_is(name, key)) {
             return octets;
         }
     }

@@ -6,6 +6,7 @@
 #include "common/bytes.h"
 #include "wire/mp.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The value of a key of a map, as octets; empty when it is not there. */
@@ -16,6 +17,19 @@ pcl_mp_value pcl_tree_value(pcl_bytes octets);
 unsigned long long pcl_tree_uint(pcl_bytes map, const char *key);
 /* A copy for printf, cut to size and fit for a terminal; returns target. */
 const char *pcl_tree_text(pcl_bytes map, const char *key, char *target, size_t size);
+
+/* The parts of an array or of a map, one after the other; of anything else there are none. */
+typedef struct pcl_tree_walk {
+    pcl_mp_reader reader;
+    uint32_t left;
+} pcl_tree_walk;
+
+pcl_tree_walk pcl_tree_items(pcl_bytes array);
+/* false: there is no further one. */
+bool pcl_tree_next_item(pcl_tree_walk *walk, pcl_bytes *out_item);
+pcl_tree_walk pcl_tree_pairs(pcl_bytes map);
+/* The key's text, and the value as octets. */
+bool pcl_tree_next_pair(pcl_tree_walk *walk, pcl_bytes *out_key, pcl_bytes *out_value);
 
 /* Open it, name its columns, then for each row: pcl_table_row and as many values put into rows. */
 typedef struct pcl_table {
