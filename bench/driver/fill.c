@@ -15,10 +15,10 @@
 #define PAD_SIZE         100u
 #define SQL_SIZE         256u
 
-/* Sends and waits; request is the caller's.  false: it has been said why. */
+/* Sends and waits; request is the caller's, db may be NULL.  false: it has been said why. */
 static bool s_do(portcullis *client, portcullis_request *request, const char *db)
 {
-    if (request == NULL || !portcullis_request_set_db(request, db)) {
+    if (request == NULL || (db != NULL && !portcullis_request_set_db(request, db))) {
         (void)fprintf(stderr, "portcullis-bench: out of memory\n");
         return false;
     }
@@ -33,12 +33,12 @@ static bool s_do(portcullis *client, portcullis_request *request, const char *db
     return good;
 }
 
-static bool s_do_sql(portcullis *client, const char *db, const char *format, const char *table)
+static bool s_do_sql(portcullis *client, const char *db, const char *format, const char *name)
 {
     char sql[SQL_SIZE];
-    size_t size = strlen(table);
-    const char *hole = strchr(format, '@'); /* where the table's name goes */
-    (void)snprintf(sql, sizeof sql, "%.*s%.*s%s", (int)(hole - format), format, (int)size, table,
+    size_t size = strlen(name);
+    const char *hole = strchr(format, '@'); /* where the name goes */
+    (void)snprintf(sql, sizeof sql, "%.*s%.*s%s", (int)(hole - format), format, (int)size, name,
                    hole + 1);
     portcullis_request *request = portcullis_request_new(sql);
     bool good = s_do(client, request, db);
@@ -76,7 +76,8 @@ static bool s_insert(portcullis *client, const char *db, const char *table, uint
 static bool s_fill(portcullis *client, const char *db, const char *table, uint32_t rows)
 {
     pcl_rng rng = pcl_rng_from_seed(1);
-    if (!s_do_sql(client, db, "DROP TABLE IF EXISTS @", table) ||
+    if (!s_do_sql(client, NULL, "CREATE DATABASE IF NOT EXISTS @", db) ||
+        !s_do_sql(client, db, "DROP TABLE IF EXISTS @", table) ||
         !s_do_sql(client, db,
                   "CREATE TABLE @ (id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, "
                   "k INT UNSIGNED NOT NULL, pad CHAR(100) NOT NULL, KEY (k))",

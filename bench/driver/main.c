@@ -193,8 +193,10 @@ static const pcl_cli_command s_commands[] = {
      "portcullis-bench file shop.sql --db shop --rate 200 --text benchmark_results.txt\n",
      pcl_bench_measure},
     {"fill", "", NULL, 0, "makes the table that the workloads use",
-     "Drops the table, makes it anew and fills it, through the cluster.", s_fill_options,
-     COUNT(s_fill_options), "portcullis-bench fill --rows 100000\n", pcl_bench_fill},
+     "Makes the schema if it is not there, drops the table, makes it anew and fills it, through "
+     "the cluster.",
+     s_fill_options, COUNT(s_fill_options), "portcullis-bench fill --rows 100000\n",
+     pcl_bench_fill},
     {"help", "[COMMAND]", "point|range|mixed|txn|sql|file|fill", 1, "tells more of a command",
      "Tells what a command does, with its options and examples; without one, what there is.",
      s_help_options, COUNT(s_help_options),

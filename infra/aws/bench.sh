@@ -21,7 +21,10 @@ bench_measure()
         "--strategies direct,random,round-robin,least-inflight,peak-ewma,c3,prequal,custom" \
         "--quiet --json /tmp/portcullis-bench.json > /tmp/portcullis-bench.log 2>&1;" \
         "[ \$? -eq 0 -o \$? -eq 3 ] || { tail -n 15 /tmp/portcullis-bench.log >&2; exit 1; };" \
-        "gzip -9c /tmp/portcullis-bench.json | base64 -w 0" > "$aws_work/bench" || return 1
+        "gzip -9c /tmp/portcullis-bench.json | base64 -w 0" > "$aws_work/bench" || {
+        cat "$aws_work/bench" >&2
+        return 1
+    }
     if ! tr -d ' \n' < "$aws_work/bench" | base64 -d 2> /dev/null | gzip -dc > "$file" \
         2> /dev/null || [[ ! -s $file ]]; then
         rm -f "$file"

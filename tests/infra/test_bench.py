@@ -69,7 +69,11 @@ def local(tmp_path):
                               stdin=subprocess.DEVNULL).stdout
     try:
         script("up.sh", "--no-install", "--no-build", "--build-dir", BUILD, "--nodes", "2")
-        yield json.loads(script("status.sh", "--json"))["bundle"]
+        bundle = json.loads(script("status.sh", "--json"))["bundle"]
+        # A new cluster has no schema.
+        subprocess.run([BUILD / "client" / "portcullis", "query", "DROP DATABASE demo"], check=True,
+                       env={**os.environ, "PORTCULLIS_BUNDLE": bundle}, timeout=60)
+        yield bundle
     finally:
         script("down.sh", "--kill")
 
