@@ -214,6 +214,8 @@ def test_what_a_replica_received_and_did_not_execute_is_not_lost_by_its_promotio
     assert at_source != executed
     assert numbers(cluster, "node2") == []
     cluster.kill("node1")
+    silent = tool.run("node1", "position", check=False)
+    assert silent.returncode != 0 and silent.stdout.strip() == "", "it is not an empty one"
     promoted = tool.run("node2", "promote", "received")
     assert promoted.stdout.strip() == at_source
     assert numbers(cluster, "node2") == list(range(20))
