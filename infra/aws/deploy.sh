@@ -192,10 +192,7 @@ packages_upload()
 {
     if [[ -z ${have[object/$prefix/SUM]-} ]]; then
         say "bucket: $prefix"
-        aws_call s3 cp --recursive --only-show-errors --exclude SUM "$packages" \
-            "s3://$aws_bucket/$prefix/"
-        printf '%s\n' "$sum" > "$aws_work/SUM"
-        aws_call s3 cp --only-show-errors "$aws_work/SUM" "s3://$aws_bucket/$prefix/SUM"
+        packages_put "$packages" "$prefix" "$sum"
     fi
     # Instances that are made later get the same.
     if [[ $(cluster_setting packages) != "$prefix" ]]; then

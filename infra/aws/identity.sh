@@ -335,14 +335,12 @@ identity_bucket()
     made bucket bucket "$aws_bucket" "$sum"
 }
 
-# The packages, under a prefix of their own version; SUM comes last and says all are there.
+# The packages, under a prefix of their own version.
 identity_packages()
 {
     local prefix
     prefix=$(cluster_setting packages)
     [[ -z ${have[object/$prefix/SUM]-} ]] || return 0
     change "bucket: packages of $packages_from" || return 0
-    aws_call s3 cp --recursive --only-show-errors --exclude SUM "$packages_from" \
-        "s3://$aws_bucket/$prefix/"
-    aws_call s3 cp --only-show-errors "$packages_from/SUM" "s3://$aws_bucket/$prefix/SUM"
+    packages_put "$packages_from" "$prefix" "$(cluster_setting packages_sum)"
 }

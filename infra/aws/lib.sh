@@ -310,6 +310,8 @@ aws_begin()
     [[ -n $aws_region ]] || usage_fail "--region, or AWS_REGION, says where"
     [[ $aws_region =~ ^[a-z]{2,4}(-[a-z]+)+-[0-9]+$ && ${#aws_region} -le 20 ]] \
         || usage_fail "a region is such as eu-central-1, not '$aws_region'"
+    [[ ! $aws_region =~ ^(cn|us-gov|us-iso[a-z]*|eu-isoe|eusc)- ]] \
+        || fail "$aws_region is of another partition of AWS than aws, which is not supported"
     export AWS_REGION=$aws_region AWS_DEFAULT_REGION=$aws_region AWS_PAGER=
     export AWS_RETRY_MODE=${AWS_RETRY_MODE:-standard} AWS_MAX_ATTEMPTS=${AWS_MAX_ATTEMPTS:-3}
     aws_folder=${PORTCULLIS_AWS_STATE:-$PCL_CHECKOUT/build/aws}/$aws_name/$aws_region
@@ -326,7 +328,9 @@ aws_begin()
     trap 'exit 143' TERM
     local said
     if ! said=$(aws_call sts get-caller-identity --query '[Account,Arn]' --output text); then
-        fail "AWS does not take the credentials of this machine; aws configure sets them up"
+        fail "AWS does not take the credentials of this machine in $aws_region: aws configure" \
+            "sets them up; a region that does not exist, or that the account has not enabled," \
+            "does not take them either"
     fi
     IFS=$'\t' read -r aws_account aws_caller <<< "$said"
     aws_bucket=portcullis-$aws_name-$aws_account-$aws_region
@@ -693,6 +697,14 @@ memory_put()
     rm -f "$value"
 }
 
+# packages_put FOLDER PREFIX SUM: into the bucket; SUM comes last and says that all are there.
+packages_put()
+{
+    aws_call s3 cp --recursive --only-show-errors --exclude SUM "$1" "s3://$aws_bucket/$2/"
+    printf '%s\n' "$3" > "$aws_work/SUM"
+    aws_call s3 cp --only-show-errors "$aws_work/SUM" "s3://$aws_bucket/$2/SUM"
+}
+
 # cluster_setting_put KEY VALUE: for the next up.sh; the caller has seen the memory.
 cluster_setting_put()
 {
@@ -721,7 +733,8 @@ cluster_instances()
 # A command that is given up on is cancelled: what the caller does next shall not meet it.
 ssm_run()
 {
-    local id=$1 seconds=$2 deadline=$((SECONDS + $2)) command status file=$aws_work/ssm.$BASHPID
+    local id=$1 seconds=$2 deadline=$((SECONDS + $2)) command status said
+    local file=$aws_work/ssm.$BASHPID
     shift 2
     [[ $seconds -ge 30 ]] || seconds=30
     printf '{"commands":[%s],"executionTimeout":["%d"]}' "$(json_text "$*")" "$seconds" > "$file"
@@ -733,9 +746,9 @@ ssm_run()
             || warn "the command $command of $id could not be cancelled"
         return 2
     fi
-    aws_call ssm get-command-invocation --command-id "$command" --instance-id "$id" \
-        --output text --query '[StandardOutputContent,StandardErrorContent]' \
-        | sed 's/\t*$//'
+    said=$(aws_call ssm get-command-invocation --command-id "$command" --instance-id "$id" \
+        --output text --query '[StandardOutputContent,StandardErrorContent]') || return 2
+    printf '%s\n' "$said" | sed 's/\t*$//'
     [[ $status == Success ]] || return 1
 }
 

@@ -270,14 +270,15 @@ source_fence()
 }
 
 # How many transactions a position stands for: of MariaDB (0-1001-42) the number in the
-# domain, of MySQL (UUID:1-42:45) those in all intervals.
+# domain, of MySQL (UUID:1-42:45) those in all intervals.  1 when there is none: a node of a
+# cluster has at least its agent's, so that says nothing of what it holds.
 position_count()
 {
     tr -d ' \n' | tr ',:' '\n' | awk -F - '
         NF == 3 { sum += $3 }
         NF == 2 { sum += $2 - $1 + 1 }
         NF == 1 && /^[0-9]+$/ { sum += 1 }
-        END { print sum + 0 }'
+        END { if (sum == 0) exit 1; print sum }'
 }
 
 # Done after the memory says so, and crossed out there when it is done.  An agent makes of its
@@ -333,8 +334,12 @@ donors_close()
 {
     local part source=${have[instance/$(source_part)]-}
     for part in $(donors_wanted); do
-        ssm_run "$source" 60 "portcullis-node donor-close $(part_address "$part")" > /dev/null \
-            || warn "the source did not close its door for $part, which cloned it"
+        if ! ssm_run "$source" 60 "portcullis-node donor-close $(part_address "$part")" \
+            > /dev/null; then
+            warn "the source did not close its door for $part, which cloned it; the next" \
+                "infra/up.sh aws does"
+            continue
+        fi
         aws_call ec2 delete-tags --resources "${have[instance/$part]}" \
             --tags Key=portcullis:donor
     done

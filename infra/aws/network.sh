@@ -13,6 +13,7 @@ readonly port_clients=5555 port_broker=5556 port_proxy=5557 port_agents=5558 por
 foreign_public=0 # the subnet that was given leads to the internet
 foreign_groups=  # of endpoints that were there
 foreign_cidrs=   # of the VPC that was given
+foreign_ipv6=0   # it has such addresses, too: a new group is open to them
 
 # --- A VPC that was given --------------------------------------------------------
 
@@ -53,6 +54,9 @@ net_foreign_look()
     net_foreign_names "$vpc"
     foreign_cidrs=$(aws_call ec2 describe-vpcs --vpc-ids "$vpc" --output text --query \
         "Vpcs[0].CidrBlockAssociationSet[?CidrBlockState.State=='associated'].[CidrBlock]")
+    words=$(aws_call ec2 describe-vpcs --vpc-ids "$vpc" --output text \
+        --query 'Vpcs[0].Ipv6CidrBlockAssociationSet[].Ipv6CidrBlock')
+    [[ $words != *:* ]] || foreign_ipv6=1
     words=$(aws_call ec2 describe-vpc-endpoints --filters "Name=vpc-id,Values=$vpc" \
         --output text --query "VpcEndpoints[?State!='deleted'&&State!='deleting']
             .[ServiceName,VpcEndpointId,join(' ',Groups[].GroupId||[''])]")
@@ -196,15 +200,16 @@ net_associate()
 # A group starts with everything allowed outwards; that goes before anything uses it.
 net_group()
 {
-    local tier=$1 id
+    local tier=$1 id everywhere='"IpRanges":[{"CidrIp":"0.0.0.0/0"}]'
     [[ -z ${have[sg/sg-$tier]-} ]] || return 0
     change "security group sg-$tier" || return 0
     id=$(aws_call ec2 create-security-group --group-name "portcullis-$aws_name-$tier" \
         --description "Portcullis $aws_name: $tier" --vpc-id "${have[vpc/vpc]}" \
         --query GroupId --output text \
         --tag-specifications "$(aws_tags security-group "sg-$tier")")
+    [[ $foreign_ipv6 -eq 0 ]] || everywhere+=',"Ipv6Ranges":[{"CidrIpv6":"::/0"}]'
     aws_settle ec2 revoke-security-group-egress --group-id "$id" \
-        --ip-permissions '[{"IpProtocol":"-1","IpRanges":[{"CidrIp":"0.0.0.0/0"}]}]'
+        --ip-permissions "[{\"IpProtocol\":\"-1\",$everywhere}]"
     made sg "sg-$tier" "$id"
 }
 
@@ -297,7 +302,7 @@ net_group_rules()
 {
     local tier=$1 key wanted there='' ids lines way verb
     local -A surplus=()
-    wanted=$(net_rules "$tier")
+    wanted=$(net_rules "$tier" | sort -u) # AWS refuses a rule that stands twice
     for key in "${!have[@]}"; do
         if [[ $key == rule/* && ${have[$key]} == "$(group_id "$tier")" ]]; then
             there+=${about[$key]}$'\n'

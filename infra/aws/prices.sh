@@ -199,15 +199,30 @@ quota_line()
     [[ $((used + needed)) -le $limit ]]
 }
 
+# Of one that is not in our table AWS is asked.
+type_processors()
+{
+    local number
+    number=$(price_field "$1" 2)
+    [[ -n $number ]] || number=$(aws_call ec2 describe-instance-types --instance-types "$1" \
+        --query 'InstanceTypes[0].VCpuInfo.DefaultVCpus' --output text 2> /dev/null || true)
+    if [[ ! $number =~ ^[1-9][0-9]*$ ]]; then
+        warn "AWS does not say how many processors $1 has: counted as 2"
+        number=2
+    fi
+    printf '%s\n' "$number"
+}
+
 # Before anything is made: whether all of it will find room.
 quotas_check()
 {
-    local part type number processors=0 addresses=0 vpcs=0 room=1
+    local part type processors=0 addresses=0 vpcs=0 room=1
+    local -A numbers=()
     for part in $(instance_parts); do
         type=$(machine_type "$part")
-        number=$(price_field "$type" 2)
         if [[ -z ${have[instance/$part]-} && $type == [acdhimrtz]* ]]; then
-            processors=$((processors + ${number:-2}))
+            [[ -n ${numbers[$type]-} ]] || numbers[$type]=$(type_processors "$type")
+            processors=$((processors + numbers[$type]))
         fi
         if [[ $part == gatekeeper* && -z ${have[eip/eip-$part]-} ]] && net_public; then
             addresses=$((addresses + 1))

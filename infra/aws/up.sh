@@ -75,6 +75,7 @@ packages_from=
 policy_from=
 clients_from=
 declare -A asked=() # settings that this run was given
+declare -A filed=() # of a network, for a cluster that is not there yet
 zones=()
 plan=()
 memory=
@@ -187,6 +188,8 @@ option_check()
         policy | clients) [[ -r $value ]] || usage_fail "--$option: $value cannot be read" ;;
     esac
     [[ -z ${form-} || $value =~ $form ]] || usage_fail "--$option wants $words, not '$value'"
+    [[ $option != instance-type || ! ${value#*=} =~ ^(a1|[a-z]+[0-9]+[a-z]*g[a-z]*)\. ]] \
+        || usage_fail "--instance-type: ${value#*=} is of ARM, the packages are for x86_64"
 }
 
 # What the command line left open.
@@ -203,21 +206,29 @@ options_environment()
     folder=$(dirname "${AWS_CONFIG_FILE:-$HOME/.aws/config}")
     for option in vpc-id subnet-id; do
         if [[ -s $folder/${option//-/_}.txt ]]; then
-            option_default "$option" "$(tr -d '[:space:]' < "$folder/${option//-/_}.txt")"
+            filed[${option//-/_}]=$(tr -d '[:space:]' < "$folder/${option//-/_}.txt")
+            option_check "$option" "${filed[${option//-/_}]}"
         fi
     done
 }
 
 option_default()
 {
-    local option=$1 value=$2 had=${asked[${1//-/_}]-}
+    local option=$1 value=$2 had=${asked[${1//-/_}]-} tier
     case $option in
         name) had=$name ;;
         region) had=$region ;;
         packages) had=$packages_from ;;
         policy) had=$policy_from ;;
         clients) had=$clients_from ;;
-        instance-type) had=${asked[type.node]-} ;;
+        instance-type)
+            option_check "$option" "$value"
+            for tier in $aws_tiers; do
+                [[ $value != *=* || ${value%%=*} == "$tier" ]] || continue
+                asked[type.$tier]=${asked[type.$tier]:-${value#*=}}
+            done
+            return 0
+            ;;
         image-id) had=${asked[image]-} ;;
         nat | bench)
             [[ $value != 1 ]] || asked[$option]=1
@@ -244,6 +255,7 @@ settings_decide()
     mkdir -p "$memory"
     memory_settings_read
     memory_sum=$(cluster_setting_sum)
+    network_decide
     for key in flavor release vpc_cidr vpc_id subnet_id zones; do
         if [[ -n ${cluster_settings[$key]-} && -n ${asked[$key]-} \
             && ${asked[$key]} != "${cluster_settings[$key]}" ]]; then
@@ -270,6 +282,20 @@ settings_decide()
     if net_foreign && [[ $(cluster_setting nat) -eq 1 ]]; then
         usage_fail "--nat is for a VPC that up.sh makes, not for one that was given"
     fi
+}
+
+# A cluster stays in the network that it was made in.
+network_decide()
+{
+    local key
+    for key in vpc_id subnet_id; do
+        if [[ -z ${cluster_settings[zone_names]-} ]]; then
+            [[ -n ${asked[$key]-} || -z ${filed[$key]-} ]] || asked[$key]=${filed[$key]}
+        elif [[ -n ${asked[$key]-} && -z ${cluster_settings[$key]-} ]]; then
+            fail "$aws_name has a VPC of its own: that cannot be changed;" \
+                "infra/down.sh aws deletes it first"
+        fi
+    done
 }
 
 # What else must be known before anything is made, and is asked of AWS only once.
@@ -329,6 +355,11 @@ packages_choose()
         packages_from=$PCL_CHECKOUT/build/packages/$release
         if [[ ! -s $packages_from/SUM ]]; then
             packages_flavor "$release" /dev/null
+            if [[ $dry_run -eq 1 ]]; then
+                change "packages of $release (infra/package.sh)" || true
+                cluster_settings[packages]=packages/$release/new cluster_settings[packages_sum]=new
+                return 0
+            fi
             say "making the packages (infra/package.sh)"
             "$PCL_CHECKOUT/infra/package.sh" --release "$(cluster_setting release)" \
                 --flavor "$(cluster_setting flavor)"
@@ -338,8 +369,7 @@ packages_choose()
     packages_flavor "$release" "$packages_from/SHA256SUMS"
     sum=$(sha256sum < "$packages_from/SHA256SUMS")
     sum=${sum%% *}
-    [[ -s $packages_from/SUM ]] || printf '%s\n' "$sum" > "$packages_from/SUM"
-    [[ $(< "$packages_from/SUM") == "$sum" ]] \
+    [[ ! -s $packages_from/SUM || $(< "$packages_from/SUM") == "$sum" ]] \
         || fail "$packages_from: SUM is not that of SHA256SUMS"
     cluster_settings[packages]=packages/$release/${sum:0:12}
     cluster_settings[packages_sum]=$sum

@@ -17,6 +17,7 @@ import checker
 import cloud as clouds
 import fault_cloud
 from cloud import REGION
+import harness
 from harness import Cluster, names
 
 BAR = os.environ.get("PORTCULLIS_TEST_BAR") == "1"
@@ -161,6 +162,22 @@ def test_dry_run_of_what_is_there_says_so_and_changes_nothing(whole):
     assert changes(done) == [], done
 
 
+def test_a_cluster_stays_in_its_own_network(whole):
+    """Whatever network the operator's other clusters are made in."""
+    done = whole.up("--dry-run", "--vpc-id", "vpc-1", "--subnet-id", "subnet-1", yes=False,
+                    check=False)
+    assert done.code == 1 and "has a VPC of its own" in done.output, done
+    folder = whole.cloud.home / ".aws"
+    folder.mkdir(exist_ok=True)
+    try:
+        for what in ("vpc", "subnet"):
+            (folder / f"{what}_id.txt").write_text(f"{what}-1\n")
+        assert "nothing to change" in whole.up("--dry-run", yes=False).output
+    finally:
+        for what in ("vpc", "subnet"):
+            (folder / f"{what}_id.txt").unlink()
+
+
 def test_status_shows_every_part(whole):
     done = whole.script("status.sh")
     for part in ("gatekeeper1", "broker", "proxy1", "node1", "node2", "node3"):
@@ -210,6 +227,33 @@ class SourceBoots:
         return answer
 
 
+class DoorStays:
+    """A source that cannot close its door when it is told for the first time."""
+
+    def __init__(self):
+        self.told = []  # commands
+
+    def before(self, call):
+        if call.name != "ssm:GetCommandInvocation" \
+                or call.fields["CommandId"] not in self.told[:1]:
+            return None
+        return fault_cloud.as_json({
+            "CommandId": call.fields["CommandId"], "InstanceId": call.fields["InstanceId"],
+            "Status": "Failed", "StandardOutputContent": "", "StandardErrorContent": "busy"})
+
+    def after(self, call, answer):
+        if call.name == "ssm:SendCommand" and "donor-close" in call.text:
+            self.told.append(json.loads(answer[2])["Command"]["CommandId"])
+        return answer
+
+
+def donors(whole):
+    """Instances for which the source's door is open."""
+    tags = whole.cloud.aws("ec2", "describe-tags", "--filters",
+                           "Name=key,Values=portcullis:donor")["Tags"]
+    return [tag["ResourceId"] for tag in tags]
+
+
 @pytest.mark.parametrize("part", ["node2", "gatekeeper1"])
 def test_an_instance_that_is_gone_is_made_again_and_nothing_else(whole, part):
     lost = whole.instance(part)
@@ -217,8 +261,12 @@ def test_an_instance_that_is_gone_is_made_again_and_nothing_else(whole, part):
     assert whole.script("status.sh", check=False).code == 3
     others = {one: whole.instance(one) for one in ("node1", "node3", "broker", "proxy1")}
     source = SourceBoots()
-    done = whole.up(faults=[source])
+    door = DoorStays()
+    done = whole.up(faults=[source, door])
     assert len(source.told) == (2 if part == "node2" else 0), "told again, and then no more"
+    assert donors(whole) == ([whole.instance(part)] if part == "node2" else []), done
+    assert (changes(whole.up(faults=[door])) == ["ec2:DeleteTags"]) == (part == "node2")
+    assert len(door.told) == (2 if part == "node2" else 0) and donors(whole) == []
     assert changes(done).count("ec2:RunInstances") == 1, done
     # Its donor is a tag, until it has cloned.
     assert not [name for name in changes(done) if re.search("Delete(?!Tags)|Terminate", name)]
@@ -283,10 +331,12 @@ class Ending:
 
 def no_write_is_given_up(whole, old):
     """Unless the operator says so; and none is made the source before the old one has ended."""
-    positions = Positions({whole.instance("node2"): "0-1001-999", whole.instance("node3"): None})
-    done = whole.up(faults=[positions], check=False)
-    assert done.code == 1 and changes(done) == [], done
-    assert "node3 cannot be asked" in done.output and "--accept-loss" in done.output, done
+    for silence in (" ", None):  # a database that does not answer, and an instance
+        positions = Positions({whole.instance("node2"): "0-1001-999",
+                               whole.instance("node3"): silence})
+        done = whole.up(faults=[positions], check=False)
+        assert done.code == 1 and changes(done) == [], done
+        assert "node3 cannot be asked" in done.output and "--accept-loss" in done.output, done
     ending = Ending(old, 2)
     done = whole.up("--accept-loss", "--dry-run", yes=False, faults=[positions, ending])
     assert "node2 has most of its data" in done.output and changes(done) == [], done
@@ -433,6 +483,22 @@ def test_dry_run_tells_the_plan_with_prices_and_changes_nothing(cloud):
     assert re.search(r"[1-9]\d* a month|\d\.\d+ an hour", done.output), done
 
 
+def test_dry_run_makes_no_packages(cloud, tmp_path):
+    """They are in its plan; and into a folder of the operator's it writes nothing."""
+    made = clouds.ROOT / "build" / "packages" / "ubuntu-22.04"
+    if made.exists():
+        pytest.skip(f"{made} is there: nothing would be made")
+    done = cloud.run(clouds.ROOT / "infra" / "up.sh", "aws", "--name", "try", "--dry-run",
+                     "--release", "ubuntu-22.04")
+    assert done.code == 0 and done.mutating == [] and not made.exists(), done
+    assert "+ packages of ubuntu-22.04 (infra/package.sh)" in done.output, done
+    given = harness.packages(tmp_path / "packages")
+    (given / "SUM").unlink()
+    done = cloud.run(clouds.ROOT / "infra" / "up.sh", "aws", "--name", "try", "--dry-run",
+                     "--packages", given)
+    assert done.code == 0 and not (given / "SUM").exists(), done
+
+
 def test_prices_are_those_of_the_price_list(cloud):
     done = Cluster(cloud, nodes=2).up("--dry-run", "--instance-type", "client=t3.micro",
                                       "--instance-type", "proxy=x9.huge", "--bench", yes=False)
@@ -487,6 +553,13 @@ def test_settings_come_from_the_environment_and_a_file(cloud, tmp_path):
         assert (word in done.output) == there, (word, done)
 
 
+def test_a_type_of_one_tier_stands_before_the_environment(cloud):
+    done = Cluster(cloud, nodes=2).up(
+        "--dry-run", "--instance-type", "broker=c6i.xlarge", yes=False,
+        environment={"PORTCULLIS_AWS_INSTANCE_TYPE": "t3.medium"})
+    assert "1 x c6i.xlarge" in done.output and "4 x t3.medium" in done.output, done
+
+
 @pytest.mark.parametrize("words, said", [
     (["--nat"], ["NAT gateway"]),
     (["--gatekeepers", "2"], ["instance gatekeeper1", "instance gatekeeper2", "eip-gatekeeper2"]),
@@ -526,7 +599,7 @@ def test_credentials_that_are_refused_end_it_before_it_begins(cloud):
     fault = Refuse("GetCallerIdentity", "InvalidClientTokenId")
     done = Cluster(cloud).up(check=False, faults=[fault])
     assert done.code == 1 and done.mutating == [] and fault.made, done
-    assert "credentials" in done.output
+    assert f"credentials of this machine in {REGION}" in done.output
 
 
 def test_a_quota_that_is_too_small_ends_it_before_it_begins(cloud):
@@ -536,9 +609,17 @@ def test_a_quota_that_is_too_small_ends_it_before_it_begins(cloud):
     assert "quota" in done.output.lower()
 
 
+def test_processors_are_counted_of_any_type(cloud):
+    """AWS is asked for those of types that are rarely taken."""
+    done = Cluster(cloud).up("--dry-run", "--instance-type", "node=m6i.large", "--instance-type",
+                             "broker=c6i.8xlarge", yes=False)
+    assert "processors of standard instances: 42 more" in done.output, done  # 3 x 2, 2 x 2, 32
+
+
 @pytest.mark.parametrize("words", [["--nodes", "0"], ["--nodes", "many"], ["--nope"],
                          ["--client-cidr", "everyone"], ["--client-cidr", "999.0.0.0/8"],
-                         ["--client-cidr", "10.0.0.0/33"], ["--name", "Not A Name"]])
+                         ["--client-cidr", "10.0.0.0/33"], ["--name", "Not A Name"],
+                         ["--instance-type", "m7g.large"], ["--instance-type", "node=t4g.small"]])
 def test_wrong_arguments_are_refused_with_a_word(cloud, words):
     done = Cluster(cloud).script("up.sh", "--yes", *words, check=False)
     assert done.code == 64 and done.calls == [] or done.mutating == [] and done.code == 64, done
@@ -548,15 +629,21 @@ def test_wrong_arguments_are_refused_with_a_word(cloud, words):
 # --- In a network that is there ----------------------------------------------------------
 
 def test_a_network_of_the_operators_own_is_used_and_left(cloud):
-    vpc = cloud.aws("ec2", "create-vpc", "--cidr-block", "10.50.0.0/16")["Vpc"]["VpcId"]
+    vpc = cloud.aws("ec2", "create-vpc", "--cidr-block", "10.50.0.0/16",
+                    "--amazon-provided-ipv6-cidr-block")["Vpc"]["VpcId"]
     subnet = cloud.aws("ec2", "create-subnet", "--vpc-id", vpc, "--cidr-block",
                        "10.50.1.0/24")["Subnet"]["SubnetId"]
     gateway = cloud.aws("ec2", "create-internet-gateway")["InternetGateway"]["InternetGatewayId"]
     with cloud.asking():
         cloud.ask("ec2", "attach-internet-gateway", "--vpc-id", vpc, "--internet-gateway-id",
                   gateway)
-        others = cloud.ask("ec2", "create-security-group", "--vpc-id", vpc, "--group-name",
-                           "others", "--description", "x")["GroupId"]
+        others, shared = (
+            cloud.ask("ec2", "create-security-group", "--vpc-id", vpc, "--group-name", name,
+                      "--description", "x")["GroupId"] for name in ("others", "shared"))
+        for service in ("ssm", "ssmmessages"):  # of one group, as they often are
+            cloud.ask("ec2", "create-vpc-endpoint", "--vpc-id", vpc, "--vpc-endpoint-type",
+                      "Interface", "--service-name", f"com.amazonaws.{REGION}.{service}",
+                      "--subnet-ids", subnet, "--security-group-ids", shared)
     before = cloud.inventory()
     folder = cloud.home / ".aws"
     folder.mkdir(exist_ok=True)
@@ -568,7 +655,11 @@ def test_a_network_of_the_operators_own_is_used_and_left(cloud):
         assert done.code == 1 and done.mutating == [], done
         assert "--enable-dns-hostnames" in done.output, done
         cloud.aws("ec2", "modify-vpc-attribute", "--vpc-id", vpc, "--enable-dns-hostnames")
-        one.up()
+        done = one.up()
+        # AWS refuses a rule that stands twice in a call; moto does not.
+        ways = [call.text.count(shared) for call in done.calls
+                if call.name == "ec2:AuthorizeSecurityGroupEgress"]
+        assert set(ways) == {1} and len(ways) >= 4, done
         facts = one.facts()
         # Others who live there come to AWS's services the same way from now on.
         assert ("endpoint", 443, "cidr", "10.50.0.0/16") in set(
