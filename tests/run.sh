@@ -243,10 +243,13 @@ infra_tests()
         /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --durations=5 "${what[@]}" "$@"
 }
 
-# What the worker agent has to do with AWS; the whole run has it among the system tests.
+# What the worker agent and the node's own tool have to do with AWS; the whole run has it among
+# the system tests.
 agent_on_aws()
 {
-    system_mariadb tests/system/test_aws.py tests/system/test_zones.py
+    system_mariadb tests/system/test_aws.py tests/system/test_zones.py \
+        tests/system/test_node_tool.py tests/system/test_rotation.py \
+        tests/system/test_handover.py::test_a_source_whose_instance_will_be_taken_away_hands_over
 }
 
 # In the root: its compiler changes from day to day, so that its warnings are

@@ -110,7 +110,7 @@ part_update()
 switchover()
 {
     local old=$1 new=$2 part deadline
-    say "switchover: from $old to $new; writes are refused meanwhile, safe to repeat"
+    say "switchover: from $old to $new; writes wait meanwhile"
     part_wait "$new"
     for part in $(cluster_parts node); do
         [[ $part == "$old" || $part == "$new" ]] || leave_tell "$part" 1 || switchover_undo "$old"

@@ -3,7 +3,7 @@
 # security groups.  Sourced by up.sh; each function looks whether its part is there and right,
 # and makes it if not.
 #
-# Private subnets have no way out at all: packages come from S3 through a gateway endpoint,
+# Private subnets have no route to the internet: packages come from S3 through a gateway endpoint,
 # secrets and commands through interface endpoints.  They use the main route table, so that a
 # subnet that nobody gave a table is closed, too.
 # shellcheck disable=SC2154 # variables of up.sh

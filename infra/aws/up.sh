@@ -37,7 +37,7 @@
 # What is not given comes from the environment (--nodes from PORTCULLIS_AWS_NODES and so on),
 # then from infra/aws.env (lines NAME=value), and for the VPC and the subnet from vpc_id.txt and
 # subnet_id.txt in the AWS configuration folder.  A cluster that is there keeps what is not
-# given at all.
+# given at all, and the network that it was made in.
 #
 # Run again, it makes what is missing, and leaves the rest alone; so it does after it was
 # killed, at whatever step.  infra/status.sh aws shows the cluster, infra/down.sh aws deletes it.
